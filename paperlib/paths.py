@@ -1,0 +1,30 @@
+"""Where the project's own files are, and how to write one without leaving half of it."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(os.environ.get("PAPERLIB_HOME") or Path(__file__).resolve().parents[1])
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+CACHE = ROOT / "data" / "cache"
+FIGURES = ROOT / "figures"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(temporary)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are for everyone
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
