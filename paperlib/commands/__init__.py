@@ -1,0 +1,1 @@
+"""One module per `paperlib` subcommand: its docstring is the help, `arguments(parser)` and `main(args)` do the rest."""
