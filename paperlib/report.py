@@ -1,0 +1,147 @@
+"""What every notebook does besides its own analysis: settings, seeds, device, saving tables, figures and claims."""
+
+import json
+import os
+import platform
+import random
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib import metadata, resources
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from . import claims, paths
+from .errors import InputError
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "captum", "opencv-python-headless",
+            "av")
+
+
+class Skipped(Exception):
+    """Raised in a notebook that cannot run here (say, no data); the runner lists it as skipped, not failed."""
+
+
+def settings(name, profile="mini"):
+    """Return a notebook's settings: the profile's `defaults` updated with the notebook's own entry.
+
+    `profile` is the name of a file in `paperlib/profiles/` or the path of a YAML file of one's own.
+    """
+    folder = resources.files("paperlib") / "profiles"
+    file = folder / f"{profile}.yaml"
+    if profile.endswith((".yaml", ".yml")):
+        file = paths.ROOT / profile
+    if not file.is_file():
+        known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {**content.get("defaults", {}), **(content.get("notebooks") or {}).get(name, {})}
+
+
+def device(wanted="auto"):
+    """Return the torch device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU where there is one."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {wanted!r} was asked for but torch sees no GPU; use --device cpu or auto")
+    try:
+        return torch.device(wanted)
+    except RuntimeError:
+        raise InputError(f"device {wanted!r} is not one of auto, cpu, cuda, cuda:N") from None
+
+
+def revision():
+    """Return the git revision of the checkout, with `+` where files differ from it, or `unknown` outside git."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(paths.ROOT), *arguments], capture_output=True, text=True,
+                              check=True).stdout.strip()
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "paperlib", "notebooks", "data")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def start(name, profile="mini", data_root="", device="auto", seed=0):
+    """Begin the notebook `name` (`<paper>/<notebook>`): seed everything, pick the device, return its `Run`."""
+    return Run(name, profile, data_root, device, seed)
+
+
+class Run:
+    """One execution of one notebook; what it saves lies under `figures/<paper>/<notebook>.*`."""
+
+    def __init__(self, name, profile, data_root, wanted_device, seed):
+        self.name, self.profile, self.seed = name, profile, seed
+        self.data_root = data_root or os.environ.get("PAPERLIB_DATA", "")
+        self.settings = settings(name, profile)
+        self.device = device(wanted_device)
+        self.begun = time.monotonic()
+        self.claims = []
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        self.path("claims.csv").unlink(missing_ok=True)
+        self.stamp(status="running")
+
+    def path(self, suffix):
+        """Return `figures/<paper>/<notebook>.<suffix>`."""
+        return paths.FIGURES / f"{self.name}.{suffix}"
+
+    def save_table(self, table, suffix="csv", digits=6):
+        """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""
+        with paths.atomic(self.path(suffix)) as temporary:
+            table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
+        self.stamp()
+        return table
+
+    def save_figure(self, figure, suffix="png", dpi=150):
+        """Write a matplotlib figure as the notebook's PNG; returns nothing, so that it is shown only once."""
+        with paths.atomic(self.path(suffix)) as temporary:
+            figure.savefig(temporary, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+        self.stamp()
+
+    def claim(self, where, statement, quantity, published, ours, verdict, dataset, digits=3):
+        """Add a row to the claims ledger.
+
+        where: table or figure of the paper; statement: the paper's finding in words; quantity: what decides it;
+        published: the paper's value; ours: a number, or (value, low, high) with a 95 % interval;
+        verdict: `holds`, `does not hold` or `not testable here`, or a bool; dataset: what ours was measured on.
+        """
+        self.claims.append(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset,
+                                      digits))
+        with paths.atomic(self.path("claims.csv")) as temporary:
+            pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+
+    def skip(self, reason):
+        """Stop the notebook without an error: what it needs is not here."""
+        self.stamp(status="skipped", reason=reason)
+        raise Skipped(reason)
+
+    def stamp(self, status="ok", **more):
+        """Write the provenance beside the results: seed, device, dtype, versions, revision, wall time."""
+        with paths.atomic(self.path("json")) as temporary:
+            temporary.write_text(json.dumps({**self.provenance(), "status": status, **more}, indent=1) + "\n",
+                                 encoding="utf-8")
+
+    def provenance(self):
+        """Return what a reader needs to repeat this run."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.processor()
+        return {
+            "notebook": self.name, "profile": self.profile, "seed": self.seed,
+            "device": f"{self.device} {name}".strip(), "threads": torch.get_num_threads(),
+            "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+            "revision": revision(), "python": platform.python_version(),
+            "versions": {package: _version(package) for package in PACKAGES},
+            "seconds": round(time.monotonic() - self.begun, 2),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
