@@ -1,0 +1,43 @@
+"""Train one model on one data set and write its checkpoint.
+
+The checkpoint is a safetensors file whose header holds the recipe, the validation accuracy, the seed and the
+git revision. A killed run goes on from its last epoch when started again with the same options.
+
+example: paperlib train --model TAM2D-R18-f8 --dataset synth_ssv2 --epochs 12
+"""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+HELP = {"kernel_size": "kernel of the temporal module, frames", "size": "side of the clips, pixels",
+        "init_from": "checkpoint to start from", "limit": "number of training videos, 0 for all",
+        "sampling": "uniform or dense", "stride": "source frames between the frames of a dense clip",
+        "ensemble": "predict from so many evenly spaced frame logits, 0 for all", "width": "channels of the stem"}
+
+
+def _fields():
+    from ..training import Recipe
+    return [f for f in fields(Recipe) if f.name not in ("name", "dataset", "options")]
+
+
+def arguments(parser):
+    """Declare one option per field of the training recipe."""
+    parser.add_argument("--model", required=True, help="model name, e.g. I3D-R50-f8 (see paperlib models)")
+    parser.add_argument("--dataset", required=True, help="e.g. synth_ssv2")
+    for field in _fields():
+        default = field.default if field.default is not MISSING else None
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(default), default=default,
+                            help=f"{HELP.get(field.name, field.name.replace('_', ' '))} (default: {default!r})")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--out", type=Path, help="checkpoint file (default: data/checkpoints/DATASET/MODEL)")
+    parser.add_argument("--restart", action="store_true", help="ignore the state of an interrupted run")
+
+
+def main(args):
+    """Train and print where the checkpoint lies and how good it is."""
+    from .. import checkpoints, training
+    recipe = training.Recipe(name=args.model, dataset=args.dataset,
+                             **{f.name: getattr(args, f.name) for f in _fields()})
+    out = args.out or checkpoints.path(args.dataset, args.model)
+    meta = training.run(recipe, args.device, resume=not args.restart, out=out)
+    print(f"{out}: validation accuracy {meta['accuracy']:.1%} after {recipe.epochs} epochs, {meta['seconds']:.0f} s")

@@ -1,0 +1,25 @@
+"""List and train the models that the notebooks use (data/zoo.yaml).
+
+  paperlib zoo status                 every model: is it trained, by which recipe, how good
+  paperlib zoo train --missing        train what is missing; a killed run goes on where it stopped
+  paperlib zoo train 'synth_ssv2/*'   train these anew; a checkpoint is replaced only by a better one
+"""
+
+
+def arguments(parser):
+    """Declare `status` and `train`."""
+    parser.add_argument("action", choices=("status", "train"))
+    parser.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
+    parser.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def main(args):
+    """Print the table; train first if asked to."""
+    from .. import zoo
+    if args.action == "train":
+        zoo.train(zoo.select(args.names, args.missing), args.device)
+    table = zoo.status()
+    if args.names:
+        table = table[table.model.isin(zoo.select(args.names))]
+    print(table.to_string(index=False, na_rep="-"))

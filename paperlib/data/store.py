@@ -1,0 +1,73 @@
+"""Keep a data set's videos in memory as a few dozen frames each, so that training never waits for rendering."""
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .. import paths
+from . import sampling
+
+KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these
+
+
+class Stored:
+    """A data set whose videos are held as uint8 [n, KEPT, H, W, 3]; labels and classes as in the original."""
+
+    def __init__(self, dataset, frames):
+        self.name, self.classes, self.labels = dataset.name, dataset.classes, dataset.labels
+        self.array = frames
+        self.lengths = np.array([dataset.num_frames(i) for i in range(len(dataset))])
+
+    def __len__(self):
+        return len(self.array)
+
+    def clips(self, indices, n, how="uniform", stride=4, rng=None):
+        """Return uint8 [len(indices), n, H, W, 3]; with `rng` the frames are jittered as in training."""
+        out = np.empty((len(indices), n, *self.array.shape[2:]), np.uint8)
+        for row, i in enumerate(indices):
+            if how == "uniform":
+                chosen = sampling.uniform(KEPT, n, rng)
+            else:  # dense strides are in source frames: the nearest kept frame stands for each
+                chosen = sampling.dense(int(self.lengths[i]), n, stride, rng)
+                chosen = chosen * KEPT // self.lengths[i]
+            out[row] = self.array[i][chosen]
+        return out
+
+
+def stored(dataset, progress=True):
+    """Return the data set as a `Stored`, from `data/cache/frames/` where the same frames were kept before."""
+    file = paths.CACHE / "frames" / f"{dataset.name}-{_key(dataset)}.npy"
+    if not file.is_file():
+        with paths.atomic(file) as temporary:
+            first = _kept(dataset, 0)
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(dataset), *first.shape))
+            with ProcessPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+                work = pool.map(_kept, [dataset] * len(dataset), range(len(dataset)), chunksize=32)
+                for i, frames in enumerate(tqdm(work, total=len(dataset), disable=not progress, leave=False,
+                                                desc=f"rendering {dataset.name}")):
+                    array[i] = frames
+            array.flush()
+    return Stored(dataset, np.load(file, mmap_mode="r"))
+
+
+def _kept(dataset, i):
+    return dataset.frames(i, sampling.uniform(dataset.num_frames(i), KEPT))
+
+
+def _key(dataset):
+    """Name the frames by all that decides them: videos, size and the code that makes them."""
+    code = hashlib.sha256()
+    package = sys.modules[type(dataset).__module__].__package__
+    for name in sorted(sys.modules):
+        if name.startswith(package + ".") or name == package:
+            code.update(inspect.getsource(sys.modules[name]).encode())
+    labels = hashlib.sha256(np.asarray(dataset.labels).tobytes()).hexdigest()
+    about = json.dumps([dataset.name, len(dataset), getattr(dataset, "split", ""), getattr(dataset, "size", 0), KEPT,
+                        labels, code.hexdigest()])
+    return hashlib.sha256(about.encode()).hexdigest()[:16]

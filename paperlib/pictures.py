@@ -1,0 +1,56 @@
+"""Pictures of one analysed clip."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from . import plotting
+
+
+def relevance(artifact):
+    """Draw the relevance matrix with the frames along both axes and a logit colour bar under each frame.
+
+    As Figure 16 of the relevance paper: row i explains frame logit i, bright cells are the input frames it
+    rests on; the strip under the columns shows each frame's logit of the explained class; the white
+    brackets are the active temporal range of each row.
+    """
+    matrix, info = artifact.arrays["matrix"], artifact.info
+    logits = artifact.arrays["frame_logits"][:, info["target"]]
+    rows, columns = matrix.shape
+    side = min(0.7, 11 / (columns + 2))
+    figure = plt.figure(figsize=((columns + 3.2) * side, (rows + 3.4) * side), layout="none")
+    grid = figure.add_gridspec(3, 3, width_ratios=[1, columns, 0.35], height_ratios=[rows, 1, 0.3], wspace=0.03,
+                               hspace=0.03, left=0.13, right=0.9, top=1 - 1.1 * side / figure.get_figheight(),
+                               bottom=0.55 / figure.get_figheight())
+    centre = figure.add_subplot(grid[0, 1])
+    image = centre.imshow(matrix, cmap=plotting.MAP, aspect="auto", vmin=0, interpolation="nearest")
+    centre.set(xticks=[], yticks=[])
+    _brackets(centre, artifact.arrays.get("segments"))
+    _strip(figure.add_subplot(grid[0, 0]), artifact.frames, rows, vertical=True)
+    _strip(figure.add_subplot(grid[1, 1]), artifact.frames, columns, vertical=False)
+    bar = figure.add_subplot(grid[2, 1])
+    shown = logits[np.linspace(0, rows - 1, columns).round().astype(int)]
+    low, high = min(0.0, float(logits.min())), max(float(logits.max()), 1e-9)
+    colours = bar.imshow(shown[None], cmap="magma", aspect="auto", vmin=low, vmax=high)
+    bar.set(yticks=[], xticks=range(columns), xlabel="input frame j (strip: frame logit of the class)")
+    bar.set_xticklabels(range(1, columns + 1), fontsize=7)
+    figure.colorbar(image, cax=figure.add_subplot(grid[0, 2]), label="relevance")
+    figure.colorbar(colours, cax=figure.add_subplot(grid[1:, 2])).ax.tick_params(labelsize=6)
+    score = artifact.arrays["scores"][info["target"]]
+    figure.suptitle(f"{info['video']}: {artifact.target_name} (score {score:.2f}), {info['model']}\n"
+                    f"{info['method'].upper()}, avg-ATR {info['avg_atr']:.2f} of {columns} frames", fontsize=9)
+    figure.text(0.02, 0.5, "frame logit i", rotation=90, va="center", fontsize=9)
+    return figure
+
+
+def _strip(axis, frames, count, vertical):
+    """Lay `count` of the frames side by side (or on top of each other) so that each meets its row or column."""
+    chosen = frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    axis.imshow(np.concatenate(chosen, axis=0 if vertical else 1), aspect="auto")
+    axis.set(xticks=[], yticks=[])
+
+
+def _brackets(axis, segments):
+    """Outline each row's active temporal range; segments: [T', 2] first and last frame, or None."""
+    for row, (first, last) in enumerate(segments if segments is not None else []):
+        if first >= 0:
+            axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8))

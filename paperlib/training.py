@@ -1,0 +1,194 @@
+"""Train one model by one recipe: SGD, cosine schedule, seeds, mixed precision on GPU, resume after a kill."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from . import checkpoints, data, models, paths, report
+from .data import sampling, store
+from .data.clips import MEAN, STD
+from .errors import InputError
+
+
+@dataclass
+class Recipe:
+    """Everything that decides what a training run gives; written into the checkpoint's header."""
+
+    name: str                       # model name, e.g. I3D-R50-f8
+    dataset: str                    # e.g. synth_ssv2
+    width: int = 8                  # channels of the stem (64 in the papers)
+    kernel_size: int = 3            # of the temporal module
+    size: int = 64                  # side of the clips, pixels
+    epochs: int = 12
+    batch: int = 32
+    lr: float = 0.1                 # peak learning rate, reached after `warmup` epochs
+    warmup: float = 1.0             # epochs
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    sampling: str = "uniform"       # or "dense"
+    stride: int = 4                 # of dense sampling, in source frames
+    ensemble: int = 0               # predict from this many evenly spaced frame logits; 0 means all
+    init_from: str = ""             # checkpoint to start from, `<dataset>/<name>` or a file
+    limit: int = 0                  # train on the first so many videos; 0 means all
+    seed: int = 0
+    options: dict | None = None     # further arguments of models.create, e.g. {"placement": "top"}
+
+
+def build(recipe, classes):
+    """Return the recipe's untrained model, started from `init_from` where that is given."""
+    torch.manual_seed(recipe.seed)
+    extra = {"dropout": recipe.dropout} if recipe.dropout else {}
+    model = models.create(recipe.name, num_classes=classes, width=recipe.width, kernel_size=recipe.kernel_size,
+                          **extra, **(recipe.options or {}))
+    if recipe.init_from:
+        checkpoints.initialise(model, recipe.init_from)
+    return model
+
+
+def learning_rate(recipe, step, steps):
+    """Return the learning rate at `step` of `steps`: linear warm-up, then half a cosine down to zero."""
+    warm = recipe.warmup * steps / recipe.epochs
+    if step < warm:
+        return recipe.lr * (step + 1) / (warm + 1)
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def augment(frames, generator, shift=4):
+    """Shift each clip by up to `shift` pixels and vary its brightness; uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W].
+
+    No mirroring: it would turn "moving left" into "moving right".
+    """
+    clip = normalise(frames)
+    side = clip.shape[-1]
+    padded = F.pad(clip.flatten(1, 2), (shift,) * 4, mode="replicate")
+    offsets = torch.randint(0, 2 * shift + 1, (len(clip), 2), generator=generator)
+    gain = 0.8 + 0.4 * torch.rand(len(clip), 1, 1, 1, generator=generator)
+    moved = torch.stack([p[:, y:y + side, x:x + side] for p, (y, x) in zip(padded, offsets.tolist(), strict=True)])
+    return (moved * gain.to(moved)).view_as(clip)
+
+
+def normalise(frames):
+    """uint8 [B, T, H, W, 3] -> normalised float32 [B, 3, T, H, W] on the same device."""
+    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=frames.device) for value in (MEAN, STD))
+    return ((frames.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
+
+
+def prediction(model, clip, ensemble=0):
+    """Return class scores [B, K]: the mean of all frame logits, or of `ensemble` evenly spaced ones (TRA section 4.4)."""
+    logits = model.frame_logits(clip)
+    if ensemble:
+        logits = logits[:, sampling.uniform(logits.shape[1], ensemble)]
+    return logits.mean(1)
+
+
+def run(recipe, device="auto", resume=True, progress=True, out=None):
+    """Train by `recipe`, write the checkpoint, return its header.
+
+    After each epoch the state goes to `data/runs/`, so that a killed run goes on from there and ends with
+    the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
+    """
+    device = report.device(device)
+    train, val = (store.stored(data.load(recipe.dataset, split=split, size=recipe.size,
+                                         limit=recipe.limit or None if split == "train" else None), progress)
+                  for split in ("train", "val"))
+    model = build(recipe, len(train.classes)).to(device)
+    optimiser = _optimiser(model, recipe)
+    out = out or checkpoints.path(recipe.dataset, recipe.name)
+    state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"
+    start, history = _resume(state_file, recipe, model, optimiser, device) if resume else (0, [])
+    steps_per_epoch = len(train) // recipe.batch
+    if steps_per_epoch == 0:
+        raise InputError(f"batch {recipe.batch} is larger than the {len(train)} training videos of {recipe.dataset}")
+    for epoch in range(start, recipe.epochs):
+        begun = time.monotonic()
+        loss = _epoch(model, train, optimiser, recipe, epoch, steps_per_epoch, device, progress)
+        row = {"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)}
+        if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
+            row["accuracy"] = round(accuracy(model, val, recipe, device), 4)
+        history.append(row)
+        if progress:
+            tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
+        with paths.atomic(state_file) as temporary:
+            torch.save({"recipe": json.dumps(asdict(recipe)), "epoch": epoch + 1, "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(), "history": json.dumps(history)}, temporary)
+    if not history or "accuracy" not in history[-1]:
+        raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
+    meta = {"recipe": asdict(recipe), "dataset": recipe.dataset, "classes": list(train.classes),
+            "accuracy": history[-1]["accuracy"], "seed": recipe.seed, "revision": report.revision(),
+            "history": history, "device": device.type, "seconds": round(sum(r["seconds"] for r in history), 1)}
+    checkpoints.save(out, model.eval(), meta)
+    state_file.unlink(missing_ok=True)
+    return meta
+
+
+def _optimiser(model, recipe):
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
+    return torch.optim.SGD([{"params": decayed, "weight_decay": recipe.weight_decay},
+                            {"params": plain, "weight_decay": 0.0}],
+                           lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+
+
+def _resume(state_file, recipe, model, optimiser, device):
+    """Return (next epoch, history) of an interrupted run with the same recipe, its weights loaded; else (0, [])."""
+    try:
+        state = torch.load(state_file, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        return 0, []
+    except Exception as error:
+        raise InputError(f"{state_file} cannot be read ({error}); delete it to train from the start") from None
+    if state["recipe"] != json.dumps(asdict(recipe)):
+        return 0, []  # another recipe: its half-way state is of no use here
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["epoch"], json.loads(state["history"])
+
+
+def _epoch(model, train, optimiser, recipe, epoch, steps, device, progress):
+    """Train one epoch; returns its mean loss. All randomness comes from (seed, epoch)."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+    torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
+    order = rng.permutation(len(train))[:steps * recipe.batch].reshape(steps, recipe.batch)
+    model.train()
+    total = 0.0
+    frames = model.config["num_frames"]
+    for step, indices in enumerate(tqdm(order, disable=not progress, leave=False, mininterval=2,
+                                        desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}")):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+        batch = torch.from_numpy(train.clips(indices, frames, recipe.sampling, recipe.stride, rng)).to(device)
+        clip = augment(batch, generator)
+        target = torch.from_numpy(train.labels[indices]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            scores = prediction(model, clip, recipe.ensemble)
+        loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        total += loss.item()
+    if not math.isfinite(total):
+        raise InputError(f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr "
+                         f"({recipe.lr})")
+    return total / steps
+
+
+@torch.inference_mode()
+def accuracy(model, val, recipe, device, batch=64):
+    """Return the top-1 accuracy on the stored validation clips, sampled as in the recipe but without jitter."""
+    model.eval()
+    right = 0
+    for indices in np.array_split(np.arange(len(val)), math.ceil(len(val) / batch)):
+        clips = torch.from_numpy(val.clips(indices, model.config["num_frames"], recipe.sampling, recipe.stride))
+        scores = prediction(model, normalise(clips.to(device)), recipe.ensemble)
+        right += (scores.argmax(1).cpu().numpy() == val.labels[indices]).sum()
+    return float(right / len(val))

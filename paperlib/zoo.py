@@ -1,0 +1,96 @@
+"""The models the notebooks need: `data/zoo.yaml` lists their recipes, `data/checkpoints/` holds what was trained."""
+
+from dataclasses import asdict, fields
+from fnmatch import fnmatch
+
+import pandas as pd
+import yaml
+
+from . import checkpoints, paths
+from .errors import InputError
+from .training import Recipe, run
+
+FILE = paths.ROOT / "data" / "zoo.yaml"
+
+
+def recipes(file=FILE):
+    """Return {`<dataset>/<checkpoint>`: Recipe} in training order: what a model starts from comes before it.
+
+    An entry of the YAML list names `model` and `dataset`, optionally `suffix` (appended to the file's name) and
+    any field of Recipe; `defaults` and `datasets.<name>` fill in the rest.
+    """
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    known = {field.name for field in fields(Recipe)}
+    listed = {}
+    for entry in content["models"]:
+        entry = {**content.get("defaults", {}), **content.get("datasets", {}).get(entry["dataset"], {}), **entry}
+        name, suffix = entry.pop("model"), entry.pop("suffix", "")
+        unknown = sorted(entry.keys() - known)
+        if unknown:
+            raise InputError(f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
+                             f"suffix, {', '.join(sorted(known - {'name'}))}")
+        key = f"{entry['dataset']}/{name}{suffix}"
+        if key in listed:
+            raise InputError(f"{file.name} lists {key} twice; give one of them a suffix")
+        listed[key] = Recipe(name=name, **entry)
+    for key, recipe in listed.items():
+        if recipe.init_from and recipe.init_from not in listed:
+            raise InputError(f"{file.name}: {key} starts from {recipe.init_from}, which is not listed")
+    ordered = {}
+    while len(ordered) < len(listed):
+        ready = [key for key, r in listed.items() if key not in ordered and (not r.init_from or r.init_from in ordered)]
+        if not ready:
+            raise InputError(f"{file.name}: init_from goes round in a circle among "
+                             + ", ".join(key for key in listed if key not in ordered))
+        ordered.update({key: listed[key] for key in ready})
+    return ordered
+
+
+def select(names=(), missing=False, file=FILE):
+    """Return the recipes whose key matches one of `names` (globs; none: all), only untrained ones if `missing`."""
+    known = recipes(file)
+    for name in names:
+        if not any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for key in known):
+            raise InputError(f"no model of {file.name} matches {name!r}; paperlib zoo status lists them")
+    chosen = {key: recipe for key, recipe in known.items()
+              if not names or any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for name in names)}
+    if missing:
+        chosen = {key: recipe for key, recipe in chosen.items() if state(key, recipe) != "trained"}
+    return chosen
+
+
+def state(key, recipe):
+    """Return `trained`, `missing`, or `other recipe` when the file was trained by another recipe than listed."""
+    file = checkpoints.path(*key.split("/"))
+    if not file.is_file():
+        return "missing"
+    trained_by = checkpoints.meta(file).get("recipe")
+    return "trained" if trained_by == asdict(recipe) else "other recipe"
+
+
+def status(file=FILE):
+    """Return a table of every listed model: state, accuracy, epochs, training seconds, device, file size in MB."""
+    rows = []
+    for key, recipe in recipes(file).items():
+        path = checkpoints.path(*key.split("/"))
+        header = checkpoints.meta(path) if path.is_file() else {}
+        rows.append({"model": key, "state": state(key, recipe), "accuracy": header.get("accuracy"),
+                     "epochs": recipe.epochs, "seconds": header.get("seconds"), "device": header.get("device"),
+                     "MB": round(path.stat().st_size / 1e6, 2) if path.is_file() else None})
+    return pd.DataFrame(rows)
+
+
+def train(chosen, device="auto", progress=True):
+    """Train the given recipes one after the other; an existing checkpoint is replaced only by a better one."""
+    for key, recipe in chosen.items():
+        file = checkpoints.path(*key.split("/"))
+        if not file.is_file():
+            run(recipe, device, progress=progress, out=file)
+            continue
+        fresh = file.with_name(f"{file.stem}.new.safetensors")
+        try:
+            meta = run(recipe, device, progress=progress, out=fresh)
+            if meta["accuracy"] > checkpoints.meta(file)["accuracy"] or state(key, recipe) == "other recipe":
+                fresh.replace(file)
+        finally:
+            fresh.unlink(missing_ok=True)
