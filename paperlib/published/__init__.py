@@ -22,7 +22,7 @@ def names():
 
 
 def table(name):
-    """Return one table of a paper as a DataFrame; an unknown name raises InputError listing the known ones."""
+    """Return one table of a paper as a DataFrame; InputError for an unknown name lists the known."""
     file = FOLDER / f"{name}.csv"
     if not file.is_file():
         raise InputError(f"there is no published table {name!r}; there are {', '.join(names())}")
@@ -31,7 +31,7 @@ def table(name):
 
 
 def value(name, **where):
-    """Return the one printed number of a table that the given columns single out, say `row=..., dataset=...`."""
+    """Return the one printed number of a table that columns, given by name, single out: row=..., dataset=..."""
     found = table(name)
     for column, wanted in where.items():
         if column not in found:
