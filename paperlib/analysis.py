@@ -1,0 +1,122 @@
+"""What a trained model does on a data set, computed once and shared by all notebooks: scores, relevance, ATR."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from . import cache, checkpoints, data, relevance
+from .data import clips as clip
+from .data import sampling
+from .errors import InputError
+
+
+@dataclass
+class Explained:
+    """Relevance of the clips a model got right.
+
+    matrix [n, T', N], frame_logits [n, T'] of the target, atr [n, T'], avg [n], max [n], labels [n], videos [n]
+    (index in the data set), classes; considered and right count the clips before the filter.
+    """
+
+    matrix: np.ndarray
+    frame_logits: np.ndarray
+    atr: np.ndarray
+    avg: np.ndarray
+    max: np.ndarray
+    labels: np.ndarray
+    videos: np.ndarray
+    scores: np.ndarray
+    considered: int
+    right: int
+    classes: list
+    temporal: np.ndarray | None
+
+
+def indices(length, header):
+    """Return the frames of a video of `length` frames that the checkpoint's recipe would sample for evaluation."""
+    recipe, count = header["recipe"], header["num_frames"]
+    if recipe.get("sampling") == "dense":
+        return sampling.dense(length, count, recipe["stride"])
+    return sampling.uniform(length, count)
+
+
+def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", batch=32, root=None):
+    """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set, cached."""
+    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
+    key = {**_key(checkpoint, videos), "batch": batch}
+
+    def compute():
+        found = []
+        for some in tqdm(np.array_split(np.arange(len(videos)), -(-len(videos) // batch)), leave=False,
+                         desc=f"scoring {checkpoint}"):
+            with torch.inference_mode():
+                found.append(model(_clips(videos, some, header).to(device)).float().softmax(1).cpu().numpy())
+        return {"scores": np.concatenate(found)}
+    scores = cache.fetch("predictions", key, compute)["scores"]
+    return {"scores": scores, "labels": np.asarray(videos.labels), "classes": list(videos.classes),
+            "correct": scores.argmax(1) == videos.labels}
+
+
+def explain(checkpoint, dataset=None, split="val", clips=64, limit=None, min_score=0.5, sigma=0.975, method="clrp",
+            device="cpu", batch=8, root=None):
+    """Return the `Explained` of a checkpoint on a data set.
+
+    As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score` are
+    explained: the first `clips` of them, taken in turn from every class.
+    """
+    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
+    scored = predictions(checkpoint, dataset, split, limit, device, root=root)
+    labels = scored["labels"]
+    passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
+    if len(passing) == 0:
+        raise InputError(f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
+                         "train it longer or lower min_score")
+    chosen = np.sort(in_turn(passing, labels)[:clips])
+    key = {**_key(checkpoint, videos), "chosen": chosen.tolist(), "method": method,
+           "engine": cache.code("relevance"), "batch": batch}
+
+    def compute():
+        matrices, logits = [], []
+        for some in tqdm(np.array_split(chosen, -(-len(chosen) // batch)), leave=False,
+                         desc=f"relevance of {checkpoint}"):
+            clip_batch, target = _clips(videos, some, header).to(device), torch.as_tensor(labels[some]).to(device)
+            matrices.append(relevance.relevance_matrix(model, clip_batch, target, method=method).cpu().numpy())
+            with torch.inference_mode():
+                frame_logits = model.frame_logits(clip_batch).float()
+            logits.append(frame_logits[torch.arange(len(some)), :, target].cpu().numpy())
+        return {"matrix": np.concatenate(matrices), "frame_logits": np.concatenate(logits)}
+    found = cache.fetch("relevance", key, compute)
+    atr = relevance.atr(torch.from_numpy(found["matrix"]), torch.from_numpy(found["frame_logits"]), sigma=sigma)
+    return Explained(found["matrix"], found["frame_logits"], *(np.asarray(x) for x in (atr.frames, atr.avg, atr.max)),
+                     labels[chosen], chosen, scored["scores"][chosen, labels[chosen]], len(labels),
+                     int(scored["correct"].sum()), scored["classes"], videos.temporal)
+
+
+def in_turn(members, labels):
+    """Order `members` (indices into labels) so that every class comes once before any comes twice."""
+    turn = np.zeros(len(members), int)
+    for label in np.unique(labels[members]):
+        mine = labels[members] == label
+        turn[mine] = np.arange(mine.sum())
+    return members[np.lexsort((labels[members], turn))]
+
+
+def _open(checkpoint, dataset, split, limit, device, root):
+    model, header = checkpoints.load(checkpoint, device)
+    header["num_frames"] = model.config["num_frames"]
+    videos = data.load(dataset or header["dataset"], split=split, size=header["recipe"]["size"], limit=limit,
+                       root=root or None)
+    return model, header, videos
+
+
+def _key(checkpoint, videos):
+    return {"checkpoint": checkpoints.digest(checkpoint), "dataset": videos.name, "videos": len(videos),
+            "split": getattr(videos, "split", ""), "size": getattr(videos, "size", 0),
+            "code": cache.code("models", "data", "checkpoints"), "torch": torch.__version__}
+
+
+def _clips(videos, some, header):
+    """Return float32 [len(some), 3, T, H, W]."""
+    return torch.stack([clip.to_clip(videos.frames(i, indices(videos.num_frames(i), header))) for i in some])

@@ -1,0 +1,91 @@
+"""Table 1: accuracy, avg-ATR and max-ATR of the same models on a temporal and on a static data set."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from .. import plotting
+from ..statistics import bootstrap_difference, bootstrap_interval
+from . import STANDS_FOR, explain_all, split
+
+__all__ = ["explain_all", "summary", "beside", "draw_table", "claim_table"]
+
+
+def summary(explained):
+    """Return one row per checkpoint: accuracy, and mean, interval and spread over clips of avg-ATR and max-ATR."""
+    rows = []
+    for checkpoint, found in explained.items():
+        dataset, model = split(checkpoint)
+        row = {"model": model, "dataset": dataset, "frames": found.matrix.shape[2], "clips": len(found.avg),
+               "accuracy": 100 * found.right / found.considered}
+        for name, values in (("avg_atr", found.avg), ("max_atr", found.max)):
+            value, low, high = bootstrap_interval(values)
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_sd": values.std(ddof=1)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def beside(ours, printed):
+    """Return our table with the paper's printed values of the same model and data set beside each number."""
+    table = ours.copy()
+    for ours_name, theirs in (("accuracy", "accuracy"), ("avg_atr", "avg-ATR"), ("max_atr", "max-ATR")):
+        table[f"{ours_name}_paper"] = [_printed(printed, row.model, theirs, row.dataset)[0]
+                                       for row in ours.itertuples()]
+    return table
+
+
+def _printed(printed, model, column, dataset):
+    found = printed[(printed.row == model) & (printed.column == column)
+                    & (printed.dataset == STANDS_FOR.get(dataset, dataset))]
+    return (found.value.iloc[0], found.spread.iloc[0]) if len(found) else (float("nan"), float("nan"))
+
+
+def draw_table(ours, printed):
+    """Draw avg-ATR and max-ATR per model, one panel each: ours with intervals, the paper's as diamonds."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
+    models = list(dict.fromkeys(ours.model))
+    for axis, name, title in zip(axes, ("avg_atr", "max_atr"), ("avg-ATR", "max-ATR"), strict=True):
+        for k, dataset in enumerate(dict.fromkeys(ours.dataset)):
+            colour, marker = plotting.COLOURS[k], plotting.MARKERS[k]
+            for row in ours[ours.dataset == dataset].itertuples():
+                x = models.index(row.model) + 0.36 * (k - 0.5)
+                values = [getattr(row, name + end) for end in ("", "_low", "_high")]
+                plotting.interval_bar(axis, x - 0.07, *values, colour=colour, marker=marker,
+                                      label=dataset if row.model == models[0] else None)
+                value, spread = _printed(printed, row.model, title, dataset)
+                axis.errorbar(x + 0.07, value, yerr=spread, fmt=marker, mfc="none", color=colour, ms=6, capsize=2,
+                              lw=0.8, label=f"{STANDS_FOR.get(dataset, dataset)}, paper (mean ± spread)"
+                              if row.model == models[0] else None)
+        for k, model in enumerate(models):
+            frames = ours.frames[ours.model == model].iloc[0]
+            axis.hlines(frames, k - 0.4, k + 0.4, ls=":", color="0.4", lw=1)
+        axis.set_xticks(range(len(models)), [m.replace("-f", "\nf") for m in models])
+        axis.set_title(title)
+        axis.set_ylim(bottom=0)
+    axes[0].set_ylabel("frames")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def claim_table(run, explained, ours):
+    """Decide the statements of section 4.2 on data sets and modules, with intervals of differences over clips."""
+    def difference(a, b):
+        return bootstrap_difference(explained[a].avg, explained[b].avg)
+
+    names = list(dict.fromkeys(ours.model))
+    temporal, static = "synth_ssv2", "synth_kinetics"
+    printed = {"I3D-R50-f8": "1.0", "TAM2D-R50-f8": "1.8", "I3D-R50-f16": "1.6", "TAM2D-R50-f16": "2.4"}
+    for name in names:
+        found = difference(f"{temporal}/{name}", f"{static}/{name}")
+        run.claim("Table 1", f"{name}: temporal relevance is larger on the temporal data set than on the static one",
+                  "avg-ATR on the temporal minus on the static data set, frames", printed.get(name, ""), found,
+                  found.low > 0, f"{temporal} vs {static}")
+    for dataset in (temporal, static):
+        for i3d in (name for name in names if name.startswith("I3D")):
+            tam = i3d.replace("I3D", "TAM2D")
+            found = difference(f"{dataset}/{i3d}", f"{dataset}/{tam}")
+            run.claim("Table 1, Figure 3", f"{i3d} has a larger temporal relevance than {tam} on {dataset}",
+                      "avg-ATR of I3D minus TAM2D, frames",
+                      {"I3D-R50-f8synth_ssv2": "0.5", "I3D-R50-f8synth_kinetics": "1.3",
+                       "I3D-R50-f16synth_ssv2": "0.9", "I3D-R50-f16synth_kinetics": "1.7"}.get(i3d + dataset, ""),
+                      found, found.low > 0, dataset)
+    return pd.DataFrame(run.claims)[["statement", "published", "ours", "low", "high", "verdict"]]
