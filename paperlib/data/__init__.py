@@ -1,7 +1,7 @@
 """Datasets by name: procedural ones rendered on demand, public ones read from their official layouts.
 
-A dataset has `name`, `classes` (list of str), `labels` (int64 [n]), `temporal` (bool [classes] or None), `ids`
-(list of str), `len()`, `num_frames(i)` and `frames(i, indices) -> uint8 [len(indices), size, size, 3]`.
+A dataset has `name`, `classes` (list of str), `labels` (int64 [n]), `temporal` (bool [classes] or None),
+`ids` (list of str), `len()`, `num_frames(i)` and `frames(i, indices) -> uint8 [len(indices), size, size, 3]`.
 """
 
 import importlib
@@ -11,15 +11,14 @@ from ..errors import InputError
 # name -> (module, function); the function takes (name, split, size, limit, root) and returns a dataset
 LOADERS = {
     "synth_ssv2": ("paperlib.data.synthetic", "load"),
-    "synth_kinetics": ("paperlib.data.synthetic", "load"),
 }
 
 
 def load(name, split="train", size=64, limit=None, root=None):
     """Return dataset `name`'s `split` with square frames of `size` pixels.
 
-    `limit` keeps that many videos, balanced over the classes; `root` is the folder of a public dataset's files
-    (procedural ones need none).
+    `limit` keeps that many videos, balanced over the classes; `root` is the folder of a public dataset's
+    files (procedural ones need none).
     """
     if name not in LOADERS:
         raise InputError(f"there is no dataset called {name!r}; known are {', '.join(sorted(LOADERS))}.")

@@ -10,11 +10,11 @@ STD = (0.229, 0.224, 0.225)
 
 
 def to_clip(frames):
-    """Normalise uint8 frames `[T, H, W, 3]` to a float32 clip `[3, T, H, W]` (ImageNet mean and deviation)."""
+    """Normalise uint8 frames `[T, H, W, 3]` to a float32 clip `[3, T, H, W]` (ImageNet statistics)."""
     frames = torch.as_tensor(np.ascontiguousarray(frames))
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
-        raise InputError(f"to_clip takes uint8 frames [T, H, W, 3], not {str(frames.dtype).removeprefix('torch.')} "
-                         f"{list(frames.shape)}.")
+        kind = str(frames.dtype).removeprefix("torch.")
+        raise InputError(f"to_clip takes uint8 frames [T, H, W, 3], not {kind} {list(frames.shape)}.")
     mean = torch.tensor(MEAN) * 255
     scale = 1 / (torch.tensor(STD) * 255)
     return ((frames.float() - mean) * scale).permute(3, 0, 1, 2).contiguous()
