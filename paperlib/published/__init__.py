@@ -31,7 +31,7 @@ def table(name):
 
 
 def value(name, **where):
-    """Return the one printed number of a table that columns, given by name, single out: row=..., dataset=..."""
+    """Return the one printed number that a table has where its columns, given by name, have these values."""
     found = table(name)
     for column, wanted in where.items():
         if column not in found:
