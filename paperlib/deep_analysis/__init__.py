@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import published, statistics
-from .errors import InputError
+from .. import published, statistics
+from ..errors import InputError
 
 DATASETS = ("mini-SSV2", "mini-Kinetics", "mini-MiT")
 MODULES = ("I3D", "S3D", "TAM")
