@@ -29,7 +29,8 @@ def uniform(n_video, n, rng=None, clips=None):
             return (2 * segments + 1) * n_video // (2 * n)  # floor((s + 1/2) n_video / n), exactly
         return np.minimum(((segments + rng.random(n)) * n_video / n).astype(np.int64), n_video - 1)
     _check(clips=clips)
-    first, last = segments * n_video // n, np.maximum(segments * n_video // n, (segments + 1) * n_video // n - 1)
+    first = segments * n_video // n
+    last = np.maximum(first, (segments + 1) * n_video // n - 1)
     offsets = np.arange(clips) - (clips - 1) // 2
     return np.clip(uniform(n_video, n) + offsets[:, None], first, last)
 
@@ -65,13 +66,13 @@ def partial_uniform(n, i, left, right):
     """
     _check(n=n)
     if not 0 <= left <= i <= right < n:
-        raise InputError(f"partial_uniform: the window [{left}, {right}] has to hold frame {i} and lie inside "
-                         f"the clip's frames 0 to {n - 1}.")
+        raise InputError(f"partial_uniform: the window [{left}, {right}] has to hold frame {i} and lie "
+                         f"inside the clip's frames 0 to {n - 1}.")
     return np.clip(np.arange(n), left, right)
 
 
 def window(n, i, width):
-    """Return (left, right) of the window of `width` frames around frame `i`, moved inside the clip at its ends.
+    """Return (left, right) of the `width` frames around frame `i`, moved inside the clip at its ends.
 
     For an even width the extra frame is on the right. Used for the fixed windows of TRA section 4.3.
     """

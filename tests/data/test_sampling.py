@@ -30,7 +30,7 @@ def test_uniform_is_the_identity_where_lengths_agree():
 
 
 def test_uniform_agrees_with_the_papers_formula():
-    """int(tick / 2 + tick * x), evaluated in floats as the code does, for every video longer than the clip."""
+    """int(tick / 2 + tick * x) in floats, as the code does for every video longer than the clip."""
     for n in (8, 16, 32):
         for n_video in range(n + 1, 400):
             tick = n_video / n
@@ -54,7 +54,8 @@ def test_training_picks_repeat_with_the_same_seed():
 
 
 def test_several_uniform_clips_are_shifted_inside_their_segments():
-    assert sampling.uniform(80, 8, clips=3).tolist() == [(np.arange(8) * 10 + 5 + d).tolist() for d in (-1, 0, 1)]
+    shifted = [(np.arange(8) * 10 + 5 + d).tolist() for d in (-1, 0, 1)]
+    assert sampling.uniform(80, 8, clips=3).tolist() == shifted
     assert (sampling.uniform(80, 8, clips=1)[0] == sampling.uniform(80, 8)).all()
     for n_video in LENGTHS:
         many = sampling.uniform(n_video, 8, clips=10)
@@ -120,9 +121,11 @@ def test_windows_have_their_width_and_hold_their_frame():
 
 @pytest.mark.parametrize("call", [
     lambda: sampling.uniform(0, 8), lambda: sampling.uniform(8, 0), lambda: sampling.uniform(8, 2.5),
-    lambda: sampling.dense(8, 8, 0), lambda: sampling.dense(8, 8, 1, clips=0), lambda: sampling.uniform(True, 8),
+    lambda: sampling.dense(8, 8, 0), lambda: sampling.dense(8, 8, 1, clips=0),
+    lambda: sampling.uniform(True, 8),
     lambda: sampling.partial_uniform(8, 3, 4, 6), lambda: sampling.partial_uniform(8, 3, 0, 8),
-    lambda: sampling.partial_uniform(8, 3, -1, 5), lambda: sampling.window(8, 2, 9), lambda: sampling.window(8, 8, 1),
+    lambda: sampling.partial_uniform(8, 3, -1, 5), lambda: sampling.window(8, 2, 9),
+    lambda: sampling.window(8, 8, 1),
 ])
 def test_impossible_requests_are_refused_in_a_sentence(call):
     with pytest.raises(InputError, match=r"\w+: .+\.$"):

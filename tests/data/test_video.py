@@ -1,0 +1,270 @@
+"""Decoding: the asked frames and no others, whatever the file looks like."""
+
+import hashlib
+import os
+
+import av
+import numpy as np
+import pytest
+
+from paperlib.data import sampling, video
+from paperlib.errors import InputError
+from tests import shared
+from tests.data import videos
+
+KINDS = {
+    "h264.mp4": {},
+    "h264_intra.mp4": {"gop": 1, "bframes": 0},
+    "h264_one_key.mkv": {"gop": 250, "bframes": 3},
+    "h264_open_gop.mp4": {"options": {"x264-params": "open-gop=1:keyint=6:min-keyint=6:scenecut=0"}},
+    "h264.ts": {},
+    "h264.avi": {"bframes": 2},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "vp8.webm": {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1",
+                                                "lag-in-frames": "10", "b": "1M"}},
+    "mpeg4.avi": {"codec": "mpeg4", "bframes": 0, "options": {"b": "2M"}},
+    "mpeg4_bframes.avi": {"codec": "mpeg4", "bframes": 2, "options": {"b": "2M"}},
+    "divx3.avi": {"codec": "msmpeg4v2", "options": {"b": "8M", "mbd": "rd"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "lossless.mkv": {"codec": "ffv1", "pix_fmt": "bgr0"},
+    "grey.mp4": {"pix_fmt": "gray"},
+    "ten_bit.mp4": {"pix_fmt": "yuv420p10le"},
+    "odd_size.mkv": {"codec": "ffv1", "pix_fmt": "yuv420p", "width": 67, "height": 49},
+    "odd_size.webm": {"codec": "libvpx-vp9", "width": 71, "height": 53, "options": {"cpu-used": "8"}},
+    "uneven_times.mp4": {"times": [k * 40 + 13 * (k % 3) for k in range(20)]},
+    "uneven_times.webm": {"codec": "libvpx-vp9", "times": [k * k * 3 + k for k in range(20)],
+                          "options": {"cpu-used": "8"}},
+    "late_start.mkv": {"times": [5000 + 40 * k for k in range(20)]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for name, settings in KINDS.items():
+        videos.write(folder / name, **settings)
+    return folder
+
+
+def sequential(path):
+    """Every frame by plain PyAV, from start to end: what decoding has to equal."""
+    with av.open(str(path), metadata_errors="ignore") as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])]
+
+
+def hashes(frames):
+    return [hashlib.sha256(np.ascontiguousarray(f)).hexdigest() for f in frames]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_any_frames_equal_sequential_decoding(folder, name):
+    reference = sequential(folder / name)
+    numbers = [videos.number(f) for f in reference]
+    assert numbers == list(range(20))  # the file is what the test thinks it is
+    assert hashes(video.decode(folder / name)) == hashes(reference)
+    rng = np.random.default_rng(0)
+    random = [rng.integers(0, 20, 5).tolist() for _ in range(4)]
+    for indices in ([0], [19], [7, 3, 3, 19, 0], [8, 9], *random):
+        got = video.decode(folder / name, indices)
+        assert got.dtype == np.uint8 and [videos.number(f) for f in got] == indices
+        assert hashes(got) == hashes([reference[i] for i in indices])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_probe_counts_what_decoding_gives(folder, name):
+    info = video.probe(folder / name)
+    assert info.frames == 20
+    assert (info.width, info.height) == (KINDS[name].get("width", 64), KINDS[name].get("height", 48))
+    assert info.fps is None or info.fps > 0
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "mjpeg.avi", "uneven_times.mp4", "mpeg4.avi"])
+def test_a_late_frame_costs_one_group_of_pictures(folder, name, monkeypatch):
+    """Only the frames from the key frame on are decoded."""
+    decoded = []
+    original = video._seeking
+
+    def counting(container, stream, wanted, index):
+        class Counted:
+            def decode(self, stream):
+                for frame in container.decode(stream):
+                    decoded.append(frame.pts)
+                    yield frame
+
+            def seek(self, *args, **kwargs):
+                container.seek(*args, **kwargs)
+        return original(Counted(), stream, wanted, index)
+
+    monkeypatch.setattr(video, "_seeking", counting)
+    assert videos.number(video.decode(folder / name, [18])[0]) == 18
+    assert 1 <= len(decoded) <= 8
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotated_recordings_come_out_upright(tmp_path, rotation):
+    """The picture is stored turned; shown with its rotation, the number has to be readable again."""
+    path = tmp_path / "turned.mp4"
+    turns = rotation // 90
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stored = np.rot90(videos.picture(77), -turns)
+        stream.height, stream.width, stream.pix_fmt = *stored.shape[:2], "yuv420p"
+        stream.set_display_rotation(rotation)
+        for _ in range(5):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), format="rgb24")))
+        out.mux(stream.encode(None))
+    info, frames = video.probe(path), video.decode(path, [4])
+    assert (info.width, info.height) == (64, 48) and frames.shape == (1, 48, 64, 3)
+    assert videos.number(frames[0]) == 77
+    assert video.decode(path, [4], short_side=24).shape == (1, 24, 32, 3)
+
+
+def test_rotation_agrees_with_opencv(tmp_path):
+    import cv2
+    path = videos.write(tmp_path / "phone.mp4", rotation=-90)
+    capture = cv2.VideoCapture(str(path))
+    _, theirs = capture.read()
+    capture.release()
+    ours = video.decode(path, [0])[0]
+    assert ours.shape == theirs.shape == (64, 48, 3)
+    assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 6
+
+
+@pytest.mark.parametrize(("size", "short", "expected"), [
+    ((64, 48), 24, (24, 32)), ((48, 64), 24, (32, 24)), ((64, 48), 96, (96, 128)), ((67, 49), 20, (20, 27)),
+    ((64, 48), 1, (1, 1)), ((64, 16), 8, (8, 32)),
+])
+def test_the_shorter_side_is_scaled(tmp_path, size, short, expected):
+    path = videos.write(tmp_path / "v.mkv", n=2, width=size[0], height=size[1], codec="ffv1", pix_fmt="bgr0")
+    assert video.decode(path, [1], short_side=short).shape[1:3] == expected
+
+
+def test_scaling_is_an_antialiased_average(tmp_path):
+    """Halving keeps the mean and blurs a one-pixel pattern to grey instead of picking every other pixel."""
+    path = tmp_path / "stripes.mkv"
+    stripes = np.zeros((48, 64, 3), np.uint8)
+    stripes[:, ::2] = 250
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(stripes, format="rgb24")))
+        out.mux(stream.encode(None))
+    small = video.decode(path, [0], short_side=24)[0, :, 2:-2]
+    assert np.abs(small.astype(int) - 125).max() < 10
+
+
+@pytest.mark.parametrize(("shape", "corners"), [((10, 16), [(0, 0), (0, 3), (0, 6)]),
+                                                ((16, 10), [(0, 0), (3, 0), (6, 0)]),
+                                                ((10, 10), [(0, 0)] * 3)])
+def test_three_crops_lie_along_the_longer_side(shape, corners):
+    frames = np.random.default_rng(0).integers(0, 255, (4, *shape, 3), dtype=np.uint8)
+    three = video.crops(frames, 10, 3)
+    for got, (y, x) in zip(three, corners, strict=True):
+        assert (got == frames[:, y:y + 10, x:x + 10]).all()
+    assert (video.crops(frames, 10)[0] == three[1]).all()
+    with pytest.raises(InputError, match="11"):
+        video.crops(frames, 11)
+
+
+def test_wrong_counts_in_the_header_do_not_matter(folder, tmp_path):
+    """The AVI header's frame counts overwritten with 9999, as broken recorders do."""
+    data = bytearray((folder / "mpeg4.avi").read_bytes())
+    for tag, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):
+        at = data.index(tag) + offset
+        assert int.from_bytes(data[at:at + 4], "little") == 20
+        data[at:at + 4] = (9999).to_bytes(4, "little")
+    path = tmp_path / "wrong.avi"
+    path.write_bytes(data)
+    assert video.probe(path).frames == 20
+    assert videos.number(video.decode(path, [19])[0]) == 19
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = videos.write(tmp_path / "v.mp4", n=5)
+    assert video.probe(path).frames == 5
+    videos.write(path, n=9)
+    assert video.probe(path).frames == 9 and videos.number(video.decode(path, [8])[0]) == 8
+
+
+def unusable(folder, tmp_path):
+    whole = (folder / "h264.mp4").read_bytes()
+    files = {
+        "missing.mp4": None, "empty.mp4": b"", "text.mp4": b"This is a text file.\n" * 40,
+        "cut.mp4": whole[:len(whole) // 2], "header.mp4": whole[:64],
+        "noise.avi": np.random.default_rng(0).bytes(5000),
+        "list.mp4": b"#EXTM3U\n#EXTINF:1,\n" + str(folder / "h264.mp4").encode() + b"\n#EXT-X-ENDLIST\n",
+        "concat.mp4": b"ffconcat version 1.0\nfile " + str(folder / "h264.mp4").encode() + b"\n",
+    }
+    for name, content in files.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    videos.write_sound(tmp_path / "sound.mp4")
+    videos.write_sound(tmp_path / "sound.wav", codec="pcm_s16le")
+    (tmp_path / "folder.mp4").mkdir()
+    return [*files, "sound.mp4", "sound.wav", "folder.mp4"]
+
+
+def test_unusable_files_are_explained_in_one_sentence(folder, tmp_path):
+    for name in unusable(folder, tmp_path):
+        for call in (video.probe, video.decode, lambda p: video.decode(p, [0], short_side=32)):
+            with pytest.raises(video.VideoError) as caught:
+                call(tmp_path / name)
+            message = str(caught.value)
+            assert name in message and message.endswith(".") and "\n" not in message, message
+            assert "sound" not in name or "sound" in message.replace(name, "")
+
+
+@pytest.mark.parametrize("indices", [[], [-1], [20], [0.5], [[0]], [10 ** 9]])
+def test_impossible_frames_are_refused(folder, indices):
+    with pytest.raises(InputError, match="frame"):
+        video.decode(folder / "h264.mp4", indices)
+
+
+def test_unknown_decoder_is_refused(folder):
+    with pytest.raises(InputError, match="torchcodec"):
+        video.decode(folder / "h264.mp4", [0], backend="magic")
+
+
+def test_torchcodec_gives_the_same_frames(folder):
+    try:
+        from torchcodec.decoders import VideoDecoder  # noqa: F401
+    except (ImportError, RuntimeError, OSError):
+        with pytest.raises(InputError, match="torchcodec"):
+            video.decode(folder / "h264.mp4", [0], backend="torchcodec")
+        pytest.skip("torchcodec is not usable here")
+    for indices in ([0], [19, 3, 3]):
+        ours = video.decode(folder / "h264.mp4", indices)
+        theirs = video.decode(folder / "h264.mp4", indices, backend="torchcodec")
+        assert np.abs(ours.astype(int) - theirs).mean() < 3
+    assert video.decode(folder / "h264.mp4", [2], short_side=24, backend="torchcodec").shape == (1, 24, 32, 3)
+
+
+def test_nothing_stays_open(folder):
+    count = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    for name in KINDS:
+        video.decode(folder / name, [3])
+    with pytest.raises(InputError):
+        video.decode(folder / "h264.mp4", [99])
+    if count is not None:
+        assert len(os.listdir("/proc/self/fd")) <= count
+
+
+@pytest.mark.parametrize("name", [
+    "hmdb51_cartwheel.avi", "kinetics_R6llTwEh07w.mp4", "kinetics_abseiling.mp4",
+    "kinetics_arm_wrestling.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi",
+    "ucf101_soccer_juggling.avi"])
+def test_real_clips_decode_to_the_right_frames(name):
+    path = shared.path(f"clips/{name}")
+    reference = hashes(sequential(path))
+    n = video.probe(path).frames
+    assert n == len(reference)
+    rng = np.random.default_rng(1)
+    for indices in ([n - 1], [0, n // 2, n - 1], rng.integers(0, n, 8).tolist()):
+        assert hashes(video.decode(path, indices)) == [reference[i] for i in indices]
+
+
+def test_the_corrupted_real_clip_gives_the_clear_error():
+    path = shared.path("clips/corrupted.mp4")
+    for indices in (None, [30], [49, 0], sampling.uniform(video.probe(path).frames, 8)):
+        with pytest.raises(video.VideoError, match="corrupted.mp4 is damaged and cannot be decoded"):
+            video.decode(path, indices)
