@@ -105,7 +105,7 @@ def in_turn(members, labels):
 
 def _open(checkpoint, dataset, split, limit, device, root):
     model, header = checkpoints.load(checkpoint, device)
-    header["num_frames"] = model.config["num_frames"]
+    header["num_frames"] = model.num_frames
     videos = data.load(dataset or header["dataset"], split=split, size=header["recipe"]["size"], limit=limit,
                        root=root or None)
     return model, header, videos

@@ -76,7 +76,7 @@ def of_video(file, model, header, wanted=None, device="cpu"):
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
     """
     total = video.probe(file).frames
-    count = model.config["num_frames"]
+    count = model.num_frames
     indices = sampling.uniform(total, count)
     size = header.get("recipe", {}).get("size", 224)
     frames = video.decode(file, indices, short_side=size, crop="centre")

@@ -93,9 +93,10 @@ def initialise(model, file):
     ours = model.state_dict()
     fitting = {key: value.to(ours[key].dtype) for key, value in tensors.items()
                if key in ours and ours[key].shape == value.shape}
-    if len(fitting) < len(ours) // 2:
-        raise InputError(f"{file} shares only {len(fitting)} of {len(ours)} tensors with {model.config['name']}; "
-                         "init_from must name a model of the same kind")
+    fresh = sorted(ours.keys() - fitting.keys())
+    if len({key.rpartition(".")[0] for key in fresh}) > 1:  # more than the classifier
+        raise InputError(f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
+                         "must name a model that differs in frames or classes only")
     with torch.no_grad():
         model.load_state_dict(fitting, strict=False)
-    return sorted(ours.keys() - fitting.keys())
+    return fresh

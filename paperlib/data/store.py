@@ -4,8 +4,8 @@ import hashlib
 import inspect
 import json
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -63,10 +63,8 @@ def _kept(dataset, i):
 def _key(dataset):
     """Name the frames by all that decides them: videos, size and the code that makes them."""
     code = hashlib.sha256()
-    package = sys.modules[type(dataset).__module__].__package__
-    for name in sorted(sys.modules):
-        if name.startswith(package + ".") or name == package:
-            code.update(inspect.getsource(sys.modules[name]).encode())
+    for file in sorted(Path(inspect.getfile(type(dataset))).parent.glob("*.py")):
+        code.update(file.read_bytes())
     labels = hashlib.sha256(np.asarray(dataset.labels).tobytes()).hexdigest()
     about = json.dumps([dataset.name, len(dataset), getattr(dataset, "split", ""), getattr(dataset, "size", 0), KEPT,
                         labels, code.hexdigest()])

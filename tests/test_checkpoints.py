@@ -1,0 +1,70 @@
+"""Checkpoints: written and read back, and every way in which a file can be wrong is named."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from paperlib import checkpoints, models, paths
+from paperlib.errors import InputError
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return models.create("TAM2D-R18-f8", num_classes=3, width=4).eval()
+
+
+def test_saved_model_comes_back_with_its_header(tmp_path, model):
+    file = tmp_path / "a b ü.safetensors"
+    checkpoints.save(file, model, {"classes": ["x", "y", "z"], "accuracy": 0.5})
+    again, header = checkpoints.load(file)
+    assert header["classes"] == ["x", "y", "z"] and header["config"] == model.config
+    assert not again.training
+    clip = torch.randn(2, 3, 8, 32, 32)
+    assert torch.allclose(again(clip), model(clip), atol=2e-2)
+    assert file.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 40_000  # fp16
+
+
+def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    checkpoints.save(checkpoints.path("set", "net"), model, {})
+    assert checkpoints.find("set/net") == tmp_path / "set" / "net.safetensors"
+    with pytest.raises(InputError, match="set/other does not exist.*set/net"):
+        checkpoints.find("set/other")
+
+
+def test_truncated_file_is_named(tmp_path, model):
+    file = tmp_path / "a.safetensors"
+    checkpoints.save(file, model, {})
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="a.safetensors is not a readable"):
+        checkpoints.load(file)
+
+
+def test_pickle_is_never_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+    file = tmp_path / "bomb.safetensors"
+    file.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InputError, match="bomb.safetensors"):
+        checkpoints.load(file)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_weights_of_another_network_are_named(tmp_path, model):
+    file = tmp_path / "a.safetensors"
+    other = models.create("I3D-R18-f8", num_classes=3, width=4)
+    other.config = model.config
+    checkpoints.save(file, other, {})
+    with pytest.raises(InputError, match="does not fit TAM2D-R18-f8.*conv1"):
+        checkpoints.load(file)
+
+
+def test_foreign_safetensors_are_refused(tmp_path):
+    file = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2)}, file)
+    with pytest.raises(InputError, match="no paperlib header"):
+        checkpoints.load(file)

@@ -1,0 +1,119 @@
+"""Training: learns, repeats itself exactly, resumes after a kill, refuses what it cannot do."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from paperlib import checkpoints, paths, training
+from paperlib.errors import InputError
+
+from . import toy
+
+RECIPE = training.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=2, batch=16, lr=0.05)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
+    toy.register(monkeypatch)
+    return tmp_path
+
+
+def weights(file):
+    return checkpoints.load(file)[0].state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_learns_the_direction_of_motion(folder):
+    meta = training.run(replace(RECIPE, epochs=8), device="cpu", progress=False, out=folder / "a.safetensors")
+    assert meta["accuracy"] >= 0.9
+    assert meta["history"][-1]["loss"] < meta["history"][0]["loss"]
+
+
+def test_resumed_run_equals_undisturbed_run(folder, monkeypatch):
+    training.run(RECIPE, device="cpu", progress=False, out=folder / "whole.safetensors")
+    epoch = training._epoch
+
+    def killed(model, train, optimiser, recipe, number, *rest):
+        if number == 1:
+            raise KeyboardInterrupt
+        return epoch(model, train, optimiser, recipe, number, *rest)
+
+    monkeypatch.setattr(training, "_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(RECIPE, device="cpu", progress=False, out=folder / "parts.safetensors")
+    assert not (folder / "parts.safetensors").exists()
+    monkeypatch.setattr(training, "_epoch", epoch)
+    meta = training.run(RECIPE, device="cpu", progress=False, out=folder / "parts.safetensors")
+    assert [row["epoch"] for row in meta["history"]] == [1, 2]
+    assert same(weights(folder / "whole.safetensors"), weights(folder / "parts.safetensors"))
+    assert not list((folder / "data" / "runs").glob("*.pt"))
+
+
+def test_state_of_another_recipe_is_not_resumed(folder, monkeypatch):
+    model = training.build(RECIPE, 2)
+    optimiser = training._optimiser(model, RECIPE)
+    file = folder / "state.pt"
+    torch.save({"recipe": "another", "epoch": 1, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+                "history": "[]"}, file)
+    assert training._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
+    file.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="state.pt"):
+        training._resume(file, RECIPE, model, optimiser, "cpu")
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    rates = [training.learning_rate(replace(RECIPE, epochs=10), step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(RECIPE.lr)
+    assert rates.index(max(rates)) == 10
+    assert rates[0] < rates[5] and rates[99] < 1e-3 * RECIPE.lr
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_augmentation_keeps_direction_and_depends_on_its_generator_only():
+    clip = torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8)
+    for t in range(4):
+        clip[0, t, :, 3 * t + 2] = 255
+    once, again = (training.augment(clip, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(once, again)
+    positions = once[0, 0].sum(1).argmax(-1)
+    assert (positions.diff() == 3).all()
+
+
+def test_ensemble_averages_evenly_spaced_outputs():
+    class Model:
+        def frame_logits(self, clip):
+            return torch.arange(16.0).view(1, 16, 1)
+    assert training.prediction(Model(), None, 0).item() == 7.5
+    assert training.prediction(Model(), None, 2).item() == (4 + 12) / 2
+
+
+def test_init_from_takes_all_but_the_classifier_of_another_data_set(folder):
+    first = training.build(RECIPE, 5)
+    checkpoints.save(folder / "five.safetensors", first, {"classes": list("abcde")})
+    longer = replace(RECIPE, name="TAM2D-R18-f16", init_from=str(folder / "five.safetensors"), seed=9)
+    second = training.build(longer, 2)
+    theirs, ours = first.state_dict(), second.state_dict()
+    differing = {key for key in ours if ours[key].shape != theirs[key].shape}
+    assert differing == {key for key in ours if key.startswith("fc.")}
+    assert all(torch.equal(ours[key], theirs[key].half().to(ours[key].dtype)) for key in ours.keys() - differing)
+    with pytest.raises(InputError, match="I3D-R18-f8"):
+        training.build(replace(RECIPE, name="I3D-R18-f8", init_from=str(folder / "five.safetensors")), 2)
+
+
+def test_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InputError, match="batch 1000"):
+        training.run(replace(RECIPE, batch=1000), device="cpu", progress=False)
+
+
+def test_divergence_is_reported_by_name(monkeypatch):
+    monkeypatch.setattr(training, "learning_rate", lambda *_: math.inf)
+    with pytest.raises(InputError, match="TAM2D-R18-f8 on toy_bars diverged"):
+        training.run(RECIPE, device="cpu", progress=False)
