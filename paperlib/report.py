@@ -7,15 +7,15 @@ import random
 import subprocess
 import time
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import metadata
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 
 from . import claims, paths
 from .errors import InputError
+from .settings import settings
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "captum", "opencv-python-headless",
             "av")
@@ -23,22 +23,6 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "c
 
 class Skipped(Exception):
     """Raised in a notebook that cannot run here (say, no data); the runner lists it as skipped, not failed."""
-
-
-def settings(name, profile="mini"):
-    """Return a notebook's settings: the profile's `defaults` updated with the notebook's own entry.
-
-    `profile` is the name of a file in `paperlib/profiles/` or the path of a YAML file of one's own.
-    """
-    folder = resources.files("paperlib") / "profiles"
-    file = folder / f"{profile}.yaml"
-    if profile.endswith((".yaml", ".yml")):
-        file = paths.ROOT / profile
-    if not file.is_file():
-        known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-        raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {**content.get("defaults", {}), **(content.get("notebooks") or {}).get(name, {})}
 
 
 def device(wanted="auto"):
