@@ -1,0 +1,73 @@
+# The dependency graph: what a notebook starts from -> checkpoints -> notebooks -> gallery.
+#
+# `./run_all.sh` (or `paperlib run`) calls this; so can you, to run on a cluster:
+#     snakemake --executor slurm --jobs 32
+# A notebook's output is its run record, not its figures: the figures are in git, and a fresh clone must still
+# regenerate them. Which records are still true is decided by content (paperlib/graph.py), not by file times.
+import sys
+
+from paperlib import graph
+
+PYTHON = sys.executable
+OPTIONS = graph.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
+WANTED = config.get("notebooks") or graph.notebooks()
+RECORDS = graph.records(OPTIONS).relative_to(graph.paths.ROOT).as_posix()
+
+if workflow.is_main_process:
+    for name in WANTED:
+        graph.forget_if_stale(name, OPTIONS)
+
+
+def relative(files):
+    """Paths inside the project relative to it, as Snakemake's rules write them; others as they are."""
+    root = graph.paths.ROOT
+    return [f.relative_to(root).as_posix() if f.is_relative_to(root) else str(f) for f in files]
+
+
+def starts_from(wildcards):
+    """The checkpoint that training starts from, needed only while the trained one is not there."""
+    parent = graph.recipes().get(wildcards.key)
+    return relative([graph.checkpoint(parent)]) if parent and not graph.checkpoint(wildcards.key).is_file() else []
+
+
+wildcard_constraints:
+    name="[^/]+/[^/]+",
+    key="[^/]+/[^/]+",
+
+
+rule all:
+    input:
+        "figures/index.html",
+
+
+rule gallery:
+    input:
+        [f"{RECORDS}/{name}.json" for name in WANTED],
+    output:
+        "figures/index.html",
+    shell:
+        "{PYTHON:q} -m paperlib.cli gallery"
+
+
+rule notebook:
+    input:
+        lambda wildcards: relative(graph.files(wildcards.name, OPTIONS)),
+    output:
+        RECORDS + "/{name}.json",
+    params:
+        options=OPTIONS,
+        threads=config.get("threads", 1),
+    shell:
+        "{PYTHON:q} -m paperlib.execute {wildcards.name:q} --profile {params.options.profile:q}"
+        " --data-root={params.options.data_root:q} --device {params.options.device:q} --threads {params.threads}"
+
+
+rule checkpoint:
+    input:
+        starts_from,
+    output:
+        "data/checkpoints/{key}.safetensors",
+    params:
+        device=OPTIONS.device,
+    shell:
+        "{PYTHON:q} -m paperlib.execute --train {wildcards.key:q} --device {params.device:q}"
