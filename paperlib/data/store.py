@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -47,13 +48,23 @@ def stored(dataset, progress=True):
         with paths.atomic(file) as temporary:
             first = _kept(dataset, 0)
             array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(dataset), *first.shape))
-            with ProcessPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-                work = pool.map(_kept, [dataset] * len(dataset), range(len(dataset)), chunksize=32)
+            fork = multiprocessing.get_context("fork")  # workers inherit the data set, nothing is pickled
+            with ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork, _hold, (dataset,)) as pool:
+                work = pool.map(_kept_of_held, range(len(dataset)), chunksize=32)
                 for i, frames in enumerate(tqdm(work, total=len(dataset), disable=not progress, leave=False,
                                                 desc=f"rendering {dataset.name}")):
                     array[i] = frames
             array.flush()
-    return Stored(dataset, np.load(file, mmap_mode="r"))
+    return Stored(dataset, np.load(file))  # in memory: shuffled reads of a mapped file stall
+
+
+def _hold(dataset):
+    global _held
+    _held = dataset
+
+
+def _kept_of_held(i):
+    return _kept(_held, i)
 
 
 def _kept(dataset, i):
