@@ -1,0 +1,26 @@
+"""Temporal masks: which frames a video model needs (Manttari, Broome et al., ACCV 2020, section 3.1).
+
+`freeze`, `reverse` and the other perturbations change a clip under a mask; `learn` finds the shortest mask
+whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows.
+"""
+
+from .learn import PRESETS, MaskResult, Settings, central_mask, learn, score, total_variation
+from .perturb import (
+    PERTURBATIONS,
+    THRESHOLD,
+    black,
+    blur,
+    freeze,
+    freeze_matrix,
+    mean,
+    perturb,
+    prepare,
+    reverse,
+    segments,
+    shuffle,
+)
+from .search import SearchResult, search
+
+__all__ = ["PERTURBATIONS", "PRESETS", "THRESHOLD", "MaskResult", "SearchResult", "Settings", "black", "blur",
+           "central_mask", "freeze", "freeze_matrix", "learn", "mean", "perturb", "prepare", "reverse",
+           "score", "search", "segments", "shuffle", "total_variation"]

@@ -1,0 +1,346 @@
+"""Learn temporal masks by gradient descent (ACCV 2020, section 3.1, equation 1).
+
+Where the paper's text, its released PyTorch code and its project page disagree (`PRESETS` has the outer two:
+`as_published` is text and project page, `as_released` and `as_released_kth` are the code):
+
+                         text                     released code                   project page
+lambda 1, lambda 2       not given                0.01, 0.02; KTH 0.02, 0.04      0.01, 0.02
+iterations               300                      300; KTH 100                    300
+Adam's learning rate     not given                0.2 (TensorFlow code 0.001)     0.001
+initial mask             "centered in the middle" first centred mask that fails   -
+                                                  the 90 % criterion
+TV norm                  |m|_beta^beta            beta 3, inner edges twice       -
+early stop               none                     at 1e-5, but never fires: the   -
+                                                  old loss is not updated
+reverse                  whole frames             blend by the earlier frame's    -
+                                                  mask value
+
+At a learning rate of 0.001 a logit moves by at most about 0.3 in 300 iterations, so that with
+`as_published` the mask stays where it was initialised; MaskResult.moved and .flipped say so for each mask.
+The default is the code's optimiser with the text's initialisation, a plain TV norm, an early stop that works,
+whole frames when reversing, and lambda 2 = 0.003. With the paper's 0.02 the optimum of equation 1 has a
+shoulder of 0.42 on the frame at each side of every window (the root v of lambda1 + 3 lambda2 (v^2 - (1 -
+v)^2) = 0), which counts as masked at the threshold of 0.1: every window comes out two frames too long. There
+is no shoulder where lambda2 < lambda1 / 3.
+"""
+
+import contextlib
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..errors import InputError
+from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides which mask is learned; the defaults are ours, see PRESETS for the paper's."""
+
+    iterations: int = 300
+    length_weight: float = 0.01     # lambda 1, of the mask's sum
+    tv_weight: float = 0.003        # lambda 2, of its total variation
+    beta: float = 3                 # exponent of the total variation
+    learning_rate: float = 0.2      # of Adam, on the mask's logits
+    tolerance: float = 1e-5         # a clip stops when its loss moves less than this; 0: never
+    patience: int = 5               # in so many iterations one after the other
+    start: float = 5.0              # mask logits start at plus or minus this
+    initial: str = "central"        # or "central_released", "full"; see `central_mask`
+    coverage: float = 0.9           # share of the full mask's drop that the initial mask keeps
+    double_inner: bool = False      # count inner edges twice in the variation, as the released code does
+    soft_reverse: bool = False      # blend when reversing, as the released code does
+    perturbation: str = "freeze"    # what the mask is learned with
+    logit: bool = False             # lower the class's logit instead of its softmax score
+
+
+PRESETS = {
+    "default": Settings(),
+    "as_published": Settings(tv_weight=0.02, learning_rate=0.001, tolerance=0),
+    "as_released": Settings(tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True,
+                            soft_reverse=True),
+    "as_released_kth": Settings(iterations=100, length_weight=0.02, tv_weight=0.04, tolerance=0,
+                                initial="central_released", double_inner=True, soft_reverse=True),
+}
+
+
+@dataclass
+class MaskResult:
+    """Learned masks of B clips with T frames, and the scores under them (softmax, [B])."""
+
+    mask: torch.Tensor          # [B, T], values in [0, 1]
+    initial: torch.Tensor       # [B, T], where the masks started
+    targets: torch.Tensor       # [B] int64, the class explained
+    labels: torch.Tensor | None  # [B] int64, the true class, where it was given
+    original: torch.Tensor      # OS: score of the target class on the clip as it is
+    freeze: torch.Tensor        # FS: on the clip frozen by the mask
+    reverse: torch.Tensor       # RS: on the clip reversed by the thresholded mask
+    truth: torch.Tensor         # CS: score of the true class where it is not the target, else NaN
+    perturbed: torch.Tensor     # score under the perturbation that the mask was learned with
+    loss: torch.Tensor          # [iterations, B], equation 1 before each step; held after a clip stops
+    iterations: torch.Tensor    # [B] int64, steps taken
+    settings: Settings
+
+    @property
+    def active(self):
+        """The masks thresholded at 0.1, bool [B, T]: for display and for mask lengths."""
+        return self.mask > THRESHOLD
+
+    @property
+    def length(self):
+        """Number of active frames per clip [B]."""
+        return self.active.sum(1)
+
+    @property
+    def moved(self):
+        """Largest change of a mask value since the start [B]; near 0: the start decided the mask."""
+        return (self.mask - self.initial).abs().amax(1)
+
+    @property
+    def flipped(self):
+        """Number of frames per clip [B] that were switched on or off since the start."""
+        return (self.active != (self.initial > THRESHOLD)).sum(1)
+
+    def table(self):
+        """Return a DataFrame, one row per clip: classes, scores, mask length, movement, iterations, loss."""
+        columns = {"target": self.targets, "OS": self.original, "FS": self.freeze, "RS": self.reverse,
+                   "CS": self.truth, "mask_length": self.length, "moved": self.moved, "flipped": self.flipped,
+                   "iterations": self.iterations,
+                   "loss": self.loss[-1] if len(self.loss) else torch.full_like(self.original, np.nan)}
+        table = pd.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
+        table.insert(0, "clip", np.arange(len(table)))
+        table.insert(2, "label", -1 if self.labels is None else self.labels.cpu().numpy())
+        return table
+
+
+def learn(model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32,
+          **options):
+    """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
+
+    Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
+    F_c is the softmax score of the target class on the clip perturbed (frozen) by the mask. All clips of a
+    batch are perturbed and run together, but each has its own mask, optimiser state and early stop, so that
+    a clip's mask does not depend on its neighbours (up to rounding). The model is used in evaluation mode
+    and left as it was.
+
+    model: a module from clips [b, C, T, H, W] to class logits [b, K]. clips: [B, C, T, H, W] on the model's
+    device.
+    targets: class index or indices [B] to explain; None: the predicted classes, as in the paper.
+    labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
+    preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
+    lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
+    override it. `initial` may also be a mask [B, T] or [T] of zeros and ones. 
+    Raises InputError for unknown presets or options and classes out of range.
+    """
+    settings, given = resolve(preset, iterations, options)
+    with evaluating(model):
+        parts = []
+        for begin in range(0, len(clips), batch_size):
+            rows = slice(begin, begin + batch_size)
+            part = clips[rows]
+            parts.append(_learn(model, part, _rows(targets, rows), _rows(labels, rows),
+                                _initial(given, rows), settings))
+    if not parts:
+        raise InputError("there are no clips to learn masks for; clips must be [B, C, T, H, W] with B > 0.")
+    joined = {name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
+              for name in (f.name for f in fields(MaskResult)) if torch.is_tensor(getattr(parts[0], name))}
+    return MaskResult(**{"labels": None, **joined}, settings=settings)
+
+
+@torch.no_grad()
+def score(model, clips, targets):
+    """Return the softmax score [B] of class targets[b] for each clip."""
+    return model(clips).float().softmax(1).gather(1, targets[:, None])[:, 0]
+
+
+def total_variation(mask, beta=3, double_inner=False):
+    """Return the sum over t of |m[t+1] - m[t]|^beta for masks [B, T], as [B].
+
+    double_inner=True counts every edge but the first and the last twice, as the released code does.
+    """
+    edges = (mask[:, 1:] - mask[:, :-1]).abs() ** beta
+    if double_inner:
+        return 2 * edges.sum(1) - edges[:, 0] - edges[:, -1]
+    return edges.sum(1)
+
+
+@torch.no_grad()
+def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, released=False):
+    """Return initial masks [B, T] of zeros and ones: the smallest centred one that keeps most of the drop.
+
+    The drop is the original score minus the score under the perturbation; a mask qualifies if its drop is at
+    least `coverage` times that of the full mask. A clip whose score the full mask does not lower starts with
+    the full mask. released=True does as the released code: shrink from the full mask and return the first
+    one that fails.
+    """
+    frames = clips.shape[2]
+    apply = prepare(clips, perturbation, **_soft(perturbation))
+    centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
+    for cut, mask in enumerate(centred):
+        mask[:cut] = 0
+        mask[frames - cut:] = 0
+    original = score(model, clips, targets)
+    drops = torch.stack([original - score(model, apply(mask.expand(len(clips), -1)), targets)
+                         for mask in centred])
+    keeps = drops >= coverage * drops[0]
+    if released:
+        fails = drops / drops[0] < coverage
+        tried = torch.arange(1, max(2, frames // 2)).clamp(max=len(centred) - 1).to(fails.device)
+        fails = fails[tried]
+        fails[-1] = True  # the loop ends there whatever the score
+        return centred[tried[fails.int().argmax(0)]]
+    keeps[1:] &= drops[0] > 0
+    cuts = torch.arange(len(centred), device=clips.device)[:, None]
+    return centred[torch.where(keeps, cuts, 0).amax(0)]
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """Put the model into evaluation mode for a while; afterwards every module's mode is as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def classes(logits, targets, what="target"):
+    """Return class indices int64 [B]: the predicted ones for None, else checked against logits [B, K]."""
+    if targets is None:
+        return logits.argmax(1)
+    targets = torch.as_tensor(targets, device=logits.device).long()
+    targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
+    if targets.shape != logits.shape[:1]:
+        raise InputError(f"there are {len(logits)} clips but {what} classes of shape {list(targets.shape)}; "
+                         "give one class index per clip.")
+    outside = targets[(targets < 0) | (targets >= logits.shape[1])]
+    if len(outside):
+        raise InputError(f"{what} class {int(outside[0])} does not exist; the model has classes 0 to "
+                         f"{logits.shape[1] - 1}.")
+    return targets
+
+
+def _learn(model, clips, targets, labels, initial, settings):
+    """Learn the masks of one batch."""
+    with torch.no_grad():
+        logits = model(clips).float()
+    targets = classes(logits, targets)
+    softmax = logits.softmax(1)
+    labels = None if labels is None else classes(logits, labels, "label")
+    if initial is None:
+        initial = _start(model, clips, targets, settings)
+    if initial.shape not in ((clips.shape[2],), (len(clips), clips.shape[2])):
+        raise InputError(f"the initial mask has shape {list(initial.shape)}; the clips have "
+                         f"{clips.shape[2]} frames.")
+    initial = initial.to(clips).expand(len(clips), -1)
+    began = (initial * 2 - 1) * settings.start
+    final, loss, steps = _descend(model, clips, targets, began, settings)
+    mask = final.sigmoid()
+    own = softmax.gather(1, targets[:, None])[:, 0]
+    truth = torch.full_like(own, float("nan"))
+    if labels is not None:
+        truth = torch.where(labels == targets, truth, softmax.gather(1, labels[:, None])[:, 0])
+    soft = _soft(settings.perturbation)
+    return MaskResult(
+        mask=mask, initial=began.sigmoid(), targets=targets, labels=labels, original=own,
+        freeze=score(model, freeze(clips, mask), targets),
+        reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets), truth=truth,
+        perturbed=score(model, perturb(clips, mask, settings.perturbation, **soft), targets),
+        loss=loss, iterations=steps, settings=settings)
+
+
+def _start(model, clips, targets, settings):
+    if settings.initial == "full":
+        return clips.new_ones(clips.shape[2])
+    released = settings.initial == "central_released"
+    return central_mask(model, clips, targets, settings.perturbation, settings.coverage, released)
+
+
+def _descend(model, clips, targets, began, settings):
+    """Run Adam from logits [B, T]; returns the final logits, the losses [iterations, B], the steps taken [B].
+
+    A clip that has stopped leaves the batch, so that the rest runs faster.
+    """
+    logits = began.clone().requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=settings.learning_rate)
+    final, steps = began.clone(), torch.zeros(len(clips), dtype=torch.long, device=clips.device)
+    losses = torch.full((settings.iterations, len(clips)), float("nan"), device=clips.device)
+    running = torch.arange(len(clips), device=clips.device)
+    still = torch.zeros_like(running)
+    soft = _soft(settings.perturbation)
+    apply = prepare(clips, settings.perturbation, **soft)
+    for step in range(settings.iterations):
+        loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
+        (logits.grad,) = torch.autograd.grad(loss.sum(), logits)
+        optimiser.step()
+        losses[step, running] = loss.detach()
+        final[running] = logits.detach()[running]
+        steps[running] = step + 1
+        if step and settings.tolerance:
+            quiet = (losses[step, running] - losses[step - 1, running]).abs() < settings.tolerance
+            still = torch.where(quiet, still + 1, 0)
+            going = still < settings.patience
+            if not going.all():
+                running, still = running[going], still[going]
+                if not len(running):
+                    break
+                apply = prepare(clips[running], settings.perturbation, **soft)
+    if len(losses):  # a stopped clip keeps its last loss
+        taken = torch.minimum(torch.arange(len(losses), device=steps.device)[:, None], steps - 1)
+        losses = losses.gather(0, taken)
+    return final, losses, steps
+
+
+def _loss(model, apply, mask, targets, settings):
+    """Return equation 1 for each clip [B]."""
+    logits = model(apply(mask)).float()
+    own = (logits if settings.logit else logits.softmax(1)).gather(1, targets[:, None])[:, 0]
+    penalty = settings.length_weight * mask.sum(1)
+    return penalty + settings.tv_weight * total_variation(mask, settings.beta, settings.double_inner) + own
+
+
+def _soft(perturbation):
+    """Options that make a perturbation differentiable in the mask."""
+    return {"soft": True} if perturbation in ("reverse", "shuffle") else {}
+
+
+def resolve(preset, iterations, options):
+    """Return the preset with the options applied, and the initial mask where one was given as numbers."""
+    if preset not in PRESETS:
+        raise InputError(f"there is no mask preset called {preset!r}; there are {', '.join(PRESETS)}.")
+    known = [field.name for field in fields(Settings)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(f"masks.learn does not know {', '.join(unknown)}; its options are "
+                         f"{', '.join(known)}.")
+    if iterations is not None:
+        options["iterations"] = iterations
+    given = options.get("initial")
+    if given is not None and not isinstance(given, str):
+        options["initial"] = "given"
+        given = torch.as_tensor(given)
+    elif given not in (None, "central", "central_released", "full"):
+        raise InputError(f"there is no initial mask called {given!r}; use central, central_released, full or "
+                         "numbers.")
+    else:
+        given = None
+    settings = replace(PRESETS[preset], **options)
+    if settings.iterations < 0 or settings.learning_rate <= 0 or settings.beta < 1:
+        raise InputError(f"iterations ({settings.iterations}) must not be negative, learning_rate "
+                         f"({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1.")
+    return settings, given
+
+
+def _rows(values, rows):
+    """Return the batch's part of one value per clip; None and single values serve every clip."""
+    if values is None or isinstance(values, int):
+        return values
+    values = torch.as_tensor(values)
+    return values if values.ndim == 0 else values[rows]
+
+
+def _initial(given, rows):
+    return given if given is None or given.ndim == 1 else given[rows]

@@ -1,0 +1,72 @@
+"""Exhaustive search over contiguous windows: the baseline that the ACCV paper compares its masks with."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import InputError
+from .learn import classes, evaluating, resolve, total_variation
+from .perturb import prepare
+
+
+@dataclass
+class SearchResult:
+    """The best window of each of B clips."""
+
+    mask: torch.Tensor      # [B, T], one inside the window
+    start: torch.Tensor     # [B], first frame of the window
+    stop: torch.Tensor      # [B], one past its last frame
+    value: torch.Tensor     # [B], the criterion's value of that window
+    values: torch.Tensor    # [B, windows], of every window
+    windows: torch.Tensor   # [windows, 2], start and stop of each, shortest first
+
+
+@torch.no_grad()
+def search(model, clips, targets=None, criterion="loss", batch_size=32, **options):
+    """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
+
+    criterion "loss": the window whose hard mask has the lowest value of the ACCV paper's equation 1 (the
+    optimum that `learn` looks for, among contiguous binary masks); `options` are fields of `masks.Settings`.
+    criterion "crop": the window that alone, repeated to the clip's number of frames, has the highest softmax
+    score
+    (Satkin and Hebert, ECCV 2010: the most discriminative sub-sequence). Of equal windows the shortest is
+    taken.
+    """
+    if criterion not in ("loss", "crop"):
+        raise InputError(f"there is no search criterion called {criterion!r}; use 'loss' or 'crop'.")
+    settings, _ = resolve("default", None, options)
+    frames = clips.shape[2]
+    windows = torch.tensor([(start, start + length) for length in range(1, frames + 1)
+                            for start in range(frames - length + 1)], device=clips.device)
+    steps = torch.arange(frames, device=clips.device)
+    masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).to(clips.dtype)
+    with evaluating(model):
+        targets = classes(torch.cat([model(part) for part in clips.split(batch_size)]), targets)
+        values = torch.stack([_values(model, clip, target, masks, windows, criterion, batch_size, settings)
+                              for clip, target in zip(clips, targets, strict=True)])
+    best = values.argmax(1) if criterion == "crop" else values.argmin(1)
+    return SearchResult(masks[best], windows[best, 0], windows[best, 1],
+                        values.gather(1, best[:, None])[:, 0], values, windows)
+
+
+def _values(model, clip, target, masks, windows, criterion, batch_size, settings):
+    """Return the criterion of every window of one clip [windows]."""
+    values = []
+    for part, edges in zip(masks.split(batch_size), windows.split(batch_size), strict=True):
+        if criterion == "crop":
+            seen = clip[:, _crop(edges, clip.shape[1])].transpose(0, 1)
+        else:
+            seen = prepare(clip.expand(len(part), *clip.shape), settings.perturbation)(part)
+        logits = model(seen).float()
+        own = (logits if settings.logit else logits.softmax(1))[:, target]
+        if criterion == "loss":
+            own = own + settings.length_weight * part.sum(1) + settings.tv_weight * total_variation(
+                part, settings.beta, settings.double_inner)
+        values.append(own)
+    return torch.cat(values)
+
+
+def _crop(windows, frames):
+    """Return the frame indices [windows, frames] that stretch each window over the whole clip."""
+    middle = (torch.arange(frames, device=windows.device) + 0.5) / frames
+    return (windows[:, :1] + middle * (windows[:, 1:] - windows[:, :1])).long()

@@ -1,0 +1,243 @@
+"""Learned masks on networks whose critical frames are known, and the invariants of learning in a batch."""
+
+import numpy as np
+import pytest
+import torch
+
+from paperlib import masks
+from paperlib.errors import InputError
+
+from .networks import KnownWindow, SmallVideoNet
+
+
+def random_windows(count, frames, runs, generator):
+    """Return bool [count, frames] masks with `runs` separate windows of two or more frames, none at frame 0."""
+    found = []
+    while len(found) < count:
+        mask = torch.zeros(frames, dtype=torch.bool)
+        for _ in range(runs):
+            length = int(torch.randint(2, frames // 2 // runs + 1, (1,), generator=generator))
+            start = int(torch.randint(1, frames - length + 1, (1,), generator=generator))
+            mask[start:start + length] = True
+        if (mask[1:] & ~mask[:-1]).sum() == runs:
+            found.append(mask)
+    return torch.stack(found)
+
+
+def overlap(a, b):
+    return (a & b).sum(1) / (a | b).sum(1)
+
+
+@pytest.mark.parametrize("how", ["sum", "any"])
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("frames", [16, 32])
+def test_learned_mask_finds_the_known_windows(how, runs, frames):
+    generator = torch.Generator().manual_seed(runs)
+    windows = random_windows(50, frames, runs, generator)
+    clips = torch.randn(50, 3, frames, 4, 4, generator=generator)
+    result = masks.learn(KnownWindow(windows, how), clips, 0, batch_size=50, tolerance=0)
+    assert overlap(result.active, windows).min() >= 0.8
+    assert overlap(result.mask > 0.5, windows).min() >= 0.8
+    assert (result.original > 0.95).all() and (result.freeze < 0.2).all()
+
+
+def test_where_the_mask_does_not_find_the_window():
+    generator = torch.Generator().manual_seed(0)
+    windows = random_windows(50, 16, 1, generator)
+    clips = torch.randn(50, 3, 16, 4, 4, generator=generator)
+    # one still frame is enough for a network that needs all of them, and the mask is no longer than it must
+    # be
+    needs_all = masks.learn(KnownWindow(windows, "all"), clips, 0, batch_size=50, tolerance=0)
+    assert (needs_all.length <= 2).all() and (needs_all.freeze < 0.05).all()
+    assert (needs_all.active & windows).any(1).all()
+    # the first frame cannot be frozen: a window there is found without it
+    first = torch.arange(16) < 4
+    result = masks.learn(KnownWindow(first), clips[:4], 0)
+    assert not result.active[:, 0].any() and result.active[:, 1:4].all()
+    # the released weights put a shoulder above the threshold on each side
+    released = masks.learn(KnownWindow(windows, "any"), clips, 0, batch_size=50, preset="as_released",
+                           initial="central", double_inner=False)
+    assert (released.length - windows.sum(1)).float().mean() > 1.5
+    shoulder = released.mask[torch.arange(50), windows.int().argmax(1) - 1]
+    inside = windows.int().argmax(1) > 2
+    assert shoulder[inside].median() == pytest.approx(0.42, abs=0.03)
+
+
+def test_result_has_the_scores_of_its_masks():
+    torch.manual_seed(0)
+    model, clips = SmallVideoNet(), torch.randn(4, 3, 8, 8, 8)
+    with torch.no_grad():
+        model.head.weight.mul_(30)
+        softmax = model(clips).softmax(1)
+    labels = torch.tensor([0, 1, 2, 0])
+    result = masks.learn(model, clips, iterations=30, labels=labels)
+    assert torch.equal(result.targets, softmax.argmax(1))
+    rows = torch.arange(4)
+    assert torch.allclose(result.original, softmax[rows, result.targets])
+    with torch.no_grad():
+        frozen = model(masks.freeze(clips, result.mask)).softmax(1)[rows, result.targets]
+        reversed_ = model(masks.reverse(clips, result.mask)).softmax(1)[rows, result.targets]
+    assert torch.allclose(result.freeze, frozen) and torch.allclose(result.reverse, reversed_)
+    assert torch.equal(result.perturbed, result.freeze)
+    wrong = labels != result.targets
+    assert torch.equal(result.truth.isnan(), ~wrong)
+    assert torch.allclose(result.truth[wrong], softmax[rows, labels][wrong])
+    assert result.mask.shape == (4, 8) and ((result.mask >= 0) & (result.mask <= 1)).all()
+    assert result.loss.shape == (30, 4)
+    table = result.table()
+    assert list(table.columns) == ["clip", "target", "label", "OS", "FS", "RS", "CS", "mask_length", "moved",
+                                   "flipped", "iterations", "loss"]
+    assert np.allclose(table.OS, result.original) and list(table.mask_length) == result.length.tolist()
+
+
+def test_loss_is_equation_1():
+    torch.manual_seed(1)
+    model, clips = SmallVideoNet(), torch.randn(3, 3, 6, 8, 8)
+    start = torch.tensor([[0, 0, 1, 1, 0, 1.0]]).expand(3, 6)
+    result = masks.learn(model, clips, [0, 1, 2], iterations=1, initial=start, length_weight=0.3,
+                         tv_weight=0.7, beta=2)
+    mask = torch.sigmoid(start * 10 - 5)
+    with torch.no_grad():
+        own = model(masks.freeze(clips, mask)).softmax(1)[torch.arange(3), torch.arange(3)]
+    for b in range(3):
+        m = mask[b].tolist()
+        variation = sum(abs(m[t + 1] - m[t]) ** 2 for t in range(5))
+        expected = 0.3 * sum(m) + 0.7 * variation + own[b].item()
+        assert result.loss[0, b].item() == pytest.approx(expected, rel=1e-5)
+    m = [0, 0.2, 0.9, 1.0]
+    released = sum(abs(m[t] - m[t - 1]) ** 3 + abs(m[t] - m[t + 1]) ** 3 for t in (1, 2))
+    assert masks.total_variation(torch.tensor([m]), 3, double_inner=True).item() == pytest.approx(released)
+
+
+def test_learning_from_a_constant_mask_has_a_finite_gradient():
+    # the released code takes the root of the TV sum, whose gradient is not a number where the sum is zero
+    model, clips = SmallVideoNet(), torch.randn(2, 3, 5, 8, 8)
+    for preset in masks.PRESETS:
+        assert masks.learn(model, clips, iterations=3, initial="full", preset=preset).mask.isfinite().all()
+
+
+def test_clips_of_a_batch_do_not_influence_each_other():
+    torch.manual_seed(2)
+    windows = torch.arange(12).sub(6).abs() < 3
+    model, clips = KnownWindow(windows), torch.randn(7, 3, 12, 4, 4)
+    together = masks.learn(model, clips, 0)
+    alone = [masks.learn(model, clip[None], 0) for clip in clips]
+    assert torch.allclose(together.mask, torch.cat([r.mask for r in alone]), atol=1e-3)
+    assert torch.equal(together.active, torch.cat([r.active for r in alone]))
+    assert len({int(n) for n in together.iterations}) > 1  # they stop at different times
+    assert torch.allclose(masks.learn(model, clips, 0, batch_size=3).mask, together.mask, atol=1e-3)
+    order = torch.randperm(7)
+    assert torch.allclose(masks.learn(model, clips[order], 0).mask, together.mask[order], atol=1e-3)
+
+
+def test_a_clip_stops_when_its_loss_stays_put_and_its_loss_is_held():
+    model, clips = KnownWindow(torch.arange(8) > 4), torch.randn(3, 3, 8, 4, 4)
+    result = masks.learn(model, clips, 0, iterations=400)
+    full = masks.learn(model, clips, 0, iterations=400, tolerance=0)
+    assert (result.iterations < 400).all() and (full.iterations == 400).all()
+    for b, stop in enumerate(result.iterations.tolist()):
+        change = result.loss[1:, b].diff(dim=0).abs()
+        assert (result.loss[stop - 5:stop, b].diff() < 1e-5).all()
+        assert (change[stop - 1:] == 0).all()
+    assert torch.equal(result.active, full.active)
+    assert (result.loss[-1] <= result.loss[0]).all()
+
+
+def test_presets_are_the_papers_and_the_published_one_does_not_move():
+    assert {(p.length_weight, p.tv_weight, p.iterations, p.learning_rate, p.beta, p.start)
+            for p in (masks.PRESETS["as_released"],)} == {(0.01, 0.02, 300, 0.2, 3, 5)}
+    kth = masks.PRESETS["as_released_kth"]
+    assert (kth.length_weight, kth.tv_weight, kth.iterations) == (0.02, 0.04, 100)
+    model, clips = KnownWindow(torch.arange(16) > 11), torch.randn(2, 3, 16, 4, 4)
+    published = masks.learn(model, clips, 0, preset="as_published")
+    assert (published.moved < 0.05).all() and (published.flipped == 0).all()
+    assert torch.equal(published.active, published.initial > 0.1)
+    released = masks.learn(model, clips, 0, preset="as_released")
+    assert (released.moved > 0.9).all() and (released.flipped > 0).all()
+
+
+def test_central_mask_is_the_smallest_that_keeps_90_percent_of_the_drop():
+    clips = torch.randn(1, 3, 16, 4, 4)
+    targets = torch.zeros(1, dtype=torch.long)
+    # of eight equal frames 4..11 the centred masks 3..12, 4..11 and so on hide 8, 8, 6, 4 ... of them
+    model = KnownWindow((torch.arange(16) >= 4) & (torch.arange(16) < 12), sharpness=50)
+    assert masks.central_mask(model, clips, targets)[0].tolist() == [0] * 4 + [1] * 8 + [0] * 4
+    assert masks.central_mask(model, clips, targets, released=True)[0].tolist() == [0] * 5 + [1] * 6 + [0] * 5
+    # a clip that freezing cannot hurt starts with the full mask
+    assert masks.central_mask(KnownWindow(torch.arange(16) == 3), clips, targets + 1)[0].tolist() == [1] * 16
+    odd = masks.central_mask(KnownWindow(torch.arange(5) == 2, sharpness=50), clips[:, :, :5], targets)
+    assert odd[0].tolist() == [0, 0, 1, 0, 0]
+    # a network that needs every frame: the released loop ends after T/2 - 1 steps
+    single = KnownWindow(torch.arange(16) == 8, sharpness=50)
+    assert masks.central_mask(single, clips, targets, released=True)[0].tolist() == [0] * 7 + [1, 1] + [0] * 7
+
+
+@pytest.mark.parametrize("kind", ["reverse", "shuffle", "blur", "black", "mean"])
+def test_masks_can_be_learned_with_every_perturbation(kind):
+    torch.manual_seed(3)
+    model, clips = SmallVideoNet(), torch.randn(2, 3, 6, 8, 8)
+    with torch.no_grad():
+        model.head.weight.mul_(100)
+    result = masks.learn(model, clips, iterations=40, perturbation=kind)
+    soft = {"soft": True} if kind in ("reverse", "shuffle") else {}
+    with torch.no_grad():
+        expected = model(masks.perturb(clips, result.mask, kind, **soft)).softmax(1)
+    assert torch.allclose(result.perturbed, expected[torch.arange(2), result.targets], atol=1e-6)
+    assert result.mask.isfinite().all() and (result.moved > 0).all()
+    assert (result.loss[-1] <= result.loss[0]).all()
+
+
+def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
+    model = torch.nn.Sequential(SmallVideoNet(), torch.nn.Dropout(0.5))
+    model.train()
+    model[0].eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    clips = torch.randn(2, 3, 4, 8, 8)
+    a, b = (masks.learn(model, clips, 0, iterations=5).mask for _ in range(2))
+    assert torch.equal(a, b)
+    assert model.training and model[1].training and not model[0].training and not model[0].conv1.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"targets": 7}, "class 7"), ({"targets": [0, -1]}, "class -1"),
+    ({"targets": [0, 1, 2]}, "one class index"), ({"labels": [0, 9]}, "label class 9"),
+    ({"preset": "theirs"}, "as_published"), ({"lambda1": 1}, "lambda1"),
+    ({"initial": "left"}, "left"), ({"iterations": -1}, "iterations"), ({"perturbation": "melt"}, "melt"),
+    ({"initial": torch.ones(5)}, "initial mask")])
+def test_unusable_arguments_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})
+
+
+def test_search_finds_the_window_and_tries_them_all():
+    torch.manual_seed(4)
+    windows = random_windows(6, 10, 1, torch.Generator().manual_seed(5))
+    clips = torch.randn(6, 3, 10, 4, 4)
+    for clip, window in zip(clips, windows, strict=True):
+        model = KnownWindow(window, "any")
+        found = masks.search(model, clip[None], 0, batch_size=20)
+        assert torch.equal(found.mask[0].bool(), window)
+        assert found.values.shape == (1, 55) and found.value == found.values.min()
+        assert window[found.start[0]] and int(found.stop - found.start) == int(window.sum())
+        learned = masks.learn(model, clip[None], 0)
+        assert learned.loss[-1, 0] == pytest.approx(found.value.item(), abs=2e-3)
+
+
+def test_search_by_cropping_finds_the_frames_that_alone_score_highest():
+    class Bright(torch.nn.Module):
+        def forward(self, clips):
+            return torch.stack([clips.mean((1, 2, 3, 4)), torch.zeros(len(clips))], 1)
+
+    clips = torch.zeros(2, 3, 9, 2, 2)
+    clips[0, :, 3:6] = 1
+    clips[1, :, 8] = 1
+    found = masks.search(Bright(), clips, 0, criterion="crop")
+    # the shortest of the equally bright crops
+    assert found.mask[1].tolist() == [0] * 8 + [1] and found.mask[0].sum() == 1 and found.mask[0, 3:6].sum() == 1
+    assert found.value.tolist() == pytest.approx([1 / (1 + np.exp(-1))] * 2)
+    with pytest.raises(InputError, match="crop"):
+        masks.search(Bright(), clips, 0, criterion="best")
+    with pytest.raises(InputError, match="tv"):
+        masks.search(Bright(), clips, 0, tv=3)
