@@ -183,3 +183,17 @@ def paired(a, b, seed=0):
     interval = statistics.bootstrap_interval(difference, seed=seed)
     p = stats.wilcoxon(difference).pvalue if np.any(difference) else 1.0
     return (*interval, float(p))
+
+
+def table05_beside_benchmark(models):
+    """Return the cells of Table 5 that the benchmark holds too, with the difference printed - benchmark.
+
+    Columns: dataset, backbone, num_frames, column (as printed: None, I3D, Conv., TAM), value, top1,
+    difference (points).
+    """
+    module = {"None": "TSN", "I3D": "I3D", "Conv.": "S3D", "TAM": "TAM"}
+    printed = published.table("deep_analysis_table05").dropna(subset="value")
+    printed = printed[printed.column.isin(list(module))].assign(module=lambda t: t.column.map(module))
+    both = printed.merge(models[models.temporal_pooling == 0], on=[*SETTING, "module"], validate="1:1")
+    both["difference"] = both.value - both.top1
+    return both[[*SETTING, "column", "value", "top1", "difference"]]
