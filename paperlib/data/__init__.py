@@ -11,6 +11,7 @@ from ..errors import InputError
 # name -> (module, function); the function takes (name, split, size, limit, root) and returns a dataset
 LOADERS = {
     "synth_ssv2": ("paperlib.data.synthetic", "load"),
+    "synth_kinetics": ("paperlib.data.synthetic", "load"),
 }
 
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from ...errors import InputError
-from . import ssv2
+from . import kinetics, ssv2
 from .canvas import Draw
 
 
@@ -59,6 +59,7 @@ class Procedural:
 # name -> (module, videos per class in train, in val)
 DATASETS = {
     "synth_ssv2": (ssv2, 125, 25),
+    "synth_kinetics": (kinetics, 200, 40),
 }
 
 

@@ -1,8 +1,8 @@
 """A stack of frames to paint on with signed-distance shapes, identical on every machine.
 
 Pixels are touched only by operations that IEEE 754 rounds correctly (+ - * / sqrt floor min max), each in one
-numpy call, so no library version or instruction set can change a bit. Sines and cosines are taken per frame in
-float64 and rounded to a multiple of 2**-16 before any pixel sees them.
+numpy call, so no library version or instruction set can change a bit. Sines and cosines are taken per frame
+in float64 and rounded to a multiple of 2**-16 before any pixel sees them.
 """
 
 import math
@@ -15,6 +15,12 @@ F = np.float32
 def quantise(x):
     """Round to a multiple of 2**-16, so that a last-bit difference between maths libraries vanishes."""
     return np.floor(np.asarray(x, np.float64) * 65536 + 0.5) / 65536
+
+
+def column(value):
+    """A number or `[n]` array, one per frame, as quantised float32 that broadcasts over `[n, h, w]`."""
+    value = quantise(value).astype(F)
+    return value.reshape(-1, 1, 1) if value.ndim else value[()]
 
 
 class Draw:
@@ -116,7 +122,7 @@ class Patch:
         """Paint a shape in one colour times an optional shade `[n, h, w]`; `visible` is opacity per frame."""
         alpha = self.cover(distance)
         if np.ndim(visible) or visible != 1.0:
-            alpha = alpha * quantise(visible).astype(F).reshape(-1, 1, 1)
+            alpha = alpha * column(visible)
         if shade is not None:
             colour = [F(c) * shade for c in colour]
         self.paint(alpha, colour)
@@ -151,7 +157,7 @@ def capsule(u, v, x0, y0, x1, y1, r0, r1=None):
 
     The end points may be arrays `[n]`, one per frame.
     """
-    x0, y0, x1, y1 = (_frames(a) for a in (x0, y0, x1, y1))
+    x0, y0, x1, y1 = (column(a) for a in (x0, y0, x1, y1))
     dx, dy = x1 - x0, y1 - y0
     norm = np.maximum(dx * dx + dy * dy, F(1e-6))
     pu, pv = u - x0, v - y0
@@ -161,18 +167,24 @@ def capsule(u, v, x0, y0, x1, y1, r0, r1=None):
     return np.sqrt(eu * eu + ev * ev) - radius
 
 
-def _frames(value):
-    """A number as float32, an array `[n]` as quantised float32 `[n, 1, 1]`."""
-    return F(value) if np.isscalar(value) else quantise(value).astype(F).reshape(-1, 1, 1)
-
-
 def wedge(u, v, top, bottom, height, y=0.0):
     """Distance to a trapezoid of half widths `top` and `bottom` and half height `height`."""
     dv = v - F(y)
     slope = (bottom - top) / (2 * height)
-    norm = 1 / (1 + slope * slope) ** 0.5
+    norm = 1 / math.sqrt(1 + slope * slope)
     side = (np.abs(u) - (F((top + bottom) / 2) + dv * F(slope))) * F(norm)
     return np.maximum(side, np.abs(dv) - F(height))
+
+
+def polygon(u, v, points):
+    """Distance to a convex polygon given by its corners, clockwise on screen."""
+    distance = None
+    for (x0, y0), (x1, y1) in zip(points, (*points[1:], points[0]), strict=True):
+        dx, dy = x1 - x0, y1 - y0
+        length = math.sqrt(dx * dx + dy * dy)
+        side = (u - F(x0)) * F(dy / length) - (v - F(y0)) * F(dx / length)
+        distance = side if distance is None else np.maximum(distance, side)
+    return distance
 
 
 def triangle_wave(x):

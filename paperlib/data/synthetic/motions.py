@@ -1,13 +1,13 @@
 """The motion templates of `synth_ssv2`, named as in Something-Something-V2.
 
 A template takes the random numbers and the stage of one video and returns `act(canvas, u)`, which paints the
-action at the fractions u of the video. The reversed class of a pair plays the same template backwards in time,
-so that no single frame can tell the two apart.
+action at the fractions u of the video. The reversed class of a pair plays the same template backwards in
+time, so that no single frame can tell the two apart.
 """
 
 import numpy as np
 
-from .canvas import F, box, capsule, ellipse, noise, wedge
+from .canvas import F, box, capsule, column, ellipse, noise, wedge
 from .props import Hand, colour
 from .stage import between, smooth
 
@@ -182,8 +182,8 @@ def opening(draw, stage):
         elif kind == "laptop":
             patch.fill(wedge(pu, pv, a, a * 1.15, 0.08, b), body, shade)
             tip = np.zeros_like(p), b - 0.08 - 0.62 * p
-            height = _rows(np.maximum(0.62 * p, 0.04) / 2)
-            centre = _rows(b - 0.08) - height
+            height = column(np.maximum(0.62 * p, 0.04) / 2)
+            centre = column(b - 0.08) - height
             patch.fill(np.maximum(np.abs(pu) - F(a), np.abs(pv - centre) - height), lid)
             patch.fill(
                 np.maximum(np.abs(pu) - F(a - 0.05), np.abs(pv - centre) - (height - F(0.05))),
@@ -193,7 +193,7 @@ def opening(draw, stage):
             patch.fill(box(pu, pv, a, b * 1.5, r=0.02), body, shade)
             patch.fill(box(pu, pv, a - 0.05, b * 1.5 - 0.05), inside)
             leaf = 2 * (a - 0.05) * np.maximum(np.cos(wide * 0.6 * p), 0.08)
-            half = _rows(leaf / 2)
+            half = column(leaf / 2)
             patch.fill(
                 np.maximum(np.abs(pu - (half - F(a - 0.05))) - half, np.abs(pv) - F(b * 1.5 - 0.05)),
                 lid,
@@ -203,11 +203,6 @@ def opening(draw, stage):
         hand.paint(canvas, x + flip * tip[0], y + tip[1], angle, 0.3)
 
     return act
-
-
-def _rows(value):
-    """Per-frame numbers `[n]` as `[n, 1, 1]`."""
-    return np.float32(np.floor(np.asarray(value, np.float64) * 65536 + 0.5) / 65536).reshape(-1, 1, 1)
 
 
 def putting_into(draw, stage):
@@ -258,7 +253,7 @@ def burying(draw, stage):
         pu, pv = patch.u, patch.v
         grain = noise(pu * F(3.5) + F(shift), pv * F(3.5))
         flat = pu / F(half)
-        edge = (F(1) - flat * flat) * _rows(height) + (grain - F(0.5)) * F(0.06)
+        edge = (F(1) - flat * flat) * column(height) + (grain - F(0.5)) * F(0.06)
         shape = np.maximum(-pv - edge, pv - F(0.03))
         patch.fill(np.maximum(shape, np.abs(pu) - F(half)), sand, F(0.7) + F(0.6) * grain)
 
