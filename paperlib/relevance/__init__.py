@@ -1,0 +1,27 @@
+"""Relevance propagation for video networks: which input frames each frame's prediction rests on.
+
+`relevance_matrix` and `atr` are what the temporal relevance paper defines; `coverage` says beforehand which
+rule each layer gets. The rules stand in rules.py, and how an operation finds its rule in table.py.
+"""
+
+from .atr import ATR, atr
+from .matrix import pixel_relevance, relevance_matrix
+from .rules import (
+    Epsilon,
+    Exclude,
+    Flat,
+    Gamma,
+    Identity,
+    MaxTakesAll,
+    Proportional,
+    Rule,
+    SignalTakesAll,
+    WSquare,
+    ZBeta,
+    ZPlus,
+)
+from .table import coverage
+
+__all__ = ["ATR", "Epsilon", "Exclude", "Flat", "Gamma", "Identity", "MaxTakesAll", "Proportional", "Rule",
+           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "pixel_relevance",
+           "relevance_matrix"]

@@ -1,0 +1,72 @@
+"""Action temporal relevance (ATR): how many neighbouring frames hold a frame's relevance (section 3.2)."""
+
+import warnings
+from typing import NamedTuple
+
+import torch
+
+from ..errors import InputError
+
+
+class ATR(NamedTuple):
+    """frames [B, T']: range of every output step, in frames; avg [B] and max [B]: of the clip."""
+
+    frames: torch.Tensor
+    avg: torch.Tensor
+    max: torch.Tensor
+
+
+def atr(A, frame_logits_of_target, sigma=0.975):
+    """Return the action temporal relevance of relevance matrices, as defined in section 3.2 of the paper.
+
+    A: [B, T', N], relevance of the N input frames for each of T' output steps, of one sign within a row.
+    frame_logits_of_target: [B, T'], the target's logit at each output step.
+    sigma: share of a row's relevance that its segment must reach, in (0, 1].
+
+    frames[b, i] is the length r - l + 1 of the shortest contiguous segment l..r around frame i whose sum
+    reaches sigma of the row's sum. Where temporal pooling leaves T' < N output steps, step i stands for
+    frames i*N/T' to (i+1)*N/T' - 1 and the segment need only touch them. avg weighs the rows by their
+    positive logits, max is the largest. A row without relevance is NaN and left out of avg and max, with a
+    warning; avg is NaN where no remaining row has a positive logit, max where no row remains.
+    """
+    A = torch.as_tensor(A)
+    logits = torch.as_tensor(frame_logits_of_target).to(A.device)
+    _check(A, logits, sigma)
+    kind = A.dtype if A.is_floating_point() else torch.float32
+    A = A.double()
+    batch, steps, frames = A.shape
+    total = A.sum(2)
+    empty = total == 0
+    if empty.any():
+        warnings.warn(f"{int(empty.sum())} of {empty.numel()} rows have no relevance: their ATR is NaN and left "
+                      f"out of the clip's average", stacklevel=2)
+
+    sums = torch.nn.functional.pad(A.cumsum(2), (1, 0))                # sums[..., k]: frames before k
+    left = torch.arange(frames, device=A.device)
+    share = (sums[..., None, 1:] - sums[..., :-1, None]) / total[..., None, None]       # [B, T', l, r]
+    length = left[None, :] - left[:, None] + 1                         # r - l + 1
+    first = torch.arange(steps, device=A.device) * frames // steps     # the frames output step i stands for
+    last = ((torch.arange(steps, device=A.device) + 1) * frames + steps - 1) // steps - 1
+    around = (left[None, :, None] <= last[:, None, None]) & (left[None, None, :] >= first[:, None, None])
+    # one part in 1e9 forgives the rounding of sums that reach sigma exactly
+    fits = (share >= sigma - 1e-9) & around & (length > 0)
+    ranges = torch.where(fits, length, frames + 1).flatten(2).amin(2).double()
+    ranges[empty] = torch.nan
+
+    weights = torch.where(empty, 0, logits.double().clamp(min=0))      # l_i+ of the paper
+    avg = (weights * ranges.nan_to_num()).sum(1) / weights.sum(1)      # 0 / 0: NaN
+    largest = ranges.nan_to_num(nan=-1).amax(1)
+    return ATR(*(x.to(kind) for x in (ranges, avg, torch.where(largest < 0, torch.nan, largest))))
+
+
+def _check(A, logits, sigma):
+    """Raise InputError unless the arguments of `atr` fit each other."""
+    if A.dim() != 3 or 0 in A.shape:
+        raise InputError(f"A must be relevance matrices [B, T', N], not of shape {tuple(A.shape)}")
+    if logits.shape != A.shape[:2]:
+        raise InputError(f"frame_logits_of_target must be [B, T'] = {tuple(A.shape[:2])} like A, "
+                         f"not {tuple(logits.shape)}")
+    if not 0 < sigma <= 1:
+        raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
+    if not torch.isfinite(A).all():
+        raise InputError("A has NaN or infinite entries; relevance must be finite")

@@ -1,0 +1,95 @@
+"""One forward pass that remembers what the rules need, then relevance from the logits down to the clip."""
+
+import torch
+
+from .graph import evaluating, fetch
+from .shares import prepare
+
+
+class Pass:
+    """The forward pass of one batch of clips and the shares of every operation in it.
+
+    logits: frame logits [B, T', K].
+    """
+
+    def __init__(self, model, graph, steps, clips, bounds, contrast):
+        self.graph, self.steps = graph, steps
+        self.shares = {}
+        self.head = {step.node for step in steps if step.head} | {graph.output}
+        self.contrast = contrast                     # None, "difference" (CLRP) or "dual"
+        by_node = {step.node: step for step in steps}
+        last_use = {}
+        for node in graph.operations:
+            for source in node.all_input_nodes:
+                last_use[source] = node
+        values = {graph.clip: clips}
+        for node in (*graph.states, *graph.constants):
+            values[node] = fetch(model, graph, node)
+        limits = {graph.clip: bounds}                # (low, high) of everything in front of the first layers
+        with evaluating(model), torch.no_grad():
+            for node in graph.operations:
+                args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
+                values[node] = node.target(*args, **kwargs)
+                step = by_node.get(node)
+                if step is not None:
+                    self.shares[node] = prepare(step, values, limits.get(step.receivers[0]),
+                                                contrast if step.last else None)
+                    if not step.first:
+                        self._carry(step, values, limits)
+                for source in node.all_input_nodes:
+                    if last_use[source] is node and source is not graph.output:
+                        values.pop(source, None)
+        self.logits = values[graph.output]
+
+    @staticmethod
+    def _carry(step, values, limits):
+        """Carry the input bounds through what stands in front of the first layer (views, fixed scalings)."""
+        if not all(source in limits for source in step.receivers):
+            return
+        if not (step.kind in ("route", "item", "identity", "gate", "sum")):
+            return
+        ends = []
+        for end in (0, 1):
+            here = dict(values)
+            here.update({source: limits[source][end] for source in step.receivers})
+            args, kwargs = torch.fx.map_arg((step.node.args, step.node.kwargs), here.__getitem__)
+            ends.append(step.node.target(*args, **kwargs))
+        if isinstance(ends[0], (tuple, list)):
+            limits[step.node] = tuple(ends)
+        else:                                        # a negative scale turns them round
+            limits[step.node] = (torch.minimum(*ends), torch.maximum(*ends))
+
+    def down(self, r):
+        """Relevance of the frame logits [targets, B, T', K] -> of the clip [targets, B, 3, T, H, W]."""
+        held = {self.graph.output: r}
+        for step in reversed(self.steps):
+            here = held.pop(step.node, None)
+            if here is None:
+                continue
+            for index, part in zip(step.takes, self.shares[step.node].down(here), strict=True):
+                source = step.receivers[index]
+                if self.contrast and step.head and not step.last and source not in self.head:
+                    continue                         # around the last layer: R and its dual are the same there
+                held[source] = _add(held.get(source), part)
+        clip = held.get(self.graph.clip)
+        return clip if clip is not None else r.new_zeros(r.shape[:1] + self.graph.clip.meta["val"].shape)
+
+    def up(self, p):
+        """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""
+        held = {self.graph.clip: p}
+        for step in self.steps:
+            parts = [held.get(step.receivers[index]) for index in step.takes]
+            if all(part is None for part in parts):
+                continue
+            held[step.node] = self.shares[step.node].up(parts)
+        return held[self.graph.output]
+
+
+def _add(held, part):
+    """Add relevance that arrives at a node from one more user."""
+    if held is None:
+        return part
+    if isinstance(part, dict):
+        return {key: _add(held.get(key), part[key]) if key in part else held[key] for key in held | part}
+    return held + part
+

@@ -1,0 +1,177 @@
+"""`relevance_matrix`: which input frames each frame's logit rests on (section 3 of the paper)."""
+
+import warnings
+
+import torch
+
+from ..errors import InputError
+from .engine import Pass
+from .graph import capture, evaluating
+from .memory import portions
+from .table import plan
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
+                     clip_at="pixel", contrast=2, normalise=False):
+    """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
+
+    model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode.
+    clips: float [B, 3, N, H, W], normalised. targets: the class of each clip, [B] or one number for all.
+    method: "clrp", contrastive relevance max(0, R - R_dual) (equation 2); "lrp", the relevance R alone, whose
+        rows sum to the frame logits; "dual", R_dual alone.
+    contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
+        the paper does; 1 keeps the weights and starts from all other logits.
+    normalise: divide R and R_dual by their starting sums, as Gu et al.'s code does, before they are subtracted.
+    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`.
+    input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
+        ImageNet normalisation.
+    memory: bytes that relevance may occupy, or "auto" for half of what is free; targets are processed in
+        portions that fit.
+    clip_at: where max(0, .) of CLRP is taken: "pixel" (each input element, then summed per frame) or "frame"
+        (after summing; then A is linear in the last layer's relevance, see `frame_provenance`).
+
+    Raises InputError for NaN, a class out of range, a wrong shape or type, or a layer without a rule.
+    """
+    _choose("method", method, ("clrp", "lrp", "dual"))
+    _choose("clip_at", clip_at, ("pixel", "frame"))
+    rows = []
+    for clip_part, target_part, width in _prepared(model, clips, targets, memory):
+        sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
+        steps = sweep.logits.shape[1]
+        found = []
+        for first in range(0, steps, width):
+            wanted = range(first, min(first + width, steps))
+            r = sweep.down(start(sweep.logits, target_part, wanted, method, contrast, normalise))
+            if method == "clrp" and clip_at == "pixel":
+                r = r.clamp_(min=0)
+            found.append(r.sum((2, 4, 5)))                          # per input frame: [rows, B, N]
+        A = torch.cat(found).transpose(0, 1)
+        rows.append(A.clamp(min=0) if method == "clrp" else A)
+    return torch.cat(rows)
+
+
+def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto", contrast=2,
+                    normalise=False, steps=None):
+    """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
+
+    Arguments as there; method "lrp" gives R, "dual" R_dual, "clrp" max(0, R - R_dual).
+    steps: which output steps to explain (the second dimension), all by default.
+    """
+    _choose("method", method, ("clrp", "lrp", "dual"))
+    maps = []
+    for clip_part, target_part, width in _prepared(model, clips, targets, memory):
+        sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
+        wanted = range(sweep.logits.shape[1]) if steps is None else list(steps)
+        found = []
+        for first in range(0, len(wanted), width):
+            r = sweep.down(start(sweep.logits, target_part, wanted[first:first + width], method, contrast, normalise))
+            found.append(r.clamp(min=0) if method == "clrp" else r)
+        maps.append(torch.cat(found).transpose(0, 1))
+    return torch.cat(maps)
+
+
+def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2):
+    """Run the forward pass of `clips` and return it as a Pass, ready to take relevance down or up."""
+    with evaluating(model):
+        graph = capture(model, clips)
+        steps = plan(model, graph, rules)
+    if method != "lrp" and not any(step.last for step in steps):
+        raise InputError(f"{type(model).__name__} has no layer with weights in front of its logits, so there is "
+                         f"nothing to contrast; use method='lrp'")
+    kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
+    return Pass(model, graph, steps, clips, pixel_bounds(clips, input_bounds), kind)
+
+
+def start(logits, targets, wanted, method, contrast=2, normalise=False):
+    """Return the relevance from which rows `wanted` start, [rows, B, T', K]: one frame logit each."""
+    batch, steps, classes = logits.shape
+    wanted = torch.as_tensor(list(wanted), device=logits.device)
+    rows = torch.arange(len(wanted), device=logits.device)[:, None]
+    clips = torch.arange(batch, device=logits.device)[None, :]
+    own = logits.new_zeros(len(wanted), batch, steps, classes)
+    value = logits[clips, wanted[:, None], targets[None, :]]                  # l_k of frame i, [rows, B]
+    own[rows, clips, wanted[:, None], targets[None, :]] = torch.ones_like(value) if normalise else value
+    if contrast == 2 or method == "lrp":
+        return own
+    others = logits.new_zeros(own.shape)
+    others[rows, clips, wanted[:, None]] = logits[clips, wanted[:, None]]
+    others[rows, clips, wanted[:, None], targets[None, :]] = 0
+    if normalise:
+        others = others / others.sum((2, 3), keepdim=True)
+    return others if method == "dual" else own - others
+
+
+def pixel_bounds(clips, bounds=None):
+    """Return the lowest and highest value of every pixel, two tensors shaped like `clips`."""
+    if bounds is None:
+        bounds = [[(end - m) / s for m, s in zip(MEAN, STD, strict=True)] for end in (0, 1)]
+        if clips.shape[1] != 3:
+            raise InputError(f"clips have {clips.shape[1]} channels, so input_bounds=(low, high) must be given")
+    try:
+        low, high = (torch.as_tensor(end, dtype=clips.dtype, device=clips.device).reshape(-1, 1, 1, 1).expand(
+            clips.shape) for end in bounds)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"input_bounds must be (low, high), each a number or one per channel, not {bounds!r}"
+                         ) from error
+    if not (low < high).all():
+        raise InputError(f"input_bounds must be (low, high) with low below high, not {bounds!r}")
+    slack = 1e-4 * (high - low)
+    if ((clips < low - slack) | (clips > high + slack)).any():
+        warnings.warn("clips have values outside input_bounds, for which z-beta gives some pixels relevance of the "
+                      "wrong sign; give input_bounds=(low, high)", stacklevel=4)
+    return low, high
+
+
+def _prepared(model, clips, targets, memory):
+    """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
+    clips = check_clips(model, clips)
+    with evaluating(model):
+        graph = capture(model, clips[:1])
+    steps, classes = graph.output.meta["val"].shape[1:]
+    targets = check_targets(targets, len(clips), classes, clips.device)
+    at_once, width = portions(graph, steps, len(clips), clips.device, memory)
+    for first in range(0, len(clips), at_once):
+        part = slice(first, first + at_once)
+        yield clips[part], targets[part], width
+
+
+def check_clips(model, clips):
+    """Return `clips` detached, or raise InputError if relevance cannot be computed for them."""
+    if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
+        kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
+        raise InputError(f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
+                         f"paperlib.data.clips.to_clip turns uint8 frames into one")
+    if clips.dim() != 5 or 0 in clips.shape:
+        raise InputError(f"clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
+    if not torch.isfinite(clips).all():
+        bad = [i for i, clip in enumerate(clips) if not torch.isfinite(clip).all()]
+        raise InputError(f"clip {bad[0]} has NaN or infinite values")
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if weight is not None and weight.dtype != clips.dtype:
+        raise InputError(f"clips are {clips.dtype}, but the network's weights are {weight.dtype}")
+    if weight is not None and weight.device != clips.device:
+        raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
+    return clips.detach()
+
+
+def check_targets(targets, batch, classes, device):
+    """Return the targets as a tensor [B], or raise InputError."""
+    targets = torch.as_tensor(targets, device=device)
+    if targets.is_floating_point() or targets.dtype == torch.bool or targets.dim() > 1:
+        raise InputError(f"targets must be class indices, one per clip, not {targets.dtype} of shape "
+                         f"{tuple(targets.shape)}")
+    if targets.dim() == 0:
+        targets = targets.expand(batch)
+    if len(targets) != batch:
+        raise InputError(f"there are {batch} clips but {len(targets)} targets")
+    if batch and not (0 <= int(targets.min()) and int(targets.max()) < classes):
+        wrong = int(targets.max()) if int(targets.max()) >= classes else int(targets.min())
+        raise InputError(f"class {wrong} is out of range: the network has classes 0 to {classes - 1}")
+    return targets.long()
+
+
+def _choose(what, value, allowed):
+    if value not in allowed:
+        raise InputError(f"{what} must be one of {', '.join(allowed)}, not {value!r}")

@@ -1,0 +1,43 @@
+"""How many clips and targets fit into memory at once."""
+
+import psutil
+import torch
+
+from ..errors import InputError
+
+HELD = 5          # tensors of the largest size that are alive at once per target: R, s, the product, two branches
+CPU_COMFORT = 256 * 2 ** 20      # beyond this, larger portions no longer run faster on a CPU
+
+
+def portions(graph, steps, batch, device, memory="auto"):
+    """Return (clips at once, output steps at once) for a graph captured with one clip."""
+    sizes = [_size(node) for node in graph.varies]
+    per_target = HELD * max(sizes)
+    per_clip = 2 * sum(sizes)                        # activations and denominators
+    free = budget(device, memory)
+    width = max(1, min(steps, int(free // per_target)))
+    if device.type == "cpu":
+        free = min(free, CPU_COMFORT)
+    at_once = max(1, min(batch, int(free // (per_clip + per_target * width))))
+    return at_once, width
+
+
+def budget(device, memory):
+    """Return the bytes that relevance may occupy."""
+    if memory != "auto":
+        if isinstance(memory, bool) or not isinstance(memory, (int, float)) or memory <= 0:
+            raise InputError(f"memory must be 'auto' or a number of bytes above 0, not {memory!r}")
+        return memory
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    else:
+        free = psutil.virtual_memory().available
+    return free / 2
+
+
+def _size(node):
+    """Return the bytes of a node's value."""
+    value = node.meta.get("val")
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    return sum(x.numel() * x.element_size() for x in parts if isinstance(x, torch.Tensor))

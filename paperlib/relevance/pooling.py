@@ -1,0 +1,67 @@
+"""Max pooling with ties: every window as the list of its strided views into the padded input."""
+
+import itertools
+
+import torch
+
+from .graph import opname
+
+
+class Windows:
+    """Which inputs of each pooling window are its largest, and how many share that."""
+
+    def __init__(self, a, kernel, stride, padding, dilation, size):
+        self.shape, self.padding = a.shape, padding
+        self.dims = len(kernel)
+        self.views = [tuple(slice(k * d, k * d + (n - 1) * s + 1, s)
+                            for k, d, s, n in zip(offset, dilation, stride, size, strict=True))
+                      for offset in itertools.product(*(range(k) for k in kernel))]
+        reach = [(k - 1) * d + (n - 1) * s + 1 for k, d, s, n in zip(kernel, dilation, stride, size, strict=True)]
+        extent = a.shape[-self.dims:]
+        # behind the input's end, where ceil_mode lets windows hang over
+        self.extra = [max(0, r - n - p) for r, n, p in zip(reach, extent, padding, strict=True)]
+        padded = self._pad(a, float("-inf"))
+        top = padded[(..., *self.views[0])]
+        for view in self.views[1:]:
+            top = torch.maximum(top, padded[(..., *view)])
+        self.largest = [padded[(..., *view)] == top for view in self.views]
+        self.count = torch.stack([x.to(a.dtype) for x in self.largest]).sum(0)
+
+    def _pad(self, x, value):
+        widths = [w for p, e in zip(reversed(self.padding), reversed(self.extra), strict=True) for w in (p, p + e)]
+        return torch.nn.functional.pad(x, widths, value=value)
+
+    def down(self, r):
+        """[targets, *pooled] -> [targets, *input]."""
+        r = r / self.count
+        extent = self.shape[-self.dims:]
+        sizes = [n + 2 * p + e for n, p, e in zip(extent, self.padding, self.extra, strict=True)]
+        out = r.new_zeros(*r.shape[:-self.dims], *sizes)
+        for view, largest in zip(self.views, self.largest, strict=True):
+            out[(..., *view)] += r * largest
+        inner = tuple(slice(p, p + n) for p, n in zip(self.padding, extent, strict=True))
+        return out[(..., *inner)]
+
+    def up(self, p):
+        """[targets, *input] -> [targets, *pooled]."""
+        padded = self._pad(p, 0)
+        return sum(padded[(..., *view)] * largest for view, largest in
+                   zip(self.views, self.largest, strict=True)) / self.count
+
+
+def windows(node, a):
+    """Return the Windows of a max pooling node on input `a`."""
+    dims = next(int(c) for c in opname(node) if c.isdigit())
+    names = ["kernel_size", "stride", "padding", "dilation"]
+    given = dict(zip(names, node.args[1:5], strict=False)) | {k: v for k, v in node.kwargs.items() if k in names}
+    kernel = _spread(given["kernel_size"], dims)
+    stride = _spread(given.get("stride") or kernel, dims)
+    value = node.meta["val"]
+    size = (value[0] if isinstance(value, (tuple, list)) else value).shape[-dims:]
+    return Windows(a, kernel, stride, _spread(given.get("padding", 0), dims),
+                   _spread(given.get("dilation", 1), dims), size)
+
+
+def _spread(value, dims):
+    value = [value] if isinstance(value, int) else list(value)
+    return value * dims if len(value) == 1 else value

@@ -1,0 +1,168 @@
+"""The propagation rules, one class each: how a layer's relevance is shared out among its inputs.
+
+Layers with weights (table 10.1 of Montavon et al. 2019, "Layer-wise relevance propagation: an overview"):
+
+    R_i = sum_j  share_ij R_j,      share_ij = c_ij / sum_i' c_i'j,      c_ij the contribution of input i to j
+
+    rule        contribution c_ij of activation a_i through weight w_ij                used here for
+    ZPlus       (a_i w_ij)+                                                            convolutions, linear layers
+    ZBeta       a_i w_ij - l_i w_ij+ - h_i w_ij-     (pixels lie between l and h)      the layer that sees the clip
+    Epsilon     a_i w_ij, and epsilon sign(z_j) added to the denominator               on request
+    Gamma       a_i (w_ij + gamma w_ij+)             (mirrored for a_i < 0)            on request
+    WSquare     w_ij^2                                                                 on request
+    Flat        1                                                                      on request
+
+For a >= 0, behind a ReLU, ZPlus is equation 1 of the temporal relevance paper with positive weights
+(its appendix F). A contribution may be written as a sum of products of a function of the activation and a
+function of the weight; `parts` returns these pairs, and convolving each pair gives the denominator z.
+
+Biases take no relevance: they are left out of the denominator unless a rule is made with bias=True.
+
+Everything else:
+
+    Proportional  same-sign addends                                sums, averages, residual additions
+    MaxTakesAll   the largest input; ties share equally            max pooling
+    SignalTakesAll  the signal, nothing for its gate               products with a sigmoid, attention (Arras et al.
+                                                                   2017 and 2019, "Explaining and interpreting LSTMs")
+    Identity      passes relevance on unchanged                    batch norm, activations, dropout
+    Exclude       drops it (and the ledger says how much)          branches excluded by name
+"""
+
+import torch
+
+
+class Rule:
+    """What all rules share: a readable name. Rules hold settings, never data."""
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not isinstance(v, torch.Tensor))
+        return f"{type(self).__name__}({settings})"
+
+
+class Weighted(Rule):
+    """Base of the rules for layers with weights."""
+
+    epsilon = 0.0
+    bias = False
+
+    def parts(self, a, w):
+        """Return [(function of the activation, function of the weight), ...]; their products sum to c_ij."""
+        raise NotImplementedError
+
+    def spare(self, a, w):
+        """Return the parts that serve an output whose contributions by `parts` are all zero, [] for none."""
+        return []
+
+    def bias_part(self, b):
+        """Return what a bias contributes to the denominator where bias=True."""
+        return b
+
+
+class ZPlus(Weighted):
+    """Positive contributions only. An output that has none shares by its negative ones, so nothing is lost."""
+
+    def __init__(self, bias=False):
+        self.bias = bias
+
+    def parts(self, a, w):
+        return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
+
+    def spare(self, a, w):
+        return [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
+
+    def bias_part(self, b):
+        return b.clamp(min=0)
+
+
+class ZBeta(Weighted):
+    """Contributions of a pixel measured from the lowest and highest value it could have.
+
+    a w - l w+ - h w- = (a - l) w+ + (a - h) w-, never negative while l <= a <= h.
+    low and high are set by the engine: the input bounds, carried to the layer's input.
+    """
+
+    low = high = None
+
+    def between(self, low, high):
+        """Return this rule for inputs between the tensors `low` and `high`."""
+        rule = ZBeta()
+        rule.low, rule.high = low, high
+        return rule
+
+    def parts(self, a, w):
+        return [(a - self.low, w.clamp(min=0)), (a - self.high, w.clamp(max=0))]
+
+
+class Epsilon(Weighted):
+    """All contributions, with their signs; epsilon keeps the denominator away from zero."""
+
+    def __init__(self, epsilon=1e-9, bias=False):
+        self.epsilon, self.bias = epsilon, bias
+
+    def parts(self, a, w):
+        return [(a, w)]
+
+
+class Gamma(Weighted):
+    """All contributions, positive ones favoured by gamma; gamma -> infinity is ZPlus."""
+
+    def __init__(self, gamma=0.25, epsilon=1e-9, bias=False):
+        self.gamma, self.epsilon, self.bias = gamma, epsilon, bias
+
+    def parts(self, a, w):
+        return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)), (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
+
+    def bias_part(self, b):
+        return b + self.gamma * b.clamp(min=0)
+
+
+class WSquare(Weighted):
+    """Squared weights, whatever the activations."""
+
+    def parts(self, a, w):
+        return [(torch.ones_like(a), w.square())]
+
+
+class Flat(Weighted):
+    """Equal shares for all inputs of a receptive field."""
+
+    def parts(self, a, w):
+        return [(torch.ones_like(a), torch.ones_like(w))]
+
+
+class Proportional(Rule):
+    """Addends of a sum or average share in proportion to what they bring in the direction of the result.
+
+    Only addends of the result's sign take part (ZPlus for a positive result), so that two large addends of
+    opposite sign cannot turn a little relevance into a lot. signed=True lets all addends take part with
+    their sign: the epsilon rule in the literal sense, as in zennit's Norm.
+    """
+
+    def __init__(self, epsilon=1e-9, signed=False):
+        self.epsilon, self.signed = epsilon, signed
+
+
+class MaxTakesAll(Rule):
+    """The largest input of a window takes its relevance; equal ones share it equally."""
+
+
+class SignalTakesAll(Rule):
+    """In a product of signal and gate the signal takes all relevance; the gate counts as a constant.
+
+    signal: which of the two factors is the signal (0 or 1); None finds the gate by its sigmoid or softmax.
+    """
+
+    def __init__(self, signal=None):
+        self.signal = signal
+
+
+class Identity(Rule):
+    """Relevance passes through unchanged to the first input."""
+
+
+class Exclude(Rule):
+    """Relevance that arrives here goes no further."""
+
+
+class Route(Rule):
+    """Each output is a copy of one input element, which takes its relevance (views, slices, concatenation)."""

@@ -1,0 +1,268 @@
+"""Which rule an operation gets, and the report that says so before a run.
+
+DEFAULTS lists the operations by their ATen names. `rules={key: rule}` overrides it, where a key is
+a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an operation's name ("add").
+The most particular wins: the longest path, then the class, then the operation.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import pandas as pd
+from torch import fx, nn
+
+from ..errors import InputError
+from . import rules as R
+from .graph import capture, describe, evaluating, module_path, opname
+
+CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution",
+                "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
+ACTIVATIONS = {"relu", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
+               "hardtanh", "relu6", "clamp", "clamp_min", "clamp_max", "tanh", "sigmoid", "hardsigmoid",
+               "softplus", "softsign", "softmax", "_softmax", "log_softmax", "_log_softmax", "logsigmoid",
+               "threshold", "pow", "sqrt", "abs", "exp", "log", "neg"}
+NORMS = {"_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm", "native_layer_norm",
+         "layer_norm", "native_group_norm", "group_norm", "instance_norm", "rms_norm", "_fused_rms_norm"}
+COPIES = {"dropout", "clone", "alias", "detach", "contiguous", "_to_copy", "to", "lift_fresh_copy", "copy",
+          "native_dropout", "feature_dropout", "alpha_dropout"}
+ROUTES = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "squeeze",
+          "unsqueeze", "slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "tensor_split",
+          "cat", "stack", "expand", "repeat", "index", "index_select", "gather", "roll", "flip", "movedim",
+          "constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+          "replication_pad1d", "replication_pad2d", "replication_pad3d", "slice_scatter", "select_scatter",
+          "index_put", "index_copy", "scatter", "diagonal", "unfold", "pixel_shuffle", "pixel_unshuffle",
+          "channel_shuffle", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "where",
+          "masked_fill", "expand_as", "view_as", "as_strided", "swapaxes", "broadcast_to", "repeat_interleave"}
+SUMS = {"add", "sub", "rsub", "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+        "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
+        "_adaptive_avg_pool3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"}
+MAXIMA = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+          "adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "max", "maximum"}
+SCALINGS = {"mul", "div"}
+GATES = {"sigmoid", "hardsigmoid", "softmax", "_softmax"}
+
+DEFAULTS = {
+    **dict.fromkeys(CONVOLUTIONS | PRODUCTS, R.ZPlus()),
+    **dict.fromkeys(SUMS, R.Proportional()),
+    **dict.fromkeys(MAXIMA, R.MaxTakesAll()),
+    **dict.fromkeys(ACTIVATIONS | NORMS, R.Identity()),        # appendix F: the identity rule for batch norm
+    **dict.fromkeys(COPIES, R.Identity()),
+    **dict.fromkeys(ROUTES, R.Route()),
+    **dict.fromkeys(SCALINGS, R.SignalTakesAll()),
+}
+
+
+@dataclass
+class Step:
+    """One operation on the way from the clip to the logits: its rule and the inputs that take relevance."""
+
+    node: fx.Node
+    rule: R.Rule
+    receivers: list          # nodes, one for each place at which the operation takes a clip-dependent tensor
+    takes: list              # which of the receivers get relevance (indices into receivers)
+    kind: str                # "weights", "sum", "max", "gate", "route", "identity", "exclude"
+    first: bool = False      # sees the clip: ZBeta
+    last: bool = False       # gives the logits: here CLRP negates the weights
+    head: bool = False       # stands between the last layer and the logits
+
+
+def plan(model, graph, rules=None):
+    """Return the Steps of `graph`, first to last, that relevance from the logits can reach.
+
+    Raises InputError naming the layer and type of an operation without a rule, and how to register one.
+    """
+    rules = _checked(model, rules or {})
+    reached, steps, carries_weights = {graph.output}, [], {graph.output: False}
+    for node in reversed(graph.operations):
+        if node not in reached:
+            continue
+        step = _step(model, graph, node, rules)
+        step.head = not carries_weights[node]
+        step.last = step.head and step.kind == "weights"
+        for index in step.takes:
+            source = step.receivers[index]
+            reached.add(source)
+            below = carries_weights[node] or step.kind == "weights"
+            # reached on two ways, once above and once below the last layer: it is not part of the head
+            carries_weights[source] = carries_weights.get(source, False) or below
+        steps.append(step)
+    steps.reverse()
+    _mark_first(graph, steps)
+    return steps
+
+
+def sources(node, varies):
+    """Return the clip-dependent inputs of `node`, one entry for each place at which they stand."""
+    found = []
+    fx.map_arg((node.args, node.kwargs), lambda x: found.append(x) if x in varies else None)
+    return found
+
+
+def _step(model, graph, node, rules):
+    """Choose the rule of one operation."""
+    name, receivers = opname(node), sources(node, graph.varies)
+    everything = list(range(len(receivers)))
+    rule = _override(model, node, rules)
+    if isinstance(rule, R.Exclude):
+        return Step(node, rule, receivers, [], "exclude")
+    if name == "getitem":
+        return Step(node, R.Route(), receivers, [0], "item")
+    if rule is None:
+        rule = DEFAULTS.get(name)
+    if rule is None:
+        raise _unsupported(model, node, "has no relevance rule")
+    if isinstance(rule, R.Identity) or (name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)):
+        source = len(receivers) - 1 if name == "copy" else 0        # copy(destination, source)
+        if receivers[source].meta["val"].shape != _value(node).shape:
+            raise _unsupported(model, node, "changes its input's shape, which the identity rule cannot undo")
+        return Step(node, rule, receivers, [source], "identity")
+    if name in CONVOLUTIONS | PRODUCTS:
+        return _weights(model, graph, node, rule, receivers)
+    if name in SCALINGS:
+        return _product(model, node, rule, receivers)
+    if isinstance(rule, R.SignalTakesAll):
+        raise _unsupported(model, node, "is not a product, so SignalTakesAll does not apply")
+    if name == "where" and node.args[0] in graph.varies:            # the condition decides, it is not a signal
+        return Step(node, R.Route(), receivers, everything[1:], "route")
+    if name in SUMS:
+        return Step(node, rule if isinstance(rule, (R.Proportional, R.Epsilon)) else DEFAULTS[name], receivers,
+                    everything, "sum")
+    if name in MAXIMA:
+        if name == "max" and len(node.args) == 1 or len(receivers) > 1:
+            raise _unsupported(model, node, "has no relevance rule in this form")
+        return Step(node, R.MaxTakesAll(), receivers, everything, "max")
+    if name in ROUTES:
+        return Step(node, R.Route(), receivers, everything, "route")
+    raise _unsupported(model, node, f"cannot use {rule!r}")
+
+
+def _weights(model, graph, node, rule, receivers):
+    """A convolution or matrix product: with weights, or with attention in place of weights."""
+    if not isinstance(rule, (R.Weighted, R.SignalTakesAll, R.Proportional)):
+        raise _unsupported(model, node, f"cannot use {rule!r}")
+    name = opname(node)
+    factors = {"addmm": (1, 2), "baddbmm": (1, 2), "addmv": (1, 2)}.get(name, (0, 1))
+    operands = node.args[1] if name == "einsum" else [node.args[i] for i in factors]
+    moving = [x in graph.varies for x in operands]
+    if len(operands) != 2 or sum(moving) == 0 or (len(receivers) > sum(moving)):
+        raise _unsupported(model, node, "has a form without a relevance rule")
+    if sum(moving) == 1:
+        if name in CONVOLUTIONS and moving[1]:
+            raise _unsupported(model, node, "computes its weights from the clip")
+        rule = DEFAULTS[name] if not isinstance(rule, R.Weighted) else rule
+        return Step(node, rule, receivers, [0], "weights")
+    signal = rule.signal if isinstance(rule, R.SignalTakesAll) else None
+    if signal is None:
+        gates = [_is_gate(x) for x in operands]
+        if gates[0] == gates[1]:
+            raise _unsupported(model, node, "multiplies two signals, neither of them a softmax or sigmoid gate")
+        signal = gates.index(False)
+    return Step(node, R.SignalTakesAll(signal), receivers, [signal], "attention")
+
+
+def _product(model, node, rule, receivers):
+    """A product or quotient: scaled by a constant, or signal times gate."""
+    if len(receivers) == 1:
+        if opname(node) == "div" and node.args[0] is not receivers[0]:
+            raise _unsupported(model, node, "divides by a value that depends on the clip")
+        return Step(node, rule, receivers, [0], "gate")
+    signal = getattr(rule, "signal", None)
+    if signal is None and opname(node) == "div":
+        signal = 0                                                  # x / norm(x): the norm is a gate
+    if signal is None:
+        gates = [_is_gate(x) for x in receivers]
+        if gates[0] == gates[1]:
+            raise _unsupported(model, node, "multiplies two signals, neither of them a sigmoid or softmax gate")
+        signal = gates.index(False)
+    return Step(node, R.SignalTakesAll(signal), receivers, [signal], "gate")
+
+
+def _is_gate(node):
+    """Whether `node` is a sigmoid or softmax, looked at through views, copies and constant scalings."""
+    while isinstance(node, fx.Node):
+        name = opname(node)
+        if name in GATES:
+            return True
+        if name in ROUTES | COPIES | {"getitem"} or name in SCALINGS and not isinstance(node.args[1], fx.Node):
+            node = node.args[0]
+        else:
+            return False
+    return False
+
+
+def _mark_first(graph, steps):
+    """Mark the layers with weights that see the clip through nothing but views and fixed scalings."""
+    bounded = {graph.clip}
+    for step in steps:
+        if not all(source in bounded for source in step.receivers):
+            continue
+        name = opname(step.node)
+        step.first = step.kind == "weights"
+        fixed = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
+        if step.kind in ("route", "item") or name in COPIES | fixed \
+                or (name in SCALINGS and len(step.receivers) == 1) \
+                or (step.kind == "sum" and len(step.receivers) == 1):
+            bounded.add(step.node)
+
+
+def _value(node):
+    value = node.meta["val"]
+    return value[0] if isinstance(value, (tuple, list)) else value
+
+
+def _checked(model, rules):
+    """Raise InputError for a key that names nothing or a value that is no rule."""
+    for key, rule in rules.items():
+        if not isinstance(rule, R.Rule):
+            raise InputError(f"rules[{key!r}] must be a rule such as ZPlus(), not {rule!r}")
+        if isinstance(key, type) and issubclass(key, nn.Module):
+            continue
+        if not isinstance(key, str):
+            raise InputError(f"a key of rules must be a module class, a module's path or an operation's name, "
+                             f"not {key!r}")
+        if key not in DEFAULTS and key not in dict(model.named_modules()) and "." in key:
+            raise InputError(f"rules names '{key}', but the network has no module of that path")
+    return rules
+
+
+def _override(model, node, rules):
+    """Return the rule given by the user for this operation, or None."""
+    path = module_path(node)
+    best = None
+    for key in rules:
+        if isinstance(key, str) and key and (path == key or path.startswith(key + ".")) \
+                and (best is None or len(key) > len(best)):
+            best = key
+    if best is not None:
+        return rules[best]
+    owner = functools.reduce(getattr, path.split("."), model) if path else model
+    for kind in type(owner).__mro__:
+        if kind in rules:
+            return rules[kind]
+    return rules.get(opname(node))
+
+
+def _unsupported(model, node, why):
+    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{module_path(node) or opname(node)}'"
+                      f": rule}}, where Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor "
+                      f"and Exclude() drops the branch")
+
+
+def coverage(model, clips, rules=None):
+    """Report which rule each operation of the network gets, before anything is propagated.
+
+    clips: [B, 3, T, H, W]; only the shape matters. Returns a DataFrame with a row per operation that relevance
+    reaches: layer (module path), type, operation, rule, role ("input layer", "last layer" or "").
+    Raises InputError naming the first operation without a rule and how to register one.
+    """
+    with evaluating(model):
+        steps = plan(model, capture(model, clips[:1]), rules)
+    rows = []
+    for step in steps:
+        path = module_path(step.node)
+        owner = functools.reduce(getattr, path.split("."), model) if path else model
+        rule = R.ZBeta() if step.first and isinstance(step.rule, R.ZPlus) else step.rule
+        role = "input layer" if step.first else "last layer" if step.last else ""
+        rows.append((path, type(owner).__name__, opname(step.node), repr(rule), role))
+    return pd.DataFrame(rows, columns=["layer", "type", "operation", "rule", "role"])
