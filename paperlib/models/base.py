@@ -9,13 +9,27 @@ from ..errors import InputError
 @torch.fx.wrap
 def check_clip(clip, frames):
     """Raise InputError unless `clip` is [B, 3, frames, H, W]."""
-    shape = tuple(clip.shape)
+    shape = list(clip.shape)
     if len(shape) != 5:
         raise InputError(f"a clip has 5 dimensions [B, 3, T, H, W], but this one has {len(shape)}: {shape}")
     if shape[1] != 3:
-        raise InputError(f"a clip has 3 colour channels at dimension 1 of [B, 3, T, H, W], not {shape[1]}: {shape}")
+        raise InputError(f"a clip [B, 3, T, H, W] has 3 colour channels, but this has {shape[1]}: {shape}")
     if shape[2] != frames:
-        raise InputError(f"this network was created for {frames} frames, but the clip has {shape[2]}: {shape}")
+        raise InputError(f"this network takes {frames} frames, but the clip has {shape[2]}: {shape}")
+
+
+def check_options(name, options, known):
+    """Raise InputError for options of `models.create` that the network `name` does not have.
+
+    kernel_size and placement, which belong to the framework's modules, pass at their defaults.
+    """
+    neutral = {"kernel_size": 3, "placement": "all"}
+    for key, value in options.items():
+        if key not in neutral:
+            known = ", ".join(["width", "dropout", *known])
+            raise InputError(f"{name} has no option '{key}'; it has {known}")
+        if value != neutral[key]:
+            raise InputError(f"{key}={value!r} for {name}: this network is fixed, leave it out")
 
 
 class VideoModel(nn.Module):

@@ -3,7 +3,8 @@
 import re
 
 from ..errors import InputError
-from .base import initialise
+from . import clstm, original_i3d, slowfast, torchvision_video
+from .base import check_options, initialise
 from .inception import PLACES, InceptionV1
 from .modules import MODULES
 from .resnet import DEPTHS, ResNet
@@ -11,23 +12,33 @@ from .resnet import DEPTHS, ResNet
 BACKBONES = [f"R{depth}" for depth in DEPTHS] + ["Inc"]
 ALIASES = {"TAM": "TAM2D", "INCEPTIONV1": "Inc", "GOOGLENET": "Inc", "CONV": "Conv1D",
            **{f"RESNET{depth}": f"R{depth}" for depth in DEPTHS}}
+FAMILIES = (original_i3d, clstm, slowfast, torchvision_video)    # networks with names of their own
 PLACEMENTS = ("all", "top", "bottom", "uniform")
 
 
 def create(name, num_classes, width=64, dropout=0.0, **options):
     """Build the network called `name`, with fresh weights, in training mode.
 
-    name: `<module>-<backbone>-f<frames>[-tp]`, as in `I3D-R50-f16` or `TSN-R50-f8-tp`; modules are the keys of
-    `modules.MODULES`, backbones R18, R34, R50, R101, R152 and Inc, and `-tp` adds temporal pooling.
+    name: `<module>-<backbone>-f<frames>[-tp]`, as in `I3D-R50-f16` or `TSN-R50-f8-tp`: modules are the keys
+    of `modules.MODULES`, backbones R18, R34, R50, R101, R152 and Inc, and `-tp` adds temporal pooling. Or one
+    of `I3D-original-f16`, `C-LSTM-f16`, `SlowFast-R50-8x8`, `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d`.
     num_classes: length of the logits. width: channels of the first convolution, 64 in the papers; all
     others scale with it. dropout: rate in front of the classifier (the papers train with 0.5).
-    Further options, where the module has them: kernel_size (temporal kernel: 3, 5, 7) and placement (`all`,
-    `top`, `bottom` or `uniform`: which half of the blocks has the temporal module; CVPR Table 6).
+    options, where the network has them: kernel_size (temporal kernel: 3, 5, 7), placement (`all`, `top`,
+    `bottom`, `uniform`: which half of the blocks has the temporal module; CVPR Table 6), last_pool (I3D-Inc
+    and S3D-Inc), reduced_strides (I3D-original), size and layers (C-LSTM), alpha (SlowFast).
     Raises InputError naming the part of the name, or the option, that is not understood.
     """
-    model = _build(str(name), num_classes=_positive("num_classes", num_classes), width=_positive("width", width),
-                   dropout=dropout, **options)
-    return initialise(model)
+    settings = dict(num_classes=_positive("num_classes", num_classes), width=_positive("width", width),
+                    dropout=_rate(dropout), **options)
+    return initialise(_build(str(name), settings))
+
+
+def _rate(dropout):
+    """Return `dropout` if it is a probability below one."""
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout must be at least 0 and below 1, not {dropout!r}")
+    return float(dropout)
 
 
 def _positive(what, value):
@@ -37,11 +48,16 @@ def _positive(what, value):
     return int(value)
 
 
-def _build(name, **options):
+def _build(name, settings):
+    for family in FAMILIES:
+        match = re.fullmatch(family.PATTERN, name, re.IGNORECASE)
+        if match:
+            return family.build(**match.groupdict(), **settings)
     parts = name.split("-")
     if len(parts) not in (3, 4):
-        raise InputError(f"'{name}' is not a network name: it should read <module>-<backbone>-f<frames>[-tp], "
-                         f"as in I3D-R50-f16")
+        examples = ", ".join(family.EXAMPLE for family in FAMILIES)
+        raise InputError(f"'{name}' is not a network name: it should read "
+                         f"<module>-<backbone>-f<frames>[-tp], as I3D-R50-f16, or be like one of {examples}")
     kind = _pick("module", parts[0], list(MODULES), name)
     backbone = _pick("backbone", parts[1], BACKBONES, name)
     frames = re.fullmatch(r"f([1-9]\d*)", parts[2])
@@ -49,7 +65,7 @@ def _build(name, **options):
         raise InputError(f"'{parts[2]}' in '{name}' should be the number of frames, as in f8 or f16")
     if parts[3:] not in ([], ["tp"]):
         raise InputError(f"'{parts[3]}' in '{name}' should be 'tp' (temporal pooling) or left out")
-    return framework(kind, backbone, int(frames[1]), bool(parts[3:]), **options)
+    return framework(kind, backbone, int(frames[1]), bool(parts[3:]), **settings)
 
 
 def _pick(what, text, allowed, name):
@@ -78,17 +94,28 @@ def framework(kind, backbone, num_frames, temporal_pooling, num_classes, width, 
     config = dict(name=f"{kind}-{backbone}-f{num_frames}" + "-tp" * temporal_pooling, num_classes=num_classes,
                   width=width, dropout=dropout, kernel_size=kernel_size, placement=placement)
     if backbone == "Inc" and module.joint_pooling:
-        last_pool = options.pop("last_pool", 2 if kind == "S3D" else 3)
-        if last_pool not in (2, 3):
-            raise InputError(f"last_pool={last_pool!r} for {config['name']}: it should be 2 or 3")
-        shared["last_pool"] = config["last_pool"] = last_pool
-    if options:
-        raise InputError(f"{config['name']} has no option '{next(iter(options))}'; it has "
-                         + ", ".join(key for key in config if key != "name"))
+        config["last_pool"] = options.pop("last_pool", None)
+        shared["last_pool"] = config["last_pool"] or \
+            benchmark_last_pool(kind, num_frames, temporal_pooling, num_classes)
+        if shared["last_pool"] not in (2, 3):
+            raise InputError(f"last_pool={config['last_pool']!r} for {config['name']}: it should be 2 or 3")
+    check_options(config["name"], options, [key for key in config if key not in ("name", "width", "dropout")])
     model = InceptionV1(module, **shared) if backbone == "Inc" else \
         ResNet(module, int(backbone[1:]), **shared)
     model.config = config
     return model
+
+
+def benchmark_last_pool(kind, num_frames, temporal_pooling, num_classes):
+    """Return the kernel of the last max pool of a 3D InceptionV1 in the CVPR 2021 benchmark.
+
+    S3D has 2 (unpadded) throughout. The I3D rows of the benchmark table come from two versions of the code:
+    by their FLOPs, those of 8 and 16 frames and the one of 32 frames on mini-SSV2 (87 classes) have 2
+    as well, and the later ones 3 (padded), which is also what the released code has and what
+    `load_published` therefore sets. It only matters without temporal pooling.
+    """
+    early = num_frames < 32 or (num_frames == 32 and num_classes == 87)
+    return 2 if kind == "S3D" or (early and not temporal_pooling) else 3
 
 
 def normalise_placement(text):

@@ -22,7 +22,7 @@ class InceptionV1(VideoModel):
 
     `module`, `placed`, `temporal_pooling` and `width` are those of ResNet; every channel count is scaled by
     width / 64. last_pool: kernel of the last max pool in 3D networks, 3 (padded) or 2 (unpadded; without
-    temporal pooling it takes one time step away).
+    temporal pooling it takes one time step away, so that T' = T - 1).
     """
 
     def __init__(self, module, num_frames, num_classes, width=64, temporal_pooling=False, placed=None,
@@ -52,7 +52,8 @@ class InceptionV1(VideoModel):
             layer = module.at_input(outputs[place]) if placed[place] else None
             if layer is not None:
                 self.add_module(f"temporal{place}", layer)
-        self.maxpool1, self.maxpool2, self.maxpool3, self.maxpool4 = pools(module, temporal_pooling, last_pool)
+        for number, pool in enumerate(pools(module, temporal_pooling, last_pool), 1):
+            self.add_module(f"maxpool{number}", pool)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
 

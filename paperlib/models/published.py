@@ -29,13 +29,25 @@ def load_published(model, source):
     if problems:
         raise InputError(f"{origin} does not fit {describe(model)}: {problems}")
     model.load_state_dict(found)
+    settle(model, theirs)
     return model
+
+
+def settle(model, theirs):
+    """Set what a public checkpoint implies but does not store: the last pool of the released I3D-Inc."""
+    config = getattr(model, "config", {})
+    released = any(key.startswith("conv1.conv") for key in theirs)
+    if released and config.get("name", "").startswith("I3D-Inc-") and config.get("last_pool") is None:
+        model.maxpool4.kernel_size, model.maxpool4.padding = 3, 1
+        config["last_pool"] = 3
 
 
 def describe(model):
     """Name a model in an error."""
     config = getattr(model, "config", {})
-    return f"{config['name']} with {config['num_classes']} classes" if "name" in config else type(model).__name__
+    if "name" not in config:
+        return type(model).__name__
+    return f"{config['name']} with {config['num_classes']} classes"
 
 
 def read(source):
@@ -74,8 +86,12 @@ def _read_file(path):
 RELEASED = [  # CVPR 2021: tensors called tam*, one 1x1 kernel per neighbouring frame
     (r"(^|\.)tam(\w*)\.", r"\1temporal\2."),
 ]
-ORIGINAL_I3D = [
+ORIGINAL_I3D = [  # units are called 3b, 3c, 4b ... 4f there
     (r"^logits\.conv3d\.", "fc."),
+    (r"^Conv3d_1a_7x7\.", "conv1."), (r"^Conv3d_2b_1x1\.", "conv2."), (r"^Conv3d_2c_3x3\.", "conv3."),
+    (r"^Mixed_(\d)([b-z])\.", lambda m: f"inception{m[1]}{chr(ord(m[2]) - 1)}."),
+    (r"\.b0\.", ".branch1."), (r"\.b([12])a\.", lambda m: f".branch{int(m[1]) + 1}.0."),
+    (r"\.b([12])b\.", lambda m: f".branch{int(m[1]) + 1}.1."), (r"\.b3b\.", ".branch4.1."),
     (r"\.conv3d\.", ".conv."),
 ]
 SLOWFAST = [  # PyTorchVideo

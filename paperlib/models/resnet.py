@@ -61,11 +61,12 @@ class Block(nn.Module):
     def __init__(self, module, in_channels, planes, bottleneck, stride, time_stride, temporal, stage, index):
         super().__init__()
         self.channels = planes * 4 if bottleneck else planes
-        sizes, outs = ((1, 3, 1), (planes, planes, self.channels)) if bottleneck else ((3, 3), (planes, planes))
+        sizes = (1, 3, 1) if bottleneck else (3, 3)
         self.temporal = module.at_input(in_channels) if temporal else None
         self.steps = []
         channels, strides = in_channels, (stride, time_stride)
-        for number, (size, out) in enumerate(zip(sizes, outs, strict=True), 1):
+        for number, size in enumerate(sizes, 1):
+            out = self.channels if number == len(sizes) else planes
             here, strides = (strides, (1, 1)) if size == 3 else ((1, 1), strides)
             self._add(f"{number}", module.conv(channels, out, size, *here))
             after = module.after_conv(out, here[1]) if size == 3 else None
@@ -74,8 +75,9 @@ class Block(nn.Module):
             channels = out
         self.downsample = None
         if stride != 1 or in_channels != self.channels:
-            shortcut = nn.Conv3d(in_channels, self.channels, 1, stride=(time_stride, stride, stride), bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm3d(self.channels))
+            self.downsample = nn.Sequential(
+                nn.Conv3d(in_channels, self.channels, 1, stride=(time_stride, stride, stride), bias=False),
+                nn.BatchNorm3d(self.channels))
         self.after = module.at_output(self.channels, stage, index)
 
     def _add(self, suffix, conv):

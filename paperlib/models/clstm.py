@@ -1,0 +1,95 @@
+"""The convolutional LSTM of the ACCV 2020 paper."""
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from .base import VideoModel, check_clip, check_options
+
+PATTERN = r"C-LSTM-f(?P<frames>[1-9]\d*)"
+EXAMPLE = "C-LSTM-f16"
+
+
+def build(frames, num_classes, width, dropout, size=224, layers=3, **options):
+    """Build `C-LSTM-f<frames>`: width / 2 filters per layer (32 in the paper), size x size pixels.
+
+    layers: 3 for Something-Something, 2 for KTH. The classifier sees the whole output sequence, so its
+    weights depend on the number of frames and on the size.
+    """
+    name = f"C-LSTM-f{frames}"
+    check_options(name, options, ["size", "layers"])
+    if size // 4 ** layers < 1:
+        raise InputError(f"size={size} for {name}: {layers} layers divide it by {4 ** layers}, "
+                         f"so it must be at least that")
+    model = CLSTM(int(frames), num_classes, max(1, width // 2), dropout, size, layers)
+    model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, size=size,
+                        layers=layers)
+    return model
+
+
+class CLSTM(VideoModel):
+    """Layers of [convolutional LSTM cell, dropout, batch norm, 2 x 2 max pool], then a linear classifier.
+
+    All layers and time steps share one batch norm, as in the released code (its parameter count needs it).
+    In training, a layer's batch statistics are taken over all time steps at once.
+    """
+
+    def __init__(self, num_frames, num_classes, filters=32, dropout=0.0, size=224, layers=3):
+        super().__init__(num_frames)
+        self.size = size
+        inputs = [3] + [filters] * (layers - 1)
+        self.cells = nn.ModuleList(Cell(channels, filters) for channels in inputs)
+        self.dropout = nn.Dropout(dropout)
+        self.bn = nn.BatchNorm2d(filters)
+        self.pool = nn.MaxPool2d(2)
+        self.fc = nn.Linear(num_frames * filters * (size // 4 ** layers) ** 2, num_classes)
+
+    def features(self, clip):
+        """Clip [B, 3, T, size, size] -> output sequence [B, C, T, H', W']."""
+        check_size(clip, self.size)
+        x = clip.transpose(1, 2)
+        for cell in self.cells:
+            hidden = cell(x)
+            pooled = self.pool(self.bn(self.dropout(hidden.flatten(0, 1))))
+            x = pooled.unflatten(0, hidden.shape[:2])
+        return x.transpose(1, 2)
+
+    def frame_logits(self, clip):
+        """Clip [B, 3, T, size, size] -> [B, T, K]: T times each step's share of the logits, plus the bias."""
+        check_clip(clip, self.num_frames)
+        steps = self.features(clip).transpose(1, 2).flatten(2)
+        weight = self.fc.weight.unflatten(1, (self.num_frames, -1))
+        return torch.einsum("btf,ktf->btk", steps, weight) * self.num_frames + self.fc.bias
+
+
+
+class Cell(nn.Module):
+    """Convolutional LSTM cell: 5 x 5 kernels, stride 2 on the input, no peepholes (zeros as released).
+
+    The four gates (input, forget, candidate, output) are one convolution each for input and hidden state.
+    """
+
+    def __init__(self, channels, filters):
+        super().__init__()
+        self.input = nn.Conv2d(channels, 4 * filters, 5, stride=2, padding=2)
+        self.hidden = nn.Conv2d(filters, 4 * filters, 5, padding=2, bias=False)
+
+    def forward(self, x):
+        """[B, T, C, H, W] -> hidden states [B, T, filters, H/2, W/2]."""
+        driven = self.input(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        states = []
+        hidden = state = torch.zeros_like(driven[:, 0].chunk(4, 1)[0])
+        for step in driven.unbind(1):
+            enter, forget, candidate, leave = (step + self.hidden(hidden)).chunk(4, 1)
+            state = torch.sigmoid(forget) * state + torch.sigmoid(enter) * torch.tanh(candidate)
+            hidden = torch.sigmoid(leave) * torch.tanh(state)
+            states.append(hidden)
+        return torch.stack(states, 1)
+
+
+@torch.fx.wrap
+def check_size(clip, size):
+    """Raise InputError unless the clip has size x size pixels."""
+    if tuple(clip.shape[3:]) != (size, size):
+        raise InputError(f"this C-LSTM was created for {size} x {size} pixels, but the clip has "
+                         f"{clip.shape[3]} x {clip.shape[4]}; pass size= to models.create")
