@@ -1,9 +1,10 @@
-"""Find or make the Python environment, print its interpreter. Run by run_all.sh; needs only the standard library.
+"""Find or make the Python environment and print its interpreter (run by run_all.sh).
 
 In order: the interpreter that PAPERLIB_PYTHON names; an active conda environment that has the pins of
-environment.yml; `.venv`, made from requirements.lock (every file checked against its SHA-256) where it does not
-hold exactly those versions. What is there is compared, not remembered, so a changed lock, a package that
-somebody upgraded and an installation that was killed half-way are all put right.
+environment.yml; `.venv`, made from requirements.lock (every file checked against its SHA-256) where it does
+not hold exactly those versions. What is there is compared, not remembered, so a changed lock, a package that
+somebody upgraded and an installation that was killed half-way are all put right. Needs only the standard
+library.
 """
 
 import json
@@ -54,13 +55,18 @@ def say(text):
 
 def pins(file):
     """Return [(name, version, marker)] of a lock file or an environment.yml."""
-    return [(name, version, (marker or "").strip()) for name, version, marker in PIN.findall(file.read_text("utf-8"))]
+    return [
+        (name, version, (marker or "").strip())
+        for name, version, marker in PIN.findall(file.read_text("utf-8"))
+    ]
 
 
 def differences(python, wanted):
     """Return what an environment lacks as one phrase, or None if it has every pin."""
     try:
-        done = subprocess.run([python, "-I", "-c", COMPARE], input=json.dumps(wanted), capture_output=True, text=True)
+        done = subprocess.run(
+            [python, "-I", "-c", COMPARE], input=json.dumps(wanted), capture_output=True, text=True
+        )
     except OSError as error:
         return f"{python} does not start ({error.strerror})"
     if done.returncode:
@@ -69,7 +75,9 @@ def differences(python, wanted):
     if not wrong:
         return None
     pin, there = next(iter(wrong.items()))
-    return f"{pin} is wanted and {there} is there" + (f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else "")
+    return f"{pin} is wanted and {there} is there" + (
+        f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
+    )
 
 
 def conda(root):
@@ -81,7 +89,7 @@ def conda(root):
     reason = differences(python, pins(root / "environment.yml"))
     if reason is None:
         return python
-    say(f"the active conda environment {Path(prefix).name} is not one of environment.yml ({reason}); using .venv")
+    say(f"the conda environment {Path(prefix).name} is not one of environment.yml ({reason}); using .venv")
     return None
 
 
@@ -92,7 +100,7 @@ def venv(root):
     unfinished = folder / "installing"  # there from before the first package until after the last
     with only_one(root / "data" / "cache" / "setup.lock"):
         whole = python.exists() and not unfinished.exists()
-        reason = differences(python, pins(lock)) if whole else "it is not there yet or its installation was cut short"
+        reason = differences(python, pins(lock)) if whole else "it is not there or its installation was cut short"
         if reason:
             say(f"setting up .venv: {reason}")
             free = shutil.disk_usage(root).free / 1e9
@@ -108,8 +116,14 @@ def venv(root):
                 raise SetupError(f"the packages are installed but {reason}; see {log}")
             unfinished.unlink()
         if not editable(python, root):
-            pip(python, root / "data" / "cache" / "setup-paperlib.log", "--no-deps", "--no-build-isolation", "-e",
-                str(root))
+            pip(
+                python,
+                root / "data" / "cache" / "setup-paperlib.log",
+                "--no-deps",
+                "--no-build-isolation",
+                "-e",
+                str(root),
+            )
     return python
 
 
@@ -117,16 +131,22 @@ def create(folder):
     """Make an empty virtual environment, in place of whatever half-made one is there."""
     if folder.exists() and not (folder / "pyvenv.cfg").exists() and any(folder.iterdir()):
         raise SetupError(f"{folder} is in the way and is no virtual environment; move it elsewhere")
-    done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, text=True
+    )
     if done.returncode:
-        raise SetupError(f"{sys.executable} cannot make a virtual environment (on Debian and Ubuntu: install the "
-                         f"package python3-venv): {(done.stdout + done.stderr).strip()}")
+        raise SetupError(
+            f"{sys.executable} cannot make a virtual environment (on Debian and Ubuntu: install the "
+            f"package python3-venv): {(done.stdout + done.stderr).strip()}"
+        )
 
 
 def editable(python, root):
     """Tell whether this checkout, and not another, is installed in the environment."""
-    code = ("from importlib import metadata; d = metadata.distribution('paperlib'); "
-            "print(d.version, d.read_text('direct_url.json'))")
+    code = (
+        "from importlib import metadata; d = metadata.distribution('paperlib'); "
+        "print(d.version, d.read_text('direct_url.json'))"
+    )
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True)
     return done.returncode == 0 and json.dumps(root.as_uri()) in done.stdout
 
@@ -141,20 +161,39 @@ def pip(python, log, *arguments, packages=0):
     def report():
         while packages and not done.wait(15):
             text = log.read_text("utf-8", errors="replace")
-            fetched = len(re.findall(r"^ *(?:Downloading|Using cached) \S+\.(?:whl|tar\.gz)", text, re.MULTILINE))
+            fetched = len(
+                re.findall(r"^ *(?:Downloading|Using cached) \S+\.(?:whl|tar\.gz)", text, re.MULTILINE)
+            )
             phase = "unpacking" if "Installing collected packages" in text else f"{fetched} packages fetched"
             say(f"  {time.monotonic() - began:.0f} s: {phase}")
+
     threading.Thread(target=report, daemon=True).start()
     try:
         with open(log, "w", encoding="utf-8") as opened:
-            code = subprocess.run([python, "-m", "pip", "install", "--no-input", "--progress-bar", "off",
-                                   "--disable-pip-version-check", *arguments], env=environment, stdout=opened,
-                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+            code = subprocess.run(
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--no-input",
+                    "--progress-bar",
+                    "off",
+                    "--disable-pip-version-check",
+                    *arguments,
+                ],
+                env=environment,
+                stdout=opened,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            ).returncode
     finally:
         done.set()
     if code:
         last = "\n".join("  " + line for line in log.read_text("utf-8", errors="replace").splitlines()[-8:])
-        raise SetupError(f"pip could not install the packages (is the network there?); the end of {log}:\n{last}")
+        raise SetupError(
+            f"pip could not install the packages (is the network there?); the end of {log}:\n{last}"
+        )
     if packages:
         say(f"  {time.monotonic() - began:.0f} s: environment ready")
 
@@ -166,6 +205,7 @@ def only_one(file):
     with open(file, "w") as opened:
         try:
             import fcntl
+
             fcntl.flock(opened, fcntl.LOCK_EX)
         except ImportError:  # not a Unix: nothing waits
             pass

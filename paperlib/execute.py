@@ -25,6 +25,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 def train(key, device):
     """Train the zoo's checkpoint `<dataset>/<name>`; a killed training goes on where it stopped."""
     from . import zoo
+
     zoo.train(zoo.select([key], missing=True), device, progress=False)
     return "trained", ""
 
@@ -37,8 +38,8 @@ def say(*fields):
 def execute(name, options, threads=1):
     """Execute a notebook; returns (status, message) with status `ok`, `skipped` or `failed`.
 
-    The executed copy is written while it runs into the folder of run records and moved to `figures/` only when
-    the notebook has come to its end, so that what lies in `figures/` is always whole.
+    The executed copy is written while it runs into the folder of run records and moved to `figures/` only
+    when the notebook has come to its end, so that what lies in `figures/` is always whole.
     """
     record = graph.record(name, options)
     working, log = record.with_suffix(".ipynb"), record.with_suffix(".log")
@@ -49,14 +50,19 @@ def execute(name, options, threads=1):
         if status == "ok":
             for file in before.keys() & _written(name).keys():
                 if _written(name)[file] == before[file]:
-                    file.unlink()  # left by an earlier version of the notebook, which this one no longer writes
+                    file.unlink()  # an earlier version of the notebook wrote it, this one does not
             (paths.FIGURES / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(working, paths.FIGURES / f"{name}.ipynb")
         if status != "failed":
-            content = {"notebook": name, "status": status, "message": message,
-                       "seconds": round(time.monotonic() - began, 2),
-                       "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                       "inputs": inputs, "outputs": graph.outputs(name)}
+            content = {
+                "notebook": name,
+                "status": status,
+                "message": message,
+                "seconds": round(time.monotonic() - began, 2),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "inputs": inputs,
+                "outputs": graph.outputs(name),
+            }
             with paths.atomic(record) as temporary:
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return status, message
@@ -66,28 +72,42 @@ def run_papermill(name, options, out):
     """Run the notebook's cells and write the executed copy to `out`; returns (status, message)."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
+
     tagged = any("parameters" in tags for _, _, tags in graph.cells(name))
     parameters = {"profile": options.profile, "data_root": options.data_root, "device": options.device}
     try:
         execute_notebook(
-            _escape(graph.source(name)), _escape(out), parameters if tagged else {}, kernel_name="python3",
-            language="python", progress_bar=False, log_output=True, cwd=str(graph.source(name).parent),
-            start_timeout=300, iopub_timeout=300, raise_on_iopub_timeout=True,
-            kernel_manager_class="paperlib.kernels.IPCKernelManager")
+            _escape(graph.source(name)),
+            _escape(out),
+            parameters if tagged else {},
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            log_output=True,
+            cwd=str(graph.source(name).parent),
+            start_timeout=300,
+            iopub_timeout=300,
+            raise_on_iopub_timeout=True,
+            kernel_manager_class="paperlib.kernels.IPCKernelManager",
+        )
         return "ok", ""
     except PapermillExecutionError as error:
         if error.ename == "Skipped":
             return "skipped", error.evalue
         lines = [line for line in ANSI.sub("", error.evalue or "").splitlines() if line.strip()]
-        return "failed", f"{error.ename}: {lines[0] if lines else ''} (cell {error.exec_count or error.cell_index})"
+        return (
+            "failed",
+            f"{error.ename}: {lines[0] if lines else ''} (cell {error.exec_count or error.cell_index})",
+        )
     except DeadKernelError:
         return "failed", "the kernel died (killed, or out of memory?)"
 
 
 @contextmanager
 def only_one(file):
-    """Hold a lock on `file`: what is left of a killed run ends before its successor writes the same figures."""
+    """Hold a lock on `file`: what is left of a killed run ends before its successor writes the figures."""
     import fcntl
+
     with open(file, "a") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
@@ -96,8 +116,12 @@ def only_one(file):
 @contextmanager
 def environment(threads):
     """Set for kernels started inside: number of threads, and what makes the same run give the same bits."""
-    wanted = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-              **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))}
+    wanted = {
+        "PYTHONHASHSEED": "0",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
+    }
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:
@@ -124,21 +148,24 @@ def logging_to(file):
 
 
 def watch(runner):
-    """End this process, and so its kernel, soon after the process `runner` has gone: nobody would read its result."""
+    """End this process, and so its kernel, soon after the process `runner` has gone."""
     import psutil
 
     def wait():
         while psutil.pid_exists(runner):
             time.sleep(0.5)
         os._exit(1)
+
     threading.Thread(target=wait, daemon=True).start()
 
 
 def _written(name):
-    """Return {file: (time of change, inode)} of a notebook's files in figures/: tells rewritten from left over."""
+    """Return {file: (time of change, inode)} of a notebook's figures: tells rewritten from left over."""
     folder = (paths.FIGURES / name).parent
-    return {f: (f.stat().st_mtime_ns, f.stat().st_ino)
-            for f in (folder.glob(f"{graph.source(name).stem}.*") if folder.is_dir() else [])}
+    return {
+        f: (f.stat().st_mtime_ns, f.stat().st_ino)
+        for f in (folder.glob(f"{graph.source(name).stem}.*") if folder.is_dir() else [])
+    }
 
 
 def _escape(path):
@@ -148,7 +175,9 @@ def _escape(path):
 
 def main(argv=None):
     """Execute the notebook named on the command line; exit code 1 if it failed."""
-    parser = argparse.ArgumentParser(prog="python -m paperlib.execute", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m paperlib.execute", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("name", help="<paper>/<notebook>, or <dataset>/<checkpoint> with --train")
     parser.add_argument("--train", action="store_true", help="train a checkpoint instead")
     parser.add_argument("--profile", default="mini")
@@ -162,7 +191,9 @@ def main(argv=None):
     say("start", args.name)
     began = time.monotonic()
     try:
-        status, message = train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
+        status, message = (
+            train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
+        )
     except KeyboardInterrupt:
         status, message = "failed", "interrupted"
     except InputError as error:

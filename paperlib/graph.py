@@ -1,9 +1,9 @@
-"""Which notebooks there are, what each one depends on, and whether its results are still those of these files.
+"""Which notebooks there are, what each one depends on, and whether its results are up to date.
 
-A run leaves one record per notebook in `data/cache/runs/<profile>/` with the SHA-256 of everything that went in
-(notebook, settings, checkpoints, the library modules it imports, package versions) and of every figure and table
-that came out. A notebook is up to date when both still match. Modification times play no part, so a fresh clone,
-a branch switch or a touched file does the right thing.
+A run leaves one record per notebook in `data/cache/runs/<profile>/` with the SHA-256 of everything that went
+in (notebook, settings, checkpoints, the library modules it imports, package versions) and of every figure and
+table that came out. A notebook is up to date when both still match. Modification times play no part, so a
+fresh clone, a branch switch or a touched file does the right thing.
 """
 
 import ast
@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -37,8 +37,11 @@ class Options:
 def notebooks():
     """Return the names `<paper>/<notebook>` of all notebooks, sorted."""
     files = paths.NOTEBOOKS.glob("*/*.ipynb")
-    return sorted(f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix() for f in files
-                  if not any(part.startswith(".") for part in f.relative_to(paths.NOTEBOOKS).parts))
+    return sorted(
+        f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix()
+        for f in files
+        if not any(part.startswith(".") for part in f.relative_to(paths.NOTEBOOKS).parts)
+    )
 
 
 def source(name):
@@ -50,8 +53,10 @@ def cells(name):
     """Return a notebook's cells as (type, source, tags); outputs and editor metadata do not count."""
     try:
         content = json.loads(source(name).read_text(encoding="utf-8"))
-        return [(cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", []))
-                for cell in content["cells"]]
+        return [
+            (cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", []))
+            for cell in content["cells"]
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source(name)} is not a notebook in format 4 ({error!r})") from None
 
@@ -66,9 +71,9 @@ def record(name, options):
     return records(options) / f"{name}.json"
 
 
-@lru_cache(maxsize=None)
+@cache
 def imports(code, package=""):
-    """Return the names of paperlib modules that a piece of Python mentions in import statements, anywhere in it."""
+    """Return the names of paperlib modules that a piece of Python imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -89,26 +94,34 @@ def module_file(name):
 
 
 def library(names):
-    """Return the files of the given paperlib modules and of all they import, with the data files beside a package."""
+    """Return the files of the given modules and of all they import, with the data files beside a package."""
     files, queue = set(), list(names)
     while queue:
         parts = queue.pop().split(".")
-        for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
+        for name in (
+            ".".join(parts[:i]) for i in range(1, len(parts) + 1)
+        ):  # importing a.b runs a/__init__ first
             file = module_file(name)
             if file is None or file in files:
                 continue
             files.add(file)
             if file.name == "__init__.py" and file.parent != PACKAGE:
-                files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
+                files.update(
+                    f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")
+                )
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             queue.extend(imports(file.read_text(encoding="utf-8"), package))
     return sorted(files)
 
 
 def uses(name):
-    """Return the library files that a notebook uses; all of them where one of its cells cannot be read by ast."""
+    """Return the library files that a notebook uses; all of them where ast cannot read one of its cells."""
     names = {"paperlib"}
-    for kind, text, _ in cells(name):
+    try:
+        found = cells(name)
+    except InputError:
+        return library(names)  # executing it will say what is wrong
+    for kind, text, _ in found:
         if kind == "code":
             lines = [line for line in text.splitlines() if not line.startswith(("%", "!", "?"))]
             try:
@@ -119,11 +132,13 @@ def uses(name):
 
 
 def recipes():
-    """Return {`<dataset>/<checkpoint>`: what it starts from or None} of the models listed in data/zoo.yaml."""
+    """Return {`<dataset>/<checkpoint>`: what it starts from, or None} of the models in data/zoo.yaml."""
     file = paths.ROOT / "data" / "zoo.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {f"{entry['dataset']}/{entry['model']}{entry.get('suffix', '')}": entry.get("init_from")
-            for entry in content.get("models") or []}
+    return {
+        f"{entry['dataset']}/{entry['model']}{entry.get('suffix', '')}": entry.get("init_from")
+        for entry in content.get("models") or []
+    }
 
 
 def checkpoint(key):
@@ -134,8 +149,13 @@ def checkpoint(key):
 def checkpoints(name, options):
     """Return the keys of the checkpoints that a notebook's settings name and that exist or can be trained."""
     known = recipes()
-    return sorted({text for text in _strings(settings(name, options.profile))
-                   if text.count("/") == 1 and (text in known or checkpoint(text).is_file())})
+    return sorted(
+        {
+            text
+            for text in _strings(settings(name, options.profile))
+            if text.count("/") == 1 and (text in known or checkpoint(text).is_file())
+        }
+    )
 
 
 def files(name, options):
@@ -146,10 +166,14 @@ def files(name, options):
 def inputs(name, options):
     """Return {what: digest} of everything a notebook's result depends on."""
     notebook, *others = files(name, options)
-    found = {"the notebook": _sha(json.dumps(cells(name)).encode()),
-             "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
-             "the options": _sha(json.dumps(asdict(options)).encode()),
-             "installed packages": _sha(json.dumps([_version(package) for package in PACKAGES]).encode())}
+    found = {
+        "the notebook": _notebook_sha(name),
+        "its settings": _sha(
+            json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()
+        ),
+        "the options": _sha(json.dumps(asdict(options)).encode()),
+        "installed packages": _sha(json.dumps([_version(package) for package in PACKAGES]).encode()),
+    }
     for file in others:
         stat = file.stat() if file.is_file() else None
         shown = file.relative_to(PACKAGE.parent if file.is_relative_to(PACKAGE) else paths.ROOT).as_posix()
@@ -181,20 +205,24 @@ def why_stale(name, options):
     if done["status"] != "ok":
         return f"was {done['status']}"
     now = inputs(name, options)
-    changed = sorted(key for key in now.keys() | done["inputs"].keys() if now.get(key) != done["inputs"].get(key))
+    changed = sorted(
+        key for key in now.keys() | done["inputs"].keys() if now.get(key) != done["inputs"].get(key)
+    )
     if changed:
         return f"{changed[0]} changed" + (f", and {len(changed) - 1} more" if changed[1:] else "")
     there = outputs(name)
     for file, digest in done["outputs"].items():
         if file not in there:
             return f"{file} is missing"
-        if there[file] != digest and not file.endswith((".ipynb", ".json")):  # people open those and save them
+        if there[file] != digest and not file.endswith(
+            (".ipynb", ".json")
+        ):  # people open those and save them
             return f"{file} is not the file that was written"
     return None
 
 
 def forget_if_stale(name, options):
-    """Remove the run record of a notebook that has to be executed: what the Snakefile then sees is a missing file."""
+    """Remove the run record of a notebook that has to be executed; Snakemake then sees a missing file."""
     if why_stale(name, options):
         record(name, options).unlink(missing_ok=True)
 
@@ -218,10 +246,17 @@ def _version(package):
         return package, None
 
 
+def _notebook_sha(name):
+    try:
+        return _sha(json.dumps(cells(name)).encode())
+    except InputError:
+        return _sha(source(name).read_bytes())
+
+
 def _sha(content):
     return hashlib.sha256(content).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_sha(file, mtime_ns, size):
     return _sha(file.read_bytes())

@@ -22,7 +22,7 @@ QUIET = 60  # seconds without news after which the user is told what is running
 
 @dataclass
 class Result:
-    """How one notebook ended: status `ok`, `up to date`, `skipped` or `failed`, with a message for the last two."""
+    """How one notebook ended: `ok`, `up to date`, `skipped` or `failed`, with a message for the last two."""
 
     name: str
     status: str
@@ -38,18 +38,25 @@ def select(patterns):
     chosen = set()
     for pattern in patterns:
         pattern = pattern.removeprefix("notebooks/").removesuffix(".ipynb")
-        found = {name for name in known
-                 if fnmatch(name, pattern) or fnmatch(name.split("/")[1], pattern) or name.split("/")[0] == pattern}
+        found = {
+            name
+            for name in known
+            if fnmatch(name, pattern) or fnmatch(name.split("/")[1], pattern) or name.split("/")[0] == pattern
+        }
         if not found:
             raise InputError(f"no notebook matches {pattern!r}; run_all.sh --list shows their names")
         chosen |= found
     return sorted(chosen) if patterns else known
 
 
+def cores():
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def useful_jobs():
     """Return how many notebooks to execute at a time: one per core, as far as there are notebooks."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores, len(graph.notebooks())))
+    return max(1, min(cores(), len(graph.notebooks())))
 
 
 def threads_each():
@@ -57,14 +64,14 @@ def threads_each():
 
     It does not follow --jobs: sums in another order differ in the last bits, and the tables should not.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, cores // useful_jobs())
+    return max(1, cores() // useful_jobs())
 
 
 @contextmanager
 def lock(folder=None):
-    """Hold the checkout for one run; a second one waits for it and says so. The kernel drops it if we are killed."""
+    """Hold the checkout for one run; a second one waits and says so. The system drops it if we are killed."""
     import fcntl
+
     folder = folder or paths.CACHE / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+", encoding="utf-8") as opened:
@@ -72,8 +79,8 @@ def lock(folder=None):
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             opened.seek(0)
-            print(f"another run ({opened.read().strip() or 'just started'}) is at work in this checkout; waiting for "
-                  "it to end (Ctrl-C to give up)", flush=True)
+            other = opened.read().strip() or "just started"
+            print(f"another run ({other}) is at work in this checkout; waiting for it to end", flush=True)
             fcntl.flock(opened, fcntl.LOCK_EX)
         opened.truncate(0)
         opened.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
@@ -90,25 +97,27 @@ def run(names, options, jobs=None, force=False, retrain=False):
         for name in names if force else []:
             graph.record(name, options).unlink(missing_ok=True)
         stale = [name for name in names if graph.why_stale(name, options)]
-        for name in stale:
-            graph.record(name, options).unlink(missing_ok=True)
         results = {name: Result(name, "up to date") for name in names if name not in stale}
         if stale:
             jobs = min(jobs or useful_jobs(), len(stale))
-            print(f"{len(stale)} of {len(names)} notebooks to execute ({options.profile} profile, {jobs} at a time); "
-                  f"{len(results)} up to date", flush=True)
+            print(f"{len(stale)} of {len(names)} notebooks to execute ({options.profile} profile, {jobs} at a time)")
             results.update(snakemake(stale, options, jobs))
         return [results[name] for name in names]
 
 
 def train(names, options):
     """Train anew every checkpoint that the given notebooks use; one is replaced only by a better one."""
-    keys = sorted({key for name in names for key in graph.checkpoints(name, options)} & graph.recipes().keys())
+    keys = sorted(
+        {key for name in names for key in graph.checkpoints(name, options)} & graph.recipes().keys()
+    )
     if not keys:
         print("the chosen notebooks use no checkpoint of data/zoo.yaml; nothing to train", flush=True)
         return
-    done = subprocess.run([sys.executable, "-m", "paperlib.cli", "zoo", "train", *keys, "--device", options.device],
-                          cwd=paths.ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "paperlib.cli", "zoo", "train", *keys, "--device", options.device],
+        cwd=paths.ROOT,
+        check=False,
+    )
     if done.returncode:
         raise InputError(f"training failed (see above); {len(keys)} checkpoints are as they were or better")
 
@@ -117,17 +126,43 @@ def snakemake(stale, options, jobs):
     """Let Snakemake execute the stale notebooks and train missing checkpoints; returns {name: Result}."""
     folder = graph.records(options)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"profile": options.profile, "data_root": options.data_root, "device": options.device,
-              "threads": threads_each(), "notebooks": stale}
+    config = {
+        "profile": options.profile,
+        "data_root": options.data_root,
+        "device": options.device,
+        "threads": threads_each(),
+        "notebooks": stale,
+    }
     with paths.atomic(folder / "options.json") as temporary:
         temporary.write_text(json.dumps(config), encoding="utf-8")
     targets = [graph.record(name, options).relative_to(paths.ROOT).as_posix() for name in stale]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(paths.ROOT),
-               "--configfile", str(folder / "options.json"), "--cores", str(jobs), "--nocolor", "--nolock", *targets]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(SNAKEFILE),
+        "--directory",
+        str(paths.ROOT),
+        "--configfile",
+        str(folder / "options.json"),
+        "--cores",
+        str(jobs),
+        "--nocolor",
+        "--nolock",
+        *targets,
+    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
         env={**os.environ, "PAPERLIB_RUNNER": str(os.getpid()), "PYTHONUNBUFFERED": "1"},
-        preexec_fn=kernels.die_with_parent, start_new_session=True)
+        preexec_fn=kernels.die_with_parent,
+        start_new_session=True,
+    )
     log = folder / "snakemake.log"
     with open(log, "w", encoding="utf-8") as opened:
         results = follow(process, opened, len(stale))
@@ -145,6 +180,7 @@ def follow(process, log, total):
         for line in process.stdout:
             lines.put(line)
         lines.put(None)
+
     threading.Thread(target=read, daemon=True).start()
     results, running, interrupted = {}, {}, False
     while True:
@@ -152,8 +188,10 @@ def follow(process, log, total):
             line = lines.get(timeout=QUIET)
         except queue.Empty:
             now = time.monotonic()
-            print("  running: " + ", ".join(f"{name} ({now - began:.0f} s)" for name, began in running.items()),
-                  flush=True)
+            print(
+                "  running: " + ", ".join(f"{name} ({now - began:.0f} s)" for name, began in running.items()),
+                flush=True,
+            )
             continue
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL if interrupted else signal.SIGINT)
@@ -177,11 +215,16 @@ def follow(process, log, total):
                 print(f"  trained  {name}  {float(seconds):.1f} s", flush=True)
                 continue
             results[name] = Result(name, status, float(seconds), message)
-            print(f"  {len(results)}/{total}  {name}: {status}, {float(seconds):.1f} s"
-                  + (f"  {message}" if message else ""), flush=True)
+            print(
+                f"  {len(results)}/{total}  {name}: {status}, {float(seconds):.1f} s"
+                + (f"  {message}" if message else ""),
+                flush=True,
+            )
     process.wait()
     for name in running:
-        results[name] = Result(name, "failed", None, "interrupted" if interrupted else "its process was killed")
+        results[name] = Result(
+            name, "failed", None, "interrupted" if interrupted else "its process was killed"
+        )
     if interrupted:
         raise KeyboardInterrupt
     return results
@@ -191,15 +234,29 @@ def table(results, options):
     """Return the closing table: notebook, status, seconds, figure, log."""
     rows = [("notebook", "status", "seconds", "figure", "log")]
     for result in results:
-        figure, log = paths.FIGURES / f"{result.name}.png", graph.record(result.name, options).with_suffix(".log")
+        figure, log = (
+            paths.FIGURES / f"{result.name}.png",
+            graph.record(result.name, options).with_suffix(".log"),
+        )
         status = f"skipped: {result.message}" if result.status == "skipped" else result.status
-        rows.append((result.name, status, "" if result.seconds is None else f"{result.seconds:.1f}",
-                     relative(figure) if figure.is_file() else "-", relative(log) if log.is_file() else "-"))
+        rows.append(
+            (
+                result.name,
+                status,
+                "" if result.seconds is None else f"{result.seconds:.1f}",
+                relative(figure) if figure.is_file() else "-",
+                relative(log) if log.is_file() else "-",
+            )
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join("  ".join(cell.rjust(width) if i == 2 else cell.ljust(width)
-                               for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-                     for row in rows)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i == 2 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def relative(path):

@@ -1,4 +1,4 @@
-"""Regenerate figures: execute the notebooks that are not up to date.
+"""Regenerate figures: execute the notebooks that are not up to date, then build the gallery.
 
 This is what ./run_all.sh calls once the environment stands. A notebook is executed when it, its settings, a
 checkpoint or library code that it uses, or one of its results has changed. One that fails does not stop the
@@ -16,20 +16,27 @@ from pathlib import Path
 def arguments(parser):
     """Declare the options of run_all.sh (which documents them in its --help as well)."""
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="names or globs (default: all)")
-    parser.add_argument("--profile", default="mini", help="mini (default), paper, or a .yaml file of your own")
+    parser.add_argument(
+        "--profile", default="mini", help="mini (default), paper, or a .yaml file of your own"
+    )
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one per core)")
-    parser.add_argument("--force", action="store_true", help="execute the notebooks even if they are up to date")
+    parser.add_argument(
+        "--force", action="store_true", help="execute the notebooks even if they are up to date"
+    )
     parser.add_argument("--retrain", action="store_true", help="train the checkpoints they use anew, first")
-    parser.add_argument("--list", action="store_true", help="list the notebooks and what is up to date; run nothing")
+    parser.add_argument(
+        "--list", action="store_true", help="list the notebooks and what is up to date; run nothing"
+    )
 
 
 def main(args):
     """Run, print the table, build the gallery; returns 1 if a notebook failed."""
-    from .. import graph, runner
+    from .. import gallery, graph, runner
     from ..errors import InputError
     from ..settings import settings
+
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs} is not a number of notebooks at a time; give 1 or more")
     if args.data_root and not Path(args.data_root).is_dir():
@@ -44,7 +51,9 @@ def main(args):
         return 0
     results = runner.run(names, options, args.jobs, args.force, args.retrain)
     print(f"\n{runner.table(results, options)}\n")
+    page = gallery.build()
     failed = [result for result in results if result.status == "failed"]
     for result in failed:
         print(f"failed: {result.name}: {result.message}")
+    print(f"gallery: {runner.relative(page)}")
     return 1 if failed else 0
