@@ -8,10 +8,13 @@
 
 def arguments(parser):
     """Declare `status` and `train`."""
-    parser.add_argument("action", choices=("status", "train"))
-    parser.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
-    parser.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    actions = parser.add_subparsers(dest="action", metavar="status|train", required=True)
+    status = actions.add_parser("status", help="list every model: trained or not, by which recipe, how good")
+    train = actions.add_parser("train", help="train models, then list them")
+    for action in (status, train):
+        action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
+    train.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def main(args):
