@@ -4,7 +4,7 @@
 whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows.
 """
 
-from .learn import PRESETS, MaskResult, Settings, central_mask, learn, score, total_variation
+from .learn import PRESETS, MaskResult, Settings, central_mask, learn, total_variation
 from .perturb import (
     PERTURBATIONS,
     THRESHOLD,
@@ -23,4 +23,4 @@ from .search import SearchResult, search
 
 __all__ = ["PERTURBATIONS", "PRESETS", "THRESHOLD", "MaskResult", "SearchResult", "Settings", "black", "blur",
            "central_mask", "freeze", "freeze_matrix", "learn", "mean", "perturb", "prepare", "reverse",
-           "score", "search", "segments", "shuffle", "total_variation"]
+           "search", "segments", "shuffle", "total_variation"]

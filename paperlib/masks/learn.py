@@ -24,7 +24,6 @@ v)^2) = 0), which counts as masked at the threshold of 0.1: every window comes o
 is no shoulder where lambda2 < lambda1 / 3.
 """
 
-import contextlib
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -32,6 +31,7 @@ import pandas as pd
 import torch
 
 from ..errors import InputError
+from ..probing import classes, evaluating, rows, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
 
 
@@ -137,21 +137,14 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
     with evaluating(model):
         parts = []
         for begin in range(0, len(clips), batch_size):
-            rows = slice(begin, begin + batch_size)
-            part = clips[rows]
-            parts.append(_learn(model, part, _rows(targets, rows), _rows(labels, rows),
-                                _initial(given, rows), settings))
+            part = slice(begin, begin + batch_size)
+            parts.append(_learn(model, clips[part], rows(targets, part), rows(labels, part),
+                                _initial(given, part), settings))
     if not parts:
         raise InputError("there are no clips to learn masks for; clips must be [B, C, T, H, W] with B > 0.")
     joined = {name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
               for name in (f.name for f in fields(MaskResult)) if torch.is_tensor(getattr(parts[0], name))}
     return MaskResult(**{"labels": None, **joined}, settings=settings)
-
-
-@torch.no_grad()
-def score(model, clips, targets):
-    """Return the softmax score [B] of class targets[b] for each clip."""
-    return model(clips).float().softmax(1).gather(1, targets[:, None])[:, 0]
 
 
 def total_variation(mask, beta=3, double_inner=False):
@@ -193,34 +186,6 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     keeps[1:] &= drops[0] > 0
     cuts = torch.arange(len(centred), device=clips.device)[:, None]
     return centred[torch.where(keeps, cuts, 0).amax(0)]
-
-
-@contextlib.contextmanager
-def evaluating(model):
-    """Put the model into evaluation mode for a while; afterwards every module's mode is as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def classes(logits, targets, what="target"):
-    """Return class indices int64 [B]: the predicted ones for None, else checked against logits [B, K]."""
-    if targets is None:
-        return logits.argmax(1)
-    targets = torch.as_tensor(targets, device=logits.device).long()
-    targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
-    if targets.shape != logits.shape[:1]:
-        raise InputError(f"there are {len(logits)} clips but {what} classes of shape {list(targets.shape)}; "
-                         "give one class index per clip.")
-    outside = targets[(targets < 0) | (targets >= logits.shape[1])]
-    if len(outside):
-        raise InputError(f"{what} class {int(outside[0])} does not exist; the model has classes 0 to "
-                         f"{logits.shape[1] - 1}.")
-    return targets
 
 
 def _learn(model, clips, targets, labels, initial, settings):
@@ -334,13 +299,5 @@ def resolve(preset, iterations, options):
     return settings, given
 
 
-def _rows(values, rows):
-    """Return the batch's part of one value per clip; None and single values serve every clip."""
-    if values is None or isinstance(values, int):
-        return values
-    values = torch.as_tensor(values)
-    return values if values.ndim == 0 else values[rows]
-
-
-def _initial(given, rows):
-    return given if given is None or given.ndim == 1 else given[rows]
+def _initial(given, part):
+    return given if given is None or given.ndim == 1 else given[part]

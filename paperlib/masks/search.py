@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
-from .learn import classes, evaluating, resolve, total_variation
+from ..probing import classes, evaluating
+from .learn import resolve, total_variation
 from .perturb import prepare
 
 

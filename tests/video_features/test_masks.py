@@ -11,7 +11,7 @@ from .networks import KnownWindow, SmallVideoNet
 
 
 def random_windows(count, frames, runs, generator):
-    """Return bool [count, frames] masks with `runs` separate windows of two or more frames, none at frame 0."""
+    """Return bool [count, frames] masks of `runs` separate windows of two or more frames, none at frame 0."""
     found = []
     while len(found) < count:
         mask = torch.zeros(frames, dtype=torch.bool)
@@ -235,7 +235,8 @@ def test_search_by_cropping_finds_the_frames_that_alone_score_highest():
     clips[1, :, 8] = 1
     found = masks.search(Bright(), clips, 0, criterion="crop")
     # the shortest of the equally bright crops
-    assert found.mask[1].tolist() == [0] * 8 + [1] and found.mask[0].sum() == 1 and found.mask[0, 3:6].sum() == 1
+    assert found.mask[1].tolist() == [0] * 8 + [1]
+    assert found.mask[0].sum() == 1 and found.mask[0, 3:6].sum() == 1
     assert found.value.tolist() == pytest.approx([1 / (1 + np.exp(-1))] * 2)
     with pytest.raises(InputError, match="crop"):
         masks.search(Bright(), clips, 0, criterion="best")
