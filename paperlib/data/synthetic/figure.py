@@ -14,9 +14,9 @@ LEG = THIGH + SHANK
 class Pose:
     """Directions of the segments in radians, numbers or arrays `[n]`.
 
-    `torso` is measured from straight up, everything else from straight down, positive towards the side the figure
-    faces. Limbs are pairs (near, far). `fold` shortens the forearms (they point at the camera), `width` sets the
-    shoulders apart (0 seen from the side, 1 from the front).
+    `torso` is measured from straight up, everything else from straight down, positive towards the side the
+    figure faces. Limbs are pairs (near, far). `fold` shortens the forearms (they point at the camera), `width`
+    sets the shoulders apart (0 seen from the side, 1 from the front).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Figure:
         return found
 
     def paint(self, canvas, x, y, pose, facing=1, size=1.0, light=1.0):
-        """Paint it with its hip at (x, y), facing right (1) or left (-1); returns the joints in world units."""
+        """Paint it with its hip at (x, y), facing right (1) or left (-1)."""
         scale = self.height * np.asarray(size, np.float64)
         patch = canvas.local(x, y, scale, radius=0.85, flip=facing)
         at = self.joints(pose)
@@ -80,10 +80,6 @@ class Figure:
         if pose.width >= 0.5:
             self._fill(patch, arms[1], light)
         self._fill(patch, arms[0], light)
-        return {
-            name: (np.asarray(x) + facing * scale * px, np.asarray(y) + scale * py)
-            for name, (px, py) in at.items()
-        }
 
     def _leg(self, patch, at, pose, k):
         """The (distance, colour) parts of leg k."""

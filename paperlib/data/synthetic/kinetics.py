@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import indoors, outdoors
+from . import indoors, outdoors, tabletops, waters
 from .backdrops import sway
 from .canvas import Canvas, circle, ellipse
 from .props import colour
@@ -14,30 +14,30 @@ SCENES = {
     "bowling": indoors.bowling,
     "blowing out candles": indoors.blowing_candles,
     "climbing ladder": outdoors.ladder_climbing,
-    "cooking egg": indoors.cooking_egg,
+    "cooking egg": tabletops.cooking_egg,
     "driving car": indoors.driving,
     "dunking basketball": indoors.basketball,
     "flying kite": outdoors.kite_flying,
     "juggling soccer ball": outdoors.soccer,
-    "making pizza": indoors.making_pizza,
+    "making pizza": tabletops.making_pizza,
     "playing guitar": indoors.playing_guitar,
     "playing tennis": outdoors.tennis,
-    "reading book": indoors.reading_book,
+    "reading book": tabletops.reading_book,
     "riding a bike": outdoors.biking,
     "riding or walking with horse": outdoors.horse_riding,
-    "sailing": outdoors.sailing,
-    "scuba diving": outdoors.scuba_diving,
+    "sailing": waters.sailing,
+    "scuba diving": waters.scuba_diving,
     "skiing slalom": outdoors.skiing,
-    "swimming butterfly stroke": outdoors.swimming,
-    "using computer": indoors.using_computer,
-    "watering plants": indoors.watering_plants,
+    "swimming butterfly stroke": waters.swimming,
+    "using computer": tabletops.using_computer,
+    "watering plants": tabletops.watering_plants,
 }
 CLASSES = list(SCENES)
 TEMPORAL = np.zeros(len(CLASSES), bool)
 
 
 class Shot:
-    """How a scene is filmed: framing, slow pan and zoom, shake, light, sometimes a head in front of the camera."""
+    """How a scene is filmed: framing, slow pan and zoom, shake, light, sometimes an onlooker's head."""
 
     def __init__(self, draw):
         self.x, self.y, self.zoom = (
