@@ -7,12 +7,14 @@ A dataset has `name`, `classes` (list of str), `labels` (int64 [n]), `temporal` 
 import importlib
 
 from ..errors import InputError
+from .public import ADAPTERS
 
 # name -> (module, function); the function takes (name, split, size, limit, root) and returns a dataset
 LOADERS = {
     "synth_ssv2": ("paperlib.data.synthetic", "load"),
     "synth_kinetics": ("paperlib.data.synthetic", "load"),
 }
+LOADERS.update({name: ("paperlib.data.public", "load") for name in ADAPTERS})
 
 
 def load(name, split="train", size=64, limit=None, root=None):

@@ -1,0 +1,135 @@
+"""What the adapters of file-based datasets share: finding files safely, and the dataset made of them."""
+
+import os
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from ...errors import InputError
+from .. import video
+
+VIDEOS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg")
+SCALE = 0.875  # the papers scale the shorter side to size / 0.875 (256 for 224) and cut out the centre
+
+
+@dataclass(frozen=True)
+class Video:
+    """One listed video: its path in the dataset's folder, label, and frames [start, stop) if a part."""
+
+    path: str
+    label: int
+    id: str
+    start: int = 0
+    stop: int | None = None
+
+
+class VideoFiles:
+    """A dataset of video files, decoded on demand: shorter side scaled, centre square of `size` pixels.
+
+    `missing` lists what the official list names and the disk lacks. A file that cannot be decoded raises
+    `video.VideoError` when it is asked for.
+    """
+
+    temporal = None
+
+    def __init__(self, name, folder, classes, videos, size, missing=()):
+        self.name, self.folder, self.size = name, Path(folder), size
+        self.classes, self.videos, self.missing = list(classes), list(videos), list(missing)
+        self.labels = np.array([v.label for v in self.videos], np.int64)
+        self.ids = [v.id for v in self.videos]
+
+    def __len__(self):
+        return len(self.videos)
+
+    def subset(self, positions):
+        """Return the dataset with only the videos at `positions`."""
+        videos = [self.videos[i] for i in positions]
+        return type(self)(self.name, self.folder, self.classes, videos, self.size, self.missing)
+
+    def path(self, i):
+        """Return the file of video `i`; raises VideoError if a link leads out of the dataset's folder."""
+        return contained(self.folder, self.videos[i].path)
+
+    def num_frames(self, i):
+        """Return the number of frames of video `i`, of its range alone where the list gives one."""
+        video_i = self.videos[i]
+        if video_i.stop is not None:
+            return video_i.stop - video_i.start
+        return video.probe(self.path(i)).frames - video_i.start
+
+    def frames(self, i, indices):
+        """Return uint8 [len(indices), size, size, 3]: the centre crop of the frames asked for."""
+        return self.views(i, indices, 1)[0]
+
+    def views(self, i, indices, crops):
+        """Return uint8 [crops, len(indices), size, size, 3]: the centre, or three along the longer side.
+
+        Three crops take the whole shorter side, as in the papers' multi-crop evaluation.
+        """
+        short = self.size if crops > 1 else int(self.size / SCALE + 0.5)
+        return video.crops(self._decode(i, indices, short), self.size, crops)
+
+    def _decode(self, i, indices, short):
+        return video.decode(self.path(i), np.asarray(indices) + self.videos[i].start, short_side=short)
+
+
+def safe(relative, where):
+    """Return a relative path from a list file; refuses one that is absolute or climbs out of the folder."""
+    posix, windows = PurePosixPath(relative), PureWindowsPath(relative)
+    if (not relative or "\0" in relative or posix.is_absolute() or windows.is_absolute() or windows.drive
+            or ".." in posix.parts or ".." in windows.parts):
+        raise InputError(f"{where}: the path {relative!r} leads out of the dataset's folder; "
+                         "only paths inside it are read.")
+    return relative
+
+
+def contained(folder, relative):
+    """Return folder / relative; raises VideoError if, links followed, that is outside the folder."""
+    path = Path(folder) / relative
+    if not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise video.VideoError(f"{path} is a link to outside {folder}; only files inside it are read.")
+    return path
+
+
+def find_videos(folder, extensions=VIDEOS):
+    """Return {file name without extension: path inside `folder`} of all videos under it."""
+    found = {}
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            stem, extension = os.path.splitext(file)
+            if extension.lower() in extensions:
+                found.setdefault(stem, os.path.relpath(os.path.join(parent, file), folder))
+    return found
+
+
+def first_file(folder, names):
+    """Return the first of `names` that exists in `folder`, or None."""
+    return next((Path(folder) / n for n in names if (Path(folder) / n).is_file()), None)
+
+
+def read_text(path):
+    """Return a list file's lines; one sentence instead of a traceback where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a text file ({error}).") from None
+
+
+def class_list(name):
+    """Return the classes of a mini dataset, from `paperlib/published/<name>.txt`, in label order."""
+    lines = (resources.files("paperlib.published") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def split_present(videos, found):
+    """Split listed videos (their path is a file name without extension) into (present ones, missing ids)."""
+    present, missing = [], []
+    for item in videos:
+        if item.path in found:
+            present.append(replace(item, path=found[item.path]))
+        else:
+            missing.append(item.id)
+    return present, missing

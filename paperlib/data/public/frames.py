@@ -1,0 +1,109 @@
+"""Videos extracted to images, with `path start end label` lists as the CVPR 2021 paper's code makes them."""
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from ...errors import InputError
+from .. import video
+from . import files
+
+WHERE = ("put train.txt and val.txt (or mini_train.txt and mini_val.txt), one `folder first last label` per "
+         "line, separated by blanks or semicolons, beside the folders of images 00001.jpg, 00002.jpg, ...")
+FOLDERS = ("frames", "extracted_frames", "rawframes")
+TEMPLATES = tuple(prefix + number + extension for extension in (".jpg", ".png", ".jpeg")
+                  for prefix in ("", "img_", "image_", "frame_", "frame")
+                  for number in ("{:05d}", "{:06d}", "{:04d}"))
+
+
+def recognise(folder, name):
+    path = _list(folder, "val") or _list(folder, "train")
+    return path is not None and any(_fields(line) for line in files.read_text(path)[:1])
+
+
+def load(name, folder, split, size):
+    """Read the list of `split`; class names come from classes.txt, one per line, where there is one."""
+    rows, highest = _rows(folder, split), 0
+    other = "val" if split == "train" else "train"
+    for row in rows + (_rows(folder, other) if _list(folder, other) else []):
+        highest = max(highest, row.label)
+    names = files.first_file(folder, ["classes.txt", "labels.txt"])
+    classes = [line.strip() for line in files.read_text(names)] if names else map(str, range(highest + 1))
+    classes = [c for c in classes if c]
+    if len(classes) <= highest:
+        raise InputError(f"{names} names {len(classes)} classes, but the lists use label {highest}.")
+    present = [row for row in rows if (folder / row.path).is_dir()]
+    return ImageFolders(name, folder, classes, present, size,
+                        [row.id for row in rows if not (folder / row.path).is_dir()])
+
+
+class ImageFolders(files.VideoFiles):
+    """A dataset of folders of numbered images; frame 0 of a video is the image with its first number."""
+
+    def num_frames(self, i):
+        return self.videos[i].stop - self.videos[i].start
+
+    def _decode(self, i, indices, short):
+        parent = files.contained(self.folder, self.videos[i].path)
+        template = _template(parent, self.videos[i].start)
+        numbers = np.asarray(indices) + self.videos[i].start
+        images = {n: _image(parent / template.format(n), self.folder, short)
+                  for n in sorted(set(numbers.tolist()))}
+        if len({image.shape for image in images.values()}) > 1:
+            raise video.VideoError(f"{parent}: the images differ in size; one video's have to agree.")
+        return np.stack([images[n] for n in numbers.tolist()])
+
+
+def _list(folder, split):
+    return files.first_file(folder, [f"{split}.txt", f"mini_{split}.txt", f"{split}_400.txt"])
+
+
+def _fields(line):
+    """Return (path, first, last, label) of a list's line, or None."""
+    fields = line.rsplit(";", 3) if line.count(";") >= 3 else line.rsplit(None, 3)
+    try:
+        path, first, last, label = fields[0].strip(), int(fields[1]), int(fields[2]), int(float(fields[3]))
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return (path, first, last, label) if 0 <= first <= last and label >= 0 else None
+
+
+def _rows(folder, split):
+    path = _list(folder, split)
+    if path is None:
+        raise InputError(f"{folder} has no list {split}.txt; {WHERE}.")
+    rows = []
+    for line, text in enumerate(files.read_text(path), 1):
+        if not text.strip():
+            continue
+        fields = _fields(text)
+        if fields is None:
+            raise InputError(f"{path}:{line}: expected `folder first last label`, not {text[:80]!r}.")
+        relative, first, last, label = fields
+        rows.append(files.Video(files.safe(relative, f"{path}:{line}"), label, relative, first, last + 1))
+    return rows
+
+
+@functools.lru_cache(maxsize=65536)
+def _template(folder, first):
+    """Find how a video's images are named from the first one."""
+    for template in TEMPLATES:
+        if (folder / template.format(first)).is_file():
+            return template
+    raise video.VideoError(f"{folder} has no image number {first}, such as {TEMPLATES[0].format(first)}.")
+
+
+def _image(path, root, short):
+    path = files.contained(root, path.relative_to(root))
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > video.MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels")
+            scale = short / min(image.size)
+            size = [max(short, round(side * scale)) for side in image.size]
+            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+    except FileNotFoundError:
+        raise video.VideoError(f"{path}: there is no such image.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise video.VideoError(f"{path} is damaged or not an image ({error}).") from None
