@@ -79,7 +79,7 @@ def of_video(file, model, header, wanted=None, device="cpu"):
     count = model.num_frames
     indices = sampling.uniform(total, count)
     size = header.get("recipe", {}).get("size", 224)
-    frames = video.decode(file, indices, short_side=size, crop="centre")
+    frames = video.crops(video.decode(file, indices, short_side=size), size)[0]
     artifact = Artifact(frames, {
         "video": Path(file).name, "indices": indices.tolist(), "video_frames": total,
         "model": model.config["name"], "config": model.config, "dataset": header.get("dataset", ""),

@@ -16,16 +16,19 @@ def relevance(artifact):
     matrix, info = artifact.arrays["matrix"], artifact.info
     logits = artifact.arrays["frame_logits"][:, info["target"]]
     rows, columns = matrix.shape
-    side = min(0.7, 11 / (columns + 2))
-    figure = plt.figure(figsize=((columns + 3.2) * side, (rows + 3.4) * side), layout="none")
-    grid = figure.add_gridspec(3, 3, width_ratios=[1, columns, 0.35], height_ratios=[rows, 1, 0.3], wspace=0.03,
-                               hspace=0.03, left=0.13, right=0.9, top=1 - 1.1 * side / figure.get_figheight(),
-                               bottom=0.55 / figure.get_figheight())
+    side = min(0.7, 11 / columns)                                   # inches of one cell
+    width, height = columns * side + 1.7 + side, rows * side + 1.55 + side
+    figure = plt.figure(figsize=(width, height), layout="none")
+    grid = figure.add_gridspec(3, 3, width_ratios=[1, columns, 0.3], height_ratios=[rows, 1, 0.3], wspace=0.03,
+                               hspace=0.03, left=0.35 / width, right=1 - 0.75 / width, top=1 - 0.55 / height,
+                               bottom=0.5 / height)
     centre = figure.add_subplot(grid[0, 1])
     image = centre.imshow(matrix, cmap=plotting.MAP, aspect="auto", vmin=0, interpolation="nearest")
     centre.set(xticks=[], yticks=[])
     _brackets(centre, artifact.arrays.get("segments"))
-    _strip(figure.add_subplot(grid[0, 0]), artifact.frames, rows, vertical=True)
+    beside = figure.add_subplot(grid[0, 0])
+    _strip(beside, artifact.frames, rows, vertical=True)
+    beside.set_ylabel("frame logit i")
     _strip(figure.add_subplot(grid[1, 1]), artifact.frames, columns, vertical=False)
     bar = figure.add_subplot(grid[2, 1])
     shown = logits[np.linspace(0, rows - 1, columns).round().astype(int)]
@@ -34,11 +37,12 @@ def relevance(artifact):
     bar.set(yticks=[], xticks=range(columns), xlabel="input frame j (strip: frame logit of the class)")
     bar.set_xticklabels(range(1, columns + 1), fontsize=7)
     figure.colorbar(image, cax=figure.add_subplot(grid[0, 2]), label="relevance")
-    figure.colorbar(colours, cax=figure.add_subplot(grid[1:, 2])).ax.tick_params(labelsize=6)
+    figure.colorbar(colours, cax=figure.add_subplot(grid[1:, 2])).ax.tick_params(labelsize=7)
+    for axis in figure.axes[:4]:
+        axis.spines[:].set_visible(False)
     score = artifact.arrays["scores"][info["target"]]
     figure.suptitle(f"{info['video']}: {artifact.target_name} (score {score:.2f}), {info['model']}\n"
                     f"{info['method'].upper()}, avg-ATR {info['avg_atr']:.2f} of {columns} frames", fontsize=9)
-    figure.text(0.02, 0.5, "frame logit i", rotation=90, va="center", fontsize=9)
     return figure
 
 
