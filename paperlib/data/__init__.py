@@ -13,6 +13,8 @@ from .public import ADAPTERS
 LOADERS = {
     "synth_ssv2": ("paperlib.data.synthetic", "load"),
     "synth_kinetics": ("paperlib.data.synthetic", "load"),
+    "synth_mit": ("paperlib.data.synthetic", "load"),
+    "synth_kth": ("paperlib.data.synthetic", "load"),
 }
 LOADERS.update({name: ("paperlib.data.public", "load") for name in ADAPTERS})
 
@@ -29,3 +31,11 @@ def load(name, split="train", size=64, limit=None, root=None):
         raise InputError(f"a split is 'train' or 'val', not {split!r}.")
     module, function = LOADERS[name]
     return getattr(importlib.import_module(module), function)(name, split, size=size, limit=limit, root=root)
+
+
+def __getattr__(name):
+    if name == "batches":  # imported on demand: it needs torch, and most of this package does not
+        from .loading import batches
+
+        return batches
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,11 +52,14 @@ class Draw:
 
 
 class Canvas:
-    """`n` square frames; world coordinates are x right, y down, with [-1, 1]^2 in view at zoom 1."""
+    """`n` square frames; world coordinates are x right, y down, with [-1, 1]^2 in view at zoom 1.
 
-    def __init__(self, n, size, centre_x=0.0, centre_y=0.0, zoom=1.0):
+    A grey canvas has one channel and takes every colour's luminance.
+    """
+
+    def __init__(self, n, size, centre_x=0.0, centre_y=0.0, zoom=1.0, grey=False):
         self.n, self.size = n, size
-        self.image = np.empty((3, n, size, size), F)
+        self.image = np.empty((1 if grey else 3, n, size, size), F)
         self.grid = (np.arange(size, dtype=np.float64) * 2 + 1) / size - 1
         self.centre_x, self.centre_y, self.zoom = (self.per_frame(a) for a in (centre_x, centre_y, zoom))
 
@@ -100,6 +103,7 @@ class Canvas:
     def frames(self):
         """The finished frames, uint8 `[n, H, W, 3]`."""
         pixels = np.floor(np.clip(self.image, 0, 1) * F(255) + F(0.5)).astype(np.uint8)
+        pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
         return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
 
 
@@ -115,7 +119,7 @@ class Patch:
 
     def paint(self, alpha, colour):
         """Blend a colour, three numbers or arrays `[n, h, w]`, over the pixels."""
-        for channel, value in zip(self.image, colour, strict=True):
+        for channel, value in zip(self.image, self.tones(colour), strict=True):
             channel += alpha * ((F(value) if np.isscalar(value) else value) - channel)
 
     def fill(self, distance, colour, shade=None, visible=1.0):
@@ -124,8 +128,15 @@ class Patch:
         if np.ndim(visible) or visible != 1.0:
             alpha = alpha * column(visible)
         if shade is not None:
-            colour = [F(c) * shade for c in colour]
+            colour = [F(c) * shade for c in self.tones(colour)]
         self.paint(alpha, colour)
+
+    def tones(self, colour):
+        """The colour's values in the canvas's channels: its luminance where the canvas is grey."""
+        if len(self.image) == 1 and len(colour) == 3:
+            red, green, blue = colour
+            return (red * F(0.299) + green * F(0.587) + blue * F(0.114),)
+        return colour
 
 
 # ---- signed distances (negative inside), in local units ----

@@ -14,9 +14,9 @@ LEG = THIGH + SHANK
 class Pose:
     """Directions of the segments in radians, numbers or arrays `[n]`.
 
-    `torso` is measured from straight up, everything else from straight down, positive towards the side the
-    figure faces. Limbs are pairs (near, far). `fold` shortens the forearms (they point at the camera), `width`
-    sets the shoulders apart (0 seen from the side, 1 from the front).
+    `torso` is measured from straight up, everything else from straight down, positive towards the
+    side the figure faces. Limbs are pairs (near, far). `fold` shortens the forearms (they point at the
+    camera), `width` sets the shoulders apart (0 seen from the side, 1 from the front).
     """
 
     def __init__(
@@ -130,6 +130,7 @@ class Figure:
             capsule(u, v, nx - half, ny + 0.055, 0.0 - half * 0.7, 0.0, 0.062 * b, 0.054 * b),
             capsule(u, v, nx + half, ny + 0.055, 0.0 + half * 0.7, 0.0, 0.062 * b, 0.054 * b),
         )
+        torso = np.minimum(torso, capsule(u, v, nx, ny + 0.06, 0.0, 0.0, 0.06 * b, 0.055 * b))
         self._fill(patch, ((torso, self.shirt),), light)
         du, dv = u - column(hx), v - column(hy)
         self._fill(patch, ((ellipse(du, dv, 0.058, 0.075), self.skin),), light)

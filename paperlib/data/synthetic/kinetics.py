@@ -79,10 +79,15 @@ class Shot:
 
 def render(text, draw, fraction, duration, size):
     """Frames uint8 `[n, size, size, 3]` of class `text` at the fractions of a video of `duration` seconds."""
+    return film(SCENES[text], draw, fraction, duration, size)
+
+
+def film(scene, draw, fraction, duration, size):
+    """Film one scene."""
     u = np.asarray(fraction, np.float64)
     t = u * duration
-    shot, scene = Shot(draw), SCENES[text](draw)
+    shot, paint = Shot(draw), scene(draw)
     canvas = Canvas(len(u), size, *shot.view(u, t))
-    scene(canvas, t)
+    paint(canvas, t)
     shot.finish(canvas, t)
     return canvas.frames()

@@ -69,7 +69,11 @@ CAMERA = (m.turning_camera, m.approaching)
 
 def render(text, draw, fraction, duration, size):
     """Frames uint8 `[n, size, size, 3]` of class `text` at the fractions of a video of `duration` seconds."""
-    template, backwards = TEMPLATES[text]
+    return film(*TEMPLATES[text], draw, fraction, duration, size)
+
+
+def film(template, backwards, draw, fraction, duration, size):
+    """Play one motion template, forwards or backwards."""
     u = np.asarray(fraction, np.float64)
     u = 1 - u if backwards else u
     stage = Stage(draw, wide=getattr(template, "func", template) in CAMERA)

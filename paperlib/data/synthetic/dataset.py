@@ -1,0 +1,62 @@
+"""The common part of the procedural datasets: labels, lengths, seeds, and checking what is asked for."""
+
+import zlib
+
+import numpy as np
+
+from ...errors import InputError
+from .canvas import Draw
+
+
+class Procedural:
+    """A dataset that renders the frames it is asked for (see `paperlib.data` for the interface).
+
+    Video i belongs to class `labels[i]` and is drawn from a seed made of its id alone, so `limit`, `size` and
+    `fps` change neither its content nor its timing. Frame k shows the time (k + 1/2) / fps. `module` has
+    CLASSES, TEMPORAL, FPS, SECONDS and `render(class, random numbers, fractions, duration, size)`.
+    """
+
+    def __init__(self, name, split, module, per_class, size=64, limit=None, fps=None):
+        self.module = module
+        self._describe(name, split, module.CLASSES, module.TEMPORAL.copy(), size, fps or module.FPS)
+        n = per_class * len(self.classes)
+        n = n if limit is None else max(0, min(int(limit), n))
+        self.labels = np.arange(n, dtype=np.int64) % len(self.classes)
+        self.ids = [f"{name}/{split}/{i:05d}" for i in range(n)]
+
+    def _describe(self, name, split, classes, temporal, size, fps):
+        if size < 8:
+            raise InputError(f"frames of {name} are at least 8 pixels wide, not {size}.")
+        self.name, self.split, self.size, self.fps = name, split, int(size), fps
+        self.classes, self.temporal = list(classes), temporal
+
+    def __len__(self):
+        return len(self.labels)
+
+    def _hash(self, i, what):
+        return zlib.crc32(f"{self.ids[i]}/{what}".encode())
+
+    def duration(self, i):
+        """Length of video i in seconds, a whole number of frames at the dataset's native rate."""
+        low, high = (round(s * self.module.FPS) for s in self.module.SECONDS)
+        return (low + self._hash(i, "length") % (high - low + 1)) / self.module.FPS
+
+    def num_frames(self, i):
+        """Number of frames of video i."""
+        return max(1, int(self.duration(i) * self.fps + 1e-6))
+
+    def frames(self, i, indices):
+        """Render the frames with these indices, uint8 `[len(indices), size, size, 3]`."""
+        indices = np.asarray(indices, np.int64).reshape(-1)
+        n = self.num_frames(i)
+        if len(indices) and not (0 <= indices.min() and indices.max() < n):
+            raise InputError(
+                f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}."
+            )
+        return self._render(i, (indices + 0.5) / self.fps, self.size)
+
+    def _render(self, i, seconds, size):
+        """Frames of video i at these times."""
+        duration = self.duration(i)
+        draw = Draw(self._hash(i, "content"))
+        return self.module.render(self.classes[self.labels[i]], draw, seconds / duration, duration, size)
