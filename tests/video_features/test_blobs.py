@@ -44,8 +44,10 @@ def test_detect_lists_every_blob_with_its_place():
 
 
 def test_measures_scale_with_the_frame():
-    small, large = (blobs.measure(discs(s, s, (.3 * s, .4 * s, .1 * s), (.7 * s, .7 * s, .08 * s))[None, None])
-                    for s in (64, 224))
+    def two(s):
+        return discs(s, s, (.3 * s, .4 * s, .1 * s), (.7 * s, .7 * s, .08 * s))[None, None]
+
+    small, large = blobs.measure(two(64)), blobs.measure(two(224))
     assert small["count"][0] == large["count"][0] == 2
     assert large["size"][0] / small["size"][0] == pytest.approx(3.5, rel=0.1)
     assert large["center_distance"][0] / small["center_distance"][0] == pytest.approx(3.5, rel=0.05)
