@@ -15,7 +15,7 @@ class batches:
     """Iterate over (indices int64 [B], clips float32 [B, 3, T, H, W], labels int64 [B]) of a dataset.
 
     sampling: "uniform" or "dense" (`stride` source frames apart). views=(clips, crops) gives the several
-    clips and crops of multi-clip evaluation as float32 [B, clips * crops, 3, T, H, W], to average the logits over.
+    clips and crops of multi-clip evaluation as float32 [B, clips * crops, 3, T, H, W]: average the logits.
     seed: None evaluates in order at fixed frames; a number shuffles the videos and jitters the frames,
     equally for any number of `workers` (threads that decode ahead; 0 decodes when asked).
 

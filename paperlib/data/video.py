@@ -56,7 +56,7 @@ def probe(path):
 
     Raises VideoError for a missing, empty, damaged or pictureless file.
     """
-    path = _existing(path)
+    path = existing(path)
     return _probe(path, *_version(path))
 
 
@@ -69,7 +69,7 @@ def decode(path, indices=None, short_side=None, backend="pyav"):
     Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file
     and for a frame beyond the end.
     """
-    path = _existing(path)
+    path = existing(path)
     if indices is not None:
         indices = np.asarray(indices)
         if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu" or indices.min() < 0:
@@ -112,7 +112,7 @@ def crops(frames, size, count=1):
     return np.stack([frames[..., y:y + size, x:x + size, :] for y, x in corners])
 
 
-def _existing(path):
+def existing(path):
     path = Path(os.path.abspath(path))
     if path.is_dir():
         raise VideoError(f"{path} is a folder; a video file is needed.")
@@ -128,11 +128,17 @@ def _version(path):
     return status.st_size, status.st_mtime_ns
 
 
-class _open:
-    """Context manager: (container, video stream) of a file, with every failure turned into a VideoError."""
+class opened:
+    """Context manager: (container, video stream) of a file, with every failure turned into a VideoError.
 
-    def __init__(self, path):
-        self.path, self.container, self.position = path, None, None
+    `strict` makes the decoder fail at errors that it would otherwise cover up.
+    """
+
+    def __init__(self, path, strict=False):
+        self.path, self.container = path, None
+        self.options = {"max_pixels": str(MAX_PIXELS)}
+        if strict:
+            self.options["err_detect"] = "crccheck+bitstream+buffer+explode"
 
     def __enter__(self):
         try:
@@ -147,7 +153,7 @@ class _open:
             raise VideoError(f"{self.path} has no pictures to decode: {what}.")
         stream = pictures[0]
         stream.thread_type = "NONE"  # clips are decoded side by side, not frames
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        stream.codec_context.options = self.options
         return self.container, stream
 
     def __exit__(self, kind, error, trace):
@@ -163,8 +169,8 @@ def _reason(error):
 @functools.lru_cache(maxsize=4096)
 def _probe(path, size, modified):
     index = _index(path, size, modified)
-    with _open(path) as (container, stream):
-        first = next(_sequential(container, stream), (None, None))[1]
+    with opened(path) as (container, stream):
+        first = next(sequential(container, stream), (None, None))[1]
         if first is None:
             raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
         count = len(index.times) if index else 1 + sum(1 for _ in container.decode(stream))
@@ -180,7 +186,7 @@ def _probe(path, size, modified):
 def _index(path, size, modified):
     """Read the times of all frames from the packets, without decoding; None where they do not tell."""
     times, keys = [], []
-    with _open(path) as (container, stream):
+    with opened(path) as (container, stream):
         codec = stream.codec_context.name
         packed = "avi" in container.format.name and codec in MPEG4_IN_AVI
         for packet in container.demux(stream):
@@ -201,9 +207,9 @@ def _index(path, size, modified):
 
 def _collect(path, wanted, index, short_side):
     """Return the upright, scaled frames at the sorted positions `wanted` (None: all)."""
-    with _open(path) as (container, stream):
+    with opened(path) as (container, stream):
         if index is None:
-            found = _sequential(container, stream, wanted)
+            found = sequential(container, stream, wanted)
         else:
             found = _seeking(container, stream, wanted, index)
         scaler, size, frames = VideoReformatter(), None, []
@@ -221,7 +227,7 @@ def _collect(path, wanted, index, short_side):
     return np.stack(frames)
 
 
-def _sequential(container, stream, wanted=None):
+def sequential(container, stream, wanted=None):
     """Yield (position, frame) from the start of the file; refuses frames that the decoder had to make up."""
     wanted_set = None if wanted is None else set(wanted)
     for position, frame in enumerate(container.decode(stream)):

@@ -7,7 +7,7 @@ from ...errors import InputError
 from . import files
 
 WHERE = ("put your videos into one folder per class, as train/<class>/ and val/<class>/ or as <class>/ "
-         "alone, of which a fifth then becomes the val split")
+         "alone, where a fifth of every class becomes the val split")
 FOLDERS = ("folder", "videos")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 
@@ -20,7 +20,7 @@ def recognise(folder, name):
 
 
 def load(name, folder, split, size):
-    """Label by class folder in alphabetical order; without train and val the file name decides the split."""
+    """Label by class folder in alphabetical order; without train and val the file names decide the split."""
     tops = {s: next((w for w in words if (folder / w).is_dir()), None) for s, words in SPLITS.items()}
     divided = any(tops.values())
     if divided and tops[split] is None:
@@ -31,9 +31,12 @@ def load(name, folder, split, size):
     videos = []
     for label, c in enumerate(classes):
         parent = os.path.join(tops[split] or "", c)
-        for file in _videos(folder / parent):
-            if divided or (zlib.crc32(file.encode()) % 5 == 0) == (split == "val"):
-                videos.append(files.Video(os.path.join(parent, file), label, f"{c}/{file}"))
+        names = _videos(folder / parent)
+        if not divided:
+            shuffled = sorted(names, key=lambda file: zlib.crc32(file.encode()))
+            validation = set(shuffled[:max(1, len(names) // 5)] if len(names) > 1 else ())
+            names = [file for file in names if (file in validation) == (split == "val")]
+        videos += [files.Video(os.path.join(parent, file), label, f"{c}/{file}") for file in names]
     return files.VideoFiles(name, folder, classes, videos, size)
 
 

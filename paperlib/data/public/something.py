@@ -6,7 +6,7 @@ from ...errors import InputError
 from . import files
 
 WHERE = ("put something-something-v2-labels.json, -train.json and -validation.json (or labels/labels.json, "
-         "train.json and validation.json) and the folder 20bn-something-something-v2 of <id>.webm under ssv2/")
+         "train.json and validation.json) and the videos 20bn-something-something-v2/<id>.webm under ssv2/")
 FOLDERS = ("ssv2", "something-something-v2", "something_something_v2", "sthv2", "20bn-something-something-v2")
 LISTS = {"train": "train", "val": "validation", "labels": "labels"}
 

@@ -1,0 +1,143 @@
+"""`paperlib data check`: what is there, what is missing, what cannot be decoded."""
+
+import csv
+
+import pytest
+
+from paperlib.cli import main
+from paperlib.data import check, inspection
+from paperlib.errors import InputError
+from tests import shared
+from tests.data import layouts, videos
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    layouts.kinetics(root / "kinetics400")
+    layouts.something(root / "ssv2")
+    layouts.kth(root / "kth")
+    layouts.frames(root / "frames")
+    broken = next((root / "ssv2").rglob("20.webm"))
+    broken.write_bytes(broken.read_bytes()[:300])
+    return root
+
+
+def test_a_folder_is_reported_dataset_by_dataset(root):
+    reports = {(r.name, r.split): r for r in check.check(root)}
+    assert {name for name, _ in reports} == {
+        "kinetics400",
+        "mini_kinetics",
+        "ssv2",
+        "mini_ssv2",
+        "kth",
+        "frames",
+    }
+    full = reports["kinetics400", "val"]
+    assert (full.classes, full.present, full.missing, full.unreadable) == (
+        3,
+        2,
+        ["missing1234_000005_000015"],
+        [],
+    ) and not full.fine
+    assert reports["kinetics400", "train"].fine and reports["kth", "train"].fine
+    ((identity, reason),) = reports["ssv2", "val"].unreadable
+    assert identity == "20" and "20.webm" in reason and reason.endswith(".")
+    assert [i for i, _ in reports["mini_ssv2", "val"].unreadable] == ["20"]
+
+
+def test_the_list_alone_is_compared_without_decoding(root, monkeypatch):
+    monkeypatch.setattr(check, "_problem", None)
+    reports = {(r.name, r.split): r for r in check.check(root, ["ssv2", "kinetics400"], depth="list")}
+    assert reports["ssv2", "val"].fine and reports["kinetics400", "val"].missing
+
+
+def test_damage_between_the_sampled_frames_is_found_by_the_thorough_check(tmp_path):
+    """Bytes of frame 10 of 20 intra-coded pictures overwritten: eight sampled frames do not meet it."""
+    path = videos.write(tmp_path / "one" / "a.avi", n=20, codec="mjpeg", pix_fmt="yuvj420p")
+    videos.write(tmp_path / "one" / "b.avi", n=20, codec="mjpeg", pix_fmt="yuvj420p")
+    content = bytearray(path.read_bytes())
+    starts = [k for k in range(len(content)) if content[k : k + 3] == b"\xff\xd8\xff"]
+    content[starts[10] : starts[10] + 300] = b"\xff" * 300
+    path.write_bytes(content)
+    bad = {
+        depth: [i for r in check.check(tmp_path, ["folder"], depth=depth) for i, _ in r.unreadable]
+        for depth in ("frames", "all")
+    }
+    assert bad == {"frames": [], "all": ["one/a.avi"]}
+
+
+def test_the_command_prints_and_writes_it(root, tmp_path, capsys):
+    out = tmp_path / "report.csv"
+    assert main(["data", "check", str(root), "--output", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert "kinetics400 val in" in printed and "2 videos of 3 classes, 1 missing, 0 unreadable" in printed
+    assert "missing missing1234_000005_000015" in printed and "unreadable 20:" in printed
+    rows = list(csv.DictReader(out.open()))
+    assert {
+        "dataset": "kth",
+        "split": "val",
+        "video": "person25_jogging_d4_1-9",
+        "state": "missing",
+        "reason": "",
+    } in rows
+    assert sum(r["state"] == "unreadable" for r in rows) == 2  # in ssv2 and in its mini subset
+    assert main(["data", "check", str(root), "--dataset", "frames"]) == 0
+    assert main(["data", "check", str(tmp_path)]) == 2
+    assert "holds none of the public datasets" in capsys.readouterr().err
+
+
+def test_where_and_unpack(tmp_path, capsys):
+    import zipfile
+
+    assert main(["data", "where"]) == 0
+    assert "00sequences.txt" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("../out.txt", "x")
+    assert main(["data", "unpack", str(tmp_path / "x.zip"), str(tmp_path / "to")]) == 2
+    assert "'../out.txt' leads out" in capsys.readouterr().err
+
+
+def test_an_unreadable_list_is_a_problem_of_its_split(tmp_path):
+    root = layouts.something(tmp_path / "ssv2")
+    (root / "something-something-v2-train.json").write_text("{")
+    train, val = check.check(root, ["ssv2"])
+    assert "not valid JSON" in train.problem and not train.fine and val.fine
+
+
+def test_unknown_names_are_refused(root):
+    with pytest.raises(InputError, match="ucf101"):
+        check.check(root, ["ucf101"])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("a.mp4", {}),
+        ("a.mkv", {"codec": "ffv1", "pix_fmt": "bgr0"}),
+        ("a.webm", layouts.VP9),
+        ("a.avi", {"codec": "mpeg4", "bframes": 0}),
+        ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+    ],
+)
+def test_whole_files_have_no_problems_and_cut_ones_do(tmp_path, name, settings):
+    path = videos.write(tmp_path / name, n=12, **settings)
+    assert inspection.problems(path) == []
+    content = path.read_bytes()
+    assert inspection.announced_size(path) == len(content)
+    for part in (0.1, 0.5, 0.97):
+        path.write_bytes(content[: int(len(content) * part)])
+        found = inspection.problems(path)
+        assert found and all(name in sentence and sentence.endswith(".") for sentence in found)
+
+
+def test_a_wrong_extension_is_named(tmp_path):
+    path = videos.write(tmp_path / "a.mp4", n=4)
+    wrong = path.rename(tmp_path / "a.avi")
+    assert inspection.problems(wrong) == [f"{wrong} is mislabelled: a .avi name on a mov file."]
+
+
+def test_strict_decoding_finds_nothing_wrong_with_the_real_clips():
+    for path in shared.path("clips").iterdir():
+        if path.suffix != ".md":
+            assert bool(inspection.problems(path)) == (path.name == "corrupted.mp4")
