@@ -4,12 +4,16 @@
     model(clips)                  # [B, 174] from clips [B, 3, 16, H, W]
     model.frame_logits(clips)     # [B, 16, 174], whose mean over time is the line above
 
-What differs between two networks is one class of modules.py, which also says how to add one. Networks that do
-not fit the framework have a file each: original_i3d.py, clstm.py, slowfast.py, torchvision_video.py.
+What differs between two networks is one class of modules.py, which also says how to add one. Networks that
+do not fit the framework have a file each: original_i3d.py, clstm.py, slowfast.py, torchvision_video.py.
 """
 
 from .counting import count
-from .factory import create
+from .factory import create, names
+from .inflation import inflate
 from .published import load_published
+from .reach import temporal_receptive_field
+from .torchvision_video import TorchvisionVideo
 
-__all__ = ["count", "create", "load_published"]
+__all__ = ["TorchvisionVideo", "count", "create", "inflate", "load_published", "names",
+           "temporal_receptive_field"]

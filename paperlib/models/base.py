@@ -32,6 +32,12 @@ def check_options(name, options, known):
             raise InputError(f"{key}={value!r} for {name}: this network is fixed, leave it out")
 
 
+@torch.fx.wrap
+def average_pairs(x):
+    """Average neighbouring time steps of [B, C, T, H, W]; a single step stays as it is."""
+    return (x[:, :, 1:] + x[:, :, :-1]) / 2 if x.shape[2] > 1 else x
+
+
 class VideoModel(nn.Module):
     """A network that scores every output time step and averages the scores.
 

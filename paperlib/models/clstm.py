@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .base import VideoModel, check_clip, check_options
+from . import base
+from .base import VideoModel, check_options
 
 PATTERN = r"C-LSTM-f(?P<frames>[1-9]\d*)"
 EXAMPLE = "C-LSTM-f16"
@@ -56,7 +57,7 @@ class CLSTM(VideoModel):
 
     def frame_logits(self, clip):
         """Clip [B, 3, T, size, size] -> [B, T, K]: T times each step's share of the logits, plus the bias."""
-        check_clip(clip, self.num_frames)
+        base.check_clip(clip, self.num_frames)
         steps = self.features(clip).transpose(1, 2).flatten(2)
         weight = self.fc.weight.unflatten(1, (self.num_frames, -1))
         return torch.einsum("btf,ktf->btk", steps, weight) * self.num_frames + self.fc.bias

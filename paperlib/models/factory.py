@@ -99,6 +99,9 @@ def framework(kind, backbone, num_frames, temporal_pooling, num_classes, width, 
             benchmark_last_pool(kind, num_frames, temporal_pooling, num_classes)
         if shared["last_pool"] not in (2, 3):
             raise InputError(f"last_pool={config['last_pool']!r} for {config['name']}: it should be 2 or 3")
+        if shared["last_pool"] == 2 and num_frames < (8 if temporal_pooling else 2):
+            raise InputError(f"{config['name']} has too few frames for its pools; it should have at least "
+                             f"{8 if temporal_pooling else 2}")
     check_options(config["name"], options, [key for key in config if key not in ("name", "width", "dropout")])
     model = InceptionV1(module, **shared) if backbone == "Inc" else \
         ResNet(module, int(backbone[1:]), **shared)
@@ -134,3 +137,12 @@ def places(placement, blocks):
     half = blocks // 2
     return [{"all": True, "top": i >= blocks - half, "bottom": i < half, "uniform": i % 2 == 0}[placement]
             for i in range(blocks)]
+
+
+def names(frames=8):
+    """Return the name of every network at `frames` frames, the framework's first."""
+    framework_names = [f"{kind}-{backbone}-f{frames}{tp}" for kind in MODULES for backbone in BACKBONES
+                       for tp in ("", "-tp")]
+    others = [f"I3D-original-f{frames}", f"C-LSTM-f{frames}", "SlowFast-R50-8x8", "SlowFast-R50-16x8",
+              *(f"{network}-f{frames}" for network in torchvision_video.NAMES)]
+    return framework_names + others

@@ -110,14 +110,17 @@ class TSM(TSN):
 
 
 class NLN(TSN):
-    """Non-local blocks behind every other block of the second and third stage (Wang et al. 2018).
+    """Non-local blocks: two behind blocks of the second stage, three of the third, every other one.
 
-    On ResNet-50 that is two at 1/8 and three at 1/16 of the resolution.
+    That is where Wang et al. 2018 put five; the CVPR 2021 paper says it follows them, but has the two
+    numbers the other way round.
     """
+
+    positions = {2: (0, 2), 3: (0, 2, 4)}
 
     def at_output(self, channels, stage, index):
         """Non-local block, or None where the stage or index has none."""
-        return NonLocal(channels) if stage in (2, 3) and index % 2 == 0 else None
+        return NonLocal(channels) if index in self.positions.get(stage, ()) else None
 
 
 MODULES = {"I3D": I3D, "S3D": S3D, "TSN": TSN, "TAM2D": TAM2D, "TSM": TSM, "NLN": NLN, "Conv1D": Conv1D}

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from . import base
 from .base import VideoModel, check_options
 from .inception import UNITS, ConvUnit, InceptionUnit
 from .modules import I3D
@@ -68,13 +69,7 @@ class OriginalI3D(VideoModel):
             if unit == "5a":
                 x = self.maxpool4(x)
             x = getattr(self, f"inception{unit}")(x)
-        return average_pairs(x) if self.pair else x
-
-
-@torch.fx.wrap
-def average_pairs(x):
-    """Average neighbouring time steps of [B, C, T, H, W]; a single step stays as it is."""
-    return (x[:, :, 1:] + x[:, :, :-1]) / 2 if x.shape[2] > 1 else x
+        return base.average_pairs(x) if self.pair else x
 
 
 def same_pool(kernel, stride):

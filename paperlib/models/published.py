@@ -1,14 +1,17 @@
 """Load weights stored in the layout of the papers' public checkpoints, by structure and strictly."""
 
-import re
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..errors import InputError
+from .layouts import reshape, translate
 
+# training scripts store accuracies beside the weights, some as numpy scalars
+NUMPY_SCALARS = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np._core.multiarray.scalar,
+                 np.dtype, *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64"))]
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
@@ -16,10 +19,9 @@ def load_published(model, source):
     """Load a public checkpoint into `model` (in place) and return the model.
 
     source: a file (.pth, .pt, .pth.tar, .pyth, .safetensors) or a state dict, with or without a `state_dict`
-    wrapper and `module.` prefixes. Accepted layouts: the one released with the CVPR 2021 paper (2D
-    networks with 2D kernels), the public PyTorch port of the original I3D, PyTorchVideo's SlowFast,
-    torchvision's video networks, and the project's own. Keys are translated by rules (one table per
-    layout), never by listing a network's layers.
+    wrapper and `module.` prefixes. Accepted layouts (layouts.py): the ones released with the CVPR 2021 and
+    ACCV 2020 papers, the public PyTorch port of the original I3D, SlowFast as in PyTorchVideo and as in
+    PySlowFast, torchvision's video networks, and the project's own.
     Raises InputError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
     """
     theirs, origin = read(source)
@@ -74,85 +76,11 @@ def _read_file(path):
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-    except Exception as error:  # torch.load wraps what it refuses to unpickle in its own exception type
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle, safetensors and system errors, each of its own type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise InputError(f"{path} is not a readable checkpoint of tensors only: {reason}")
-
-
-# Each layout is a list of (pattern, replacement); a key is passed through all of them.
-RELEASED = [  # CVPR 2021: tensors called tam*, one 1x1 kernel per neighbouring frame
-    (r"(^|\.)tam(\w*)\.", r"\1temporal\2."),
-]
-ORIGINAL_I3D = [  # units are called 3b, 3c, 4b ... 4f there
-    (r"^logits\.conv3d\.", "fc."),
-    (r"^Conv3d_1a_7x7\.", "conv1."), (r"^Conv3d_2b_1x1\.", "conv2."), (r"^Conv3d_2c_3x3\.", "conv3."),
-    (r"^Mixed_(\d)([b-z])\.", lambda m: f"inception{m[1]}{chr(ord(m[2]) - 1)}."),
-    (r"\.b0\.", ".branch1."), (r"\.b([12])a\.", lambda m: f".branch{int(m[1]) + 1}.0."),
-    (r"\.b([12])b\.", lambda m: f".branch{int(m[1]) + 1}.1."), (r"\.b3b\.", ".branch4.1."),
-    (r"\.conv3d\.", ".conv."),
-]
-SLOWFAST = [  # PyTorchVideo
-    (r"^blocks\.(\d+)\.multipathway_fusion\.conv_fast_to_slow\.", r"fuse.\1.conv."),
-    (r"^blocks\.(\d+)\.multipathway_fusion\.norm\.", r"fuse.\1.bn."),
-    (r"^blocks\.(\d+)\.multipathway_blocks\.0\.", r"slow.\1."),
-    (r"^blocks\.(\d+)\.multipathway_blocks\.1\.", r"fast.\1."),
-    (r"^blocks\.\d+\.proj\.", "fc."),
-    (r"^(slow|fast)\.0\.norm\.", r"\1.0.bn."),
-    (r"\.res_blocks\.(\d+)\.", r".\1."),
-    (r"\.branch1_conv\.", ".downsample.0."),
-    (r"\.branch1_norm\.", ".downsample.1."),
-    (r"\.branch2\.conv_([abc])\.", lambda m: f".conv{'abc'.index(m[1]) + 1}."),
-    (r"\.branch2\.norm_([abc])\.", lambda m: f".bn{'abc'.index(m[1]) + 1}."),
-]
-TORCHVISION = [(r"^", "net.")]
-LAYOUTS = (RELEASED, ORIGINAL_I3D, SLOWFAST, TORCHVISION)
-
-
-def translate(theirs, ours):
-    """Rename `theirs` by the layout that fits the names of `ours` best; names already ours stay."""
-    def renamed(layout):
-        result = {}
-        for key, value in theirs.items():
-            for pattern, replacement in layout:
-                key = re.sub(pattern, replacement, key)
-            result[key] = value
-        return stack_neighbours(result)
-
-    candidates = [dict(theirs), *map(renamed, LAYOUTS)]
-    return max(candidates, key=lambda candidate: len(candidate.keys() & ours.keys()))
-
-
-def stack_neighbours(state):
-    """Join the per-frame 1x1 kernels of a TAM (first the earliest frame) into one kernel over time."""
-    order = {"prev_se": 0, "curr_se": 1, "next_se": 2}
-    result, groups = {}, {}
-    for key, value in state.items():
-        match = re.fullmatch(r"(.*)\.(?:(prev_se|curr_se|next_se)|blending_layers\.(\d+))\.fc1\.weight", key)
-        if match:
-            step = order[match[2]] if match[2] else int(match[3])
-            groups.setdefault(match[1], {})[step] = value
-        else:
-            result[key] = value
-    for name, steps in groups.items():
-        result[f"{name}.conv.weight"] = torch.stack([steps[i] for i in sorted(steps)], 2)
-    return result
-
-
-def reshape(found, ours):
-    """Give 2D kernels the time axis of length one, and 1x1x1 classifiers the shape of a linear layer."""
-    def fit(key, value):
-        target = ours[key].shape if key in ours else value.shape
-        kernel = value.dim() == 4 and len(target) == 5
-        if kernel and value.unsqueeze(2).shape == target:
-            return value.unsqueeze(2)
-        if value.dim() == 5 and len(target) == 2 and value.shape == (*target, 1, 1, 1):
-            return value.flatten(1)
-        return value
-
-    return {key: fit(key, value) for key, value in found.items()}
 
 
 def differences(found, ours, listed=8):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .base import TimeConv, VideoModel, check_clip, check_options
+from . import base
+from .base import TimeConv, VideoModel, check_options
 from .resnet import DEPTHS
 
 PATTERN = r"SlowFast-R(?P<depth>50|101|152)-(?P<slow>[1-9]\d*)x(?P<stride>[1-9]\d*)"
@@ -67,10 +68,11 @@ class SlowFast(VideoModel):
 
         The sum of their means over time is `forward`; each carries half of the classifier's bias.
         """
-        check_clip(clip, self.num_frames)
-        weights = self.fc.weight.split([self.slow_channels, self.fc.in_features - self.slow_channels], 1)
-        return tuple(nn.functional.linear(self.dropout(pool(maps).transpose(1, 2)), weight, self.fc.bias / 2)
-                     for maps, weight in zip(self.features(clip), weights, strict=True))
+        base.check_clip(clip, self.num_frames)
+        slow, fast = self.features(clip)
+        slow, fast = (self.dropout(pool(maps).transpose(1, 2)) for maps in (slow, fast))
+        return (nn.functional.linear(slow, self.fc.weight[:, :self.slow_channels], self.fc.bias / 2),
+                nn.functional.linear(fast, self.fc.weight[:, self.slow_channels:], self.fc.bias / 2))
 
     def frame_logits(self, clip):
         """Clip [B, 3, T, H, W] -> [B, T, K]: fast logits, with the slow ones added at the slow frames.

@@ -4,7 +4,8 @@ from torch import nn
 from torchvision.models import video
 
 from ..errors import InputError
-from .base import VideoModel, check_clip, check_options
+from . import base
+from .base import VideoModel, check_options
 
 NAMES = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
 PATTERN = rf"(?P<network>{'|'.join(NAMES)})(-f(?P<frames>[1-9]\d*))?"
@@ -40,7 +41,7 @@ class TorchvisionVideo(VideoModel):
     def features(self, clip):
         """Clip [B, 3, T, H, W] -> feature maps [B, C, T', H', W']."""
         if isinstance(self.net, video.S3D):
-            return self.net.features(clip)
+            return base.average_pairs(self.net.features(clip))
         x = self.net.stem(clip)
         for stage in (self.net.layer1, self.net.layer2, self.net.layer3, self.net.layer4):
             x = stage(x)
@@ -48,11 +49,9 @@ class TorchvisionVideo(VideoModel):
 
     def frame_logits(self, clip):
         """Clip [B, 3, T, H, W] -> logits of every output time step [B, T', K]."""
-        check_clip(clip, self.num_frames)
-        steps = self.features(clip).mean((3, 4)).transpose(1, 2)
+        base.check_clip(clip, self.num_frames)
+        steps = self.dropout(self.features(clip).mean((3, 4)).transpose(1, 2))
         if not isinstance(self.net, video.S3D):
-            return self.net.fc(self.dropout(steps))
-        if steps.shape[1] > 1:
-            steps = (steps[:, 1:] + steps[:, :-1]) / 2
+            return self.net.fc(steps)
         last = self.net.classifier[1]
-        return nn.functional.linear(self.dropout(steps), last.weight.flatten(1), last.bias)
+        return nn.functional.linear(steps, last.weight.flatten(1), last.bias)

@@ -1,0 +1,97 @@
+"""Registry of public checkpoints: what there is, where it is published, and fetching it once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+import torch
+import yaml
+from torchvision.models.video import R3D_18_Weights
+
+from ..data.clips import MEAN, STD
+from ..errors import InputError
+from ..paths import CACHE
+from .factory import create
+from .published import load_published
+
+FOLDER = CACHE / "weights"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One public checkpoint; the fields are explained in weights.yaml."""
+
+    name: str
+    model: str
+    dataset: str
+    classes: int
+    frames: str
+    mean: tuple
+    std: tuple
+    top1: float
+    file: str
+    url: str
+    sha256: str
+    citation: str
+    licence: str
+
+    def class_names(self):
+        """Return the class of every logit: Kinetics-400 in alphabetical order, as all publishers have it.
+
+        Raises InputError for Something-Something, whose names come with the dataset (labels.json).
+        """
+        if self.dataset == "Kinetics-400":
+            return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+        raise InputError(f"the class names of {self.name} come with {self.dataset}: its labels.json maps "
+                         f"each of the {self.classes} names to its logit")
+
+    def normalise(self, clip):
+        """Turn an ImageNet-normalised clip [..., 3, T, H, W] into one with this checkpoint's mean and std."""
+        mean, std, own_mean, own_std = (torch.tensor(v, dtype=clip.dtype, device=clip.device).view(3, 1, 1, 1)
+                                        for v in (MEAN, STD, self.mean, self.std))
+        return (clip * std + mean - own_mean) / own_std
+
+
+def registry():
+    """Return {name: Checkpoint} of all known public checkpoints."""
+    text = Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8")
+    entries = yaml.safe_load(text)["checkpoints"]
+    return {name: Checkpoint(name=name, **entry) for name, entry in entries.items()}
+
+
+def find(name):
+    """Return the checkpoint called `name` (whatever its case)."""
+    known = {key.lower(): entry for key, entry in registry().items()}
+    if name.lower() not in known:
+        raise InputError(f"'{name}' is not a known public checkpoint; known are {', '.join(registry())}")
+    return known[name.lower()]
+
+
+def get(name, folder=None, progress=True):
+    """Return the file of a public checkpoint, downloaded into `folder` on first use and verified.
+
+    A file that is already there is used without a network. Raises InputError if the download fails, saying
+    which file to put where, and if the file does not have the published checksum.
+    """
+    entry = find(name)
+    path = Path(folder or FOLDER) / entry.file
+    if not path.is_file():
+        try:
+            pooch.retrieve(entry.url, known_hash=None, fname=entry.file, path=path.parent,
+                           downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30))
+        except Exception as error:  # requests, urllib3 and system errors alike mean: no file
+            reason = type(error).__name__
+            raise InputError(f"{entry.name} could not be downloaded ({reason}); fetch {entry.url} elsewhere "
+                             f"and put it at {path}") from error
+    digest = pooch.file_hash(str(path), alg="sha256")
+    if not digest.startswith(entry.sha256):
+        raise InputError(f"{path} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; "
+                         f"delete the file and get it again")
+    return path
+
+
+def load(name, folder=None):
+    """Return (network with the public checkpoint's weights in evaluation mode, its Checkpoint)."""
+    entry = find(name)
+    model = create(entry.model, num_classes=entry.classes)
+    return load_published(model, get(name, folder)).eval(), entry

@@ -1,0 +1,82 @@
+"""Parameters and FLOPs: all 288 published rows and the ACCV pair, on the meta device."""
+
+import pytest
+import torch
+
+from paperlib import models, published
+
+CLASSES = {"mini-SSV2": 87, "mini-Kinetics": 200, "mini-MiT": 200}
+
+
+def meta(name, num_classes, **options):
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return models.create(name, num_classes=num_classes, **options)
+
+
+def test_all_288_published_rows_are_exact():
+    table = published.table("chen2021_mini_benchmark")
+    counted, wrong = {}, []
+    for row in table.itertuples():
+        name = f"{row.module}-{row.backbone}-f{row.num_frames}" + "-tp" * int(row.temporal_pooling)
+        key = name, CLASSES[row.dataset]
+        if key not in counted:
+            counted[key] = models.count(meta(*key), size=224)
+        if counted[key] != models.counting.Count(row.parameters, row.flops):
+            wrong.append((row.dataset, name, counted[key], row.parameters, row.flops))
+    assert len(table) == 288
+    assert not wrong
+
+
+@pytest.mark.parametrize("name, options, parameters", [
+    ("I3D-original-f16", {}, 12_465_614), ("I3D-original-f16", {"reduced_strides": True}, 12_465_614),
+    ("C-LSTM-f16", {}, 1_324_014)])
+def test_accv_networks_have_their_published_size(name, options, parameters):
+    assert models.count(meta(name, 174, **options)).parameters == parameters
+
+
+def test_slowfast_has_the_size_of_the_public_checkpoint():
+    assert models.count(meta("SlowFast-R50-8x8", 400)).parameters == 34_566_488
+
+
+@pytest.mark.parametrize("network", ["r3d_18", "mc3_18", "r2plus1d_18", "s3d"])
+def test_torchvision_networks_keep_their_size(network):
+    from torchvision.models import video
+    with torch.device("meta"):
+        theirs = getattr(video, network)(weights=None)
+    assert models.count(meta(network, 400)).parameters == sum(p.numel() for p in theirs.parameters())
+
+
+def test_flops_agree_with_a_count_by_hand():
+    # TSN-R18 of width 8 at 32 x 32: stem 16x16, then 8x8, 4x4, 2x2, 1x1, 2 frames
+    stem = 3 * 8 * 49 * 16 ** 2
+    stages = 4 * 8 * 8 * 9 * 8 ** 2
+    for planes, size in ((16, 4), (32, 2), (64, 1)):
+        stages += (planes * planes // 2 * 9 + 3 * planes ** 2 * 9 + planes * planes // 2) * size ** 2
+    assert models.count(meta("TSN-R18-f2", 5, width=8), size=32).flops == 2 * (stem + stages)
+
+
+def test_counting_leaves_the_model_as_it_was():
+    model = models.create("TAM2D-R18-f4", num_classes=3, width=4)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    models.count(model, 64)
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_tam_costs_k_multiplications_per_value():
+    flops = [models.count(meta("TAM2D-R18-f8", 87, kernel_size=k)).flops for k in (3, 5, 7)]
+    plain = models.count(meta("TSN-R18-f8", 87)).flops
+    assert [(f - plain) * 3 for f in flops] == [(flops[0] - plain) * k for k in (3, 5, 7)]
+
+
+def test_placing_half_of_the_modules_halves_them():
+    def modules(placement):
+        keys = meta("TAM2D-R18-f8", 5, placement=placement).state_dict()
+        return [key.removesuffix(".temporal.conv.weight") for key in keys if "temporal" in key]
+
+    everywhere = modules("all")
+    assert len(everywhere) == 8
+    assert modules("bottom") == everywhere[:4]
+    assert modules("Top-Half") == everywhere[4:]
+    assert modules("uniform half") == everywhere[::2]

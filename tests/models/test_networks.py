@@ -1,0 +1,233 @@
+"""What every network promises, and each family against a calculation written differently."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib import models
+from paperlib.errors import InputError
+from paperlib.models.base import TimeConv
+from paperlib.models.modules import MODULES, TSN, NonLocal
+
+TINY = [  # name, options, output steps
+    ("TSN-R18-f8", {}, 8), ("TSN-R50-f8-tp", {}, 1), ("I3D-R18-f8", {}, 8), ("I3D-R50-f16-tp", {}, 2),
+    ("S3D-R34-f4", {}, 4), ("S3D-R18-f8-tp", {}, 1), ("TAM2D-R18-f8", {"kernel_size": 7}, 8),
+    ("TAM2D-R50-f4", {"placement": "top"}, 4), ("TSM-R18-f4", {}, 4), ("NLN-R18-f4", {}, 4),
+    ("Conv1D-R18-f4", {"kernel_size": 5}, 4), ("TSN-Inc-f8-tp", {}, 1), ("I3D-Inc-f8", {}, 7),
+    ("I3D-Inc-f8", {"last_pool": 3}, 8), ("I3D-Inc-f8-tp", {}, 1), ("S3D-Inc-f8", {}, 7), ("S3D-Inc-f8-tp", {}, 1),
+    ("TAM2D-Inc-f4", {"placement": "uniform"}, 4), ("NLN-Inc-f4", {}, 4),
+    ("I3D-original-f16", {}, 1), ("I3D-original-f16", {"reduced_strides": True}, 8),
+    ("C-LSTM-f6", {"size": 64}, 6), ("C-LSTM-f4", {"size": 64, "layers": 2}, 4),
+    ("SlowFast-R50-2x8", {}, 8),
+]
+
+
+def tiny(name, **options):
+    """A network of width 8 in evaluation mode, with batch norms that do something."""
+    torch.manual_seed(0)
+    model = models.create(name, num_classes=5, width=8, **options).eval()
+    for layer in model.modules():
+        if isinstance(layer, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            layer.running_mean.normal_(std=0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+@pytest.mark.parametrize("name, options, steps", TINY)
+def test_every_network_keeps_its_promises(name, options, steps):
+    model = tiny(name, **options)
+    clips = torch.randn(2, 3, model.num_frames, 64, 64)
+    with torch.no_grad():
+        frames, logits = model.frame_logits(clips), model(clips)
+        alone = model(clips[1:])
+    scale = logits.abs().max()
+    assert frames.shape == (2, steps, 5)
+    assert torch.allclose(frames.mean(1), logits, rtol=1e-4, atol=1e-5 * scale)
+    assert torch.allclose(logits[1:], alone, rtol=1e-4, atol=1e-5 * scale)       # clips do not mix
+    again = models.create(**model.config)
+    again.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again.eval()(clips), logits)
+    assert again.config == model.config
+
+
+@pytest.mark.parametrize("name", ["I3D-R18-f{}", "TAM2D-Inc-f{}", "S3D-R50-f{}-tp", "TSM-R18-f{}", "NLN-R50-f{}",
+                                  "Conv1D-R18-f{}", "I3D-original-f{}", "r3d_18-f{}"])
+def test_weights_do_not_depend_on_the_number_of_frames(name):
+    with torch.device("meta"):
+        few, many = (models.create(name.format(n), num_classes=3).state_dict() for n in (8, 16))
+    assert {k: v.shape for k, v in few.items()} == {k: v.shape for k, v in many.items()}
+
+
+def test_a_network_starts_from_one_with_fewer_frames():
+    few, many = tiny("TAM2D-R18-f4"), tiny("TAM2D-R18-f8")
+    assert models.inflate(many, few.state_dict()) == []
+    other = models.create("TAM2D-R18-f8", num_classes=9, width=8)
+    assert models.inflate(other, few.state_dict()) == ["fc.weight", "fc.bias"]
+    assert torch.equal(many.layer1[0].temporal.conv.weight, few.layer1[0].temporal.conv.weight)
+
+
+def test_a_network_can_be_trained_from_its_first_weights():
+    for name in ("TAM2D-R18-f4", "I3D-R50-f4", "S3D-Inc-f4", "TSN-R18-f8-tp"):
+        torch.manual_seed(0)
+        model = models.create(name, num_classes=2, width=8)
+        clips, labels = torch.randn(4, 3, model.num_frames, 48, 48), torch.tensor([0, 1, 0, 1])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        losses = []
+        for _ in range(8):
+            loss = nn.functional.cross_entropy(model(clips), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert abs(losses[0] - math.log(2)) < 0.3, name
+        assert losses[-1] < 0.7 * losses[0], name
+
+
+@pytest.mark.parametrize("shape, word", [((3, 8, 32, 32), "5 dimensions"), ((1, 1, 8, 32, 32), "3 colour"),
+                                         ((1, 3, 7, 32, 32), "8 frames")])
+@pytest.mark.parametrize("name", ["TSN-R18-f8", "S3D-Inc-f8", "SlowFast-R50-2x8", "C-LSTM-f8", "r3d_18-f8"])
+def test_a_clip_of_the_wrong_shape_is_refused(name, shape, word):
+    with torch.device("meta"):
+        model = models.create(name, num_classes=2)
+        with pytest.raises(InputError, match=word):
+            model(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name, options, word", [
+    ("I3D-R19-f8", {}, "R19.*R18, R34"), ("X3D-R18-f8", {}, "X3D.*I3D, S3D"), ("I3D-R18-8", {}, "frames"),
+    ("I3D-R18-f0", {}, "frames"), ("I3D-R18-f8-pt", {}, "tp"), ("nonsense", {}, "I3D-R50-f16"),
+    ("TAM2D-R18-f8", {"kernel_size": 4}, "3, 5, 7"), ("TSN-R18-f8", {"kernel_size": 5}, "kernel_size"),
+    ("TAM2D-R18-f8", {"placement": "middle"}, "top"), ("I3D-R18-f8", {"placement": "top"}, "TAM2D"),
+    ("I3D-R18-f8", {"depth": 3}, "depth"), ("I3D-Inc-f8", {"last_pool": 4}, "last_pool"),
+    ("TSN-R18-f8", {"last_pool": 2}, "last_pool"), ("C-LSTM-f8", {"size": 32}, "size"),
+    ("SlowFast-R50-8x8", {"width": 20}, "multiple of 8"), ("SlowFast-R50-8x8", {"placement": "top"}, "placement"),
+    ("r3d_18", {"width": 32}, "width"), ("TSN-R18-f8", {"width": 0}, "width"), ("S3D-Inc-f1", {}, "frames"),
+    ("TSN-R18-f8", {"dropout": 1.5}, "dropout"), ("TSN-R18-f8", {"num_classes": 2.5}, "num_classes")])
+def test_names_and_options_that_make_no_sense_are_explained(name, options, word):
+    with torch.device("meta"), pytest.raises(InputError, match=word):
+        models.create(name, **{"num_classes": 5, **options})
+
+
+def test_a_new_temporal_module_is_one_class_and_one_line():
+    class Blur(TSN):
+        """Averages three neighbouring frames in front of every block."""
+
+        def at_input(self, channels):
+            """Average pool over time."""
+            return nn.AvgPool3d((3, 1, 1), stride=1, padding=(1, 0, 0))
+
+    MODULES["Blur"] = Blur
+    try:
+        model = tiny("Blur-R18-f8")
+        assert model.frame_logits(torch.randn(1, 3, 8, 32, 32)).shape == (1, 8, 5)
+        assert models.temporal_receptive_field(model) == 17
+    finally:
+        del MODULES["Blur"]
+
+
+@pytest.mark.parametrize("groups, stride", [(1, 1), (6, 1), (1, 2)])
+def test_time_convolution_equals_conv3d(groups, stride):
+    layer = TimeConv(6, 12, 5, stride, groups, bias=True)
+    x = torch.randn(2, 6, 8, 3, 4)
+    expected = nn.functional.conv3d(x, layer.weight, layer.bias, (stride, 1, 1), (2, 0, 0), groups=groups)
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
+def test_tam_is_a_weighted_sum_of_shifted_frames():
+    layer = tiny("TAM2D-R18-f8", kernel_size=5).layer1[0].temporal
+    x = torch.randn(1, 8, 6, 2, 2)
+    expected = torch.zeros_like(x)
+    for t in range(6):
+        for k in range(5):
+            if 0 <= t + k - 2 < 6:
+                expected[:, :, t] += layer.conv.weight[:, 0, k] * x[:, :, t + k - 2]
+    assert torch.allclose(layer(x), expected.clamp(min=0), atol=1e-6)
+
+
+def test_tsm_takes_an_eighth_from_each_neighbour():
+    layer = models.create("TSM-R18-f8", num_classes=2, width=16).layer1[0].temporal
+    x = torch.randn(1, 16, 5, 1, 1)
+    y = layer(x)
+    assert torch.equal(y[:, :2, :-1], x[:, :2, 1:]) and not y[:, :2, -1].any()
+    assert torch.equal(y[:, 2:4, 1:], x[:, 2:4, :-1]) and not y[:, 2:4, 0].any()
+    assert torch.equal(y[:, 4:], x[:, 4:])
+
+
+def test_non_local_block_attends_to_all_frames():
+    torch.manual_seed(0)
+    block = NonLocal(4).eval()
+    x = torch.randn(1, 4, 3, 2, 2)
+    assert torch.equal(models.modules.NonLocal(4).eval()(x).shape, x.shape) if False else block(x).shape == x.shape
+    fresh = models.create("NLN-R18-f3", num_classes=2, width=8).layer2[0].after.eval()
+    nn.init.zeros_(fresh.bn.weight)
+    y = torch.randn(1, 16, 3, 2, 2)
+    assert torch.equal(fresh(y), y)
+    flat = block.theta(x)[0].flatten(1).T                              # queries, one per position
+    pooled = [layer(x)[0].amax((2, 3)) for layer in (block.phi, block.g)]      # [C, T]: 2 x 2 pooled to one
+    attention = torch.softmax(flat @ pooled[0], 1)
+    mixed = (attention @ pooled[1].T).T.reshape(1, 2, 3, 2, 2)
+    assert torch.allclose(block(x), x + block.bn(block.out(mixed)), atol=1e-5)
+
+
+def test_the_convolutional_lstm_steps_through_time():
+    model = tiny("C-LSTM-f3", size=64, layers=2)
+    clip = torch.randn(1, 3, 3, 64, 64)
+    states = [None, None]
+    outputs = []
+    for t in range(3):
+        x = clip[:, :, t]
+        for i, cell in enumerate(model.cells):
+            hidden, state = states[i] or (torch.zeros(1, 4, x.shape[2] // 2, x.shape[3] // 2),) * 2
+            gate_i, gate_f, new, gate_o = (cell.input(x) + cell.hidden(hidden)).split(4, 1)
+            state = gate_f.sigmoid() * state + gate_i.sigmoid() * new.tanh()
+            hidden = gate_o.sigmoid() * state.tanh()
+            states[i] = hidden, state
+            x = nn.functional.max_pool2d(model.bn(hidden), 2)
+        outputs.append(x.flatten(1))
+    with torch.no_grad():
+        assert torch.allclose(model(clip), model.fc(torch.cat(outputs, 1)), atol=1e-5)
+
+
+def test_slowfast_pathways_add_up():
+    model = tiny("SlowFast-R50-4x8")
+    clip = torch.randn(1, 3, 16, 64, 64)
+    with torch.no_grad():
+        slow, fast = model.pathway_logits(clip)
+        frames = model.frame_logits(clip)
+        assert slow.shape == (1, 4, 5) and fast.shape == (1, 16, 5)
+        assert torch.allclose(slow.mean(1) + fast.mean(1), model(clip), atol=1e-4)
+        seen = [0, 5, 10, 15]       # linspace(0, 15, 4)
+        unseen = [t for t in range(16) if t not in seen]
+        assert torch.equal(frames[:, unseen], fast[:, unseen])
+        assert torch.allclose(frames[:, seen] - fast[:, seen], 4 * slow, atol=1e-4)
+        slow_maps, fast_maps = model.features(clip)
+        pooled = torch.cat([slow_maps.mean((2, 3, 4)), fast_maps.mean((2, 3, 4))], 1)
+        assert torch.allclose(model.fc(pooled), model(clip), atol=1e-4)
+
+
+def reached(model, size=32):
+    """Frames that reach the middle output step, found by putting NaN into one frame at a time."""
+    clips = torch.zeros(model.num_frames, 3, model.num_frames, size, size)
+    for t in range(model.num_frames):
+        clips[t, :, t] = math.nan
+    with torch.no_grad():
+        logits = model.frame_logits(clips)
+    return logits[:, logits.shape[1] // 2].isnan().any(1).sum().item()
+
+
+@pytest.mark.parametrize("name, options, field", [
+    ("TSN-R18-f4", {}, 1), ("TSN-R18-f32-tp", {}, 15), ("TAM2D-R18-f24", {}, 17),
+    ("TAM2D-R18-f24", {"placement": "top"}, 9), ("TAM2D-R18-f24", {"placement": "bottom", "kernel_size": 5}, 17),
+    ("TSM-R18-f24", {}, 17), ("I3D-R18-f40", {}, 35), ("S3D-R18-f40", {}, 35), ("I3D-Inc-f40", {}, 33),
+    ("S3D-Inc-f40", {}, 28)])
+def test_theoretical_receptive_field_is_what_frames_reach(name, options, field):
+    model = tiny(name, **options)
+    assert models.temporal_receptive_field(model) == field == reached(model)
+
+
+def test_global_exchange_has_no_bounded_receptive_field():
+    assert models.temporal_receptive_field(tiny("NLN-R18-f8")) == math.inf
+    assert models.temporal_receptive_field(tiny("C-LSTM-f8", size=64)) == math.inf
