@@ -97,10 +97,10 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
     the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
     """
     device = report.device(device)
-    train, val = (store.stored(data.load(recipe.dataset, split=split, size=recipe.size,
-                                         limit=recipe.limit or None if split == "train" else None), progress)
-                  for split in ("train", "val"))
+    train, val = (data.load(recipe.dataset, split=split, size=recipe.size,
+                            limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
     model = build(recipe, len(train.classes)).to(device)
+    train, val = (store.clips_of(part, model.num_frames, recipe.sampling, progress) for part in (train, val))
     optimiser = _optimiser(model, recipe)
     out = out or checkpoints.path(recipe.dataset, recipe.name)
     state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"

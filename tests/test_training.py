@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from paperlib import checkpoints, paths, training
+from paperlib.data import sampling, store
 from paperlib.errors import InputError
 
 from . import toy
@@ -117,3 +118,13 @@ def test_divergence_is_reported_by_name(monkeypatch):
     monkeypatch.setattr(training, "learning_rate", lambda *_: math.inf)
     with pytest.raises(InputError, match="TAM2D-R18-f8 on toy_bars diverged"):
         training.run(RECIPE, device="cpu", progress=False)
+
+
+def test_dense_and_long_clips_are_taken_from_the_video_itself():
+    videos = toy.load("toy_bars", "val", size=16)
+    dense, long = store.clips_of(videos, 4, "dense"), store.clips_of(videos, 40, progress=False)
+    clip = dense.clips([3], 4, "dense", 2)[0]
+    assert (clip == videos.frames(3, sampling.dense(videos.num_frames(3), 4, 2))).all()
+    assert long.clips([0, 5], 40).shape == (2, 40, 16, 16, 3)
+    kept = store.clips_of(videos, 8, progress=False)
+    assert kept.clips([0], 8).shape == (1, 8, 16, 16, 3) and kept.array.shape[1] == store.KEPT

@@ -1,4 +1,4 @@
-"""Keep a data set's videos in memory as a few dozen frames each, so that training never waits for rendering."""
+"""Clips for training: from a few dozen frames kept of each video, or taken from the video each time."""
 
 import hashlib
 import json
@@ -15,28 +15,41 @@ from . import sampling
 KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these
 
 
+class Direct:
+    """A data set whose clips are rendered or decoded each time: for dense clips, and for more than KEPT frames."""
+
+    def __init__(self, dataset):
+        self.dataset, self.name, self.classes, self.labels = dataset, dataset.name, dataset.classes, dataset.labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def clips(self, indices, n, how="uniform", stride=4, rng=None):
+        """Return uint8 [len(indices), n, H, W, 3]; with `rng` the frames are jittered as in training."""
+        def chosen(i):
+            length = self.dataset.num_frames(i)
+            return sampling.uniform(length, n, rng) if how == "uniform" else sampling.dense(length, n, stride, rng)
+        return np.stack([self.dataset.frames(i, chosen(i)) for i in indices])
+
+
 class Stored:
     """A data set whose videos are held as uint8 [n, KEPT, H, W, 3]; labels and classes as in the original."""
 
     def __init__(self, dataset, frames):
         self.name, self.classes, self.labels = dataset.name, dataset.classes, dataset.labels
         self.array = frames
-        self.lengths = np.array([dataset.num_frames(i) for i in range(len(dataset))])
 
     def __len__(self):
         return len(self.array)
 
     def clips(self, indices, n, how="uniform", stride=4, rng=None):
-        """Return uint8 [len(indices), n, H, W, 3]; with `rng` the frames are jittered as in training."""
-        out = np.empty((len(indices), n, *self.array.shape[2:]), np.uint8)
-        for row, i in enumerate(indices):
-            if how == "uniform":
-                chosen = sampling.uniform(KEPT, n, rng)
-            else:  # dense strides are in source frames: the nearest kept frame stands for each
-                chosen = sampling.dense(int(self.lengths[i]), n, stride, rng)
-                chosen = chosen * KEPT // self.lengths[i]
-            out[row] = self.array[i][chosen]
-        return out
+        """Return uint8 [len(indices), n, H, W, 3], sampled uniformly from the kept frames."""
+        return np.stack([self.array[i][sampling.uniform(KEPT, n, rng)] for i in indices])
+
+
+def clips_of(dataset, n, how="uniform", progress=True):
+    """Return what `training` takes clips of `n` frames from: `Stored` where the kept frames suffice, else `Direct`."""
+    return stored(dataset, progress) if how == "uniform" and n <= KEPT else Direct(dataset)
 
 
 def stored(dataset, progress=True):
