@@ -14,7 +14,7 @@ FILE = paths.ROOT / "data" / "zoo.yaml"
 
 
 def recipes(file=FILE):
-    """Return {`<dataset>/<checkpoint>`: Recipe} in training order: what a model starts from comes before it.
+    """Return {`<dataset>/<checkpoint>`: Recipe} as listed, but what a model starts from comes before it.
 
     An entry of the YAML list names `model` and `dataset`, optionally `suffix` (appended to the file's name) and
     any field of Recipe; `defaults` and `datasets.<name>` fill in the rest.
@@ -37,12 +37,16 @@ def recipes(file=FILE):
         if recipe.init_from and recipe.init_from not in listed:
             raise InputError(f"{file.name}: {key} starts from {recipe.init_from}, which is not listed")
     ordered = {}
-    while len(ordered) < len(listed):
-        ready = [key for key, r in listed.items() if key not in ordered and (not r.init_from or r.init_from in ordered)]
-        if not ready:
-            raise InputError(f"{file.name}: init_from goes round in a circle among "
-                             + ", ".join(key for key in listed if key not in ordered))
-        ordered.update({key: listed[key] for key in ready})
+
+    def add(key, above=()):
+        if key in above:
+            raise InputError(f"{file.name}: init_from goes round in a circle among {', '.join(sorted(above))}")
+        if key not in ordered:
+            if listed[key].init_from:
+                add(listed[key].init_from, (*above, key))
+            ordered[key] = listed[key]
+    for key in listed:
+        add(key)
     return ordered
 
 
