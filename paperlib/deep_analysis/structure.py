@@ -96,3 +96,23 @@ def counted(models_table, num_classes=87, size=224):
 def cost(network, size=256):
     """Return the multiply-accumulates of one clip in thousand millions; Table 2's models see 256 pixels."""
     return models.count(build(network), size).flops / 1e9
+
+
+def stages(network, size=224):
+    """Return the chain of a ResNet for Figure 3: [(label, [C, T, H, W])], temporal pools counted to the stage
+    before them, and the classifier with its shape [T', K]."""
+    model = build(network)
+    labels = {"maxpool": "stem", **{f"layer{i}": f"stage {i}" for i in range(1, 5)}}
+    chain = [("clip", [3, model.num_frames, size, size])]
+    for part, shape in shapes(model, size):
+        if part in labels:
+            chain.append((labels[part], shape))
+        elif part.startswith("pool"):
+            chain[-1] = (chain[-1][0], shape)
+    return [*chain, ("logits", [model.fc.out_features, chain[-1][1][1], 1, 1])]
+
+
+def stage_table(plain, pooled):
+    """Return the chains of `stages` without and with temporal pooling as one table."""
+    rows = [[label, *shape, other[1]] for (label, shape), (_, other) in zip(plain, pooled, strict=True)]
+    return pd.DataFrame(rows, columns=["stage", "channels", "frames", "height", "width", "frames_pooled"])
