@@ -31,7 +31,7 @@ def test_what_a_model_starts_from_comes_first(tmp_path):
                  "{model: TAM2D-R18-f8, dataset: toy_bars, epochs: 3}",
                  "{model: TAM2D-R18-f8, dataset: toy_bars, suffix: -k5, kernel_size: 5}")
     listed = zoo.recipes(file)
-    assert list(listed) == ["toy_bars/TAM2D-R18-f8", "toy_bars/TAM2D-R18-f8-k5", "toy_bars/TAM2D-R18-f16"]
+    assert list(listed) == ["toy_bars/TAM2D-R18-f8", "toy_bars/TAM2D-R18-f16", "toy_bars/TAM2D-R18-f8-k5"]
     assert [r.epochs for r in listed.values()] == [3, 1, 1] and listed["toy_bars/TAM2D-R18-f8-k5"].kernel_size == 5
 
 
