@@ -53,6 +53,8 @@ class Procedural:
             raise InputError(
                 f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}."
             )
+        if not len(indices):
+            return np.empty((0, self.size, self.size, 3), np.uint8)
         return self._render(i, (indices + 0.5) / self.fps, self.size)
 
     def _render(self, i, seconds, size):

@@ -1,7 +1,7 @@
 """`synth_kth`: an articulated figure in the six actions, 25 subjects and four settings of KTH.
 
 As there: grey 160 x 120 at 25 frames per second, up to four sequences per recording, one recording missing
-and five with three sequences (the same ones), 2391 sequences in all; 1528 of the subjects 1 to 16 for training
+and five with three sequences (the same ones), 2391 sequences in all; 1528 of subjects 1 to 16 for training
 and 863 of 17 to 25. Walkers, joggers and runners cross the frame; settings are outdoors, outdoors with zoom,
 outdoors in other clothes, and indoors.
 
