@@ -44,8 +44,8 @@ def test_perturbing_costs_at_most_5_percent_of_a_model_step(benchmark, name, opt
     assert alone <= 0.05 * (whole - alone)
 
 
-# A batch saves the fixed cost of each operation. At 32 pixels that is most of the time; at 64 the convolutions
-# themselves are, and one core has no more to give.
+# A batch saves the fixed cost of each operation. At 32 pixels that is most of the time; at 64 the
+# convolutions themselves are, and one core has no more to give.
 @pytest.mark.parametrize("name, options, size, least", [
     ("C-LSTM-f16", {"size": 32, "layers": 2}, 32, 5), ("TSM-R18-f8", {}, 32, 5),
     ("C-LSTM-f16", {"size": 64}, 64, 1.3),
