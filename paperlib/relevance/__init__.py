@@ -5,6 +5,7 @@ rule each layer gets. The rules stand in rules.py, and how an operation finds it
 """
 
 from .atr import ATR, atr
+from .ledger import ledger
 from .matrix import pixel_relevance, relevance_matrix
 from .rules import (
     Epsilon,
@@ -23,5 +24,5 @@ from .rules import (
 from .table import coverage
 
 __all__ = ["ATR", "Epsilon", "Exclude", "Flat", "Gamma", "Identity", "MaxTakesAll", "Proportional", "Rule",
-           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "pixel_relevance",
+           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "ledger", "pixel_relevance",
            "relevance_matrix"]

@@ -46,7 +46,7 @@ class Pass:
         """Carry the input bounds through what stands in front of the first layer (views, fixed scalings)."""
         if not all(source in limits for source in step.receivers):
             return
-        if not (step.kind in ("route", "item", "identity", "gate", "sum")):
+        if step.kind not in ("route", "item", "identity", "gate", "sum"):
             return
         ends = []
         for end in (0, 1):
@@ -59,17 +59,23 @@ class Pass:
         else:                                        # a negative scale turns them round
             limits[step.node] = (torch.minimum(*ends), torch.maximum(*ends))
 
-    def down(self, r):
-        """Relevance of the frame logits [targets, B, T', K] -> of the clip [targets, B, 3, T, H, W]."""
+    def down(self, r, watch=None):
+        """Relevance of the frame logits [targets, B, T', K] -> of the clip [targets, B, 3, T, H, W].
+
+        watch(step, relevance arriving, [relevance handed on, ...]) is called at every step.
+        """
         held = {self.graph.output: r}
         for step in reversed(self.steps):
             here = held.pop(step.node, None)
             if here is None:
                 continue
-            for index, part in zip(step.takes, self.shares[step.node].down(here), strict=True):
+            parts = self.shares[step.node].down(here)
+            if watch is not None:
+                watch(step, here, parts)
+            for index, part in zip(step.takes, parts, strict=True):
                 source = step.receivers[index]
                 if self.contrast and step.head and not step.last and source not in self.head:
-                    continue                         # around the last layer: R and its dual are the same there
+                    continue                         # around the last layer R and its dual are the same
                 held[source] = _add(held.get(source), part)
         clip = held.get(self.graph.clip)
         return clip if clip is not None else r.new_zeros(r.shape[:1] + self.graph.clip.meta["val"].shape)

@@ -159,8 +159,12 @@ def module_path(node):
     return "" if path == "model" else path.removeprefix("model.")
 
 
+def owner(model, node):
+    """Return the innermost module that ran the operation."""
+    path = module_path(node)
+    return functools.reduce(getattr, path.split("."), model) if path else model
+
+
 def describe(model, node):
     """Name an operation for people: `layer1.0.conv1 (Conv3d): conv3d`."""
-    path = module_path(node)
-    owner = functools.reduce(getattr, path.split("."), model) if path else model
-    return f"{path or 'the network'} ({type(owner).__name__}): {opname(node)}"
+    return f"{module_path(node) or 'the network'} ({type(owner(model, node)).__name__}): {opname(node)}"

@@ -34,10 +34,10 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
 
     Raises InputError for NaN, a class out of range, a wrong shape or type, or a layer without a rule.
     """
-    _choose("method", method, ("clrp", "lrp", "dual"))
-    _choose("clip_at", clip_at, ("pixel", "frame"))
+    choose("method", method, ("clrp", "lrp", "dual"))
+    choose("clip_at", clip_at, ("pixel", "frame"))
     rows = []
-    for clip_part, target_part, width in _prepared(model, clips, targets, memory):
+    for clip_part, target_part, width in prepared(model, clips, targets, memory):
         sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
         steps = sweep.logits.shape[1]
         found = []
@@ -59,9 +59,9 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
     Arguments as there; method "lrp" gives R, "dual" R_dual, "clrp" max(0, R - R_dual).
     steps: which output steps to explain (the second dimension), all by default.
     """
-    _choose("method", method, ("clrp", "lrp", "dual"))
+    choose("method", method, ("clrp", "lrp", "dual"))
     maps = []
-    for clip_part, target_part, width in _prepared(model, clips, targets, memory):
+    for clip_part, target_part, width in prepared(model, clips, targets, memory):
         sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
         wanted = range(sweep.logits.shape[1]) if steps is None else list(steps)
         found = []
@@ -124,7 +124,7 @@ def pixel_bounds(clips, bounds=None):
     return low, high
 
 
-def _prepared(model, clips, targets, memory):
+def prepared(model, clips, targets, memory):
     """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
     clips = check_clips(model, clips)
     with evaluating(model):
@@ -172,6 +172,6 @@ def check_targets(targets, batch, classes, device):
     return targets.long()
 
 
-def _choose(what, value, allowed):
+def choose(what, value, allowed):
     if value not in allowed:
         raise InputError(f"{what} must be one of {', '.join(allowed)}, not {value!r}")

@@ -49,9 +49,13 @@ class Weighted(Rule):
         """Return [(function of the activation, function of the weight), ...]; their products sum to c_ij."""
         raise NotImplementedError
 
-    def spare(self, a, w):
-        """Return the parts that serve an output whose contributions by `parts` are all zero, [] for none."""
-        return []
+    def spares(self, a, w):
+        """Return lists of parts for outputs without any contribution, tried in turn.
+
+        Such outputs live on a bias (or a batch norm's shift) alone, and biases take no relevance: the inputs share
+        it in proportion to the size of their weights.
+        """
+        return [[(torch.ones_like(a), w.abs())]]
 
     def bias_part(self, b):
         """Return what a bias contributes to the denominator where bias=True."""
@@ -59,7 +63,7 @@ class Weighted(Rule):
 
 
 class ZPlus(Weighted):
-    """Positive contributions only. An output that has none shares by its negative ones, so nothing is lost."""
+    """Positive contributions only. An output that has none shares by its negative ones."""
 
     def __init__(self, bias=False):
         self.bias = bias
@@ -67,8 +71,9 @@ class ZPlus(Weighted):
     def parts(self, a, w):
         return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
 
-    def spare(self, a, w):
-        return [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
+    def spares(self, a, w):
+        negative = [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
+        return [negative, *super().spares(a, w)]
 
     def bias_part(self, b):
         return b.clamp(min=0)
@@ -134,11 +139,12 @@ class Proportional(Rule):
     """Addends of a sum or average share in proportion to what they bring in the direction of the result.
 
     Only addends of the result's sign take part (ZPlus for a positive result), so that two large addends of
-    opposite sign cannot turn a little relevance into a lot. signed=True lets all addends take part with
-    their sign: the epsilon rule in the literal sense, as in zennit's Norm.
+    opposite sign cannot turn a little relevance into a lot; addends that are all zero share equally. They need
+    no epsilon: the paper's 1e-9 (appendix F) keeps 0 / 0 out, which does not arise here. signed=True lets all
+    addends take part with their signs: the epsilon rule in the literal sense, as in zennit's Norm.
     """
 
-    def __init__(self, epsilon=1e-9, signed=False):
+    def __init__(self, epsilon=0.0, signed=False):
         self.epsilon, self.signed = epsilon, signed
 
 

@@ -48,15 +48,26 @@ class Call:
     """An operation as a function of its clip-dependent tensors, everything else fixed."""
 
     def __init__(self, node, receivers, values):
-        self.node, self.values = node, values
+        self.node = node
         self.moving = set(receivers)
-        self.fixed = fx.map_arg((node.args, node.kwargs), lambda x: x if x in self.moving else values[x])
-        self.values = None
+        self.fixed = fx.map_arg((_bounded(node), node.kwargs), lambda x: x if x in self.moving else values[x])
 
     def __call__(self, *tensors):
         given = iter(tensors)
         args, kwargs = fx.map_arg(self.fixed, lambda x: next(given))
         return self.node.target(*args, **kwargs)
+
+
+def _bounded(node):
+    """Return a node's arguments, with the ends of slices inside the tensor (vmap overflows on 2^63 - 1)."""
+    place = {"slice": 1, "slice_scatter": 2}.get(opname(node))
+    if place is None or len(node.args) <= place:
+        return node.args
+    args = list(node.args)
+    size = args[0].meta["val"].shape[args[place]]
+    for i in range(place + 1, min(len(args), place + 3)):
+        args[i] = None if args[i] is None else max(-size, min(args[i], size))
+    return tuple(args)
 
 
 class Nothing:
@@ -242,34 +253,41 @@ def transposed_convolution(linear, s, w):
 class Shared:
     """Shares of a layer with weights by one rule: R = sum over parts of act * transpose(R / z, weight)."""
 
-    def __init__(self, linear, parts, spare=(), bias=None, epsilon=0.0):
-        self.linear = linear
-        self.parts = [(a, w) for a, w in parts if _any(a) and _any(w)]
-        z = self._denominator(self.parts)
-        self.inverse = 0 if z is None else reciprocal(z if bias is None else z + bias, epsilon)
-        self.groups = [(self.parts, self.inverse)] if z is not None else []
-        spare = [(a, w) for a, w in spare if _any(a) and _any(w)]
-        if spare and (z is None or bool((self.inverse == 0).any())):
-            rest = self._denominator(spare)
-            inverse = reciprocal(rest) if z is None else torch.where(self.inverse == 0, reciprocal(rest), 0)
+    def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0):
+        self.linear, self.bias = linear, bias
+        self.groups = []                             # (parts, 1 / z where they serve, 0 elsewhere)
+        served = None
+        for tier in (parts, *spares):
+            if served is not None and bool(served.all()):
+                break
+            tier = [(a, w) for a, w in tier if _any(a) and _any(w)]
+            if not tier:
+                continue
+            z = sum(linear(a, w) for a, w in tier)
+            inverse = reciprocal(z, epsilon) if bias is None else reciprocal(z + bias, epsilon)
+            if served is not None:
+                inverse = torch.where(served, 0, inverse)
             if _any(inverse):
-                self.groups.append((spare, inverse))
-
-    def _denominator(self, parts):
-        z = None
-        for a, w in parts:
-            term = self.linear(a, w)
-            z = term if z is None else z + term
-        return z
+                self.groups.append((tier, inverse))
+                served = inverse != 0 if served is None else served | (inverse != 0)
 
     def down(self, r):
         total = None
-        for parts, inverse in self.groups:
+        for number, (parts, inverse) in enumerate(self.groups):
             s = r * inverse
+            if number and not _any(s):               # outputs without contributions seldom have relevance
+                continue
             for a, w in parts:
                 term = self.linear.transposed(s, w).mul_(a)
                 total = term if total is None else total.add_(term)
         return [total if total is not None else r.new_zeros(r.shape[:1] + self.linear.shape)]
+
+    def losses(self, r):
+        """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
+        lost = {"dead": r if not self.groups else r * (sum(inverse.abs() for _, inverse in self.groups) == 0)}
+        if self.bias is not None:
+            lost["bias"] = r * self.bias * self.groups[0][1]
+        return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
 
     def up(self, p):
         total = None
@@ -310,7 +328,7 @@ def weighted(step, values, inputs, bounds, contrast):
         # no spare: a class without positive evidence has none, whichever sign its weights carry
         return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon)
                           for sign in (1, -1)))
-    return Shared(linear, rule.parts(a, w), rule.spare(a, w), bias, rule.epsilon)
+    return Shared(linear, rule.parts(a, w), rule.spares(a, w), bias, rule.epsilon)
 
 
 def summed(step, call, inputs):
@@ -335,27 +353,42 @@ class Sum:
         if constant:
             return
         if signed:
-            result = call(*inputs)
-            self.groups = [(inputs, reciprocal(result, epsilon))]
+            self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
             return
-        up = [(x * f).clamp(min=0) * f for x, f in zip(inputs, flip, strict=True)]
-        z = call(*up)
         if not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
-            self.groups = [(inputs, reciprocal(z, epsilon))]
+            self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
+            self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
             return
-        down = [(x * f).clamp(max=0) * f for x, f in zip(inputs, flip, strict=True)]
-        below = call(*down)
+        rising = [(x * f).clamp(min=0) * f for x, f in zip(inputs, flip, strict=True)]
+        falling = [(x * f).clamp(max=0) * f for x, f in zip(inputs, flip, strict=True)]
+        z, below = call(*rising), call(*falling)
         falls = z + below < 0
-        self.groups = [(up, torch.where(falls, 0, reciprocal(z, epsilon))),
-                       (down, torch.where(falls, reciprocal(below, epsilon), 0))]
+        self.groups = [(rising, torch.where(falls, 0, reciprocal(z, epsilon))),
+                       (falling, torch.where(falls, reciprocal(below, epsilon), 0))]
+        self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
+
+    def _equal(self, ones):
+        """Where all addends are zero, they share equally."""
+        dead = sum(inverse.abs() for _, inverse in self.groups) == 0
+        if bool(dead.any()):
+            self.groups.append((ones, torch.where(dead, reciprocal(self.call(*ones)), 0)))
+
+    def losses(self, r):
+        """Return the relevance of outputs whose addends are all zero: {"dead": ..}."""
+        if self.constant:
+            return {}
+        return {"dead": float((r * (sum(x.abs() for _, x in self.groups) == 0)).sum(dtype=torch.float64))}
 
     def down(self, r):
         _, pull = vjp(self.call, *(self.like.new_zeros(shape) for shape in self.shapes))
         if self.constant:
             return list(vmap(pull)(r))
         totals = None
-        for addends, inverse in self.groups:
-            terms = [x * a for x, a in zip(vmap(pull)(r * inverse), addends, strict=True)]
+        for number, (addends, inverse) in enumerate(self.groups):
+            s = r * inverse
+            if number and not _any(s):
+                continue
+            terms = [x * a for x, a in zip(vmap(pull)(s), addends, strict=True)]
             totals = terms if totals is None else [t.add_(x) for t, x in zip(totals, terms, strict=True)]
         return totals
 

@@ -5,7 +5,6 @@ a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an 
 The most particular wins: the longest path, then the class, then the operation.
 """
 
-import functools
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +12,7 @@ from torch import fx, nn
 
 from ..errors import InputError
 from . import rules as R
-from .graph import capture, describe, evaluating, module_path, opname
+from .graph import capture, describe, evaluating, module_path, opname, owner
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution",
                 "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
@@ -236,8 +235,7 @@ def _override(model, node, rules):
             best = key
     if best is not None:
         return rules[best]
-    owner = functools.reduce(getattr, path.split("."), model) if path else model
-    for kind in type(owner).__mro__:
+    for kind in type(owner(model, node)).__mro__:
         if kind in rules:
             return rules[kind]
     return rules.get(opname(node))
@@ -258,11 +256,13 @@ def coverage(model, clips, rules=None):
     """
     with evaluating(model):
         steps = plan(model, capture(model, clips[:1]), rules)
-    rows = []
-    for step in steps:
-        path = module_path(step.node)
-        owner = functools.reduce(getattr, path.split("."), model) if path else model
-        rule = R.ZBeta() if step.first and isinstance(step.rule, R.ZPlus) else step.rule
-        role = "input layer" if step.first else "last layer" if step.last else ""
-        rows.append((path, type(owner).__name__, opname(step.node), repr(rule), role))
-    return pd.DataFrame(rows, columns=["layer", "type", "operation", "rule", "role"])
+    return pd.DataFrame([role(model, step) for step in steps],
+                        columns=["layer", "type", "operation", "rule", "role"])
+
+
+def role(model, step):
+    """Return (module path, its type, operation, rule, role) of a Step, for people."""
+    path = module_path(step.node)
+    rule = R.ZBeta() if step.first and isinstance(step.rule, R.ZPlus) else step.rule
+    place = "input layer" if step.first else "last layer" if step.last else ""
+    return path, type(owner(model, step.node)).__name__, opname(step.node), repr(rule), place

@@ -1,0 +1,63 @@
+"""The conservation ledger: how much relevance enters and leaves every layer, and what becomes of the rest."""
+
+import pandas as pd
+import torch
+
+from . import matrix
+from .table import role
+
+
+def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", method="lrp"):
+    """Return where relevance is lost on its way from the logits to the clip, a DataFrame from top to bottom.
+
+    Arguments as in `relevance_matrix`; method "lrp" or "dual" (a difference of the two has nothing to conserve).
+    One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from above)
+    and `out` (handed on); `bias`, kept by biases of rules with bias=True; `dead`, relevance of outputs to which
+    no input contributes; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
+    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and `clip`, the
+    relevance that arrives at the clip.
+    """
+    matrix.choose("method", method, ("lrp", "dual"))
+    books, arrived, started = {}, 0.0, 0.0
+    for clip_part, target_part, width in matrix.prepared(model, clips, targets, memory):
+        sweep = matrix.begin(model, clip_part, rules, input_bounds, method)
+        steps = sweep.logits.shape[1]
+        for first in range(0, steps, width):
+            wanted = range(first, min(first + width, steps))
+            r = matrix.start(sweep.logits, target_part, wanted, method)
+            started += _sum(r)
+            arrived += _sum(sweep.down(r, _Bookkeeper(sweep, books)))
+    rows = []
+    for step in reversed(sweep.steps):
+        if step.node in books:
+            kept = books[step.node]
+            rest = kept["in"] - kept["out"] - kept["bias"] - kept["dead"] - kept["excluded"]
+            rows.append((*role(model, step)[:4], *kept.values(), rest))
+    frame = pd.DataFrame(rows, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead",
+                                        "excluded", "stabiliser"])
+    frame.attrs.update(logits=started, clip=arrived)
+    return frame
+
+
+class _Bookkeeper:
+    """Add up what each step of a downward sweep takes in and hands on."""
+
+    def __init__(self, sweep, books):
+        self.sweep, self.books = sweep, books
+
+    def __call__(self, step, arriving, leaving):
+        kept = self.books.setdefault(step.node, dict.fromkeys(("in", "out", "bias", "dead", "excluded"), 0.0))
+        kept["in"] += _sum(arriving)
+        kept["out"] += sum(_sum(part) for part in leaving)
+        if step.kind == "exclude":
+            kept["excluded"] += _sum(arriving)
+        losses = getattr(self.sweep.shares[step.node], "losses", None)
+        if losses is not None:
+            for name, lost in losses(arriving).items():
+                kept[name] += lost
+
+
+def _sum(r):
+    if isinstance(r, dict):
+        return sum(_sum(part) for part in r.values())
+    return float(r.sum(dtype=torch.float64))

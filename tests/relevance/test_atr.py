@@ -1,0 +1,102 @@
+"""Action temporal relevance against brute force, and its corner cases."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paperlib import relevance
+from paperlib.errors import InputError
+
+
+def brute_force(row, i, sigma):
+    """The paper's definition, segment by segment."""
+    total, best = row.sum(), None
+    for left in range(i + 1):
+        for right in range(i, len(row)):
+            if row[left:right + 1].sum() / total >= sigma - 1e-9:
+                best = min(best or len(row) + 1, right - left + 1)
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 10**6), st.sampled_from([0.5, 0.9, 0.975, 1.0]))
+def test_equals_brute_force(frames, seed, sigma):
+    rng = np.random.default_rng(seed)
+    A = rng.random((2, frames, frames)) * (rng.random((2, frames, frames)) < 0.7) + np.eye(frames) * 1e-3
+    logits = rng.normal(size=(2, frames))
+    found = relevance.atr(torch.tensor(A), torch.tensor(logits), sigma)
+    expected = np.array([[brute_force(A[b, i], i, sigma) for i in range(frames)] for b in range(2)])
+    assert np.array_equal(found.frames.numpy(), expected)
+    assert np.array_equal(found.max.numpy(), expected.max(1))
+    for b in range(2):
+        weights = logits[b].clip(min=0)
+        if weights.sum():
+            assert np.isclose(found.avg[b], (weights * expected[b]).sum() / weights.sum())
+        else:
+            assert np.isnan(found.avg[b])
+
+
+def test_identity_has_range_one_and_uniform_rows_the_whole_clip():
+    logits = torch.ones(1, 4)
+    assert relevance.atr(torch.eye(4)[None], logits).frames.tolist() == [[1, 1, 1, 1]]
+    assert relevance.atr(torch.ones(1, 4, 4), logits).frames.tolist() == [[4, 4, 4, 4]]
+    assert relevance.atr(torch.ones(1, 4, 4), logits, sigma=0.5).frames.tolist() == [[2, 2, 2, 2]]
+
+
+def test_the_segment_contains_the_frame_itself():
+    A = torch.zeros(1, 5, 5)
+    A[0, :, 4] = 1                                   # all relevance on the last frame
+    assert relevance.atr(A, torch.ones(1, 5)).frames.tolist() == [[5, 4, 3, 2, 1]]
+
+
+def test_rows_without_relevance_are_nan_left_out_and_reported():
+    A = torch.eye(3)[None].clone()
+    A[0, 1] = 0
+    with pytest.warns(UserWarning, match="1 of 3 rows have no relevance"):
+        found = relevance.atr(A, torch.ones(1, 3))
+    assert torch.isnan(found.frames[0]).tolist() == [False, True, False]
+    assert found.avg.item() == 1 and found.max.item() == 1
+    with pytest.warns(UserWarning, match="3 of 3"):
+        found = relevance.atr(torch.zeros(1, 3, 3), torch.ones(1, 3))
+    assert torch.isnan(found.avg).all() and torch.isnan(found.max).all()
+
+
+def test_average_is_weighted_by_positive_logits_only():
+    A = torch.stack([torch.eye(4)[0], torch.eye(4)[1], torch.ones(4), torch.ones(4)])[None]
+    found = relevance.atr(A, torch.tensor([[3.0, 0.0, 1.0, -50.0]]))
+    assert found.avg.item() == pytest.approx((3 * 1 + 1 * 4) / 4)
+    assert torch.isnan(relevance.atr(A, -torch.ones(1, 4)).avg).all()
+
+
+def test_relevance_of_negative_logits_has_a_range_too():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert relevance.atr(-torch.eye(3)[None], torch.ones(1, 3)).frames.tolist() == [[1, 1, 1]]
+
+
+def test_output_steps_of_a_pooled_network_stand_for_several_frames():
+    A = torch.zeros(1, 2, 8)
+    A[0, 0, 1], A[0, 1, 0] = 1, 1
+    found = relevance.atr(A, torch.ones(1, 2))
+    assert found.frames.tolist() == [[1, 5]]         # step 0 is frames 0-3, step 1 is frames 4-7
+
+
+def test_keeps_the_kind_of_its_input():
+    assert relevance.atr(torch.ones(1, 2, 2), torch.ones(1, 2)).avg.dtype == torch.float32
+    assert relevance.atr(torch.ones(1, 2, 2).double(), torch.ones(1, 2)).avg.dtype == torch.float64
+
+
+@pytest.mark.parametrize("A, logits, sigma, message", [
+    (torch.ones(2, 2), torch.ones(2), 0.9, "relevance matrices"),
+    (torch.ones(1, 2, 2), torch.ones(1, 3), 0.9, r"\[B, T'\] = \(1, 2\)"),
+    (torch.ones(1, 2, 2), torch.ones(1, 2), 0, "sigma"),
+    (torch.ones(1, 2, 2), torch.ones(1, 2), 1.5, "sigma"),
+    (torch.full((1, 2, 2), float("nan")), torch.ones(1, 2), 0.9, "NaN"),
+])
+def test_bad_input_is_named(A, logits, sigma, message):
+    with pytest.raises(InputError, match=message):
+        relevance.atr(A, logits, sigma)
