@@ -85,7 +85,8 @@ def initialise(model):
     """Start all weights as the papers' code does: Kaiming (fan out) convolutions, unit batch norms.
 
     A depthwise temporal kernel (TAM) is drawn per frame as the 1x1 convolutions of the released code are:
-    standard deviation sqrt(2 / channels). The classifier starts small.
+    standard deviation sqrt(2 / channels). The classifier starts small. A layer with a method `start` has the
+    last word on its own weights.
     """
     for module in model.modules():
         if isinstance(module, TimeConv) and module.groups > 1:
@@ -101,4 +102,7 @@ def initialise(model):
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01)
             nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if hasattr(module, "start"):
+            module.start()
     return model

@@ -39,21 +39,19 @@ class CLSTM(VideoModel):
         super().__init__(num_frames)
         self.size = size
         inputs = [3] + [filters] * (layers - 1)
-        self.cells = nn.ModuleList(Cell(channels, filters) for channels in inputs)
+        self.cells = nn.ModuleList(Cell(channels, filters, num_frames) for channels in inputs)
         self.dropout = nn.Dropout(dropout)
-        self.bn = nn.BatchNorm2d(filters)
-        self.pool = nn.MaxPool2d(2)
+        self.bn = nn.BatchNorm3d(filters)
+        self.pool = nn.MaxPool3d((1, 2, 2))
         self.fc = nn.Linear(num_frames * filters * (size // 4 ** layers) ** 2, num_classes)
 
     def features(self, clip):
         """Clip [B, 3, T, size, size] -> output sequence [B, C, T, H', W']."""
         check_size(clip, self.size)
-        x = clip.transpose(1, 2)
+        x = clip
         for cell in self.cells:
-            hidden = cell(x)
-            pooled = self.pool(self.bn(self.dropout(hidden.flatten(0, 1))))
-            x = pooled.unflatten(0, hidden.shape[:2])
-        return x.transpose(1, 2)
+            x = self.pool(self.bn(self.dropout(cell(x))))
+        return x
 
     def frame_logits(self, clip):
         """Clip [B, 3, T, size, size] -> [B, T, K]: T times each step's share of the logits, plus the bias."""
@@ -70,22 +68,24 @@ class Cell(nn.Module):
     The four gates (input, forget, candidate, output) are one convolution each for input and hidden state.
     """
 
-    def __init__(self, channels, filters):
+    def __init__(self, channels, filters, num_frames):
         super().__init__()
-        self.input = nn.Conv2d(channels, 4 * filters, 5, stride=2, padding=2)
-        self.hidden = nn.Conv2d(filters, 4 * filters, 5, padding=2, bias=False)
+        self.filters, self.num_frames = filters, num_frames
+        self.input = nn.Conv3d(channels, 4 * filters, (1, 5, 5), stride=(1, 2, 2), padding=(0, 2, 2))
+        self.hidden = nn.Conv3d(filters, 4 * filters, (1, 5, 5), padding=(0, 2, 2), bias=False)
 
     def forward(self, x):
-        """[B, T, C, H, W] -> hidden states [B, T, filters, H/2, W/2]."""
-        driven = self.input(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        """[B, C, T, H, W] -> hidden states [B, filters, T, H/2, W/2]."""
+        driven = self.input(x)
+        hidden = state = torch.zeros_like(driven[:, :self.filters, :1])
         states = []
-        hidden = state = torch.zeros_like(driven[:, 0].chunk(4, 1)[0])
-        for step in driven.unbind(1):
-            enter, forget, candidate, leave = (step + self.hidden(hidden)).chunk(4, 1)
+        for t in range(self.num_frames):
+            gates = driven[:, :, t:t + 1] + self.hidden(hidden)
+            enter, forget, candidate, leave = gates.chunk(4, 1)
             state = torch.sigmoid(forget) * state + torch.sigmoid(enter) * torch.tanh(candidate)
             hidden = torch.sigmoid(leave) * torch.tanh(state)
             states.append(hidden)
-        return torch.stack(states, 1)
+        return torch.cat(states, 2)
 
 
 @torch.fx.wrap

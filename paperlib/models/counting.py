@@ -1,10 +1,13 @@
-"""Size, cost and temporal reach of a network, without running it at full size."""
+"""Size and cost of a network, without running it."""
 
 from dataclasses import dataclass
 
 import torch
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import conv_flop_count
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,30 @@ def count(model, size=224):
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), Convolutions() as seen:
             functional_call(model, tensors, (clip,))
     finally:
         model.train(training)
-    convolutions = counter.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)
-    return Count(sum(p.numel() for p in model.parameters()), convolutions // 2)
+    return Count(sum(p.numel() for p in model.parameters()), seen.flops)
+
+
+class Convolutions(TorchDispatchMode):
+    """Adds up the multiply-accumulates of all convolutions, faster than torch's own FlopCounterMode.
+
+    That one takes batch norms apart; this one passes them and ReLUs by, since they do not change shapes.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run one operation, counting convolutions."""
+        if func is aten.native_batch_norm.default:
+            return args[0], args[0].new_empty(0), args[0].new_empty(0)
+        if func is aten.relu.default:
+            return args[0]
+        result = func(*args, **(kwargs or {}))
+        if func is aten.convolution.default:
+            self.flops += conv_flop_count(args[0].shape, args[1].shape, result.shape, transposed=args[6]) // 2
+        return result

@@ -31,7 +31,8 @@ def create(name, num_classes, width=64, dropout=0.0, **options):
     """
     settings = dict(num_classes=_positive("num_classes", num_classes), width=_positive("width", width),
                     dropout=_rate(dropout), **options)
-    return initialise(_build(str(name), settings))
+    model = _build(str(name), settings)
+    return model if next(model.parameters()).is_meta else initialise(model)
 
 
 def _rate(dropout):

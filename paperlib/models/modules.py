@@ -177,6 +177,10 @@ class NonLocal(nn.Module):
         self.out = nn.Conv3d(inner, channels, 1)
         self.bn = nn.BatchNorm3d(channels)
 
+    def start(self):
+        """Begin as the identity."""
+        nn.init.zeros_(self.bn.weight)
+
     def forward(self, x):
         """[B, C, T, H, W] -> the same shape."""
         query = self.theta(x).flatten(2).transpose(1, 2)

@@ -19,7 +19,8 @@ NAMES = ("i3d_resnet18_f8", "i3d_resnet50_f8", "i3d_resnet50_tp_f8", "tam_resnet
 
 
 def load(name):
-    return next(case for case in json.loads(shared.path("parity/public.json").read_text()) if case["name"] == name)
+    cases = json.loads(shared.path("parity/public.json").read_text())
+    return next(case for case in cases if case["name"] == name)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *(pytest.param(n, marks=pytest.mark.slow) for n in BIG)])
@@ -60,7 +61,8 @@ def test_tsn_is_torchvisions_resnet_on_every_frame(ours, theirs):
 
 
 def test_tsn_inception_is_torchvisions_googlenet_on_every_frame():
-    image = settled(torchvision.models.googlenet(weights=None, num_classes=7, aux_logits=False, init_weights=False))
+    image = torchvision.models.googlenet(weights=None, num_classes=7, aux_logits=False, init_weights=False)
+    image = settled(image)
     video = models.create("TSN-Inc-f3", num_classes=7).eval()
     assert models.inflate(video, image.state_dict()) == []
     clip = torch.randn(1, 3, 3, 96, 96)
