@@ -125,7 +125,7 @@ def folder(root):
 
 
 def nagoya(root, rng):
-    """The authors' files: recordings of degrees, annotation by person. Returns (root, temperatures by name)."""
+    """The authors' files: recordings in degrees, annotation by person. Returns (root, degrees by name)."""
     recordings = {}
     for day, people in (("20170203", ("human1", "human2")), ("20170206", ("human3", "human4"))):
         name = f"{day}_p9_light1.csv"

@@ -140,7 +140,7 @@ def test_nagoya_as_published():
     assert (val.boundaries[:, 0] == 8).all()
     assert all(val.num_frames(i) - val.boundaries[i, 1] == 8 for i in range(len(val)))
     assert val.temporal.tolist() == [c in ("walk", "sitdown", "standup", "falling") for c in val.classes]
-    # the first lines of the authors' annotation: 190-202, 315-325, 250-266, 270-285, 303-335, both ends included
+    # the first lines of the authors' annotation: 190-202, 315-325, 250-266, 270-285, 303-335, inclusive
     everything = nagoya.everything(shared.path("real"))
     assert everything.ids[0].startswith("20170203_p1_light1") and everything.ids[2].startswith(
         "20170203_p1_light2"

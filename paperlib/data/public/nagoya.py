@@ -95,7 +95,8 @@ def _raw(folder):
 def _temperatures(path):
     """Read a recording: two header lines, then time, sensor temperature and 256 pixels per line."""
     try:
-        table = np.loadtxt(path, delimiter=",", skiprows=2, ndmin=2)
+        lines = path.read_text(encoding="utf-8").splitlines()[2:]
+        table = np.loadtxt(lines or ["0"], delimiter=",", ndmin=2)
     except OSError:
         raise InputError(f"{path}: there is no such recording; {WHERE}.") from None
     except ValueError as error:

@@ -1,0 +1,92 @@
+"""What random access saves over decoding from the start, and how it compares with other decoders.
+
+All numbers are ratios within one run: `pytest tests/benchmarks/test_decoding.py --benchmark-enable`.
+"""
+
+import time
+
+import av
+import numpy as np
+import pytest
+
+from paperlib.data import sampling, video
+from tests import shared
+from tests.data import videos
+
+CLIPS = ("kinetics_R6llTwEh07w.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi",
+         "hmdb51_cartwheel.avi")
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """30 s with a key frame each second, as video platforms deliver."""
+    return videos.write(tmp_path_factory.mktemp("videos") / "long.mp4", n=750, width=320, height=240, gop=25)
+
+
+def everything(path, indices):
+    """The plain way: decode from the start, keep what is wanted."""
+    wanted = set(indices)
+    with av.open(str(path), metadata_errors="ignore") as container:
+        return [frame.to_ndarray(format="rgb24", threads=1)
+                for k, frame in enumerate(container.decode(video=0)) if k in wanted]
+
+
+def seconds(call, repeats=3):
+    """Least processor time of several calls: other programs on the machine do not count."""
+    spent = []
+    for _ in range(repeats):
+        began = time.process_time()
+        call()
+        spent.append(time.process_time() - began)
+    return min(spent)
+
+
+def compare(benchmark, path, indices):
+    indices = list(map(int, indices))
+    video.decode(path, indices)  # the index is cached from here on
+    plain = seconds(lambda: everything(path, indices))
+    ours = seconds(lambda: video.decode(path, indices))
+    benchmark.extra_info["times faster than decoding from the start"] = plain / ours
+    benchmark(video.decode, path, indices)
+    return plain / ours
+
+
+def test_one_late_frame_of_a_long_video(benchmark, long):
+    assert compare(benchmark, long, [740]) > 5
+
+
+def test_sixteen_uniform_frames_of_a_long_video(benchmark, long):
+    assert compare(benchmark, long, sampling.uniform(750, 16)) > 1
+
+
+@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("n", [1, 8])
+def test_real_clips(benchmark, name, n):
+    path = shared.path(f"clips/{name}")
+    assert compare(benchmark, path, sampling.uniform(video.probe(path).frames, n)) > 0.6
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_against_decord(benchmark, name):
+    decord = pytest.importorskip("decord")
+    path = shared.path(f"clips/{name}")
+    indices = sampling.uniform(video.probe(path).frames, 8)
+    theirs = seconds(lambda: decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy())
+    ours = seconds(lambda: video.decode(path, indices))
+    benchmark.extra_info["decord's time over ours"] = theirs / ours
+    benchmark(video.decode, path, indices)
+    assert theirs / ours > 0.5
+
+
+def test_scaling_while_decoding_costs_less_than_afterwards(benchmark, long):
+    import cv2
+    indices = sampling.uniform(750, 16)
+
+    def afterwards():
+        frames = video.decode(long, indices)
+        return np.stack([cv2.resize(f, (149, 112), interpolation=cv2.INTER_AREA) for f in frames])
+
+    ratio = seconds(afterwards) / seconds(lambda: video.decode(long, indices, short_side=112))
+    benchmark.extra_info["time of scaling afterwards over ours"] = ratio
+    benchmark(video.decode, long, indices, 112)
+    assert ratio > 0.7

@@ -1,0 +1,164 @@
+"""Broken lists, escaping paths, links and archives, damaged images: refused in one sentence."""
+
+import zipfile
+
+import pytest
+
+from paperlib import data
+from paperlib.data import video
+from paperlib.errors import InputError
+from tests.data import layouts, videos
+
+ESCAPES = ["../../x", "/etc/passwd", "a/../../x", "..", "C:\\x", "..\\x", "x\0y"]
+
+
+@pytest.mark.parametrize("path", ESCAPES)
+def test_paths_out_of_the_folder_are_refused(tmp_path, path):
+    (tmp_path / "train.txt").write_text(f"{path};1;2;0\n")
+    with pytest.raises(InputError, match="leads out of the dataset"):
+        data.load("frames", "train", root=tmp_path)
+    (tmp_path / "moments_categories.txt").write_text("clapping,0\n")
+    (tmp_path / "trainingSet.csv").write_text(f"{path},clapping,3,0\n")
+    with pytest.raises(InputError, match="leads out of the dataset"):
+        data.load("mit", "train", root=tmp_path)
+
+
+def test_ids_out_of_the_folder_are_refused(tmp_path):
+    root = layouts.something(tmp_path / "ssv2")
+    text = (root / "something-something-v2-train.json").read_text()
+    (root / "something-something-v2-train.json").write_text(text.replace('"101"', '"../../101"'))
+    with pytest.raises(InputError, match="entry 0: the path '../../101' leads out"):
+        data.load("ssv2", "train", root=root)
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    outside = videos.write(tmp_path / "outside" / "secret.mp4", n=4)
+    root = tmp_path / "mine"
+    videos.write(root / "a" / "good.mp4", n=4)
+    (root / "a" / "bad.mp4").symlink_to(outside)
+    (root / "a" / "inside.mp4").symlink_to(root / "a" / "good.mp4")
+    (root / "b").symlink_to(outside.parent)
+    everything = [
+        (d, i)
+        for d in (data.load("folder", s, size=8, root=root) for s in ("train", "val"))
+        for i in range(len(d))
+    ]
+    assert len(everything) == 4
+    for dataset, i in everything:
+        if dataset.ids[i] in ("a/bad.mp4", "b/secret.mp4"):
+            with pytest.raises(video.VideoError, match="outside"):
+                dataset.frames(i, [0])
+        else:
+            assert dataset.frames(i, [0]).shape == (1, 8, 8, 3)
+
+
+def test_linked_image_folders_are_refused(tmp_path):
+    outside = layouts.frames(tmp_path / "outside")
+    root = tmp_path / "mine"
+    root.mkdir()
+    (root / "train.txt").write_text("linked 1 3 0\nimages 1 3 0\n")
+    (root / "linked").symlink_to(outside / "videos" / "d")
+    (root / "images").mkdir()
+    for k in (1, 2, 3):
+        (root / "images" / f"{k:05d}.jpg").symlink_to(outside / "videos" / "d" / f"{k:05d}.jpg")
+    dataset = data.load("frames", "train", size=8, root=root)
+    for i in range(2):
+        with pytest.raises(video.VideoError, match="outside"):
+            dataset.frames(i, [0])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train.csv", "youtube,label\n", "columns"),
+        ("train.csv", "label,youtube_id,time_start,time_end\na,b,x,y\n", ":2"),
+        ("something-something-v2-labels.json", "{", "JSON"),
+        ("something-something-v2-labels.json", "[1]", "object"),
+        ("something-something-v2-train.json", '[{"id": 1}]', "entry 0"),
+        ("something-something-v2-train.json", '[{"id": "1", "template": "Nothing"}]', "Nothing"),
+        ("moments_categories.txt", "clapping\n", "clapping,0"),
+        ("trainingSet.csv", "a/b.mp4,unknown,1,2\n", ":1"),
+        ("00sequences.txt", "person01_flying_d1 frames 1-5\n", "flying"),
+        ("00sequences.txt", "person01_boxing_d1 frames 9-5\n", "9-5"),
+        ("train.txt", "a 1 2 0\nb 1\n", ":2"),
+        ("train.csv", b"\xff\xfe\x00", "text file"),
+    ],
+)
+def test_broken_lists_are_explained(tmp_path, file, content, message):
+    name = {
+        "train.csv": "kinetics400",
+        "moments_categories.txt": "mit",
+        "trainingSet.csv": "mit",
+        "00sequences.txt": "kth",
+        "train.txt": "frames",
+    }.get(file, "ssv2")
+    if name == "ssv2":
+        layouts.something(tmp_path / "ssv2")
+    elif name == "mit":
+        layouts.moments(tmp_path / "mit")
+    target = tmp_path / name if name in ("ssv2", "mit") else tmp_path
+    (target / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=message):
+        data.load(name, "train", root=tmp_path)
+
+
+def test_damaged_images_are_reported(tmp_path):
+    root = layouts.frames(tmp_path / "frames")
+    image = root / "videos" / "d" / "00003.jpg"
+    for content in (b"", b"no image", image.read_bytes()[:400]):
+        image.write_bytes(content)
+        dataset = data.load("frames", "val", size=16, root=root)
+        assert dataset.frames(0, [0, 1]).shape == (2, 16, 16, 3)
+        with pytest.raises(video.VideoError, match="00003.jpg is damaged"):
+            dataset.frames(0, [2])
+    image.unlink()
+    with pytest.raises(video.VideoError, match="00003.jpg: there is no such image"):
+        dataset.frames(0, [2])
+
+
+def test_archives_that_escape_are_refused(tmp_path):
+    import io
+    import tarfile
+
+    from paperlib.data.archives import unpack
+
+    good = tmp_path / "good.zip"
+    with zipfile.ZipFile(good, "w") as archive:
+        archive.writestr("a/b.txt", "hello")
+    assert unpack(good, tmp_path / "out") == 1 and (tmp_path / "out" / "a" / "b.txt").read_text() == "hello"
+    for k, name in enumerate(["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt"]):
+        bad = tmp_path / f"bad{k}.zip"
+        with zipfile.ZipFile(bad, "w") as archive:
+            archive.writestr("fine.txt", "x")
+            archive.writestr(name, "evil")
+        target = tmp_path / f"target{k}"
+        with pytest.raises(InputError, match="leads out"):
+            unpack(bad, target)
+        assert not list(target.iterdir())
+    link = tmp_path / "link.tar"
+    with tarfile.open(link, "w") as archive:
+        entry = tarfile.TarInfo("x")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(entry)
+    with pytest.raises(InputError, match="link"):
+        unpack(link, tmp_path / "target")
+    through = tmp_path / "through"
+    through.mkdir()
+    (through / "a").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="through a link"):
+        unpack(good, through)
+    packed = tmp_path / "fine.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        entry = tarfile.TarInfo("v/x.bin")
+        entry.size = 3
+        archive.addfile(entry, io.BytesIO(b"abc"))
+    assert unpack(packed, tmp_path / "out") == 1
+    damaged = bytearray(good.read_bytes())
+    damaged[good.read_bytes().index(b"hello")] ^= 1
+    (tmp_path / "damaged.zip").write_bytes(damaged)
+    for name in ("damaged.zip", "absent.zip"):
+        with pytest.raises(InputError, match=name):
+            unpack(tmp_path / name, tmp_path / "out")
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(InputError, match="text.zip"):
+        unpack(tmp_path / "text.zip", tmp_path / "out")
