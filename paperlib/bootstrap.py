@@ -24,12 +24,12 @@ PIN = re.compile(r"^ *(?:- )?([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)(?: *; 
 
 # Runs in the environment that is looked at: prints {pin: what is there instead} of those that do not match.
 COMPARE = """
-import json, re, sys
+import json, sys
 from importlib import metadata
 try:
     from packaging.markers import Marker
 except ImportError:
-    sys.exit("no packages installed")
+    from pip._vendor.packaging.markers import Marker
 wrong = {}
 for name, version, marker in json.load(sys.stdin):
     if marker and not Marker(marker).evaluate():
@@ -100,7 +100,7 @@ def venv(root):
     unfinished = folder / "installing"  # there from before the first package until after the last
     with only_one(root / "data" / "cache" / "setup.lock"):
         whole = python.exists() and not unfinished.exists()
-        reason = differences(python, pins(lock)) if whole else "it is not there or its installation was cut short"
+        reason = differences(python, pins(lock)) if whole else "it is not there or was left half-made"
         if reason:
             say(f"setting up .venv: {reason}")
             free = shutil.disk_usage(root).free / 1e9

@@ -70,6 +70,8 @@ def execute(name, options, threads=1):
 
 def run_papermill(name, options, out):
     """Run the notebook's cells and write the executed copy to `out`; returns (status, message)."""
+    # jsonschema would import this to check addresses; it compiles a grammar, which takes a second.
+    sys.modules.setdefault("rfc3987_syntax", None)
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
 

@@ -73,9 +73,12 @@ def record(name, options):
 
 @cache
 def imports(code, package=""):
-    """Return the names of paperlib modules that a piece of Python imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(code)):
+    """Return the names of paperlib modules that a piece of Python imports, anywhere in it.
+
+    Where it calls import_module, every string in it counts that could name a module of its own package.
+    """
+    found, tree = set(), ast.parse(code)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -84,6 +87,10 @@ def imports(code, package=""):
                 base = importlib.util.resolve_name("." * node.level + base, package)
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
+    if "import_module" in code:
+        strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} - {None}
+        dotted = {text for text in strings if isinstance(text, str) and text.replace(".", "_").isidentifier()}
+        found.update(dotted, {f"{package}.{text}" for text in dotted})
     return frozenset(name for name in found if name.split(".")[0] == "paperlib")
 
 

@@ -100,7 +100,7 @@ def run(names, options, jobs=None, force=False, retrain=False):
         results = {name: Result(name, "up to date") for name in names if name not in stale}
         if stale:
             jobs = min(jobs or useful_jobs(), len(stale))
-            print(f"{len(stale)} of {len(names)} notebooks to execute ({options.profile} profile, {jobs} at a time)")
+            print(f"{len(stale)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
             results.update(snakemake(stale, options, jobs))
         return [results[name] for name in names]
 
