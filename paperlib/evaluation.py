@@ -19,15 +19,25 @@ def load_clips(dataset, indices, frames):
                         for i, steps in zip(indices, chosen, strict=True)])
 
 
-@torch.no_grad()
-def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, device=None, top=5):
+def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, top=5):
     """Return the model's prediction for each video of a data set as a DataFrame, one row per video.
 
     Columns: clip (index in the data set), id (where the data set names its videos), label, predicted, score
     (softmax of the predicted class), label_score (softmax of the true class), rank (of the true class, 1 is
     best), top1 .. top<top> (the best classes in order). attrs: classes, reverse, dataset.
+    The other arguments are those of `class_scores`.
+    """
+    indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
+    scores = class_scores(model, dataset, frames, reverse, indices, batch_size)
+    return predictions(scores, dataset, indices, reverse, top)
+
+
+@torch.no_grad()
+def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=32):
+    """Return the softmax scores [n, K] of a data set's videos, uniformly sampled.
+
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
-    1, "rev."). indices: only these videos. device: by default the model's.
+    1, "rev."). indices: only these videos. Runs on the device of the model's weights.
     """
     frames = frames or getattr(model, "num_frames", None)
     if frames is None:
@@ -35,14 +45,14 @@ def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_siz
     indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
     if not len(indices):
         raise InputError(f"there is no video of {dataset.name} to evaluate on.")
-    device = device or next(model.parameters()).device
+    device = next(model.parameters()).device
     scores = []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
             clips = load_clips(dataset, indices[begin:begin + batch_size], frames)
             clips = clips.flip(2) if reverse else clips
             scores.append(model(clips.to(device)).float().softmax(1).cpu())
-    return predictions(torch.cat(scores).numpy(), dataset, indices, reverse, top)
+    return torch.cat(scores).numpy()
 
 
 def predictions(scores, dataset, indices, reverse=False, top=5):

@@ -4,7 +4,7 @@
 whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows.
 """
 
-from .learn import PRESETS, MaskResult, Settings, central_mask, learn, total_variation
+from .learn import PRESETS, MaskResult, Settings, central_mask, learn, resolve, total_variation
 from .perturb import (
     PERTURBATIONS,
     THRESHOLD,
@@ -22,5 +22,6 @@ from .perturb import (
 from .search import SearchResult, search
 
 __all__ = ["PERTURBATIONS", "PRESETS", "THRESHOLD", "MaskResult", "SearchResult", "Settings", "black", "blur",
-           "central_mask", "freeze", "freeze_matrix", "learn", "mean", "perturb", "prepare", "reverse",
+           "central_mask", "freeze", "freeze_matrix", "learn", "mean", "perturb", "prepare", "resolve",
+           "reverse",
            "search", "segments", "shuffle", "total_variation"]

@@ -273,7 +273,7 @@ def _soft(perturbation):
 
 
 def resolve(preset, iterations, options):
-    """Return the preset with the options applied, and the initial mask where one was given as numbers."""
+    """Return (the preset's `Settings` with the options applied, the initial mask where given as numbers)."""
     if preset not in PRESETS:
         raise InputError(f"there is no mask preset called {preset!r}; there are {', '.join(PRESETS)}.")
     known = [field.name for field in fields(Settings)]

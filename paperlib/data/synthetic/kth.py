@@ -62,6 +62,10 @@ class Kth(Procedural):
         """Length of sequence i in seconds, a whole number of frames at 25 per second."""
         return self._sequence(i).frames / FPS
 
+    def cycle(self, i):
+        """Length of one cycle of sequence i's action in seconds."""
+        return 1 / self._sequence(i).cadence
+
     def _sequence(self, i):
         recording, _, k = self.ids[i].partition("/")
         return Sequence(int(self.subjects[i]), self.actions[i], int(self.settings[i]), recording, int(k))

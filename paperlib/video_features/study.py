@@ -1,0 +1,187 @@
+"""What the notebooks compute once per checkpoint: predictions both ways, masks, Grad-CAM maps, blobs."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, published
+from ..errors import InputError
+from . import short
+
+FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
+
+
+@dataclass
+class Studied:
+    """A checkpoint's masks, scores and maps on n clips of its data set's validation split.
+
+    mask, initial [n, T]; original, freeze, reverse, truth [n] (OS, FS, RS, CS); targets (predicted classes),
+    labels, videos (indices in the data set), iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W].
+    """
+
+    checkpoint: str
+    model: str
+    dataset: str
+    classes: list
+    labels: np.ndarray
+    videos: np.ndarray
+    mask: np.ndarray
+    initial: np.ndarray
+    targets: np.ndarray
+    original: np.ndarray
+    freeze: np.ndarray
+    reverse: np.ndarray
+    truth: np.ndarray
+    iterations: np.ndarray
+    loss: np.ndarray
+    cams: np.ndarray
+    settings: masks.Settings
+
+    @property
+    def length(self):
+        """Number of masked frames per clip [n]."""
+        return (self.mask > masks.THRESHOLD).sum(1)
+
+    def drops(self, threshold=0.001):
+        """Return the drop ratios and differences as `evaluation.Drops`."""
+        return evaluation.drops(self.original, self.freeze, self.reverse, threshold)
+
+
+def study_all(run):
+    """Return {checkpoint: Studied} for the `models` of a notebook's settings."""
+    return {checkpoint: study(run, checkpoint) for checkpoint in run.settings["models"]}
+
+
+def study(run, checkpoint):
+    """Learn masks and compute Grad-CAM for the clips that the settings choose; results are kept on disk.
+
+    Settings: clips (how many), classes (names; the paper's eleven where the data set has them), presets
+    {data set: mask preset}, mask (further options of `masks.learn`).
+    """
+    model, header, videos = open_checkpoint(run, checkpoint)
+    chosen = choose(videos, run.settings["clips"], eleven(videos.classes))
+    preset = run.settings["presets"].get(videos.name, "default")
+    settings = masks.resolve(preset, None, dict(run.settings.get("mask", {})))[0]
+    key = {
+        **_key(checkpoint, videos),
+        "chosen": chosen.tolist(),
+        "settings": asdict(settings),
+        "explaining": cache.code("masks", "gradcam", "probing"),
+    }
+
+    def compute():
+        parts = []
+        batches = np.array_split(chosen, -(-len(chosen) // 16))
+        for some in tqdm(batches, desc=f"masks of {checkpoint}", leave=False):
+            clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
+            result = masks.learn(
+                model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {})
+            )
+            part = {name: getattr(result, name).cpu().numpy() for name in FIELDS}
+            part["loss"] = result.loss[-1].cpu().numpy()
+            cams = gradcam.video_gradcam(model, clips, result.targets)
+            part["cams"] = cams.cpu().numpy().astype(np.float16)
+            parts.append(part)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    found = cache.fetch("video_features", key, compute)
+    return Studied(
+        checkpoint,
+        *short(checkpoint),
+        list(videos.classes),
+        videos.labels[chosen],
+        chosen,
+        settings=settings,
+        **found,
+    )
+
+
+def predictions(run, checkpoint, reverse=False):
+    """Return `evaluation.evaluate`'s table of the validation split, forward or reversed; kept on disk."""
+    model, header, videos = open_checkpoint(run, checkpoint)
+    key = {**_key(checkpoint, videos), "reverse": reverse, "evaluating": cache.code("evaluation", "probing")}
+    scores = cache.fetch(
+        "evaluations", key, lambda: {"scores": evaluation.class_scores(model, videos, reverse=reverse)}
+    )["scores"]
+    return evaluation.predictions(scores, videos, np.arange(len(videos)), reverse)
+
+
+def open_checkpoint(run, checkpoint):
+    """Return (model, header, validation videos) of a checkpoint; skips the notebook where there is none."""
+    try:
+        checkpoints.find(checkpoint)
+    except InputError as error:
+        run.skip(str(error))
+    model, header = checkpoints.load(checkpoint, run.device)
+    videos = data.load(
+        header["dataset"],
+        split="val",
+        size=header["recipe"]["size"],
+        limit=run.settings.get("limit"),
+        root=run.data_root or None,
+    )
+    return model, header, videos
+
+
+def eleven(classes):
+    """Return the indices of the paper's eleven classes (Table 2) among `classes`; all where none is there."""
+    wanted = {row.lower() for row in published.table("video_features_table02").row}
+    found = [k for k, name in enumerate(classes) if name.lower() in wanted]
+    return found or list(range(len(classes)))
+
+
+def choose(videos, count, classes):
+    """Return `count` videos of these classes, the first of each class before the second of any, sorted."""
+    labels = np.asarray(videos.labels)
+    members = np.flatnonzero(np.isin(labels, classes))
+    turn = pd.Series(labels[members]).groupby(labels[members]).cumcount().to_numpy()
+    return np.sort(members[np.lexsort((labels[members], turn))][:count])
+
+
+def measures(studied, detector=None):
+    """Return the paper's six measures (section 4.3) and what belongs to them, one row per clip.
+
+    Columns: model, dataset, video, class, correct, blob_count, blob_size, center_distance, mask_length,
+    drop_ratio (NaN where the paper's filter removes the clip), drop_difference, OS, FS, RS, CS, start_length
+    (of the initial mask), moved, loss.
+    """
+    found = blobs.per_clip(blobs.measure(studied.cams.astype(np.float32), detector))
+    drops = studied.drops()
+    ratio = np.full(len(studied.labels), np.nan)
+    ratio[drops.kept] = drops.ratio
+    return pd.DataFrame(
+        {
+            "model": studied.model,
+            "dataset": studied.dataset,
+            "video": studied.videos,
+            "class": [studied.classes[k] for k in studied.labels],
+            "correct": studied.labels == studied.targets,
+            "blob_count": found["count"],
+            "blob_size": found["size"],
+            "center_distance": found["center_distance"],
+            "mask_length": studied.length,
+            "drop_ratio": ratio,
+            "drop_difference": drops.difference,
+            "OS": studied.original,
+            "FS": studied.freeze,
+            "RS": studied.reverse,
+            "CS": studied.truth,
+            "start_length": (studied.initial > masks.THRESHOLD).sum(1),
+            "moved": np.abs(studied.mask - studied.initial).max(1),
+            "loss": studied.loss,
+        }
+    )
+
+
+def _key(checkpoint, videos):
+    return {
+        "checkpoint": checkpoints.digest(checkpoint),
+        "dataset": videos.name,
+        "videos": len(videos),
+        "size": getattr(videos, "size", 0),
+        "code": cache.code("models", "data"),
+        "torch": torch.__version__,
+    }
