@@ -62,7 +62,7 @@ def damage(folder, count, seed=0):
 def examine(folder):
     """Look at every file in turn; returns verdicts, the slowest file's seconds and what is left behind."""
     process, paths = psutil.Process(), sorted(folder.rglob("*.*"))
-    verdicts, slowest, memory = {}, 0, []
+    verdicts, slowest, memory, opened = {}, 0, [], len(process.open_files())
     for k, path in enumerate(paths):
         if k in (len(paths) // 4, len(paths) - 1):
             gc.collect()
@@ -78,11 +78,11 @@ def examine(folder):
         verdicts[f"{path.parent.name}/{path.name}"] = [verdict, found]
         slowest = max(slowest, time.process_time() - began)
     return {"verdicts": verdicts, "slowest": slowest, "grown": memory[-1] - memory[0],
-            "open": len(process.open_files()), "threads": process.num_threads()}
+            "open": len(process.open_files()) - opened, "threads": process.num_threads()}
 
 
 def run(folder):
-    """Examine in a process of its own: a crash of the decoder is then a failed test and not the end of all."""
+    """Examine in a process of its own: a crash of the decoder is then a failed test and not their end."""
     done = subprocess.run([sys.executable, "-m", "tests.data.test_fuzz", str(folder)], capture_output=True,
                           text=True, timeout=800, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr[-2000:]

@@ -152,6 +152,16 @@ def test_mini_datasets_are_the_papers_class_subsets(root):
     ]
 
 
+def test_ranges_end_with_their_recording(tmp_path):
+    root = layouts.kth(tmp_path / "kth")
+    (root / "00sequences.txt").write_text("person01_boxing_d1\tframes\t15-23, 21-40\n")
+    dataset = data.load("kth", "train", size=16, root=root)
+    assert dataset.num_frames(0) == 6
+    assert [videos.number(f) for f in dataset._decode(0, np.arange(6), 32)] == list(range(14, 20))
+    with pytest.raises(data.video.VideoError, match="person01_boxing_d1_21-40 starts: it has 20 frames"):
+        dataset.num_frames(1)
+
+
 def test_own_videos_are_split_by_name(root):
     train, val = (data.load("folder", s, size=16, root=root) for s in ("train", "val"))
     assert train.classes == val.classes == ["jump", "sit"]

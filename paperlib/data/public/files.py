@@ -53,11 +53,15 @@ class VideoFiles:
         return contained(self.folder, self.videos[i].path)
 
     def num_frames(self, i):
-        """Return the number of frames of video `i`, of its range alone where the list gives one."""
-        video_i = self.videos[i]
-        if video_i.stop is not None:
-            return video_i.stop - video_i.start
-        return video.probe(self.path(i)).frames - video_i.start
+        """Return the number of frames of video `i`, of its range alone where the list gives one.
+
+        A range that ends after the recording (old encoders lose the last frame) ends with it.
+        """
+        item, available = self.videos[i], video.probe(self.path(i)).frames
+        stop = available if item.stop is None else min(item.stop, available)
+        if stop <= item.start:
+            raise video.VideoError(f"{self.path(i)} ends before {item.id} starts: it has {available} frames.")
+        return stop - item.start
 
     def frames(self, i, indices):
         """Return uint8 [len(indices), size, size, 3]: the centre crop of the frames asked for."""
