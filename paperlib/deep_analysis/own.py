@@ -53,9 +53,10 @@ def describe(key):
     found = NAME.fullmatch(config["name"])
     module, backbone, frames, pooled = found.groups() if found else (config["name"], "", 0, None)
     return {"model": key.partition("/")[2], "dataset": header["dataset"],
-            "module": MODULE.get(module, module), "backbone": BACKBONE.get(backbone, backbone), "num_frames": int(frames),
-            "temporal_pooling": int(bool(pooled)), "placement": config.get("placement", "all"),
-            "sampling": recipe.get("sampling", "uniform"), "init_from": recipe.get("init_from", ""),
+            "module": MODULE.get(module, module), "backbone": BACKBONE.get(backbone, backbone),
+            "num_frames": int(frames), "temporal_pooling": int(bool(pooled)),
+            "placement": config.get("placement", "all"), "init_from": recipe.get("init_from", ""),
+            "sampling": recipe.get("sampling", "uniform"),
             "kernel_size": config.get("kernel_size", 3), "ensemble": recipe.get("ensemble", 0)}
 
 
@@ -70,7 +71,7 @@ def score(run, keys=None):
 
 
 def table(scored, seed=0):
-    """Return one row per scored checkpoint: `describe`, top1 (%) with a 95 % bootstrap interval over videos."""
+    """Return one row per scored checkpoint: `describe`, top1 (%), its 95 % bootstrap interval over videos."""
     rows = []
     for one in scored.values():
         value, low, high = statistics.bootstrap_interval(100.0 * one.correct, seed=seed)
