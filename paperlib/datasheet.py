@@ -2,6 +2,7 @@
 
 import base64
 import html
+import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from . import checkpoints, data, evaluation, paths, statistics
+from . import checkpoints, data, evaluation, paths, plotting, statistics
 from .data import sampling
 
 TREATMENTS = ("as filmed", "reversed", "shuffled", "one frame")
@@ -31,10 +32,25 @@ def facts(names):
     return pd.DataFrame(rows)
 
 
+def rendering_speed(names, clips=48, frames=8, size=64):
+    """Return how many clips per second of processor time one core renders, one row per data set."""
+    rows = []
+    for name in names:
+        dataset = data.load(name, "train", size, limit=clips)
+        dataset.frames(0, [0])
+        begun = time.process_time()
+        for i in range(clips):
+            dataset.frames(i, sampling.uniform(dataset.num_frames(i), frames))
+        rows.append({"dataset": name, "clip": f"{frames} x {size} x {size}",
+                     "clips per second and core": round(clips / (time.process_time() - begun))})
+    return pd.DataFrame(rows)
+
+
 def contact_sheet(dataset, frames=8, videos=2):
     """Draw `videos` clips of every class, `frames` frames each, evenly spread over the video."""
     rows, columns = len(dataset.classes), videos
-    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), dpi=72,
+                                squeeze=False)
     for label, text in enumerate(dataset.classes):
         for column, i in enumerate(np.flatnonzero(dataset.labels == label)[:videos]):
             shown = dataset.frames(int(i), sampling.uniform(dataset.num_frames(int(i)), frames))
@@ -133,16 +149,20 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
 
 
 def draw_probes(table):
-    """Draw the accuracies of `probe`, one panel per data set, one line per model."""
-    names = table["dataset"].unique()
-    figure, axes = plt.subplots(1, len(names), figsize=(3.1 * len(names), 2.6), sharey=True, squeeze=False)
+    """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model."""
+    names, models = table["dataset"].unique(), list(table["model"].unique())
+    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True,
+                                squeeze=False)
+    drawn = {}
     for axis, name in zip(axes[0], names, strict=True):
-        for shift, (model, rows) in enumerate(table[table["dataset"] == name].groupby("model", sort=False)):
-            x = np.arange(len(rows)) + 0.12 * shift
+        for model, rows in table[table["dataset"] == name].groupby("model", sort=False):
+            k = models.index(model)
             spread = [rows["top-1"] - rows["low"], rows["high"] - rows["top-1"]]
-            axis.errorbar(x, rows["top-1"], yerr=spread, fmt="o", ms=4, capsize=2, lw=1, label=model)
+            x = np.arange(len(rows)) + 0.15 * k
+            drawn[model] = axis.errorbar(x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2,
+                                         fmt=plotting.MARKERS[k], color=plotting.COLOURS[k])
         axis.set(title=name, xticks=range(len(TREATMENTS)), ylim=(0, 1.02))
         axis.set_xticklabels(TREATMENTS, rotation=25, ha="right")
-        axis.legend(loc="lower left")
     axes[0, 0].set_ylabel("top-1 accuracy")
+    figure.legend(drawn.values(), drawn, loc="outside right upper")
     return figure
