@@ -7,6 +7,8 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count
 
+from ..errors import InputError
+
 aten = torch.ops.aten
 
 
@@ -24,6 +26,8 @@ def count(model, size=224):
     The published convention (CVPR 2021): convolutions only, the classifier is left out. Works on shapes (the
     meta device), so the model may be on any device, and nothing is computed.
     """
+    if not isinstance(getattr(model, "num_frames", None), int):
+        raise InputError(f"{type(model).__name__} has no num_frames; give it the frames of its clips")
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     clip = torch.empty(1, 3, model.num_frames, size, size, device="meta")

@@ -1,107 +1,114 @@
-"""How public checkpoints name things: a short table of rules per layout, none of them for a single layer."""
+"""How public checkpoints name things: per layout a short table of rules, none for a single network."""
 
 import re
+from dataclasses import dataclass, field
 
 import torch
 
-# A rule is (pattern, replacement); every key passes through all rules of a layout in order.
-RELEASED = [  # CVPR 2021 code: torchvision's names, temporal modules called tam
-    (r"(^|\.)tam(\w*)\.", r"\1temporal\2."),
+# A rule is (pattern, replacement) from a name here to the name there; all rules of a layout apply in order.
+# <frame> and <gate> stand for the parts of a tensor that is one here and several there.
+RELEASED = [  # CVPR 2021 code: torchvision's names, and a 1 x 1 convolution per frame of a temporal module
+    (r"(^|\.)temporal(\w*)\.conv\.weight$", r"\1tam\2.<frame>.fc1.weight"),
 ]
 ORIGINAL_I3D = [  # public PyTorch port of the original I3D, whose units are 3b, 3c, 4b ... 4f
-    (r"^logits\.conv3d\.", "fc."),
-    (r"^Conv3d_1a_7x7\.", "conv1."), (r"^Conv3d_2b_1x1\.", "conv2."), (r"^Conv3d_2c_3x3\.", "conv3."),
-    (r"^Mixed_(\d)([b-z])\.", lambda m: f"inception{m[1]}{chr(ord(m[2]) - 1)}."),
-    (r"\.b0\.", ".branch1."), (r"\.b([12])a\.", lambda m: f".branch{int(m[1]) + 1}.0."),
-    (r"\.b([12])b\.", lambda m: f".branch{int(m[1]) + 1}.1."), (r"\.b3b\.", ".branch4.1."),
-    (r"\.conv3d\.", ".conv."),
+    (r"\.conv\.", ".conv3d."), (r"^fc\.", "logits.conv3d."),
+    (r"^conv1\.", "Conv3d_1a_7x7."), (r"^conv2\.", "Conv3d_2b_1x1."), (r"^conv3\.", "Conv3d_2c_3x3."),
+    (r"^inception(\d)([a-z])\.", lambda m: f"Mixed_{m[1]}{chr(ord(m[2]) + 1)}."),
+    (r"\.branch1\.", ".b0."), (r"\.branch4\.1\.", ".b3b."),
+    (r"\.branch([23])\.([01])\.", lambda m: f".b{int(m[1]) - 1}{'ab'[int(m[2])]}."),
 ]
-RESIDUAL = [  # both SlowFast layouts: units a, b, c of a bottleneck
-    (r"\.branch1_conv\.", ".downsample.0."), (r"\.branch1_(?:norm|bn)\.", ".downsample.1."),
-    (r"\.branch1\.", ".downsample.0."),
-    (r"\.branch2\.(?:conv_)?([abc])\.", lambda m: f".conv{'abc'.index(m[1]) + 1}."),
-    (r"\.branch2\.(?:norm_([abc])|([abc])_bn)\.", lambda m: f".bn{'abc'.index(m[1] or m[2]) + 1}."),
-]
-PYTORCHVIDEO = [
-    (r"^blocks\.(\d+)\.multipathway_fusion\.conv_fast_to_slow\.", r"fuse.\1.conv."),
-    (r"^blocks\.(\d+)\.multipathway_fusion\.norm\.", r"fuse.\1.bn."),
-    (r"^blocks\.(\d+)\.multipathway_blocks\.0\.", r"slow.\1."),
-    (r"^blocks\.(\d+)\.multipathway_blocks\.1\.", r"fast.\1."),
-    (r"^blocks\.\d+\.proj\.", "fc."),
-    (r"^(slow|fast)\.0\.norm\.", r"\1.0.bn."),
-    (r"\.res_blocks\.(\d+)\.", r".\1."),
-    *RESIDUAL,
+PYTORCHVIDEO = [  # SlowFast
+    (r"^fuse\.(\d)\.conv\.", r"blocks.\1.multipathway_fusion.conv_fast_to_slow."),
+    (r"^fuse\.(\d)\.bn\.", r"blocks.\1.multipathway_fusion.norm."),
+    (r"^(slow|fast)\.0\.bn\.", r"\1.0.norm."),
+    (r"^(slow|fast)\.(\d)\.(\d+)\.", r"\1.\2.res_blocks.\3."),
+    (r"^(slow|fast)\.(\d)\.", lambda m: f"blocks.{m[2]}.multipathway_blocks.{'sf'.index(m[1][0])}."),
+    (r"\.downsample\.0\.", ".branch1_conv."), (r"\.downsample\.1\.", ".branch1_norm."),
+    (r"\.conv([123])\.", lambda m: f".branch2.conv_{'_abc'[int(m[1])]}."),
+    (r"\.bn([123])\.", lambda m: f".branch2.norm_{'_abc'[int(m[1])]}."),
+    (r"^fc\.", "blocks.6.proj."),
 ]
 PYSLOWFAST = [
-    (r"^s(\d)_fuse\.conv_f2s\.", lambda m: f"fuse.{int(m[1]) - 1}.conv."),
-    (r"^s(\d)_fuse\.bn\.", lambda m: f"fuse.{int(m[1]) - 1}.bn."),
-    (r"^s(\d)\.pathway([01])_(?:stem|res(\d+))\.",
-     lambda m: f"{('slow', 'fast')[int(m[2])]}.{int(m[1]) - 1}." + (f"{m[3]}." if m[3] else "")),
-    (r"^head\.projection\.", "fc."),
-    *RESIDUAL,
+    (r"^fuse\.(\d)\.", lambda m: f"s{int(m[1]) + 1}_fuse."), (r"_fuse\.conv\.", "_fuse.conv_f2s."),
+    (r"^(slow|fast)\.0\.", lambda m: f"s1.pathway{'sf'.index(m[1][0])}_stem."),
+    (r"^(slow|fast)\.(\d)\.(\d+)\.", lambda m: f"s{int(m[2]) + 1}.pathway{'sf'.index(m[1][0])}_res{m[3]}."),
+    (r"\.downsample\.0\.", ".branch1."), (r"\.downsample\.1\.", ".branch1_bn."),
+    (r"\.conv([123])\.", lambda m: f".branch2.{'_abc'[int(m[1])]}."),
+    (r"\.bn([123])\.", lambda m: f".branch2.{'_abc'[int(m[1])]}_bn."),
+    (r"^fc\.", "head.projection."),
 ]
 ACCV_CLSTM = [
-    (r"^clstm\.cell(\d+)\.", r"cells.\1."), (r"^clstm\.bn\.", "bn."), (r"^endFC\.", "fc."),
+    (r"^cells\.(\d+)\.input\.", r"clstm.cell\1.Wx<gate>."),
+    (r"^cells\.(\d+)\.hidden\.", r"clstm.cell\1.Wh<gate>."),
+    (r"^bn\.", "clstm.bn."), (r"^fc\.", "endFC."),
 ]
-TORCHVISION = [(r"^", "net.")]
-LAYOUTS = (RELEASED, ORIGINAL_I3D, PYTORCHVIDEO, PYSLOWFAST, ACCV_CLSTM, TORCHVISION)
-
-# Tensors that are one here and several there: (pattern, name here, position of a part, how parts are joined).
-JOINS = [
-    (r"(?P<name>.*)\.(?P<part>prev_se|curr_se|next_se)\.fc1\.weight", "{name}.conv.weight",
-     ("prev_se", "curr_se", "next_se").index, lambda parts: torch.stack(parts, 2)),
-    (r"(?P<name>.*)\.blending_layers\.(?P<part>\d+)\.fc1\.weight", "{name}.conv.weight",
-     int, lambda parts: torch.stack(parts, 2)),
-    (r"(?P<name>cells\.\d+)\.Wx(?P<part>[ifco])\.(?P<kind>weight|bias)", "{name}.input.{kind}",
-     "ifco".index, torch.cat),
-    (r"(?P<name>cells\.\d+)\.Wh(?P<part>[ifco])\.(?P<kind>weight|bias)", "{name}.hidden.{kind}",
-     "ifco".index, torch.cat),
-]
+TORCHVISION = [(r"^net\.", "")]
+OWN = []
+LAYOUTS = (RELEASED, ORIGINAL_I3D, PYTORCHVIDEO, PYSLOWFAST, ACCV_CLSTM, TORCHVISION, OWN)   # first wins ties
 
 
-def translate(theirs, ours):
-    """Rename the tensors `theirs` by the layout that fits the names `ours` best, or not at all."""
-    candidates = [dict(theirs), *(join(rename(theirs, layout)) for layout in LAYOUTS)]
-    return max(candidates, key=lambda candidate: len(candidate.keys() & ours.keys()))
+@dataclass
+class Match:
+    """A public state dict seen through one layout: tensors under our names, and what does not fit."""
+
+    tensors: dict = field(default_factory=dict)
+    missing: list = field(default_factory=list)
+    unexpected: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
 
 
-def rename(state, layout):
-    """Pass every key through the rules of one layout."""
-    result = {}
-    for key, value in state.items():
-        for pattern, replacement in layout:
-            key = re.sub(pattern, replacement, key)
-        result[key] = value
+def match(theirs, ours):
+    """Fit the tensors `theirs` to the state dict `ours` through the layout that shares most names with it."""
+    tables = [{key: names(key, own, layout) for key, own in ours.items()} for layout in LAYOUTS]
+    table = max(tables, key=lambda t: sum(name in theirs for there in t.values() for name in there))
+    known = {name for there in table.values() for name in there}
+    result = Match(unexpected=[name for name in theirs if name not in known])
+    for key, there in table.items():
+        absent = [name for name in there if name not in theirs]
+        if absent:      # checkpoints older than PyTorch 0.4.1 do not count batches
+            result.missing += [name for name in absent if not name.endswith("num_batches_tracked")]
+            continue
+        target = part_shape(ours[key].shape, there)
+        parts = [fit(theirs[name], target) for name in there]
+        result.wrong += [f"{name} is {list(theirs[name].shape)} and should be {list(target)}"
+                         for name, part in zip(there, parts, strict=True) if part is None]
+        if not any(part is None for part in parts):
+            result.tensors[key] = parts[0] if len(parts) == 1 else \
+                torch.cat(parts, 0 if is_gate(there) else 2)
     return result
 
 
-def join(state):
-    """Join what is several tensors in a public layout (a TAM's kernel per frame, an LSTM's gates)."""
-    result, groups = {}, {}
-    for key, value in state.items():
-        for pattern, name, position, joined in JOINS:
-            match = re.fullmatch(pattern, key)
-            if match:
-                parts = groups.setdefault(name.format(**match.groupdict()), ({}, joined))[0]
-                parts[position(match["part"])] = value
-                break
-        else:
-            result[key] = value
-    for name, (parts, joined) in groups.items():
-        shapes = {tuple(part.shape) for part in parts.values()}
-        # parts that do not fit together are left as the first one, so that the shape check names the tensor
-        result[name] = joined([parts[i] for i in sorted(parts)]) if len(shapes) == 1 else parts[min(parts)]
-    return result
+def names(key, own, layout):
+    """Return the names under which a layout stores the tensor `own`, which is called `key` here."""
+    for pattern, replacement in layout:
+        key = re.sub(pattern, replacement, key)
+    if "<frame>" in key:        # from the earliest frame to the latest
+        frames = own.shape[2]
+        parts = ["prev_se", "curr_se", "next_se"] if frames == 3 else \
+            [f"blending_layers.{i}" for i in range(frames)]
+        return [key.replace("<frame>", part) for part in parts]
+    return [key.replace("<gate>", gate) for gate in "ifco"] if "<gate>" in key else [key]
 
 
-def reshape(found, ours):
-    """Give 2D kernels a time axis of length one, and 1 x 1 x 1 classifiers the shape of a linear layer."""
-    def fit(key, value):
-        target = ours[key].shape if key in ours else value.shape
-        if value.dim() == 4 and len(target) == 5 and value.unsqueeze(2).shape == target:
-            return value.unsqueeze(2)
-        if value.dim() == 5 and value.shape == (*target, 1, 1, 1):
-            return value.flatten(1)
+def is_gate(there):
+    """Return whether `there` are the names of the four gates of an LSTM (and not the frames of a kernel)."""
+    return there[0].startswith("clstm.")
+
+
+def part_shape(shape, there):
+    """Return the shape that each of the parts called `there` has, when all of them have `shape` together."""
+    if len(there) == 1:
+        return shape
+    return (shape[0] // 4, *shape[1:]) if is_gate(there) else (*shape[:2], 1, *shape[3:])
+
+
+def fit(value, target):
+    """Return `value` in the shape `target`, or None.
+
+    2D kernels get a time axis of length one; 1 x 1 x 1 convolutions become linear layers.
+    """
+    if value.shape == target:
         return value
-
-    return {key: fit(key, value) for key, value in found.items()}
+    if value.dim() == 4 and len(target) == 5 and value.unsqueeze(2).shape == target:
+        return value.unsqueeze(2)
+    return value.flatten(1) if value.shape == (*target, 1, 1, 1) else None

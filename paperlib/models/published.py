@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from ..errors import InputError
-from .layouts import reshape, translate
+from .layouts import match
 
 # training scripts store accuracies beside the weights, some as numpy scalars
 NUMPY_SCALARS = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np._core.multiarray.scalar,
                  np.dtype, *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64"))]
+LISTED = 20      # names of each kind in an error
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
@@ -25,12 +26,13 @@ def load_published(model, source):
     Raises InputError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
     """
     theirs, origin = read(source)
-    ours = model.state_dict()
-    found = reshape(translate(theirs, ours), ours)
-    problems = differences(found, ours)
+    found = match(theirs, model.state_dict())
+    problems = [f"{len(keys)} {what}: {', '.join(keys[:LISTED])}{' ...' if len(keys) > LISTED else ''}"
+                for what, keys in (("missing", found.missing), ("unexpected", found.unexpected),
+                                   ("of the wrong shape", found.wrong)) if keys]
     if problems:
-        raise InputError(f"{origin} does not fit {describe(model)}: {problems}")
-    model.load_state_dict(found)
+        raise InputError(f"{origin} does not fit {describe(model)}: {'; '.join(problems)}")
+    model.load_state_dict(found.tensors)
     settle(model, theirs)
     return model
 
@@ -81,18 +83,3 @@ def _read_file(path):
     except Exception as error:  # zip, pickle, safetensors and system errors, each of its own type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise InputError(f"{path} is not a readable checkpoint of tensors only: {reason}")
-
-
-def differences(found, ours, listed=8):
-    """Describe missing and unexpected keys and wrong shapes in one sentence, or return ''."""
-    def names(keys):
-        keys = list(keys)
-        return ", ".join(keys[:listed]) + (f" and {len(keys) - listed} more" if len(keys) > listed else "")
-
-    missing = [k for k in ours if k not in found and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in found if k not in ours]
-    shapes = [f"{k} is {list(found[k].shape)} and should be {list(ours[k].shape)}" for k in ours
-              if k in found and found[k].shape != ours[k].shape]
-    parts = [f"{len(keys)} {what}: {names(keys)}" for what, keys in
-             (("missing", missing), ("unexpected", unexpected), ("of the wrong shape", shapes)) if keys]
-    return "; ".join(parts)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from paperlib import models
 from paperlib.errors import InputError
+from paperlib.models import layouts
 
 RESNET50 = (3, 4, 6, 3)
 
@@ -97,8 +98,30 @@ def test_whatever_does_not_fit_is_named_and_nothing_is_loaded(change, words):
 
 
 def test_a_tam_of_another_kernel_size_is_refused_by_name():
-    with pytest.raises(InputError, match=r"layer1.0.temporal.conv.weight is \[4, 1, 5, 1, 1\]"):
+    with pytest.raises(InputError, match=r"24 missing: layer1.0.tam.prev_se.*40 unexpected"):
         models.load_published(make("TAM2D-R18-f4"), released(make("TAM2D-R18-f4", kernel_size=5)))
+
+
+@pytest.mark.parametrize("change, word", [
+    (lambda s: s.pop("layer2.1.tam.curr_se.fc1.weight"), "1 missing: layer2.1.tam.curr_se.fc1.weight"),
+    (lambda s: s.update({"layer2.1.tam.curr_se.fc1.weight": torch.zeros(8, 2, 1, 1)}),
+     r"1 of the wrong shape: layer2.1.tam.curr_se.fc1.weight is \[8, 2, 1, 1\]")])
+def test_part_of_a_tam_that_does_not_fit_has_its_public_name(change, word):
+    stored = released(make("TAM2D-R18-f4"))
+    change(stored)
+    with pytest.raises(InputError, match=word):
+        models.load_published(make("TAM2D-R18-f4"), stored)
+
+
+def test_names_in_errors_are_those_of_the_checkpoint():
+    with torch.device("meta"):
+        model = models.create("I3D-original-f16", num_classes=3, width=8)
+    stored = {name: tensor for key, tensor in model.state_dict().items()
+              for name in layouts.names(key, tensor, layouts.ORIGINAL_I3D)}
+    assert "Mixed_4f.b2b.conv3d.weight" in stored and "logits.conv3d.bias" in stored
+    del stored["Mixed_4f.b2b.conv3d.weight"], stored["Conv3d_1a_7x7.bn.running_var"]
+    with pytest.raises(InputError, match="2 missing: Conv3d_1a_7x7.bn.running_var, Mixed_4f.b2b.conv3d"):
+        models.load_published(model, stored)
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
