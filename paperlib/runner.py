@@ -234,27 +234,19 @@ def table(results, options):
     """Return the closing table: notebook, status, seconds, figure, log."""
     rows = [("notebook", "status", "seconds", "figure", "log")]
     for result in results:
-        figure, log = (
-            paths.FIGURES / f"{result.name}.png",
+        folder, log = (
+            (paths.FIGURES / result.name).parent,
             graph.record(result.name, options).with_suffix(".log"),
         )
+        figures = sorted(folder.glob(f"{result.name.split('/')[1]}.*png")) if folder.is_dir() else []
         status = f"skipped: {result.message}" if result.status == "skipped" else result.status
-        rows.append(
-            (
-                result.name,
-                status,
-                "" if result.seconds is None else f"{result.seconds:.1f}",
-                relative(figure) if figure.is_file() else "-",
-                relative(log) if log.is_file() else "-",
-            )
-        )
+        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
+        shown = [relative(file) if file and file.is_file() else "-" for file in (*figures[:1], log)]
+        rows.append((result.name, status, seconds, *["-"] * (2 - len(shown)), *shown))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     rows.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i == 2 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
 
