@@ -213,7 +213,7 @@ STATEMENTS = {  # measure: (where, statement, sign of I3D minus C-LSTM)
 
 
 def claim_differences(run, clips, measures):
-    """Decide the comparisons of Tables 3 and 4: they hold if the paired interval excludes zero on that side."""
+    """Decide the comparisons of Tables 3 and 4: they hold if the paired interval excludes zero."""
     for dataset in dict.fromkeys(clips.dataset):
         for row in differences(clips, dataset, measures, run.seed).itertuples():
             where, statement, sign = STATEMENTS[row.measure]
