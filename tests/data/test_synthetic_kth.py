@@ -48,8 +48,8 @@ def test_walkers_joggers_and_runners_enter_and_leave_in_both_directions(splits):
     dataset, facing = splits[1], []
     for i in np.flatnonzero((dataset.labels >= 3) & (dataset.settings != 2))[:40]:
         n = dataset.num_frames(i)
-        frames = dataset.frames(i, [0, n // 4, n // 2, n - 1]).astype(int)[..., 0]
-        people = [(np.abs(f - np.median(frames, 0)) > 25).any(0) for f in frames]
+        frames = dataset.frames(i, np.arange(9) * (n - 1) // 8).astype(int)[..., 0]
+        people = [(np.abs(frames[k] - np.median(frames, 0)) > 25).any(0) for k in (0, 2, 4, 8)]
         assert people[1].sum() > 3 and people[2].sum() > 3
         assert people[0][16:-16].sum() == 0 and people[3][16:-16].sum() == 0  # at most a leg, at the edge
         facing.append(np.sign(np.flatnonzero(people[2]).mean() - np.flatnonzero(people[1]).mean()))

@@ -205,7 +205,7 @@ def basketball(draw):
 
     def paint(canvas, t):
         gym.paint(canvas)
-        patch = canvas.local(x, y, size, radius=2.0)
+        patch = canvas.local(x, y, size, radius=5.2)
         u, v = patch.u, patch.v
         patch.fill(box(u, v, 0.06, 3.0, 0.0, 2.0), (0.3, 0.3, 0.33))
         patch.fill(box(u, v, 1.0, 0.7), WHITE)
