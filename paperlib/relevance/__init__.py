@@ -7,6 +7,7 @@ rule each layer gets. The rules stand in rules.py, and how an operation finds it
 from .atr import ATR, atr
 from .ledger import ledger
 from .matrix import pixel_relevance, relevance_matrix
+from .provenance import frame_provenance
 from .rules import (
     Epsilon,
     Exclude,
@@ -24,5 +25,5 @@ from .rules import (
 from .table import coverage
 
 __all__ = ["ATR", "Epsilon", "Exclude", "Flat", "Gamma", "Identity", "MaxTakesAll", "Proportional", "Rule",
-           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "ledger", "pixel_relevance",
-           "relevance_matrix"]
+           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "frame_provenance", "ledger",
+           "pixel_relevance", "relevance_matrix"]

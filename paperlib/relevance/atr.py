@@ -38,8 +38,8 @@ def atr(A, frame_logits_of_target, sigma=0.975):
     total = A.sum(2)
     empty = total == 0
     if empty.any():
-        warnings.warn(f"{int(empty.sum())} of {empty.numel()} rows have no relevance: their ATR is NaN and left "
-                      f"out of the clip's average", stacklevel=2)
+        warnings.warn(f"{int(empty.sum())} of {empty.numel()} rows have no relevance: their ATR is NaN and "
+                      f"left out of the clip's average", stacklevel=2)
 
     sums = torch.nn.functional.pad(A.cumsum(2), (1, 0))                # sums[..., k]: frames before k
     left = torch.arange(frames, device=A.device)

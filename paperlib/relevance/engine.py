@@ -84,11 +84,13 @@ class Pass:
         """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""
         held = {self.graph.clip: p}
         for step in self.steps:
-            parts = [held.get(step.receivers[index]) for index in step.takes]
+            sources = [step.receivers[index] for index in step.takes]
+            around = self.contrast and step.head and not step.last
+            parts = [None if around and source not in self.head else held.get(source) for source in sources]
             if all(part is None for part in parts):
                 continue
             held[step.node] = self.shares[step.node].up(parts)
-        return held[self.graph.output]
+        return held.get(self.graph.output, 0)
 
 
 def _add(held, part):

@@ -44,8 +44,8 @@ def capture(model, clip):
     Raises InputError where the model has no `frame_logits` or decides on tensor values in Python.
     """
     if not callable(getattr(model, "frame_logits", None)):
-        raise InputError(f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network one, "
-                         f"with forward(clip) its mean over time")
+        raise InputError(f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
+                         f"one, with forward(clip) its mean over time")
     key = (tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
@@ -106,8 +106,9 @@ def _export(model, clip):
             except Exception as own:
                 raise InputError(f"{type(model).__name__}.frame_logits cannot run a clip of shape "
                                  f"{tuple(clip.shape)}: {_first_line(own)}") from own
-            raise InputError(f"the operations of {type(model).__name__}.frame_logits cannot be recorded, since "
-                             f"its Python code depends on tensor values: {_first_line(error)}") from error
+            raise InputError(f"the operations of {type(model).__name__}.frame_logits cannot be recorded, "
+                             f"since its Python code depends on tensor values: {_first_line(error)}"
+                             ) from error
         return program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
 
 

@@ -8,14 +8,14 @@ from .table import role
 
 
 def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", method="lrp"):
-    """Return where relevance is lost on its way from the logits to the clip, a DataFrame from top to bottom.
+    """Return where relevance is lost between the logits and the clip, a DataFrame from top to bottom.
 
-    Arguments as in `relevance_matrix`; method "lrp" or "dual" (a difference of the two has nothing to conserve).
-    One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from above)
-    and `out` (handed on); `bias`, kept by biases of rules with bias=True; `dead`, relevance of outputs to which
-    no input contributes; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
-    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and `clip`, the
-    relevance that arrives at the clip.
+    Arguments as in `relevance_matrix`; method "lrp" or "dual" (their difference has nothing to conserve).
+    One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from
+    above) and `out` (handed on); `bias`, kept by biases of rules with bias=True; `dead`, relevance of outputs
+    that no input is connected to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and
+    rounding. in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and
+    `clip`, the relevance that arrives at the clip.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     books, arrived, started = {}, 0.0, 0.0

@@ -23,7 +23,7 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
         rows sum to the frame logits; "dual", R_dual alone.
     contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
         the paper does; 1 keeps the weights and starts from all other logits.
-    normalise: divide R and R_dual by their starting sums, as Gu et al.'s code does, before they are subtracted.
+    normalise: divide R and R_dual by their starting sums before subtracting them, as Gu et al.'s code does.
     rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
         ImageNet normalisation.
@@ -52,8 +52,8 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     return torch.cat(rows)
 
 
-def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto", contrast=2,
-                    normalise=False, steps=None):
+def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
+                    contrast=2, normalise=False, steps=None):
     """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
 
     Arguments as there; method "lrp" gives R, "dual" R_dual, "clrp" max(0, R - R_dual).
@@ -66,7 +66,8 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
         wanted = range(sweep.logits.shape[1]) if steps is None else list(steps)
         found = []
         for first in range(0, len(wanted), width):
-            r = sweep.down(start(sweep.logits, target_part, wanted[first:first + width], method, contrast, normalise))
+            rows = wanted[first:first + width]
+            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise))
             found.append(r.clamp(min=0) if method == "clrp" else r)
         maps.append(torch.cat(found).transpose(0, 1))
     return torch.cat(maps)
@@ -78,8 +79,8 @@ def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2)
         graph = capture(model, clips)
         steps = plan(model, graph, rules)
     if method != "lrp" and not any(step.last for step in steps):
-        raise InputError(f"{type(model).__name__} has no layer with weights in front of its logits, so there is "
-                         f"nothing to contrast; use method='lrp'")
+        raise InputError(f"{type(model).__name__} has no layer with weights in front of its logits, so there "
+                         f"is nothing to contrast; use method='lrp'")
     kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
     return Pass(model, graph, steps, clips, pixel_bounds(clips, input_bounds), kind)
 
@@ -108,7 +109,7 @@ def pixel_bounds(clips, bounds=None):
     if bounds is None:
         bounds = [[(end - m) / s for m, s in zip(MEAN, STD, strict=True)] for end in (0, 1)]
         if clips.shape[1] != 3:
-            raise InputError(f"clips have {clips.shape[1]} channels, so input_bounds=(low, high) must be given")
+            raise InputError(f"clips have {clips.shape[1]} channels, so give input_bounds=(low, high)")
     try:
         low, high = (torch.as_tensor(end, dtype=clips.dtype, device=clips.device).reshape(-1, 1, 1, 1).expand(
             clips.shape) for end in bounds)
@@ -119,8 +120,8 @@ def pixel_bounds(clips, bounds=None):
         raise InputError(f"input_bounds must be (low, high) with low below high, not {bounds!r}")
     slack = 1e-4 * (high - low)
     if ((clips < low - slack) | (clips > high + slack)).any():
-        warnings.warn("clips have values outside input_bounds, for which z-beta gives some pixels relevance of the "
-                      "wrong sign; give input_bounds=(low, high)", stacklevel=4)
+        warnings.warn("clips have values outside input_bounds, for which z-beta gives some pixels relevance "
+                      "of the wrong sign; give input_bounds=(low, high)", stacklevel=4)
     return low, high
 
 

@@ -5,7 +5,7 @@ import torch
 
 from ..errors import InputError
 
-HELD = 5          # tensors of the largest size that are alive at once per target: R, s, the product, two branches
+HELD = 5          # tensors of the largest size alive at once per target: R, s, their product, two branches
 CPU_COMFORT = 256 * 2 ** 20      # beyond this, larger portions no longer run faster on a CPU
 
 

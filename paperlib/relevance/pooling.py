@@ -16,7 +16,8 @@ class Windows:
         self.views = [tuple(slice(k * d, k * d + (n - 1) * s + 1, s)
                             for k, d, s, n in zip(offset, dilation, stride, size, strict=True))
                       for offset in itertools.product(*(range(k) for k in kernel))]
-        reach = [(k - 1) * d + (n - 1) * s + 1 for k, d, s, n in zip(kernel, dilation, stride, size, strict=True)]
+        reach = [(k - 1) * d + (n - 1) * s + 1
+                 for k, d, s, n in zip(kernel, dilation, stride, size, strict=True)]
         extent = a.shape[-self.dims:]
         # behind the input's end, where ceil_mode lets windows hang over
         self.extra = [max(0, r - n - p) for r, n, p in zip(reach, extent, padding, strict=True)]
@@ -28,7 +29,8 @@ class Windows:
         self.count = torch.stack([x.to(a.dtype) for x in self.largest]).sum(0)
 
     def _pad(self, x, value):
-        widths = [w for p, e in zip(reversed(self.padding), reversed(self.extra), strict=True) for w in (p, p + e)]
+        pairs = zip(reversed(self.padding), reversed(self.extra), strict=True)
+        widths = [width for p, e in pairs for width in (p, p + e)]
         return torch.nn.functional.pad(x, widths, value=value)
 
     def down(self, r):
@@ -53,7 +55,7 @@ def windows(node, a):
     """Return the Windows of a max pooling node on input `a`."""
     dims = next(int(c) for c in opname(node) if c.isdigit())
     names = ["kernel_size", "stride", "padding", "dilation"]
-    given = dict(zip(names, node.args[1:5], strict=False)) | {k: v for k, v in node.kwargs.items() if k in names}
+    given = dict(zip(names, node.args[1:5], strict=False)) | dict(node.kwargs)
     kernel = _spread(given["kernel_size"], dims)
     stride = _spread(given.get("stride") or kernel, dims)
     value = node.meta["val"]

@@ -4,13 +4,13 @@ Layers with weights (table 10.1 of Montavon et al. 2019, "Layer-wise relevance p
 
     R_i = sum_j  share_ij R_j,      share_ij = c_ij / sum_i' c_i'j,      c_ij the contribution of input i to j
 
-    rule        contribution c_ij of activation a_i through weight w_ij                used here for
-    ZPlus       (a_i w_ij)+                                                            convolutions, linear layers
-    ZBeta       a_i w_ij - l_i w_ij+ - h_i w_ij-     (pixels lie between l and h)      the layer that sees the clip
-    Epsilon     a_i w_ij, and epsilon sign(z_j) added to the denominator               on request
-    Gamma       a_i (w_ij + gamma w_ij+)             (mirrored for a_i < 0)            on request
-    WSquare     w_ij^2                                                                 on request
-    Flat        1                                                                      on request
+    rule        contribution c_ij of activation a_i through weight w_ij           used here for
+    ZPlus       (a_i w_ij)+                                                       convolutions, linear layers
+    ZBeta       a_i w_ij - l_i w_ij+ - h_i w_ij-  (pixels lie between l and h)    the layer that sees the clip
+    Epsilon     a_i w_ij, and epsilon sign(z_j) added to the denominator          on request
+    Gamma       a_i (w_ij + gamma w_ij+)          (mirrored for a_i < 0)          on request
+    WSquare     w_ij^2                                                            on request
+    Flat        1                                                                 on request
 
 For a >= 0, behind a ReLU, ZPlus is equation 1 of the temporal relevance paper with positive weights
 (its appendix F). A contribution may be written as a sum of products of a function of the activation and a
@@ -20,12 +20,13 @@ Biases take no relevance: they are left out of the denominator unless a rule is 
 
 Everything else:
 
-    Proportional  same-sign addends                                sums, averages, residual additions
-    MaxTakesAll   the largest input; ties share equally            max pooling
-    SignalTakesAll  the signal, nothing for its gate               products with a sigmoid, attention (Arras et al.
-                                                                   2017 and 2019, "Explaining and interpreting LSTMs")
-    Identity      passes relevance on unchanged                    batch norm, activations, dropout
-    Exclude       drops it (and the ledger says how much)          branches excluded by name
+    Proportional    addends of the sum's sign, in proportion       sums, averages, residual additions
+    MaxTakesAll     the largest input; ties share equally          max pooling
+    SignalTakesAll  the signal; its gate takes nothing             products with a sigmoid, LSTMs, attention
+                    (Arras et al. 2017 and 2019, "Explaining and interpreting LSTMs")
+    Route           the element that an output is a copy of        views, slices, concatenation
+    Identity        passes relevance on unchanged                  batch norm, activations, dropout
+    Exclude         drops it, and the ledger says how much         branches excluded by name
 """
 
 import torch
@@ -52,8 +53,8 @@ class Weighted(Rule):
     def spares(self, a, w):
         """Return lists of parts for outputs without any contribution, tried in turn.
 
-        Such outputs live on a bias (or a batch norm's shift) alone, and biases take no relevance: the inputs share
-        it in proportion to the size of their weights.
+        Such outputs live on a bias (or a batch norm's shift) alone, and biases take no relevance: the inputs
+        share it in proportion to the size of their weights.
         """
         return [[(torch.ones_like(a), w.abs())]]
 
@@ -115,7 +116,8 @@ class Gamma(Weighted):
         self.gamma, self.epsilon, self.bias = gamma, epsilon, bias
 
     def parts(self, a, w):
-        return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)), (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
+        return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)),
+                (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
 
     def bias_part(self, b):
         return b + self.gamma * b.clamp(min=0)
@@ -139,9 +141,10 @@ class Proportional(Rule):
     """Addends of a sum or average share in proportion to what they bring in the direction of the result.
 
     Only addends of the result's sign take part (ZPlus for a positive result), so that two large addends of
-    opposite sign cannot turn a little relevance into a lot; addends that are all zero share equally. They need
-    no epsilon: the paper's 1e-9 (appendix F) keeps 0 / 0 out, which does not arise here. signed=True lets all
-    addends take part with their signs: the epsilon rule in the literal sense, as in zennit's Norm.
+    opposite sign cannot turn a little relevance into a lot; addends that are all zero share equally. None of
+    this needs an epsilon: the paper's 1e-9 (appendix F) keeps 0 / 0 out, which does not arise here.
+    signed=True lets all addends take part with their signs: the epsilon rule to the letter, as in zennit's
+    Norm.
     """
 
     def __init__(self, epsilon=0.0, signed=False):
@@ -171,4 +174,4 @@ class Exclude(Rule):
 
 
 class Route(Rule):
-    """Each output is a copy of one input element, which takes its relevance (views, slices, concatenation)."""
+    """Each output is a copy of one input element, which takes its relevance."""

@@ -17,28 +17,31 @@ from .graph import capture, describe, evaluating, module_path, opname, owner
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution",
                 "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
-ACTIVATIONS = {"relu", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
-               "hardtanh", "relu6", "clamp", "clamp_min", "clamp_max", "tanh", "sigmoid", "hardsigmoid",
-               "softplus", "softsign", "softmax", "_softmax", "log_softmax", "_log_softmax", "logsigmoid",
-               "threshold", "pow", "sqrt", "abs", "exp", "log", "neg"}
+ACTIVATIONS = {"_log_softmax", "_softmax", "abs", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp",
+               "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log", "log_softmax",
+               "logsigmoid", "mish", "neg", "pow", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid",
+               "silu", "softmax", "softplus", "softsign", "sqrt", "tanh", "threshold"}
 NORMS = {"_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm", "native_layer_norm",
          "layer_norm", "native_group_norm", "group_norm", "instance_norm", "rms_norm", "_fused_rms_norm"}
 COPIES = {"dropout", "clone", "alias", "detach", "contiguous", "_to_copy", "to", "lift_fresh_copy", "copy",
           "native_dropout", "feature_dropout", "alpha_dropout"}
-ROUTES = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "squeeze",
-          "unsqueeze", "slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "tensor_split",
-          "cat", "stack", "expand", "repeat", "index", "index_select", "gather", "roll", "flip", "movedim",
-          "constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-          "replication_pad1d", "replication_pad2d", "replication_pad3d", "slice_scatter", "select_scatter",
-          "index_put", "index_copy", "scatter", "diagonal", "unfold", "pixel_shuffle", "pixel_unshuffle",
-          "channel_shuffle", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "where",
-          "masked_fill", "expand_as", "view_as", "as_strided", "swapaxes", "broadcast_to", "repeat_interleave"}
+ROUTES = {"_unsafe_view", "as_strided", "broadcast_to", "cat", "channel_shuffle", "chunk",
+          "constant_pad_nd", "diagonal", "expand", "expand_as", "flatten", "flip", "gather", "index",
+          "index_copy", "index_put", "index_select", "masked_fill", "movedim", "narrow", "pad", "permute",
+          "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+          "repeat", "repeat_interleave", "replication_pad1d", "replication_pad2d", "replication_pad3d",
+          "reshape", "roll", "scatter", "select", "select_scatter", "slice", "slice_scatter", "split",
+          "split_with_sizes", "squeeze", "stack", "swapaxes", "t", "tensor_split", "transpose", "unbind",
+          "unflatten", "unfold", "unsqueeze", "upsample_nearest1d", "upsample_nearest2d",
+          "upsample_nearest3d", "view", "view_as", "where"}
 SUMS = {"add", "sub", "rsub", "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d",
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
         "_adaptive_avg_pool3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"}
 MAXIMA = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices",
           "adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "max", "maximum"}
 SCALINGS = {"mul", "div"}
+FIXED = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
+TWO_SIGNALS = "multiplies two signals, neither of them a sigmoid or softmax gate"
 GATES = {"sigmoid", "hardsigmoid", "softmax", "_softmax"}
 
 DEFAULTS = {
@@ -111,7 +114,8 @@ def _step(model, graph, node, rules):
         rule = DEFAULTS.get(name)
     if rule is None:
         raise _unsupported(model, node, "has no relevance rule")
-    if isinstance(rule, R.Identity) or (name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)):
+    passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
+    if isinstance(rule, R.Identity) or passive:
         source = len(receivers) - 1 if name == "copy" else 0        # copy(destination, source)
         if receivers[source].meta["val"].shape != _value(node).shape:
             raise _unsupported(model, node, "changes its input's shape, which the identity rule cannot undo")
@@ -122,11 +126,11 @@ def _step(model, graph, node, rules):
         return _product(model, node, rule, receivers)
     if isinstance(rule, R.SignalTakesAll):
         raise _unsupported(model, node, "is not a product, so SignalTakesAll does not apply")
-    if name == "where" and node.args[0] in graph.varies:            # the condition decides, it is not a signal
+    if name == "where" and node.args[0] in graph.varies:            # the condition decides, it is no signal
         return Step(node, R.Route(), receivers, everything[1:], "route")
     if name in SUMS:
-        return Step(node, rule if isinstance(rule, (R.Proportional, R.Epsilon)) else DEFAULTS[name], receivers,
-                    everything, "sum")
+        rule = rule if isinstance(rule, (R.Proportional, R.Epsilon)) else DEFAULTS[name]
+        return Step(node, rule, receivers, everything, "sum")
     if name in MAXIMA:
         if name == "max" and len(node.args) == 1 or len(receivers) > 1:
             raise _unsupported(model, node, "has no relevance rule in this form")
@@ -155,7 +159,7 @@ def _weights(model, graph, node, rule, receivers):
     if signal is None:
         gates = [_is_gate(x) for x in operands]
         if gates[0] == gates[1]:
-            raise _unsupported(model, node, "multiplies two signals, neither of them a softmax or sigmoid gate")
+            raise _unsupported(model, node, TWO_SIGNALS)
         signal = gates.index(False)
     return Step(node, R.SignalTakesAll(signal), receivers, [signal], "attention")
 
@@ -172,7 +176,7 @@ def _product(model, node, rule, receivers):
     if signal is None:
         gates = [_is_gate(x) for x in receivers]
         if gates[0] == gates[1]:
-            raise _unsupported(model, node, "multiplies two signals, neither of them a sigmoid or softmax gate")
+            raise _unsupported(model, node, TWO_SIGNALS)
         signal = gates.index(False)
     return Step(node, R.SignalTakesAll(signal), receivers, [signal], "gate")
 
@@ -183,7 +187,8 @@ def _is_gate(node):
         name = opname(node)
         if name in GATES:
             return True
-        if name in ROUTES | COPIES | {"getitem"} or name in SCALINGS and not isinstance(node.args[1], fx.Node):
+        scaled = name in SCALINGS and not isinstance(node.args[1], fx.Node)
+        if name in ROUTES | COPIES | {"getitem"} or scaled:
             node = node.args[0]
         else:
             return False
@@ -198,8 +203,7 @@ def _mark_first(graph, steps):
             continue
         name = opname(step.node)
         step.first = step.kind == "weights"
-        fixed = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
-        if step.kind in ("route", "item") or name in COPIES | fixed \
+        if step.kind in ("route", "item") or name in COPIES | FIXED \
                 or (name in SCALINGS and len(step.receivers) == 1) \
                 or (step.kind == "sum" and len(step.receivers) == 1):
             bounded.add(step.node)
@@ -218,8 +222,8 @@ def _checked(model, rules):
         if isinstance(key, type) and issubclass(key, nn.Module):
             continue
         if not isinstance(key, str):
-            raise InputError(f"a key of rules must be a module class, a module's path or an operation's name, "
-                             f"not {key!r}")
+            raise InputError(f"a key of rules must be a module class, a module's path or an operation's "
+                             f"name, not {key!r}")
         if key not in DEFAULTS and key not in dict(model.named_modules()) and "." in key:
             raise InputError(f"rules names '{key}', but the network has no module of that path")
     return rules
@@ -242,16 +246,17 @@ def _override(model, node, rules):
 
 
 def _unsupported(model, node, why):
-    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{module_path(node) or opname(node)}'"
-                      f": rule}}, where Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor "
-                      f"and Exclude() drops the branch")
+    key = module_path(node) or opname(node)
+    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where "
+                      f"Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor and "
+                      f"Exclude() drops the branch")
 
 
 def coverage(model, clips, rules=None):
     """Report which rule each operation of the network gets, before anything is propagated.
 
-    clips: [B, 3, T, H, W]; only the shape matters. Returns a DataFrame with a row per operation that relevance
-    reaches: layer (module path), type, operation, rule, role ("input layer", "last layer" or "").
+    clips: [B, 3, T, H, W]; only the shape matters. Returns a DataFrame with a row per operation that
+    relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last layer" or "").
     Raises InputError naming the first operation without a rule and how to register one.
     """
     with evaluating(model):

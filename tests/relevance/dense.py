@@ -1,6 +1,6 @@
 """LRP written out as dense matrices: one share matrix [inputs, outputs] per layer, in float64, for one clip.
 
-Independent of the engine: matrices come from finite unit inputs through the layers' own forward, relevance is a
+Independent of the engine: matrices come from unit inputs through the layers' own forward, relevance is a
 matrix product. Only for networks of a few thousand units.
 """
 
@@ -78,7 +78,8 @@ def relevance(layers, clip, low, high, row, method):
         elif last:
             w = matrix(layer, a.shape[1:])[row] * a.flatten()
             logit = layer(a).flatten()[row]
-            own, other = (part / part.sum() if part.any() else part for part in (w.clamp(min=0), w.clamp(max=0)))
+            own, other = (part / part.sum() if part.any() else part
+                          for part in (w.clamp(min=0), w.clamp(max=0)))
             if method == "lrp" and not own.any():
                 own = other
             r = logit * (own if method == "lrp" else own - other)

@@ -30,7 +30,7 @@ class Torchvision(Frames):
 
 
 class TorchvisionS3D(nn.Module):
-    """torchvision's S3D: features, then its average pool without temporal extent, then its 1x1x1 classifier."""
+    """torchvision's S3D: features, an average pool without temporal extent, its 1x1x1 classifier."""
 
     def __init__(self, model):
         super().__init__()
@@ -129,12 +129,13 @@ class ShiftInPlace(nn.Module):
 
 
 class Folded(nn.Module):
-    """TAM in the released code's way: frames folded into the batch, three 1x1 convolutions, stack and sum."""
+    """TAM as released: frames folded into the batch, three depthwise 1x1 convolutions, stack and sum."""
 
     def __init__(self, channels, frames):
         super().__init__()
         self.frames = frames
-        self.taps = nn.ModuleList([nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3)])
+        self.taps = nn.ModuleList([nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+                                   for _ in range(3)])
 
     def forward(self, x):
         b, c, t, h, w = x.shape

@@ -1,0 +1,262 @@
+"""Layers with weights: their denominators, and relevance through their transposes."""
+
+import itertools
+
+import torch
+from torch import fx
+from torch.func import vjp, vmap
+
+from . import rules as R
+from .graph import opname
+from .table import CONVOLUTIONS
+
+CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
+CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
+FEW = 8          # input channels up to which by_phases is the faster transpose
+
+
+def reciprocal(z, epsilon=0.0):
+    """Return 1 / (z + epsilon sign(z)), and 0 where nothing contributes."""
+    z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
+    return torch.where(z.abs() > torch.finfo(z.dtype).tiny * 1e6, 1 / z, 0)
+
+
+class Linear:
+    """The bilinear heart of a layer with weights, f(activation, weight), and its transpose over targets."""
+
+    def __init__(self, step, values):
+        node = step.node
+        self.name = opname(node)
+        self.shape = values[step.receivers[0]].shape
+        self.rest = [values[x] if isinstance(x, fx.Node) else x for x in node.args]
+        self.keywords = {k: values[v] if isinstance(v, fx.Node) else v for k, v in node.kwargs.items()}
+        self.target = node.target
+        self.offset = 1 if self.name in ("addmm", "baddbmm", "addmv") else 0
+        operands = node.args[1] if self.name == "einsum" else node.args[self.offset:self.offset + 2]
+        self.first = operands[0] is step.receivers[0]          # whether the activation is the first factor
+        self.operands = [values[x] if isinstance(x, fx.Node) else x for x in operands]
+        self.weight = self.operands[1 if self.first else 0]
+        self.folds = self.name in CONVOLUTIONS
+        # whether parts can share one transposed convolution, their weights side by side
+        self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
+        self.unbatched = self.folds and len(self.shape) < self.weight.dim()
+
+    @property
+    def bias(self):
+        """The layer's bias, shaped to broadcast against the output, or None."""
+        if self.name in ("addmm", "baddbmm", "addmv"):
+            return self.rest[0] if isinstance(self.rest[0], torch.Tensor) else None
+        b = self.rest[2] if len(self.rest) > 2 else self.keywords.get("bias")
+        if not isinstance(b, torch.Tensor) or self.name == "einsum":
+            return None
+        return b.reshape(-1, *[1] * (self.weight.dim() - 2)) if self.folds else b
+
+    def __call__(self, a, w):
+        """The layer without its bias."""
+        if self.folds:
+            keywords = {k: v for k, v in self.keywords.items() if k != "bias"}
+            return self.target(a, w, None, *self.rest[3:], **keywords)
+        x, y = (a, w) if self.first else (w, a)
+        if self.name == "linear":
+            return torch.nn.functional.linear(x, y)
+        if self.name == "einsum":
+            return torch.einsum(self.rest[0], x, y)
+        return torch.matmul(x, y)
+
+    def batched(self, a, w):
+        """The layer on [targets, *shape]."""
+        if self.folds and not self.unbatched:
+            return self(a.flatten(0, 1), w).unflatten(0, a.shape[:2])
+        return vmap(lambda x: self(x, w))(a)
+
+    def transposed(self, s, w):
+        """Its transpose: [targets, *output shape] -> [targets, *input shape]."""
+        if self.name == "linear" and self.first:
+            return s @ w
+        if self.folds and not self.unbatched:
+            return transposed_convolution(self, s.flatten(0, 1), w).unflatten(0, s.shape[:2])
+        _, pull = vjp(lambda x: self(x, w), s.new_zeros(self.shape))
+        return vmap(pull)(s)[0]
+
+    def geometry(self):
+        """Return (stride, padding, dilation, transposed, output_padding, groups) of a convolution."""
+        dims = self.weight.dim() - 2
+        names = ["stride", "padding", "dilation", "groups"]
+        defaults = dict(stride=1, padding=0, dilation=1, groups=1, output_padding=0)
+        if self.name == "convolution":
+            stride, padding, dilation, flipped, output_padding, groups = self.rest[3:9]
+            return stride, padding, dilation, flipped, output_padding, groups
+        flipped = self.name.startswith("conv_transpose")
+        if flipped:
+            names = ["stride", "padding", "output_padding", "groups", "dilation"]
+        given = defaults | dict(zip(names, self.rest[3:], strict=False)) | {
+            k: v for k, v in self.keywords.items() if k in names}
+        size = self.weight.shape[2:]
+        if given["padding"] == "valid":
+            given["padding"] = 0
+        if given["padding"] == "same":
+            dilation = spread(given["dilation"], dims)
+            given["padding"] = [d * (k - 1) // 2 for d, k in zip(dilation, size, strict=True)]
+        return (*(spread(given[k], dims) for k in ("stride", "padding", "dilation")), flipped,
+                spread(given["output_padding"], dims), given["groups"])
+
+
+def spread(value, dims):
+    """Return one number per dimension."""
+    value = [value] if isinstance(value, int) else list(value)
+    return value * dims if len(value) == 1 else value
+
+
+def transposed_convolution(linear, s, w):
+    """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...]."""
+    stride, padding, dilation, flipped, output_padding, groups = linear.geometry()
+    channels = w.shape[0] if flipped else w.shape[1] * groups      # parts side by side have more than one
+    shape = (s.shape[0], channels, *linear.shape[2:])
+    dims = w.dim() - 2
+    if linear.rest[3:] and "same" in linear.rest[3:5]:      # an even kernel pads unevenly: let autograd do it
+        _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
+        return pull(s)[0]
+    stride, padding, dilation = (spread(x, dims) for x in (stride, padding, dilation))
+    if not flipped and groups == 1 and stride != [1] * dims and shape[1] <= FEW:
+        return by_phases(s, w, shape, stride, padding, dilation)
+    reach = [d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True)]
+    if not flipped and stride == [1] * dims and min(reach) >= 0:
+        # a convolution with the flipped kernel: the same sum, and faster than autograd's transpose
+        return CONVOLVE[dims](s, flip(w, groups), None, 1, reach, dilation, groups)
+    like = s.new_empty(1).expand(shape)                     # only its shape is read
+    return torch.ops.aten.convolution_backward(s, like, w, None, stride, padding, dilation, flipped,
+                                               spread(output_padding, dims), groups, [True, False, False])[0]
+
+
+def flip(w, groups=1):
+    """Return the kernel of the transposed convolution of stride 1: flipped, inputs and outputs exchanged."""
+    w = w.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return w.flip(*range(2, w.dim())).contiguous()
+
+
+def by_phases(s, w, shape, stride, padding, dilation):
+    """Transposed convolution of stride > 1 as one convolution of stride 1 per phase of the input grid.
+
+    Input position q = stride * m + phase takes relevance through the taps t with t * dilation = phase +
+    padding (mod stride) only. All phases are one convolution to stride-many times the channels: several times
+    faster than autograd's transpose where the input has few channels, as in front of the first layer.
+    """
+    dims, size = w.dim() - 2, w.shape[2:]
+    # per dimension and phase: {offset of the output position relative to m: tap}
+    reads = []
+    for k, st, p, d in zip(size, stride, padding, dilation, strict=True):
+        reads.append([{(f + p - t * d) // st: t for t in range(k) if (f + p - t * d) % st == 0}
+                      for f in range(st)])
+    low = [min(o for phase in r for o in phase) for r in reads]
+    high = [max(o for phase in r for o in phase) for r in reads]
+    phases = list(itertools.product(*(range(st) for st in stride)))
+    extent = [h - l + 1 for l, h in zip(low, high, strict=True)]
+    kernel = w.new_zeros(len(phases), shape[1], w.shape[0], *extent)
+    for number, phase in enumerate(phases):
+        for taps in itertools.product(*(reads[i][f].items() for i, f in enumerate(phase))):
+            place = tuple(offset - l for (offset, _), l in zip(taps, low, strict=True))
+            kernel[(number, slice(None), slice(None), *place)] = w[(..., *(t for _, t in taps))].T
+    cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]       # positions m per dimension
+    widths = []
+    for l, h, n, m in zip(low, high, s.shape[2:], cells, strict=True):
+        widths = [-l, m - 1 + h - (n - 1), *widths]
+    out = CONVOLVE[dims](torch.nn.functional.pad(s, widths), kernel.flatten(0, 1))
+    out = out.unflatten(1, (*stride, shape[1]))                     # [B, phases.., C, cells..]
+    order = [0, dims + 1]
+    for i in range(dims):
+        order += [dims + 2 + i, 1 + i]
+    out = out.permute(order)
+    for i in range(dims):
+        out = out.flatten(2 + i, 3 + i)
+    return out[(..., *(slice(n) for n in shape[2:]))]
+
+
+class Shared:
+    """Shares of a layer with weights by one rule: R = sum over parts of act * transpose(R / z, weight)."""
+
+    def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0):
+        self.linear, self.bias = linear, bias
+        self.groups = []                             # (parts, 1 / z where they serve, 0 elsewhere)
+        served = None
+        for tier in (parts, *spares):
+            if served is not None and bool(served.all()):
+                break
+            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
+            if not tier:
+                continue
+            z = sum(linear(a, w) for a, w in tier)
+            inverse = reciprocal(z, epsilon) if bias is None else reciprocal(z + bias, epsilon)
+            if served is not None:
+                inverse = torch.where(served, 0, inverse)
+            if nonzero(inverse):
+                self.groups.append((tier, inverse))
+                served = inverse != 0 if served is None else served | (inverse != 0)
+
+    def down(self, r):
+        total = None
+        for number, (parts, inverse) in enumerate(self.groups):
+            s = r * inverse
+            if number and not nonzero(s):               # outputs without contributions seldom have relevance
+                continue
+            for a, term in self._transposed(s, parts):
+                term = term.mul_(a)
+                total = term if total is None else total.add_(term)
+        return [total if total is not None else r.new_zeros(r.shape[:1] + self.linear.shape)]
+
+    def _transposed(self, s, parts):
+        """Yield every part's activation and transposed sum; several parts of a convolution go together."""
+        if len(parts) == 1 or not self.linear.stacks:
+            yield from ((a, self.linear.transposed(s, w)) for a, w in parts)
+            return
+        together = self.linear.transposed(s, torch.cat([w for _, w in parts], 1))
+        for (a, _), term in zip(parts, together.chunk(len(parts), 2), strict=True):
+            yield a, term
+
+    def losses(self, r):
+        """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
+        lost = {"dead": r if not self.groups else r * (sum(inverse.abs() for _, inverse in self.groups) == 0)}
+        if self.bias is not None:
+            lost["bias"] = r * self.bias * self.groups[0][1]
+        return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
+
+    def up(self, p):
+        total = None
+        for parts, inverse in self.groups:
+            for a, w in parts:
+                term = self.linear.batched(p[0] * a, w) * inverse
+                total = term if total is None else total + term
+        return total if total is not None else 0
+
+
+def nonzero(x):
+    """Whether a tensor has any entry that is not zero."""
+    return bool((x != 0).any())
+
+
+class Contrast:
+    """CLRP at the last layer (equation 2): shares by its weights minus shares by its negated weights."""
+
+    def __init__(self, target, others):
+        self.target, self.others = target, others
+
+    def down(self, r):
+        return [self.target.down(r)[0].sub_(self.others.down(r)[0])]
+
+    def up(self, p):
+        return self.target.up(p) - self.others.up(p)
+
+
+def weighted(step, values, inputs, bounds, contrast):
+    """Return the shares of a convolution or linear layer."""
+    rule, linear, a = step.rule, Linear(step, values), inputs[0]
+    w = linear.weight
+    if step.first and isinstance(rule, R.ZPlus):
+        rule = R.ZBeta().between(*bounds)
+    bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
+    if contrast == "dual":
+        return Shared(linear, rule.parts(a, -w), bias=bias, epsilon=rule.epsilon)
+    if contrast:
+        # no spare: a class without positive evidence has none, whichever sign its weights carry
+        return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon)
+                          for sign in (1, -1)))
+    return Shared(linear, rule.parts(a, w), rule.spares(a, w), bias, rule.epsilon)
