@@ -6,7 +6,7 @@ import torch
 
 from paperlib import data
 from paperlib.data import sampling, video
-from paperlib.data.loading import batches
+from paperlib.data.loading import batches, readable
 from paperlib.errors import InputError
 from tests.data import layouts
 
@@ -86,3 +86,21 @@ def test_several_clips_and_crops(tmp_path):
         batches(Synthetic(), 4, 2, views=(1, 3))
     (_, many, _), *_ = batches(Synthetic(), 4, 10, views=(3, 1))
     assert numbers(many[0]) == sampling.uniform(20, 4, clips=3).tolist()
+
+
+def test_unreadable_videos_can_be_sorted_out_beforehand(tmp_path):
+    root = layouts.kinetics(tmp_path)
+    dataset = data.load("kinetics400", "val", size=16, root=root)
+    assert readable(dataset, 4) == (dataset, [])
+    dataset.path(0).write_bytes(b"nothing")
+    good, skipped = readable(dataset, 4)
+    assert good.ids == dataset.ids[1:] and good.labels.tolist() == dataset.labels[1:].tolist()
+    (index, identity, reason), = skipped
+    assert (index, identity) == (0, dataset.ids[0]) and "damaged or not a video" in reason
+    assert readable(Synthetic(), 4)[1] == []
+
+
+def test_it_is_found_in_the_package():
+    assert data.batches is batches
+    with pytest.raises(AttributeError):
+        data.nothing  # noqa: B018

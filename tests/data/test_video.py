@@ -239,6 +239,38 @@ def test_torchcodec_gives_the_same_frames(folder):
     assert video.decode(folder / "h264.mp4", [2], short_side=24, backend="torchcodec").shape == (1, 24, 32, 3)
 
 
+def test_torchcodec_is_asked_for_the_same_frames(folder, monkeypatch):
+    """A stand-in with torchcodec's interface, for machines without it: order, scaling and errors."""
+    import sys
+    import types
+
+    import torch
+
+    class VideoDecoder:
+        def __init__(self, path, dimension_order, num_ffmpeg_threads):
+            if "mjpeg" in path:
+                raise RuntimeError("Could not open\nmore")
+            self.frames = torch.from_numpy(video.decode(path)).permute(0, 3, 1, 2)
+
+        def __len__(self):
+            return len(self.frames)
+
+        def get_frames_at(self, indices):
+            return types.SimpleNamespace(data=self.frames[indices])
+
+    module = types.SimpleNamespace(VideoDecoder=VideoDecoder)
+    monkeypatch.setitem(sys.modules, "torchcodec", types.SimpleNamespace(decoders=module))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
+    for indices in ([3], [19, 0, 0], None):
+        got = video.decode(folder / "h264.mp4", indices, backend="torchcodec")
+        assert (got == video.decode(folder / "h264.mp4", indices)).all()
+    small = video.decode(folder / "h264.mp4", [5, 6], short_side=24, backend="torchcodec")
+    assert small.shape == (2, 24, 32, 3) and [videos.number(f) for f in small] == [5, 6]
+    for path, indices in (("h264.mp4", [99]), ("mjpeg.avi", [0])):
+        with pytest.raises(video.VideoError, match=path):
+            video.decode(folder / path, indices, backend="torchcodec")
+
+
 def test_nothing_stays_open(folder):
     count = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
     for name in KINDS:
