@@ -95,11 +95,10 @@ def framework(kind, backbone, num_frames, temporal_pooling, num_classes, width, 
     config = dict(name=f"{kind}-{backbone}-f{num_frames}" + "-tp" * temporal_pooling, num_classes=num_classes,
                   width=width, dropout=dropout, kernel_size=kernel_size, placement=placement)
     if backbone == "Inc" and module.joint_pooling:
-        config["last_pool"] = options.pop("last_pool", None)
-        shared["last_pool"] = config["last_pool"] or \
-            benchmark_last_pool(kind, num_frames, temporal_pooling, num_classes)
-        if shared["last_pool"] not in (2, 3):
-            raise InputError(f"last_pool={config['last_pool']!r} for {config['name']}: it should be 2 or 3")
+        given = options.pop("last_pool", None)
+        shared["last_pool"] = config["last_pool"] = given or default_last_pool(config, kind, temporal_pooling)
+        if config["last_pool"] not in (2, 3):
+            raise InputError(f"last_pool={given!r} for {config['name']}: it should be 2 or 3")
         if shared["last_pool"] == 2 and num_frames < (8 if temporal_pooling else 2):
             raise InputError(f"{config['name']} has too few frames for its pools; it should have at least "
                              f"{8 if temporal_pooling else 2}")
@@ -110,16 +109,17 @@ def framework(kind, backbone, num_frames, temporal_pooling, num_classes, width, 
     return model
 
 
-def benchmark_last_pool(kind, num_frames, temporal_pooling, num_classes):
-    """Return the kernel of the last max pool of a 3D InceptionV1 in the CVPR 2021 benchmark.
+# (frames, classes) of the I3D-InceptionV1 rows in the CVPR 2021 benchmark that an earlier version of the
+# code counted: their FLOPs say that the last pool was 2 x 2 x 2 without padding. The other I3D rows, the
+# released code and its checkpoints have 3 x 3 x 3 with padding.
+EARLY_BENCHMARK = {(8, 87), (8, 200), (16, 87), (16, 200), (32, 87)}
 
-    S3D has 2 (unpadded) throughout. The I3D rows of the benchmark table come from two versions of the code:
-    by their FLOPs, those of 8 and 16 frames and the one of 32 frames on mini-SSV2 (87 classes) have 2
-    as well, and the later ones 3 (padded), which is also what the released code has and what
-    `load_published` therefore sets. It only matters without temporal pooling.
-    """
-    early = num_frames < 32 or (num_frames == 32 and num_classes == 87)
-    return 2 if kind == "S3D" or (early and not temporal_pooling) else 3
+
+def default_last_pool(config, kind, temporal_pooling):
+    """Return the kernel of the last max pool: 2 for S3D and early rows of the benchmark, else 3."""
+    row = int(config["name"].split("-")[2][1:]), config["num_classes"]
+    early = row in EARLY_BENCHMARK and config["width"] == 64 and not temporal_pooling
+    return 2 if kind == "S3D" or early else 3
 
 
 def normalise_placement(text):

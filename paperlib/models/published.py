@@ -23,6 +23,7 @@ def load_published(model, source):
     wrapper and `module.` prefixes. Accepted layouts (layouts.py): the ones released with the CVPR 2021 and
     ACCV 2020 papers, the public PyTorch port of the original I3D, SlowFast as in PyTorchVideo and as in
     PySlowFast, torchvision's video networks, and the project's own.
+    An I3D-Inc network gets the last pool of the released code (`last_pool=3`), whatever it had.
     Raises InputError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
     """
     theirs, origin = read(source)
@@ -40,8 +41,7 @@ def load_published(model, source):
 def settle(model, theirs):
     """Set what a public checkpoint implies but does not store: the last pool of the released I3D-Inc."""
     config = getattr(model, "config", {})
-    released = any(key.startswith("conv1.conv") for key in theirs)
-    if released and config.get("name", "").startswith("I3D-Inc-") and config.get("last_pool") is None:
+    if config.get("name", "").startswith("I3D-Inc-") and any(key.startswith("conv1.conv") for key in theirs):
         model.maxpool4.kernel_size, model.maxpool4.padding = 3, 1
         config["last_pool"] = 3
 

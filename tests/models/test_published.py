@@ -135,8 +135,8 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
 
 
 def test_released_i3d_inception_brings_its_padded_last_pool():
-    source = make("I3D-Inc-f8", last_pool=3).eval()
-    target = models.load_published(make("I3D-Inc-f8"), source.state_dict()).eval()
+    source = make("I3D-Inc-f8").eval()
+    target = models.load_published(make("I3D-Inc-f8", last_pool=2), source.state_dict()).eval()
     clip = torch.randn(1, 3, 8, 64, 64)
     with torch.no_grad():
         assert torch.equal(target.frame_logits(clip), source.frame_logits(clip))
