@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from .errors import InputError
-from .models.clstm import CLSTM, Cell
+from .models.clstm import CLSTM
 from .models.slowfast import SlowFast
 from .models.torchvision_video import TorchvisionVideo
 from .probing import classes, evaluating, rows
@@ -55,9 +55,9 @@ def raw_maps(model, clips, targets=None, layer=None, softmax=False, per_step=Tru
     code does; a network that treats frames alike then gives every frame the same weights.
 
     The layer may give [B, C, T', H', W'], frames folded into the batch [B * T', C, H', W'] (2D networks), or
-    one map for the clip [B, C, H', W']; a C-LSTM's cells give [B, T', C, H', W']. A layer that runs several
-    times in one forward pass counts as its last run. Raises InputError for a layer that does not exist, does
-    not run, has no maps, or does not reach the score.
+    one map for the clip [B, C, H', W']. A layer that runs several times in one forward pass counts as its
+    last run. Raises InputError for a layer that does not exist, does not run, has no maps, or does not reach
+    the score.
     """
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = _module(model, layer)
@@ -157,16 +157,16 @@ def _maps(model, clips, targets, module, layer, softmax, per_step):
         (gradient,) = torch.autograd.grad(own.sum(), seen[-1], allow_unused=True)
     if gradient is None:
         raise InputError(f"the class score does not depend on layer {layer}; choose another.")
-    activation = _by_time(seen[-1].detach(), module, layer, len(clips))
-    gradient = _by_time(gradient, module, layer, len(clips))
+    activation = _by_time(seen[-1].detach(), layer, len(clips))
+    gradient = _by_time(gradient, layer, len(clips))
     weights = gradient.mean((3, 4) if per_step else (2, 3, 4), keepdim=True)
     return (weights * activation).sum(1)
 
 
-def _by_time(values, module, layer, batch):
+def _by_time(values, layer, batch):
     """Return a layer's values as [b, C, T', H', W']."""
     if values.ndim == 5:
-        return values.transpose(1, 2) if isinstance(module, Cell) else values
+        return values
     if values.ndim == 4 and len(values) % batch == 0:
         return values.unflatten(0, (batch, len(values) // batch)).transpose(1, 2)
     raise InputError(f"layer {layer} returns {list(values.shape)}; Grad-CAM needs maps [B, C, T, H, W] or "

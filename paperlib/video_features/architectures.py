@@ -63,8 +63,6 @@ def layers(model):
     rows = []
     for name, label in STAGES[model].items():
         shape = shapes.get(name, (174,))
-        if name.startswith("cells"):  # time comes first there
-            shape = (shape[1], shape[0], *shape[2:])
         rows.append(
             {
                 "model": model,

@@ -151,17 +151,14 @@ def test_every_family_has_a_default_layer_and_maps(name):
     assert 0 <= found.min() and found.max() <= 1
 
 
-def test_the_c_lstms_cells_are_read_with_time_first():
+def test_the_maps_of_a_c_lstm_are_those_of_its_last_cell():
     torch.manual_seed(4)
     model = models.create("C-LSTM-f5", num_classes=3, width=10, size=32, layers=2).eval()  # T = filters = 5
     clips = torch.randn(2, 3, 5, 32, 32)
 
     def features(clips):
-        first = model.pool(model.bn(model.cells[0](clips.transpose(1, 2)).flatten(0, 1))).unflatten(0, (2, 5))
-        hidden = model.cells[1](first)
-        maps = hidden.transpose(1, 2)
-        pooled = model.pool(model.bn(maps.transpose(1, 2).flatten(0, 1))).unflatten(0, (2, 5))
-        return maps, model.fc(pooled.flatten(1))
+        maps = model.cells[1](model.pool(model.bn(model.cells[0](clips))))
+        return maps, model.fc(model.pool(model.bn(maps)).transpose(1, 2).flatten(1))
 
     assert torch.allclose(features(clips)[1], model(clips), atol=1e-5)
     expected = by_hand(model, features, clips, [0, 2])
