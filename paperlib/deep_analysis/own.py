@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
-from .. import analysis, cache, checkpoints, data, paths, statistics
-from ..data import clips as clip_format
-from ..data import sampling
+from .. import analysis, checkpoints, paths, statistics
 from ..errors import InputError
+from . import BASELINE, spatial_contribution, temporal_improvement
+from .findings import claim
 
 STANDS_FOR = {"synth_ssv2": "mini-SSV2", "synth_kinetics": "mini-Kinetics", "synth_mit": "mini-MiT"}
 MODULE = {"TAM2D": "TAM"}
@@ -110,49 +109,42 @@ def find(scored, **wanted):
     return found[0] if found else None
 
 
-def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=None):
-    """Return dict(scores [n, clips, crops, K], labels [n]): softmax of several views per video, cached.
+def contribution(model, baseline, metric="psi_ta", seed=0):
+    """Return Phi or Psi (equation 1) of one scored model against its spatial baseline, as (value, low, high).
 
-    Clips are sampled as the checkpoint was trained (uniform: shifted clips, dense: spread over the video),
-    crops are left, middle and right of frames `margin` times as large as the model's input, as 224 of 256.
+    The 95 % interval is a bootstrap over videos, the same for both models.
     """
-    model, header = checkpoints.load(key, device)
-    recipe, side = header["recipe"], header["recipe"]["size"]
-    videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit,
-                       root=root or None)
-    top = (videos.size - side) // 2
-    offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
+    function = spatial_contribution if metric == "phi" else temporal_improvement
 
-    def steps(length):
-        if recipe.get("sampling") == "dense":
-            return sampling.dense(length, model.num_frames, recipe["stride"], clips=clips)
-        return sampling.uniform(length, model.num_frames, clips=clips)
+    def statistic(rows):
+        index = np.asarray(rows, int)
+        accuracy, base = (100.0 * s.correct[index].mean() for s in (model, baseline))
+        return float(function(accuracy, base)) if base else 0.0
 
-    def compute():
-        scores = []
-        for i in range(len(videos)):
-            chosen = steps(videos.num_frames(i))
-            frames = videos.frames(i, chosen.ravel()).reshape(*chosen.shape, videos.size, videos.size, 3)
-            batch = [clip_format.to_clip(clip[:, top:top + side, x:x + side])
-                     for clip in frames for x in offsets]
-            with torch.inference_mode():
-                scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
-        return {"scores": np.stack(scores).reshape(len(videos), clips, len(offsets), -1)}
-
-    about = {"checkpoint": checkpoints.digest(key), "dataset": videos.name, "videos": len(videos),
-             "clips": clips, "crops": crops, "margin": margin, "torch": torch.__version__,
-             "code": cache.code("models", "data", "checkpoints", "deep_analysis")}
-    scores = cache.fetch("views", about, compute)["scores"]
-    return {"scores": scores, "labels": np.asarray(videos.labels)}
+    return tuple(statistics.bootstrap_interval(np.arange(len(model.correct)), statistic=statistic, seed=seed,
+                                               method="percentile", resamples=1999))
 
 
-def multi_clip(found, clips):
-    """Return correct [n] (bool) for the mean score of all crops of so many clips, evenly spread.
+def baseline_of(scored, model):
+    """Return the scored TSN without temporal pooling of the model's data set and backbone.
 
-    found: of `views`. One clip is the middle one.
+    Of several frame counts the closest is taken: TSN has no use for more frames but averaging. None if there
+    is none.
     """
-    total = found["scores"].shape[1]
-    if not 1 <= clips <= total:
-        raise InputError(f"{clips} clips were asked for but {total} were scored")
-    chosen = np.linspace(0, total - 1, clips).round().astype(int) if clips > 1 else [total // 2]
-    return found["scores"][:, chosen].mean((1, 2)).argmax(1) == found["labels"]
+    row = model.row
+    same = [s for s in scored.values() if s.row["module"] == BASELINE and not s.row["temporal_pooling"]
+            and (s.row["dataset"], s.row["backbone"]) == (row["dataset"], row["backbone"])]
+    return min(same, key=lambda s: abs(s.row["num_frames"] - row["num_frames"]), default=None)
+
+
+def better(scored, a, b, where, statement, printed, quantity="", seed=0):
+    """Return [claim] that model a has a higher top-1 than b on the same videos, or [] where one is missing.
+
+    a, b: keyword descriptions for `find`, or checkpoint names.
+    """
+    a, b = (scored.get(x) if isinstance(x, str) else find(scored, **x) for x in (a, b))
+    if a is None or b is None:
+        return []
+    interval = gain(a, b, seed)
+    text = f"{quantity or 'difference of top-1'} in points over {len(a.correct)} videos, one run each"
+    return [claim(where, statement, text, printed, interval, interval[1] > 0, a.row["dataset"], digits=1)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from paperlib import checkpoints, models, paths
-from paperlib.deep_analysis import own
+from paperlib.deep_analysis import multi_clip, own
 from paperlib.errors import InputError
 
 
@@ -75,7 +75,7 @@ def test_views_average_to_the_models_own_scores(run):
     from paperlib import data
     from paperlib.data import clips, sampling
     key = "synth_ssv2/I3D-R18-f8-dense"
-    found = own.views(key, clips=3, crops=2, limit=4)
+    found = multi_clip.views(key, clips=3, crops=2, limit=4)
     assert found["scores"].shape == (4, 3, 2, 32)
     model, _ = checkpoints.load(key)
     videos = data.load("synth_ssv2", split="val", size=36, limit=4)
@@ -84,7 +84,7 @@ def test_views_average_to_the_models_own_scores(run):
     with torch.inference_mode():
         expected = model(right[None]).softmax(1)[0]
     np.testing.assert_allclose(found["scores"][2, 1, 1], expected, rtol=1e-4, atol=1e-6)
-    again = own.views(key, clips=3, crops=2, limit=4)
+    again = multi_clip.views(key, clips=3, crops=2, limit=4)
     assert (again["scores"] == found["scores"]).all()
 
 
@@ -93,7 +93,7 @@ def test_more_clips_average_evenly_spread_ones():
     scores[0, :, 0, 0] = 0.5
     scores[0, 5, 0, 1] = 1.0
     found = {"scores": scores, "labels": np.array([1])}
-    assert own.multi_clip(found, 1).tolist() == [True]
-    assert own.multi_clip(found, 10).tolist() == [False]
+    assert multi_clip.multi_clip(found, 1).tolist() == [True]
+    assert multi_clip.multi_clip(found, 10).tolist() == [False]
     with pytest.raises(InputError, match="11 clips"):
-        own.multi_clip(found, 11)
+        multi_clip.multi_clip(found, 11)
