@@ -84,9 +84,8 @@ def confusion(table, classes=None):
 
     classes: number of classes K, by default that of the table's data set.
     """
-    count = classes or len(table.attrs["classes"])
-    pairs = np.bincount(table["label"] * count + table["predicted"], minlength=count * count)
-    return pairs.reshape(count, count)
+    return _confusion(table["label"].to_numpy(), table["predicted"].to_numpy(),
+                      classes or len(table.attrs["classes"]))
 
 
 def f1_per_class(table, k=1, classes=None):
@@ -95,15 +94,28 @@ def f1_per_class(table, k=1, classes=None):
     F1 = 2 TP / (2 TP + FP + FN). With k > 1 a video whose true class is among the k best counts as predicted
     right, any other as the best class: the top-5 F1 score of ACCV Table 1, whose text does not define it.
     """
-    counted = table.assign(predicted=np.where(table["rank"] <= k, table["label"], table["predicted"]))
-    matrix = confusion(counted, classes or len(table.attrs["classes"]))
-    total = matrix.sum(0) + matrix.sum(1)
-    return 2 * np.diag(matrix) / np.where(total > 0, total, np.nan)
+    return f1_scores(table["label"].to_numpy(), within(table, k), classes or len(table.attrs["classes"]))
 
 
 def f1_macro(table, k=1, classes=None):
     """Return the mean of `f1_per_class` over the classes that occur or are predicted."""
     return float(np.nanmean(f1_per_class(table, k, classes)))
+
+
+def f1_scores(labels, predicted, classes):
+    """Return the F1 score of each class [K] for label and prediction arrays [n], as `f1_per_class`."""
+    matrix = _confusion(labels, predicted, classes)
+    total = matrix.sum(0) + matrix.sum(1)
+    return 2 * np.diag(matrix) / np.where(total > 0, total, np.nan)
+
+
+def within(table, k):
+    """Return the predictions [n] with the true class put in where it is among the k best."""
+    return np.where(table["rank"] <= k, table["label"], table["predicted"])
+
+
+def _confusion(labels, predicted, classes):
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 @dataclass
