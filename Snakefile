@@ -4,9 +4,10 @@
 #     snakemake --executor slurm --jobs 32
 # A notebook's output is its run record, not its figures: the figures are in git, and a fresh clone must still
 # regenerate them. Which records are still true is decided by content (paperlib/graph.py), not by file times.
+import os
 import sys
 
-from paperlib import graph
+from paperlib import graph, runner
 
 PYTHON = sys.executable
 OPTIONS = graph.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
@@ -14,6 +15,9 @@ WANTED = config.get("notebooks") or graph.notebooks()
 RECORDS = graph.records(OPTIONS).relative_to(graph.paths.ROOT).as_posix()
 
 if workflow.is_main_process:
+    if "PAPERLIB_RUNNER" not in os.environ:  # called directly: one run at a time here as well
+        held = runner.lock()
+        held.__enter__()
     for name in WANTED:
         graph.forget_if_stale(name, OPTIONS)
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -51,8 +52,9 @@ def execute(name, options, threads=1):
             for file in before.keys() & _written(name).keys():
                 if _written(name)[file] == before[file]:
                     file.unlink()  # an earlier version of the notebook wrote it, this one does not
-            (paths.FIGURES / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(working, paths.FIGURES / f"{name}.ipynb")
+            with paths.atomic(paths.FIGURES / f"{name}.ipynb") as temporary:
+                shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk
+            working.unlink()
         if status != "failed":
             content = {
                 "notebook": name,

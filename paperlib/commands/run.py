@@ -49,11 +49,18 @@ def main(args):
         for name in names:
             print(f"{name:<50}  {graph.why_stale(name, options) or 'up to date'}")
         return 0
-    results = runner.run(names, options, args.jobs, args.force, args.retrain)
+    try:
+        results = runner.run(names, options, args.jobs, args.force, args.retrain)
+    except OSError as error:  # disk full, read-only
+        raise InputError(f"the run could not go on: {error.strerror}: {error.filename}") from None
     print(f"\n{runner.table(results, options)}\n")
-    page = gallery.build()
-    failed = [result for result in results if result.status == "failed"]
-    for result in failed:
-        print(f"failed: {result.name}: {result.message}")
-    print(f"gallery: {runner.relative(page)}")
+    failed = [f"{result.name}: {result.message}" for result in results if result.status == "failed"]
+    try:
+        page = gallery.build()
+    except OSError as error:
+        failed.append(f"gallery: {error.strerror}: {error.filename}")
+    else:
+        print(f"gallery: {runner.relative(page)}")
+    for line in failed:
+        print(f"failed: {line}")
     return 1 if failed else 0

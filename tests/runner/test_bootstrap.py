@@ -73,6 +73,7 @@ def test_differences_name_what_is_there(tmp_path):
     assert "does not start" in bootstrap.differences(tmp_path / "python", good)
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_mended_when_the_lock_changes(checkout, capsys):
     root, write_lock = checkout
     python = bootstrap.venv(root)

@@ -61,6 +61,7 @@ def test_without_a_new_enough_python_it_says_so(tools):
     assert done.returncode == 3 and "/no/such/python, which cannot be run" in done.stderr
 
 
+@pytest.mark.slow
 def test_it_runs_notebooks_from_any_folder_through_a_link(tmp_path):
     root = tmp_path / "a b é"
     shutil.copytree(ROOT / "paperlib", root / "paperlib", ignore=shutil.ignore_patterns("__pycache__"))

@@ -34,6 +34,7 @@ def rows(output):
     return {cells[0]: cells[1].strip() for cells in found[: found.index([])]}
 
 
+@pytest.mark.slow
 def test_one_run_the_next_and_what_changes_in_between(project):
     """One long story, because each run of Snakemake takes seconds."""
     first = projects.run(project, "--jobs", "2")
@@ -102,6 +103,7 @@ def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
         runner.select(["fig01", "fig9"])
 
 
+@pytest.mark.slow
 def test_missing_checkpoints_are_trained_first_and_a_bad_recipe_stops_only_its_notebook(tmp_path):
     profile = tmp_path / "own.yaml"
     profile.write_text("notebooks: {p/uses: {models: [synth_ssv2/nonsense]}}")
@@ -182,6 +184,7 @@ def test_ctrl_c_stops_everything_and_the_next_run_goes_on(waiting):
     assert rows(projects.run(root).stdout) == {"p/n": "ok"}
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bits_whatever_the_number_of_jobs(tmp_path):
     code = """
 import numpy as np
@@ -209,3 +212,14 @@ def test_200_notebooks_two_at_a_time_without_one_failure(tmp_path):
     print(f"{time.monotonic() - began:.0f} s")
     assert list(rows(done.stdout).values()) == ["ok"] * 200, done.stdout
     assert done.returncode == 0 and os.listdir(tmp_path / "figures/p")
+
+
+@pytest.mark.slow
+def test_snakemake_called_directly_executes_and_builds_the_gallery(tmp_path):
+    projects.writer(tmp_path, "p/n")
+    command = [sys.executable, "-m", "snakemake", "-s", runner.SNAKEFILE, "-d", tmp_path, "-c", "1"]
+    for wanted in ("Finished jobid", "Nothing to be done"):
+        done = subprocess.run(command, env=projects.environment(tmp_path), capture_output=True, text=True)
+        assert done.returncode == 0 and wanted in done.stdout + done.stderr, done.stderr
+    assert (tmp_path / "figures/index.html").is_file() and projects.record(tmp_path, "p/n")["status"] == "ok"
+    assert rows(projects.run(tmp_path).stdout) == {"p/n": "up to date"}
