@@ -78,6 +78,26 @@ def test_against_decord(benchmark, name):
     assert theirs / ours > 0.5
 
 
+def test_decoding_ahead_in_two_threads(benchmark, tmp_path):
+    """Wall-clock time of a pass over 12 videos, one thread against two that decode ahead."""
+    from paperlib.data.loading import batches
+    from paperlib.data.public import folder
+    for k in range(12):
+        videos.write(tmp_path / "a" / f"{k}.mp4", n=100, width=340, height=256, gop=100)
+    dataset = folder.load("folder", tmp_path, "train", 112)
+    spent = {0: [], 2: []}
+    for _ in range(3):
+        for workers in spent:
+            began = time.perf_counter()
+            for _ in batches(dataset, 8, 4, workers=workers):
+                pass
+            spent[workers].append(time.perf_counter() - began)
+    ratio = min(spent[0]) / min(spent[2])
+    benchmark.extra_info["time with none over time with two"] = ratio
+    benchmark(lambda: list(batches(dataset, 8, 4, workers=2)))
+    assert ratio > 0.8
+
+
 def test_scaling_while_decoding_costs_less_than_afterwards(benchmark, long):
     import cv2
     indices = sampling.uniform(750, 16)

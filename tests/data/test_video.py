@@ -179,6 +179,21 @@ def test_wrong_counts_in_the_header_do_not_matter(folder, tmp_path):
     assert videos.number(video.decode(path, [19])[0]) == 19
 
 
+def test_reference_pictures_that_are_never_shown_do_not_count(folder, tmp_path):
+    """VP8's alternate references are packets without a frame: here made by clearing one packet's show bit."""
+    content = bytearray((folder / "vp8.webm").read_bytes())
+    with av.open(str(folder / "vp8.webm")) as container:
+        packets = [bytes(p) for p in container.demux(video=0) if p.size]
+    at = content.index(packets[5])
+    assert content[at] & 0x10
+    content[at] &= ~0x10
+    path = tmp_path / "hidden.webm"
+    path.write_bytes(content)
+    reference = sequential(path)
+    assert len(reference) == video.probe(path).frames == 19
+    assert hashes(video.decode(path, [18, 4, 5])) == hashes([reference[i] for i in (18, 4, 5)])
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     path = videos.write(tmp_path / "v.mp4", n=5)
     assert video.probe(path).frames == 5
