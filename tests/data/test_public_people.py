@@ -48,6 +48,8 @@ def test_the_authors_files_are_cut_at_the_annotated_frames(recordings):
     bare = nagoya.everything(root, size=16)
     assert bare.num_frames(0) == last - first + 1 and bare.boundaries[0].tolist() == [0, 7]
     start, stop = dataset.boundaries[0]
+    assert np.flatnonzero(dataset.annotated(0, np.arange(19))).tolist() == list(range(4, 11))
+    assert bare.annotated(0, [0, 6]).all()
     assert (bare.frames(0, np.arange(7)) == dataset.frames(0, np.arange(start, stop))).all()
 
 

@@ -201,6 +201,14 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert video.probe(path).frames == 9 and videos.number(video.decode(path, [8])[0]) == 8
 
 
+@pytest.mark.parametrize("name", ["ü 100% #1?.mp4", "http:x.mp4", "concat:a|b.mp4", "-i.mp4"])
+def test_any_file_name_is_a_file_name(tmp_path, monkeypatch, name):
+    videos.write(tmp_path / "plain.mp4", n=3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / name, name):
+        assert videos.number(video.decode(path, [2])[0]) == 2
+
+
 def unusable(folder, tmp_path):
     whole = (folder / "h264.mp4").read_bytes()
     files = {

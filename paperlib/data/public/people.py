@@ -44,6 +44,11 @@ class PeopleDataset:
             out[row, top:top + inner[1], left:left + inner[0]] = picture[..., None]
         return out
 
+    def annotated(self, i, indices):
+        """Return bool [len(indices)]: which of these frames of video `i` lie in its annotated part."""
+        start, stop = self.boundaries[i]
+        return (np.asarray(indices) >= start) & (np.asarray(indices) < stop)
+
     def subset(self, positions):
         """Return the dataset with only the videos at `positions` (or where a boolean mask is true)."""
         positions = np.asarray(positions)
