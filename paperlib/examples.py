@@ -77,20 +77,21 @@ def strip(figure, example, columns=16, title=True):
     shown = np.unique(np.linspace(0, frames - 1, min(columns, frames)).round().astype(int))
     rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam),
             "frozen": example.frozen}
-    axes = figure.subplots(2, 1, gridspec_kw={"height_ratios": [9, 1], "hspace": 0.02})
+    axis = figure.subplots()
     pictures = [np.concatenate(list(row[shown]), axis=1) for row in rows.values()]
-    axes[0].imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
+    axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
     height = example.frames.shape[1]
-    axes[0].set_yticks([height * (k + 0.5) for k in range(3)], rows, fontsize=7)
-    axes[0].set_xticks([])
-    bar(axes[1], example.mask)
-    for axis in axes:
-        axis.tick_params(length=0)
-        for side in axis.spines.values():
+    axis.set_yticks([height * (k + 0.5) for k in range(3)], rows, fontsize=7)
+    axis.set_xticks([])
+    below = axis.inset_axes([0, -0.13, 1, 0.11])  # as wide as the frames, whatever their number
+    bar(below, example.mask)
+    for each in (axis, below):
+        each.tick_params(length=0)
+        for side in each.spines.values():
             side.set_visible(False)
     if title:
-        axes[0].set_title(f"{example.model}: {example.label}\n{example.caption}", fontsize=7, loc="left")
-    return axes
+        axis.set_title(f"{example.model}: {example.label}\n{example.caption}", fontsize=7, loc="left")
+    return axis, below
 
 
 def bar(axis, mask, current=None):
@@ -129,8 +130,9 @@ def animate(examples, file, scale=2, milliseconds=200):
     for t in range(len(examples[0].mask)):
         rows = [_row(example, t, scale) for example in examples]
         bars = [_cells(example.mask, t, row.shape[1]) for example, row in zip(examples, rows, strict=True)]
-        steps.append(Image.fromarray(np.concatenate([part for pair in zip(rows, bars, strict=True)
-                                                     for part in pair])))
+        picture = np.concatenate([part for pair in zip(rows, bars, strict=True) for part in pair])
+        # without dithering: its noise would double the file
+        steps.append(Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE))
     with paths.atomic(file) as temporary:
         steps[0].save(temporary, format="GIF", save_all=True, append_images=steps[1:],
                       duration=milliseconds, loop=0)
