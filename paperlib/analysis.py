@@ -1,4 +1,5 @@
-"""What a trained model does on a data set, computed once and shared by all notebooks: scores, relevance, ATR."""
+"""What a trained model does on a data set, computed once and shared by all notebooks: scores, relevance,
+ATR."""
 
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ from .errors import InputError
 class Explained:
     """Relevance of the clips a model got right.
 
-    matrix [n, T', N], frame_logits [n, T'] of the target, atr [n, T'], avg [n], max [n], labels [n], videos [n]
-    (index in the data set), classes; considered and right count the clips before the filter.
+    matrix [n, T', N], frame_logits [n, T'] of the target (0 at steps that the model does not predict from),
+    atr [n, T'], avg [n], max [n], labels [n], videos [n] (index in the data set), classes; considered and
+    right count the clips before the filter.
     """
 
     matrix: np.ndarray
@@ -35,63 +37,135 @@ class Explained:
 
 
 def indices(length, header):
-    """Return the frames of a video of `length` frames that the checkpoint's recipe would sample for evaluation."""
+    """Return the frames of a video of `length` frames that the checkpoint's recipe would sample for
+    evaluation."""
     recipe, count = header["recipe"], header["num_frames"]
     if recipe.get("sampling") == "dense":
         return sampling.dense(length, count, recipe["stride"])
     return sampling.uniform(length, count)
 
 
+def outputs(steps, header):
+    """Return the output steps that a checkpoint predicts from: all, or its recipe's ensemble (TRA section
+    4.4)."""
+    count = header["recipe"].get("ensemble", 0)
+    return sampling.uniform(steps, count) if count else np.arange(steps)
+
+
 def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", batch=32, root=None):
-    """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set, cached."""
+    """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set,
+    cached."""
     model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
     key = {**_key(checkpoint, videos), "batch": batch}
 
     def compute():
         found = []
-        for some in tqdm(np.array_split(np.arange(len(videos)), -(-len(videos) // batch)), leave=False,
-                         desc=f"scoring {checkpoint}"):
+        for some in tqdm(
+            np.array_split(np.arange(len(videos)), -(-len(videos) // batch)),
+            leave=False,
+            desc=f"scoring {checkpoint}",
+        ):
             with torch.inference_mode():
-                found.append(model(_clips(videos, some, header).to(device)).float().softmax(1).cpu().numpy())
+                logits = model.frame_logits(_clips(videos, some, header).to(device)).float()
+                scores = logits[:, outputs(logits.shape[1], header)].mean(1).softmax(1)
+                found.append(scores.cpu().numpy())
         return {"scores": np.concatenate(found)}
+
     scores = cache.fetch("predictions", key, compute)["scores"]
-    return {"scores": scores, "labels": np.asarray(videos.labels), "classes": list(videos.classes),
-            "correct": scores.argmax(1) == videos.labels}
+    return {
+        "scores": scores,
+        "labels": np.asarray(videos.labels),
+        "classes": list(videos.classes),
+        "correct": scores.argmax(1) == videos.labels,
+    }
 
 
-def explain(checkpoint, dataset=None, split="val", clips=64, limit=None, min_score=0.5, sigma=0.975, method="clrp",
-            device="cpu", batch=8, root=None):
+def explain(
+    checkpoint,
+    dataset=None,
+    split="val",
+    clips=64,
+    limit=None,
+    min_score=0.5,
+    sigma=0.975,
+    method="clrp",
+    device="cpu",
+    batch=8,
+    root=None,
+):
     """Return the `Explained` of a checkpoint on a data set.
 
-    As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score` are
-    explained: the first `clips` of them, taken in turn from every class.
+    As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score`
+    are explained: the first `clips` of them, taken in turn from every class.
     """
     model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
     labels = scored["labels"]
-    passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
+    passing = np.flatnonzero(
+        scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score)
+    )
     if len(passing) == 0:
-        raise InputError(f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
-                         "train it longer or lower min_score")
-    chosen = np.sort(in_turn(passing, labels)[:clips])
-    key = {**_key(checkpoint, videos), "chosen": chosen.tolist(), "method": method,
-           "engine": cache.code("relevance"), "batch": batch}
+        raise InputError(
+            f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
+            "train it longer or lower min_score"
+        )
+    chosen = in_turn(passing, labels)[:clips]
+    found = relevance_of(checkpoint, model, header, videos, chosen, labels[chosen], method, batch)
+    order = np.argsort(chosen)
+    chosen, matrix, frame_logits = chosen[order], found["matrix"][order], found["frame_logits"][order]
+    used = outputs(matrix.shape[1], header)
+    frame_logits[:, np.setdiff1d(np.arange(matrix.shape[1]), used)] = 0
+    atr = relevance.atr(torch.from_numpy(matrix), torch.from_numpy(frame_logits), sigma=sigma)
+    frames = atr.frames.numpy()
+    return Explained(
+        matrix,
+        frame_logits,
+        frames,
+        atr.avg.numpy(),
+        np.nanmax(frames[:, used], axis=1),
+        labels[chosen],
+        chosen,
+        scored["scores"][chosen, labels[chosen]],
+        len(labels),
+        int(scored["correct"].sum()),
+        scored["classes"],
+        videos.temporal,
+    )
 
-    def compute():
-        matrices, logits = [], []
-        for some in tqdm(np.array_split(chosen, -(-len(chosen) // batch)), leave=False,
-                         desc=f"relevance of {checkpoint}"):
-            clip_batch, target = _clips(videos, some, header).to(device), torch.as_tensor(labels[some]).to(device)
-            matrices.append(relevance.relevance_matrix(model, clip_batch, target, method=method).cpu().numpy())
+
+def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clrp", batch=8):
+    """Return dict(matrix [n, T', N], frame_logits [n, T']) of the videos `chosen` for the classes `targets`.
+
+    Cached batch by batch, so that a longer list of the same videos computes only what is new.
+    """
+    device = next(model.parameters()).device
+    key = {**_key(checkpoint, videos), "method": method, "engine": cache.code("relevance")}
+    parts = []
+    for start in tqdm(range(0, len(chosen), batch), leave=False, desc=f"relevance of {checkpoint}"):
+        some, target = chosen[start : start + batch], targets[start : start + batch]
+
+        def compute(some=some, target=target):
+            clip_batch, wanted = _clips(videos, some, header).to(device), torch.as_tensor(target).to(device)
+            matrix = relevance.relevance_matrix(model, clip_batch, wanted, method=method).cpu().numpy()
             with torch.inference_mode():
-                frame_logits = model.frame_logits(clip_batch).float()
-            logits.append(frame_logits[torch.arange(len(some)), :, target].cpu().numpy())
-        return {"matrix": np.concatenate(matrices), "frame_logits": np.concatenate(logits)}
-    found = cache.fetch("relevance", key, compute)
-    atr = relevance.atr(torch.from_numpy(found["matrix"]), torch.from_numpy(found["frame_logits"]), sigma=sigma)
-    return Explained(found["matrix"], found["frame_logits"], *(np.asarray(x) for x in (atr.frames, atr.avg, atr.max)),
-                     labels[chosen], chosen, scored["scores"][chosen, labels[chosen]], len(labels),
-                     int(scored["correct"].sum()), scored["classes"], videos.temporal)
+                logits = model.frame_logits(clip_batch).float()
+            return {
+                "matrix": matrix,
+                "frame_logits": logits[torch.arange(len(some)), :, wanted].cpu().numpy(),
+            }
+
+        parts.append(
+            cache.fetch(
+                "relevance",
+                {
+                    **key,
+                    "videos of the batch": np.asarray(some).tolist(),
+                    "targets": np.asarray(target).tolist(),
+                },
+                compute,
+            )
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in ("matrix", "frame_logits")}
 
 
 def in_turn(members, labels):
@@ -106,15 +180,26 @@ def in_turn(members, labels):
 def _open(checkpoint, dataset, split, limit, device, root):
     model, header = checkpoints.load(checkpoint, device)
     header["num_frames"] = model.num_frames
-    videos = data.load(dataset or header["dataset"], split=split, size=header["recipe"]["size"], limit=limit,
-                       root=root or None)
+    videos = data.load(
+        dataset or header["dataset"],
+        split=split,
+        size=header["recipe"]["size"],
+        limit=limit,
+        root=root or None,
+    )
     return model, header, videos
 
 
 def _key(checkpoint, videos):
-    return {"checkpoint": checkpoints.digest(checkpoint), "dataset": videos.name, "videos": len(videos),
-            "split": getattr(videos, "split", ""), "size": getattr(videos, "size", 0),
-            "code": cache.code("models", "data", "checkpoints"), "torch": torch.__version__}
+    return {
+        "checkpoint": checkpoints.digest(checkpoint),
+        "dataset": videos.name,
+        "videos": len(videos),
+        "split": getattr(videos, "split", ""),
+        "size": getattr(videos, "size", 0),
+        "code": cache.code("models", "data", "checkpoints"),
+        "torch": torch.__version__,
+    }
 
 
 def _clips(videos, some, header):

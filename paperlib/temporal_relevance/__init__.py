@@ -1,7 +1,22 @@
-"""The figures and tables of "Temporal Relevance Analysis for Video Action Models": one module per group of notebooks."""
+"""The figures and tables of "Temporal Relevance Analysis for Video Action Models": one module per group of
+notebooks."""
 
-# The data set of the paper that each of ours stands for
-STANDS_FOR = {"synth_ssv2": "SSV2", "synth_kinetics": "Kinetics", "synth_mit": "MiT"}
+import re
+
+import pandas as pd
+
+# The data set of the paper that each of ours is or stands for
+STANDS_FOR = {
+    "synth_ssv2": "SSV2",
+    "synth_kinetics": "Kinetics",
+    "synth_mit": "MiT",
+    "ssv2": "SSV2",
+    "mini_ssv2": "SSV2",
+    "kinetics400": "Kinetics",
+    "mini_kinetics": "Kinetics",
+    "mit": "MiT",
+    "mini_mit": "MiT",
+}
 
 
 def split(checkpoint):
@@ -10,9 +25,57 @@ def split(checkpoint):
     return dataset, model
 
 
-def explain_all(run, **options):
-    """Return {checkpoint: analysis.Explained} for the `models` of a notebook's settings."""
+def dataset_for(role, names):
+    """Return the data set among `names` that stands for `SSV2`, `Kinetics` or `MiT`, or None."""
+    return next((name for name in names if STANDS_FOR.get(name) == role), None)
+
+
+def trained(run, wanted=None, at_least=None):
+    """Return those of the notebook's `models` that have a checkpoint.
+
+    The notebook stops as skipped where one is missing, or, with `at_least`, where fewer than that are there.
+    """
+    from .. import checkpoints
+
+    wanted = list(wanted or run.settings["models"])
+    there = [key for key in wanted if checkpoints.path(*key.split("/")).is_file()]
+    missing = [key for key in wanted if key not in there]
+    if missing and (at_least is None or len(there) < at_least):
+        run.skip(f"no checkpoint: {', '.join(missing)}; paperlib zoo train --missing {' '.join(missing)}")
+    if missing:
+        print(f"left out, not trained yet: {', '.join(missing)}")
+    return there
+
+
+def frames_of(checkpoint):
+    """Return how many frames a model takes, read off its name (`-f16`, `-8x8` with four times as many fast
+    frames)."""
+    found = re.search(r"-f(\d+)|-(\d+)x\d+", checkpoint)
+    return int(found[1]) if found[1] else 4 * int(found[2])
+
+
+def explain_all(run, at_least=None, models=None, **options):
+    """Return {checkpoint: analysis.Explained} for the `models` of a notebook's settings; see `trained`.
+
+    Models of 32 frames and more explain `long_clips` clips where the settings have that: their matrices cost
+    most.
+    """
     from .. import analysis
+
     common = {key: run.settings[key] for key in ("clips", "sigma", "min_score")}
-    return {checkpoint: analysis.explain(checkpoint, device=run.device, root=run.data_root, **{**common, **options})
-            for checkpoint in run.settings["models"]}
+    found = {}
+    for checkpoint in trained(run, models, at_least):
+        few = (
+            {"clips": run.settings["long_clips"]}
+            if frames_of(checkpoint) >= 32 and "long_clips" in run.settings
+            else {}
+        )
+        found[checkpoint] = analysis.explain(
+            checkpoint, device=run.device, root=run.data_root, **{**common, **few, **options}
+        )
+    return found
+
+
+def ledger(run):
+    """Return the claims of this notebook as a table to show."""
+    return pd.DataFrame(run.claims)[["statement", "quantity", "published", "ours", "low", "high", "verdict"]]

@@ -26,7 +26,7 @@ def shares(found):
     distance = np.abs(np.arange(rows)[:, None] * columns / rows - np.arange(columns)[None])
     per_frame = matrix.sum(1)
     quarter = columns // 4
-    middle = per_frame[:, quarter:columns - quarter].sum(1)
+    middle = per_frame[:, quarter : columns - quarter].sum(1)
     masks = {"diagonal": distance < 0.5, "near": distance < 1.5}
     frame = pd.DataFrame({name: (matrix * mask).sum((1, 2)) for name, mask in masks.items()})
     frame["middle"], frame["ends"] = middle, 1 - middle
@@ -35,26 +35,41 @@ def shares(found):
 
 
 def table(explained):
-    """Return the mean matrices in long form: data set, class (or `all`), output i, frame j, share of relevance."""
+    """Return the mean matrices in long form: data set, class (or `all`), output i, frame j, share of
+    relevance."""
     rows = []
     for checkpoint, found in explained.items():
         dataset, model = split(checkpoint)
         matrices = normalised(found)
-        members = {"all": slice(None)} | {found.classes[k]: found.labels == k for k in np.unique(found.labels)}
+        members = {"all": slice(None)} | {
+            found.classes[k]: found.labels == k for k in np.unique(found.labels)
+        }
         for name, chosen in members.items():
             mean = matrices[chosen].mean(0)
             i, j = np.indices(mean.shape)
-            rows.append(pd.DataFrame({"dataset": dataset, "model": model, "class": name,
-                                      "clips": len(matrices[chosen]), "output": i.ravel() + 1,
-                                      "frame": j.ravel() + 1, "share": mean.ravel()}))
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "dataset": dataset,
+                        "model": model,
+                        "class": name,
+                        "clips": len(matrices[chosen]),
+                        "output": i.ravel() + 1,
+                        "frame": j.ravel() + 1,
+                        "share": mean.ravel(),
+                    }
+                )
+            )
     return pd.concat(rows, ignore_index=True)
 
 
 def draw(explained, classes):
-    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset: [names]})."""
+    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset:
+    [names]})."""
     columns = 1 + max(len(names) for names in classes.values())
-    figure, axes = plt.subplots(len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)),
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)), squeeze=False
+    )
     for line, (checkpoint, found) in zip(axes, explained.items(), strict=True):
         dataset, model = split(checkpoint)
         matrices = normalised(found)
@@ -76,7 +91,8 @@ def draw(explained, classes):
 
 def _wrap(name, width=20):
     import textwrap
-    return "\n".join(textwrap.wrap(name, width)[:2])
+
+    return "\n".join(textwrap.wrap(name, width))
 
 
 def claim(run, explained):
@@ -84,20 +100,45 @@ def claim(run, explained):
     found = {split(checkpoint)[0]: shares(matrix) for checkpoint, matrix in explained.items()}
     for dataset, values in found.items():
         ours = bootstrap_interval(values.near)
-        run.claim("Figure 2", f"dependencies are mostly local on {dataset}",
-                  f"share of relevance at most one frame from the diagonal; by chance {values.attrs['near']:.2f}",
-                  "read off the picture", ours, ours.low > values.attrs["near"], dataset)
+        run.claim(
+            "Figure 2",
+            f"dependencies are mostly local on {dataset}",
+            f"share of relevance at most one frame from the diagonal; by chance {values.attrs['near']:.2f}",
+            "read off the picture",
+            ours,
+            ours.low > values.attrs["near"],
+            dataset,
+        )
     temporal, static = found["synth_ssv2"], found["synth_kinetics"]
     both = "synth_ssv2 vs synth_kinetics"
     ours = bootstrap_difference(temporal.diagonal, static.diagonal)
-    run.claim("Figure 2", "the temporal data set shows more relevance on the diagonal",
-              "share of the diagonal, temporal minus static", "read off the picture", ours, ours.low > 0, both)
+    run.claim(
+        "Figure 2",
+        "the temporal data set shows more relevance on the diagonal",
+        "share of the diagonal, temporal minus static",
+        "read off the picture",
+        ours,
+        ours.low > 0,
+        both,
+    )
     ours = bootstrap_interval(temporal.middle)
-    run.claim("Figure 2", "the middle frames play a more substantial role on the temporal data set",
-              "share of the middle half of the frames; 0.5 if all mattered alike", "read off the picture", ours,
-              ours.low > 0.5, "synth_ssv2")
+    run.claim(
+        "Figure 2",
+        "the middle frames play a more substantial role on the temporal data set",
+        "share of the middle half of the frames; 0.5 if all mattered alike",
+        "read off the picture",
+        ours,
+        ours.low > 0.5,
+        "synth_ssv2",
+    )
     ours = bootstrap_interval(static.ends)
-    run.claim("Figure 2", "beginning and end matter more on the static data set",
-              "share of the first and last quarter of the frames; 0.5 if all mattered alike", "read off the picture",
-              ours, ours.low > 0.5, "synth_kinetics")
+    run.claim(
+        "Figure 2",
+        "beginning and end matter more on the static data set",
+        "share of the first and last quarter of the frames; 0.5 if all mattered alike",
+        "read off the picture",
+        ours,
+        ours.low > 0.5,
+        "synth_kinetics",
+    )
     return pd.DataFrame(run.claims)[["statement", "quantity", "ours", "low", "high", "verdict"]]
