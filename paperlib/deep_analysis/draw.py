@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from .. import plotting, published
 from . import DATASETS, METRICS, MODULES
@@ -63,13 +64,14 @@ def table07(cells, exchanged):
     return figure
 
 
-def accuracy(models, title="published"):
+def accuracy(models, datasets=DATASETS):
     """Draw Figure 4: top-1 without temporal pooling against frames (top) and against cost (bottom).
 
     models needs the column gmacs (multiply-accumulates of one clip, in thousand millions).
     """
     plain = models[models.temporal_pooling == 0]
-    datasets = [d for d in DATASETS if d in set(plain.dataset)]
+    datasets = [d for d in datasets if d in set(plain.dataset)]
+    frames = sorted(plain.num_frames.unique())
     figure, axes = plt.subplots(2, len(datasets), figsize=(7.2, 4.8), sharey="col", squeeze=False)
     for column, dataset in enumerate(datasets):
         for (module, backbone), line in plain[plain.dataset == dataset].groupby(["module", "backbone"]):
@@ -81,7 +83,9 @@ def accuracy(models, title="published"):
                                   (axes[1, column], "GMACs per clip", 10)):
             axis.set_xscale("log", base=base)
             axis.set_xlabel(label)
-        axes[0, column].set_xticks([8, 16, 32, 64], ["8", "16", "32", "64"])
+        axes[0, column].set_xticks(frames, frames)
+        axes[1, column].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes[1, column].xaxis.set_minor_formatter(NullFormatter())
         axes[0, column].set_title(dataset)
         axes[0, column].minorticks_off()
     for axis in axes[:, 0]:

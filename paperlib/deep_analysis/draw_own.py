@@ -2,16 +2,19 @@
 
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from .. import plotting
 from .draw import MODULE_COLOUR
 
+COLOUR = {**MODULE_COLOUR, "Conv1D": plotting.SKY, "TSM": plotting.PURPLE, "NLN": plotting.BLACK}
 
-def dots(published, ours, ylabel="top-1 accuracy (%)", ours_label="own small models"):
+
+def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
     """Draw two rows of panels: the published values, and below ours with their intervals.
 
     Both tables have the columns panel, x, series, value; ours also low and high. The second row is left out
-    where there are no own models yet.
+    where there are no own models yet. same_span: the panels of a row cover equally many points.
     """
     tables = [t for t in (published, ours) if len(t)]
     columns = max(t.panel.nunique() for t in tables)
@@ -21,7 +24,12 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", ours_label="own small mod
         panels = list(dict.fromkeys(table.panel))
         for axis, panel in zip(row, panels, strict=False):
             panel_dots(axis, table[table.panel == panel], series, filled="low" in table)
-            axis.set_title(f"{panel}, " + (ours_label if "low" in table else "published"))
+            axis.set_title(("own: " if "low" in table else "published: ") + panel)
+        if same_span:
+            limits = [axis.get_ylim() for axis in row[:len(panels)]]
+            half = max(high - low for low, high in limits) / 2
+            for axis, (low, high) in zip(row, limits, strict=False):
+                axis.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
         for axis in row[len(panels):]:
             axis.axis("off")
         row[0].set_ylabel(ylabel)
@@ -35,16 +43,17 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", ours_label="own small mod
 def panel_dots(axis, part, series, filled):
     """Draw one panel: x by category, one colour and mark per series."""
     order = list(dict.fromkeys(part.x))
-    for i, name in enumerate(series):
+    present = [s for s in series if s in set(part.series)]
+    for i, name in enumerate(present):
         line = part[part.series == name]
-        x = [order.index(v) + (i - (len(series) - 1) / 2) * 0.16 for v in line.x]
-        colour, mark = plotting.COLOURS[i], plotting.MARKERS[i]
+        x = [order.index(v) + (i - (len(present) - 1) / 2) * 0.16 for v in line.x]
+        colour, mark = (some[series.index(name)] for some in (plotting.COLOURS, plotting.MARKERS))
         if filled:
             for at, row in zip(x, line.itertuples(), strict=True):
                 plotting.interval_bar(axis, at, row.value, row.low, row.high, colour, marker=mark)
         else:
             axis.plot(x, line.value, mark, mfc="none", color=colour, ms=6)
-            for at, value in zip(x, line.value, strict=True):
+            for at, value in zip(x, line.value, strict=True) if len(present) <= 3 else ():
                 axis.annotate(f"{value:g}", (at, value), xytext=(0, 5), textcoords="offset points",
                               fontsize=6, ha="center")
     axis.set_xticks(range(len(order)), order, fontsize=7)
@@ -94,6 +103,8 @@ def clips(curves):
     axes[0].set_xlabel("clips per video (3 crops each)")
     axes[1].set_xlabel("GMACs per video")
     axes[1].set_xscale("log")
+    axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("top-1 accuracy (%)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -108,18 +119,18 @@ def relevance(points):
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.4), squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         for row in points[points.dataset == dataset].itertuples():
-            colour = MODULE_COLOUR.get(row.module, plotting.PURPLE)
+            colour = COLOUR[row.module]
             axis.errorbar(row.atr, row.psi, color=colour, marker="o", ms=3 + 0.25 * row.layers, lw=0.8,
                           xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
                           yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]])
-            axis.annotate(row.model, (row.atr, row.psi), xytext=(5, 5), textcoords="offset points",
-                          fontsize=6)
+            axis.annotate(row.model.partition("-")[2], (row.atr, row.psi), xytext=(4, 4), fontsize=6,
+                          textcoords="offset points", color=colour)
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
         axis.set_xlabel("avg-ATR (share of the input frames)")
         axis.set_title(dataset)
         axis.margins(0.15)
     axes[0, 0].set_ylabel(r"temporal improvement $\Psi$")
-    handles = [Line2D([], [], color=MODULE_COLOUR.get(m, plotting.PURPLE), marker="o", ls="none", label=m)
-               for m in dict.fromkeys(points.module)]
+    handles = [Line2D([], [], color=COLOUR[module], marker="o", ls="none", label=module)
+               for module in COLOUR if module in set(points.module)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

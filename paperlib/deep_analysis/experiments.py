@@ -17,6 +17,7 @@ def printed(name, panel, x, series):
         return table[key] if key in table else key
 
     table = table.assign(panel=column(panel), x=column(x), series=column(series))
+    table["series"] = table.series.str.replace(r"-ResNet.*", "", regex=True)
     return table[["panel", "x", "series", "value"]]
 
 
@@ -87,7 +88,7 @@ def transfer_dots(scored):
     """Return the fine-tuned checkpoints for `draw_own.dots`: x is the target data set."""
     moved = {k: s for k, s in scored.items() if s.row["init_from"].startswith("synth_kinetics/")
              and s.row["dataset"] != "synth_kinetics"}
-    return scored_dots(moved, lambda row: row["dataset"], lambda row: row["model"].split("-")[0]).assign(
+    return scored_dots(moved, lambda row: row["dataset"], lambda row: row["module"]).assign(
         panel="top-1")
 
 
@@ -199,3 +200,21 @@ def of_own_contributions(ours):
                             quantity, "0.4 larger", (temporal.value, temporal.low, temporal.high),
                             temporal.low > static.high, "synth_ssv2, synth_kinetics", digits=2))
     return claims
+
+
+def pooling_dots(scored):
+    """Return our own models with and without temporal pooling for `draw_own.dots`."""
+    table = own.benchmark(scored)
+    if table.empty:
+        return dots([])
+    series = table.temporal_pooling.map({0: "no temporal pooling", 1: "temporal pooling"})
+    return pd.DataFrame({"panel": table.dataset, "x": table.module, "series": series, "value": table.top1,
+                         "low": table.low, "high": table.high})
+
+
+def contribution_dots(ours):
+    """Return `own_contributions` for `draw_own.dots`: one panel per metric, data sets as series."""
+    title = {"phi": "spatial contribution", "psi_ta": "temporal improvement", "psi_ta_tp": "with pooling"}
+    names = ours.model.str.replace("-f8.*", "", regex=True).str.replace("-", "\n")
+    return pd.DataFrame({"panel": ours.metric.map(title), "x": names, "series": ours.dataset,
+                         "value": ours.value, "low": ours.low, "high": ours.high})

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from .. import published
-from . import paired
+from . import paired, table05_beside_benchmark
 from .findings import claim
 
 PRINTED = "published numbers"
@@ -229,6 +229,21 @@ def of_table5():
             claim("Table 5", "The non-local module does not perform as expected on mini-SSV2",
                   "NLN minus I3D in points, largest of 2 settings", "negative", nln.max(), nln.max() < 0,
                   PRINTED, digits=1)]
+
+
+def of_table5_cells(models):
+    """Return the claims that Table 5 prints the accuracies of the benchmark page, to one decimal."""
+    cells = table05_beside_benchmark(models)
+    same = cells.difference.abs() < 0.05 + 1e-9
+    claims = []
+    for name, part, text in (("None, I3D and TAM", cells.column != "Conv.", "these columns"),
+                             ("Conv.", cells.column == "Conv.", "Conv. and the page's S3D")):
+        count = int(part.sum())
+        claims.append(claim("Table 5", f"The columns {name} hold the accuracies of the benchmark page",
+                            f"cells of {text} that agree at one decimal, of {count}; largest difference "
+                            f"{cells.difference[part].abs().max():.2f} points", str(count),
+                            int(same[part].sum()), same[part].all(), digits=0))
+    return claims
 
 
 def of_table6():

@@ -35,7 +35,8 @@ def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=N
         scores = []
         for i in range(len(videos)):
             chosen = steps(videos.num_frames(i))
-            frames = videos.frames(i, chosen.ravel()).reshape(*chosen.shape, videos.size, videos.size, 3)
+            needed, place = np.unique(chosen, return_inverse=True)  # the clips of a video share most frames
+            frames = videos.frames(i, needed)[place.reshape(chosen.shape)]
             batch = [clip_format.to_clip(clip[:, top:top + side, x:x + side])
                      for clip in frames for x in offsets]
             with torch.inference_mode():
@@ -88,7 +89,8 @@ def multi_clip_dots(bars):
     rows = []
     for row in bars.to_dict("records"):
         value, low, high = statistics.bootstrap_interval(100.0 * row["many"])
-        rows.append((row["dataset"], row["sampling"], row["model"], value, low, high))
+        module = row["model"].split("-")[0].replace("TAM2D", "TAM")
+        rows.append((row["dataset"], row["sampling"], module, value, low, high))
     return dots(rows)
 
 
@@ -140,7 +142,7 @@ def of_clips(curves, enough=5):
     last = int(curves.clips.max())
     for (model, how), line in curves.groupby(["model", "sampling"], sort=False):
         correct = line.set_index("clips").correct
-        first = enough if how == "dense" else 1
+        first = min(enough, last) if how == "dense" else 1
         interval = tuple(statistics.bootstrap_difference(100.0 * correct[last], 100.0 * correct[first],
                                                          paired=True))
         text = f"{how} sampling of {model}: {first} clips are about as good as {last}"
