@@ -4,7 +4,7 @@
 rule each layer gets. The rules stand in rules.py, and how an operation finds its rule in table.py.
 """
 
-from .atr import ATR, atr
+from .atr import ATR, atr, sum_blocks
 from .ledger import ledger
 from .matrix import pixel_relevance, relevance_matrix
 from .provenance import frame_provenance
@@ -26,4 +26,4 @@ from .table import coverage
 
 __all__ = ["ATR", "Epsilon", "Exclude", "Flat", "Gamma", "Identity", "MaxTakesAll", "Proportional", "Rule",
            "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "frame_provenance", "ledger",
-           "pixel_relevance", "relevance_matrix"]
+           "pixel_relevance", "relevance_matrix", "sum_blocks"]

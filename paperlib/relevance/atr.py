@@ -70,3 +70,16 @@ def _check(A, logits, sigma):
         raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
     if not torch.isfinite(A).all():
         raise InputError("A has NaN or infinite entries; relevance must be finite")
+
+
+def sum_blocks(A, size):
+    """Sum every size x size block of square relevance matrices: [B, n, n] -> [B, n/size, n/size].
+
+    For SlowFast (appendix A of the paper): from the n frames of the fast pathway to the m = n/r of the slow one.
+    Frame logits are summed likewise, `frame_logits.unflatten(1, (-1, size)).sum(2)`, before they go to `atr`.
+    """
+    if A.dim() != 3 or A.shape[1] != A.shape[2]:
+        raise InputError(f"A must be square relevance matrices [B, n, n], not of shape {tuple(A.shape)}")
+    if size < 1 or A.shape[1] % size:
+        raise InputError(f"a block size of {size} does not divide the {A.shape[1]} rows of the matrix")
+    return A.unflatten(2, (-1, size)).unflatten(1, (-1, size)).sum((2, 4))

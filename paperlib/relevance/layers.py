@@ -250,7 +250,7 @@ def weighted(step, values, inputs, bounds, contrast):
     """Return the shares of a convolution or linear layer."""
     rule, linear, a = step.rule, Linear(step, values), inputs[0]
     w = linear.weight
-    if step.first and isinstance(rule, R.ZPlus):
+    if step.first and step.given is None:
         rule = R.ZBeta().between(*bounds)
     bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
     if contrast == "dual":

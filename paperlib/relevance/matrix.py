@@ -24,7 +24,8 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
         the paper does; 1 keeps the weights and starts from all other logits.
     normalise: divide R and R_dual by their starting sums before subtracting them, as Gu et al.'s code does.
-    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`.
+    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`. A
+        rule asked for at the layer that sees the clip replaces z-beta there.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
         ImageNet normalisation.
     memory: bytes that relevance may occupy, or "auto" for half of what is free; targets are processed in

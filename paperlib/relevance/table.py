@@ -64,7 +64,8 @@ class Step:
     receivers: list          # nodes, one for each place at which the operation takes a clip-dependent tensor
     takes: list              # which of the receivers get relevance (indices into receivers)
     kind: str                # "weights", "sum", "max", "gate", "route", "identity", "exclude"
-    first: bool = False      # sees the clip: ZBeta
+    given: R.Rule | None = None      # the rule the user asked for, if any
+    first: bool = False      # sees the clip: ZBeta unless a rule was asked for
     last: bool = False       # gives the logits: here CLRP negates the weights
     head: bool = False       # stands between the last layer and the logits
 
@@ -80,6 +81,7 @@ def plan(model, graph, rules=None):
         if node not in reached:
             continue
         step = _step(model, graph, node, rules)
+        step.given = _override(model, node, rules)
         step.head = not carries_weights[node]
         step.last = step.head and step.kind == "weights"
         for index in step.takes:
@@ -268,6 +270,6 @@ def coverage(model, clips, rules=None):
 def role(model, step):
     """Return (module path, its type, operation, rule, role) of a Step, for people."""
     path = module_path(step.node)
-    rule = R.ZBeta() if step.first and isinstance(step.rule, R.ZPlus) else step.rule
+    rule = R.ZBeta() if step.first and step.given is None else step.rule
     place = "input layer" if step.first else "last layer" if step.last else ""
     return path, type(owner(model, step.node)).__name__, opname(step.node), repr(rule), place

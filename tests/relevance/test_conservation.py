@@ -1,4 +1,4 @@
-"""Nothing is lost: rows of the LRP matrix sum to the frame logits, on every network and every odd operation."""
+"""Nothing is lost: rows of the LRP matrix sum to the frame logits, on every network and odd operation."""
 
 import pytest
 import torch
@@ -109,7 +109,8 @@ BLOCKS = {
 @given(st.lists(st.sampled_from(sorted(BLOCKS)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_rows_of_any_small_network_sum_to_the_logits(names, seed):
     torch.manual_seed(seed)
-    trunk = nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1)), nn.ReLU(), *[BLOCKS[n](4) for n in names])
+    blocks = [BLOCKS[name](4) for name in names]
+    trunk = nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1)), nn.ReLU(), *blocks)
     model = settle(Frames(trunk, 4, 3).double(), seed)
     x = clip(3, size=6, seed=seed, batch=2, dtype=torch.float64)
     assert row_error(model, x, [0, 2]) < 1e-6

@@ -21,9 +21,9 @@ from .networks import (
 
 
 def everything():
-    return Frames(nn.Sequential(nn.Conv3d(3, 4, (3, 3, 3), (1, 2, 2), 1), nn.BatchNorm3d(4), nn.ReLU(inplace=True),
-                                ShiftInPlace(), Folded(4, 3), Residual(4, groups=2), SqueezeExcitation(4), Twice(4),
-                                Pools()), 4, 5)
+    return Frames(nn.Sequential(
+        nn.Conv3d(3, 4, (3, 3, 3), (1, 2, 2), 1), nn.BatchNorm3d(4), nn.ReLU(inplace=True), ShiftInPlace(),
+        Folded(4, 3), Residual(4, groups=2), SqueezeExcitation(4), Twice(4), Pools()), 4, 5)
 
 
 @pytest.mark.parametrize("method", ["lrp", "dual", "clrp"])

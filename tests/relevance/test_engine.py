@@ -1,0 +1,215 @@
+"""Known answers, reports, rules by name, and what bad input is told."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from paperlib import models, relevance
+from paperlib.errors import InputError
+
+from .networks import Frames, Residual, SqueezeExcitation, clip, plain, settle
+
+
+class Window(nn.Module):
+    """Built to look at frames i + offsets, evenly, and at nothing else."""
+
+    def __init__(self, offsets, reach=3, classes=3):
+        super().__init__()
+        self.mix = nn.Conv3d(3, 4, (2 * reach + 1, 3, 3), padding=(reach, 1, 1))
+        self.fc = nn.Linear(4, classes)
+        with torch.no_grad():
+            kernel = self.mix.weight[:, :, :1].abs()
+            self.mix.weight.zero_()
+            for offset in offsets:
+                self.mix.weight[:, :, reach + offset] = kernel[:, :, 0]
+
+    def frame_logits(self, x):
+        return self.fc(F.relu(self.mix(x)).mean((3, 4)).transpose(1, 2))
+
+
+@pytest.mark.parametrize("offsets", [[0], [-1, 0, 1], [-2], [0, 3], [-3, 2]])
+@pytest.mark.parametrize("method", ["lrp", "clrp"])
+def test_a_network_that_looks_at_known_frames_gets_exactly_those(offsets, method):
+    torch.manual_seed(0)
+    net = Window(offsets).eval()
+    x = clip(8, size=10)
+    A = relevance.relevance_matrix(net, x, 1, method=method)[0]
+    for i in range(8):
+        seen = {i + offset for offset in offsets if 0 <= i + offset < 8}
+        assert set(A[i].nonzero().flatten().tolist()) == seen
+
+
+def test_range_of_a_known_window():
+    torch.manual_seed(0)
+    net = Window([-1, 0, 1]).eval()
+    x = clip(8, size=10)
+    A = relevance.relevance_matrix(net, x, 1, method="lrp").abs()
+    assert relevance.atr(A, torch.ones(1, 8)).frames[0].tolist() == [2, 3, 3, 3, 3, 3, 3, 2]
+
+
+def test_identical_frames_get_identical_relevance():
+    """Ties of a temporal max pool are shared, so a still clip has no arrow of time."""
+    torch.manual_seed(0)
+    pool = nn.MaxPool3d((3, 1, 1), 1, (1, 0, 0))
+    net = Frames(nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3)), nn.ReLU(), pool), 4).eval()
+    A = relevance.relevance_matrix(net, clip(1, size=8).repeat(1, 1, 7, 1, 1), 0, method="lrp")[0]
+    assert torch.allclose(A[3, 2:5], A[3, 2].expand(3), rtol=1e-4)
+    assert torch.allclose(A, A.flip(0, 1), rtol=1e-4, atol=1e-7)
+
+
+def test_slowfast_rows_sum_to_their_logits_and_blocks_add_up():
+    torch.manual_seed(0)
+    net = settle(models.create("SlowFast-R50-2x8", num_classes=3, width=8))
+    x = clip(net.num_frames, size=32)
+    logits = net.frame_logits(x)[..., 1]
+    A = relevance.relevance_matrix(net, x, 1, method="lrp")
+    assert torch.allclose(A.sum(2), logits, rtol=1e-3, atol=1e-3 * float(logits.detach().abs().max()))
+    blocks = relevance.sum_blocks(A, net.alpha)
+    assert blocks.shape == (1, 2, 2)
+    assert torch.allclose(blocks[0, 1, 0], A[0, 4:, :4].sum())
+    assert torch.allclose(blocks.sum(), A.sum())
+    with pytest.raises(InputError, match="does not divide"):
+        relevance.sum_blocks(A, 3)
+
+
+@pytest.mark.slow
+def test_convolutional_lstm_rows_sum_and_look_back_only():
+    torch.manual_seed(0)
+    net = settle(models.create("C-LSTM-f4", num_classes=3, width=8, size=32, layers=2))
+    x = clip(4, size=32)
+    logits = net.frame_logits(x)[..., 1]
+    A = relevance.relevance_matrix(net, x, 1, method="lrp")
+    assert torch.allclose(A.sum(2), logits, rtol=1e-3, atol=1e-3 * float(logits.detach().abs().max()))
+    assert torch.equal(A, A.tril())
+
+
+def test_coverage_names_every_operation_with_its_rule():
+    trunk = nn.Sequential(nn.Conv3d(3, 4, 3, padding=1), nn.ReLU(), Residual(4), SqueezeExcitation(4))
+    net = settle(Frames(trunk, 4))
+    report = relevance.coverage(net, clip())
+    assert list(report.columns) == ["layer", "type", "operation", "rule", "role"]
+    rows = report.set_index("layer")
+    assert rows.loc["trunk.0", "rule"] == "ZBeta()" and rows.loc["trunk.0", "role"] == "input layer"
+    assert rows.loc["fc", "role"] == "last layer" and rows.loc["fc", "rule"].startswith("ZPlus")
+    assert rows.loc["trunk.2.bn1", "rule"].iloc[0] == "Identity()"
+    assert (report[report.operation == "relu"].layer == "trunk.1").any()
+    assert (report[report.operation == "relu"].layer == "trunk.2.relu").sum() == 2      # one module, used twice
+    assert rows.loc["trunk.3", "operation"] == "mul" and "SignalTakesAll" in rows.loc["trunk.3", "rule"]
+    assert not report.layer.str.startswith("trunk.3.up").any()                          # behind the gate: nothing
+
+
+class Crossed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = plain()
+
+    def frame_logits(self, x):
+        y = self.net.frame_logits(x)
+        return y + (self.net.trunk(x).mean((3, 4)).transpose(1, 2)[..., :4] * y)
+
+
+def test_an_operation_without_a_rule_is_refused_by_layer_and_can_be_registered():
+    class Odd(nn.Module):
+        def forward(self, x):
+            return x.clamp(min=0) * x.sign() + torch.sort(x, 2).values
+
+    net = Frames(nn.Sequential(nn.Conv3d(3, 4, 1), nn.ReLU(), Odd()), 4).eval()
+    with pytest.raises(InputError, match=r"trunk\.2 \(Odd\): sort has no relevance rule; register one with rules="):
+        relevance.relevance_matrix(net, clip(), 0)
+    with pytest.raises(InputError, match="multiplies two signals"):
+        relevance.coverage(Crossed().eval(), clip())
+    A = relevance.relevance_matrix(Crossed().eval(), clip(), 0, rules={"mul": relevance.SignalTakesAll(1)})
+    assert A.shape == (1, 4, 4)
+    report = relevance.coverage(net, clip(), rules={"trunk.2": relevance.Exclude()})
+    assert (report[report.layer == "trunk.2"].rule == "Exclude()").all()
+
+
+def test_rules_by_class_path_and_operation():
+    torch.manual_seed(0)
+    net = plain().eval()
+    x = clip()
+    base = relevance.coverage(net, x, {nn.Conv3d: relevance.Gamma(0.1), "trunk.3": relevance.WSquare(),
+                                       "mean": relevance.Epsilon()}).set_index("layer").rule
+    assert base["trunk.0"].startswith("Gamma") and base["trunk.3"] == "WSquare()"
+    assert base[""].str.startswith("Epsilon").any()
+    default = relevance.relevance_matrix(net, x, 0, method="lrp")
+    for rule in (relevance.Gamma(0.2), relevance.Epsilon(1e-6), relevance.WSquare(), relevance.Flat()):
+        other = relevance.relevance_matrix(net, x, 0, method="lrp", rules={"trunk.3": rule})
+        assert not torch.allclose(other, default, rtol=1e-3)
+        assert torch.allclose(other.sum(2), default.sum(2), rtol=1e-3, atol=1e-5)
+
+
+def test_ledger_accounts_for_biases_and_excluded_branches():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv3d(3, 3, 1), nn.Conv3d(3, 3, 1)
+
+        def forward(self, x):
+            return torch.cat([F.relu(self.a(x)), F.relu(self.b(x))], 1)
+
+    torch.manual_seed(0)
+    net = Frames(Branches(), 6).eval()
+    with torch.no_grad():
+        net.fc.weight.abs_()
+        net.fc.bias.abs_()
+    x = clip()
+    whole = relevance.ledger(net, x, 1)
+    assert whole.attrs["clip"] == pytest.approx(whole.attrs["logits"], rel=1e-5)
+    assert (whole[["bias", "dead", "excluded"]] == 0).all(axis=None) and whole.stabiliser.abs().max() < 1e-5
+    cut = relevance.ledger(net, x, 1, rules={"trunk.b": relevance.Exclude()})
+    assert cut.excluded.sum() == pytest.approx(cut.attrs["logits"] - cut.attrs["clip"], rel=1e-5)
+    assert 0 < cut.attrs["clip"] < cut.attrs["logits"]
+    biased = relevance.ledger(net, x, 1, rules={"fc": relevance.ZPlus(bias=True)})
+    lost = biased.set_index("layer").bias["fc"]
+    assert lost != 0 and biased.attrs["logits"] - biased.attrs["clip"] == pytest.approx(lost, rel=1e-4)
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(clips=torch.full((1, 3, 4, 12, 12), float("nan"))), "clip 0 has NaN"),
+    (dict(clips=torch.zeros(1, 3, 4, 12, 12, dtype=torch.uint8)), "uint8"),
+    (dict(clips=torch.zeros(3, 4, 12, 12)), r"\[B, 3, T, H, W\]"),
+    (dict(clips=torch.zeros(1, 3, 4, 12, 12).double()), "float64"),
+    (dict(targets=4), "class 4 is out of range: the network has classes 0 to 3"),
+    (dict(targets=-1), "class -1"),
+    (dict(targets=[0, 1]), "1 clips but 2 targets"),
+    (dict(targets=[0.5]), "class indices"),
+    (dict(method="lpr"), "method must be one of clrp, lrp, dual"),
+    (dict(clip_at="video"), "clip_at"),
+    (dict(memory=0), "memory"),
+    (dict(input_bounds=(1, 0)), "low below high"),
+    (dict(input_bounds=3), "input_bounds"),
+    (dict(rules={"trunk.9": relevance.ZPlus()}), "no module of that path"),
+    (dict(rules={nn.Conv3d: "z+"}), "must be a rule"),
+])
+def test_bad_input_is_named(change, message):
+    arguments = dict(clips=clip(), targets=0) | change
+    with pytest.raises(InputError, match=message):
+        relevance.relevance_matrix(plain().eval(), **arguments)
+
+
+def test_wrong_frame_count_and_unusable_networks_are_named():
+    with pytest.raises(InputError, match="8 frames"):
+        relevance.relevance_matrix(models.create("TSN-R18-f8", num_classes=3, width=4), clip(4, 32), 0)
+    with pytest.raises(InputError, match="has no frame_logits"):
+        relevance.relevance_matrix(nn.Conv3d(3, 3, 1), clip(), 0)
+
+    class Decides(nn.Module):
+        def frame_logits(self, x):
+            return x.mean((3, 4)).transpose(1, 2) if x.sum() > 0 else x.amax((3, 4)).transpose(1, 2)
+
+    with pytest.raises(InputError, match="depends on tensor values"):
+        relevance.relevance_matrix(Decides(), clip(), 0, method="lrp")
+    with pytest.raises(InputError, match="cannot run a clip"):
+        relevance.relevance_matrix(plain(), clip(4, size=1), 0)
+
+
+def test_pixels_outside_the_bounds_are_reported():
+    with pytest.warns(UserWarning, match="outside input_bounds"):
+        relevance.relevance_matrix(plain().eval(), 3 * clip(), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        relevance.relevance_matrix(plain().eval(), 3 * clip(), 0, input_bounds=(-9, 9))
