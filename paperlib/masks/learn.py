@@ -134,7 +134,7 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
     Raises InputError for unknown presets or options and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
-    with evaluating(model):
+    with evaluating(model), torch.enable_grad():
         parts = []
         for begin in range(0, len(clips), batch_size):
             part = slice(begin, begin + batch_size)

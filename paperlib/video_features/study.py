@@ -141,6 +141,54 @@ def choose(videos, count, classes):
     return np.sort(members[np.lexsort((labels[members], turn))][:count])
 
 
+def search_all(run, studied, count=8):
+    """Compare learned masks with the exhaustive search over contiguous windows on a few clips; kept on disk.
+
+    One row per clip of the 16-frame checkpoints (longer clips have too many windows): equation 1 of the
+    learned mask and of the best window, the lengths of both, and the overlap (intersection over union).
+    """
+    rows = []
+    for checkpoint, each in studied.items():
+        if each.mask.shape[1] > 16:
+            continue
+        model, _, videos = open_checkpoint(run, checkpoint)
+        chosen = each.videos[:count]
+        options = {
+            key: getattr(each.settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner")
+        }
+        key = {
+            **_key(checkpoint, videos),
+            "chosen": chosen.tolist(),
+            "options": options,
+            "search": cache.code("masks"),
+        }
+
+        def compute(model=model, videos=videos, chosen=chosen, options=options, targets=each.targets[:count]):
+            clips = evaluation.load_clips(videos, chosen, model.num_frames).to(run.device)
+            found = masks.search(model, clips, torch.from_numpy(targets), **options)
+            return {"mask": found.mask.cpu().numpy(), "value": found.value.cpu().numpy()}
+
+        found = cache.fetch("window_search", key, compute)
+        on = each.mask[:count] > masks.THRESHOLD
+        window = found["mask"] > 0
+        union = (on | window).sum(1)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "model": each.model,
+                    "dataset": each.dataset,
+                    "video": chosen,
+                    "learned": each.loss[:count],
+                    "window": found["value"],
+                    "learned_length": on.sum(1),
+                    "window_length": window.sum(1),
+                    "overlap": (on & window).sum(1) / np.where(union > 0, union, 1),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
 def measures(studied, detector=None):
     """Return the paper's six measures (section 4.3) and what belongs to them, one row per clip.
 

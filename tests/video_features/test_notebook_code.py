@@ -237,3 +237,23 @@ def test_predictions_of_two_directions_share_their_clips():
     lost = performance.loss_by_reversing(predicted(0.7), predicted(0.7))
     assert lost.value == 0 and lost.low == lost.high == 0
     assert evaluation.f1_macro(predicted(0.7)) == pytest.approx(0.7)
+
+
+def test_learned_masks_stand_beside_the_best_window(run, monkeypatch, tmp_path):
+    from paperlib.masks import SearchResult
+
+    each, long = studied("I3D-original"), studied("I3D-original", frames=32)
+    window = np.zeros((8, 16), np.float32)
+    window[:, 3:9] = 1
+    found = SearchResult(*(clips.torch.tensor(x) for x in (window, 3, 9, np.full(8, 0.2), 0, 0)))
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    monkeypatch.setattr(
+        study, "open_checkpoint", lambda *a: (type("Model", (), {"num_frames": 16}), None, Videos())
+    )
+    monkeypatch.setattr(study.checkpoints, "digest", lambda checkpoint: "abc")
+    monkeypatch.setattr(study.evaluation, "load_clips", lambda *a: clips.torch.zeros(8, 3, 16, 4, 4))
+    monkeypatch.setattr(study.masks, "search", lambda *a, **options: found)
+    table = study.search_all(run, {"a": each, "b": long})
+    assert len(table) == 8 and (table.window == 0.2).all()
+    assert table.learned_length.tolist() == each.length[:8].tolist() and (table.window_length == 6).all()
+    assert table.overlap.to_numpy() == pytest.approx(6 / each.length[:8])
