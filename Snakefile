@@ -1,6 +1,6 @@
 # The dependency graph: what a notebook starts from -> checkpoints -> notebooks -> gallery.
 #
-# `./run_all.sh` (or `paperlib run`) calls this; so can you, to run on a cluster:
+# `./run_all.sh` (or `paperlib run`) calls this; so can you, say on a cluster (with snakemake-executor-plugin-slurm):
 #     snakemake --executor slurm --jobs 32
 # A notebook's output is its run record, not its figures: the figures are in git, and a fresh clone must still
 # regenerate them. Which records are still true is decided by content (paperlib/graph.py), not by file times.

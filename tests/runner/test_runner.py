@@ -223,3 +223,25 @@ def test_snakemake_called_directly_executes_and_builds_the_gallery(tmp_path):
         assert done.returncode == 0 and wanted in done.stdout + done.stderr, done.stderr
     assert (tmp_path / "figures/index.html").is_file() and projects.record(tmp_path, "p/n")["status"] == "ok"
     assert rows(projects.run(tmp_path).stdout) == {"p/n": "up to date"}
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_missing_is_trained_and_its_notebook_executed_once(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/zoo.yaml").write_text(
+        "models: [{model: TSN-R18-f8, dataset: synth_ssv2, width: 4, size: 32, limit: 64, epochs: 1}]"
+    )
+    (tmp_path / "own.yaml").write_text("notebooks: {p/uses: {models: [synth_ssv2/TSN-R18-f8]}}")
+    projects.notebook(
+        tmp_path,
+        "p/uses",
+        "from paperlib import checkpoints, paths\nmodel, meta = checkpoints.load('synth_ssv2/TSN-R18-f8')\n"
+        "with paths.atomic(paths.FIGURES / 'p/uses.csv') as file:\n    file.write_text(meta['config']['name'])",
+    )
+    first = projects.run(tmp_path, "--profile", "own.yaml", timeout=800)
+    assert rows(first.stdout) == {"p/uses": "ok"} and "trained  synth_ssv2/TSN-R18-f8" in first.stdout, (
+        first.stdout
+    )
+    assert (tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors").is_file()
+    assert (tmp_path / "figures/p/uses.csv").read_text() == "TSN-R18-f8"
+    assert rows(projects.run(tmp_path, "--profile", "own.yaml").stdout) == {"p/uses": "up to date"}
