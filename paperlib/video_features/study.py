@@ -1,5 +1,6 @@
 """What the notebooks compute once per checkpoint: predictions both ways, masks, Grad-CAM maps, blobs."""
 
+import contextlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -7,9 +8,14 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, published
+from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, paths, published
 from ..errors import InputError
 from . import short
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
 
@@ -87,7 +93,8 @@ def study(run, checkpoint):
             parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    found = cache.fetch("video_features", key, compute)
+    with alone(checkpoint):  # notebooks that run side by side learn these masks once
+        found = cache.fetch("video_features", key, compute)
     return Studied(
         checkpoint,
         *short(checkpoint),
@@ -97,6 +104,17 @@ def study(run, checkpoint):
         settings=settings,
         **found,
     )
+
+
+@contextlib.contextmanager
+def alone(checkpoint):
+    """Wait until no other process studies this checkpoint; without effect where files cannot be locked."""
+    file = paths.CACHE / "video_features" / f"{checkpoint.replace('/', '-')}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a") as opened:
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def predictions(run, checkpoint, reverse=False):

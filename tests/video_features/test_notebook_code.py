@@ -257,3 +257,13 @@ def test_learned_masks_stand_beside_the_best_window(run, monkeypatch, tmp_path):
     assert len(table) == 8 and (table.window == 0.2).all()
     assert table.learned_length.tolist() == each.length[:8].tolist() and (table.window_length == 6).all()
     assert table.overlap.to_numpy() == pytest.approx(6 / each.length[:8])
+
+
+def test_one_process_at_a_time_studies_a_checkpoint(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    with study.alone("synth_ssv2/I3D-original-f16"):
+        held = open(tmp_path / "video_features" / "synth_ssv2-I3D-original-f16.lock")
+        with held, pytest.raises(BlockingIOError):
+            study.fcntl.flock(held, study.fcntl.LOCK_EX | study.fcntl.LOCK_NB)
+        with study.alone("synth_ssv2/C-LSTM-f16"):
+            pass  # another checkpoint is free
