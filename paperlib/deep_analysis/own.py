@@ -114,15 +114,32 @@ def contribution(model, baseline, metric="psi_ta", seed=0):
 
     The 95 % interval is a bootstrap over videos, the same for both models.
     """
+    return tuple(statistics.bootstrap_interval(_answers(model, baseline), _of_answers(metric), seed=seed,
+                                               method="percentile", resamples=1999))
+
+
+def contribution_difference(a, b, metric="psi_ta", seed=0):
+    """Return Phi or Psi of pair a minus that of pair b, (value, low, high); a, b: (model, baseline), each on
+    its own videos."""
+    return tuple(statistics.bootstrap_difference(_answers(*a), _answers(*b), _of_answers(metric), seed=seed,
+                                                 method="percentile", resamples=1999))
+
+
+def _answers(model, baseline):
+    """Return per video 2 if the model is right, plus 1 if the baseline is: one number to draw both with."""
+    return 2 * model.correct.astype(int) + baseline.correct
+
+
+def _of_answers(metric):
+    """Return the statistic that gives Phi or Psi from `_answers`."""
     function = spatial_contribution if metric == "phi" else temporal_improvement
 
-    def statistic(rows):
-        index = np.asarray(rows, int)
-        accuracy, base = (100.0 * s.correct[index].mean() for s in (model, baseline))
-        return float(function(accuracy, base)) if base else 0.0
-
-    return tuple(statistics.bootstrap_interval(np.arange(len(model.correct)), statistic=statistic, seed=seed,
-                                               method="percentile", resamples=1999))
+    def statistic(answers):
+        right, base = 100.0 * (answers >= 2).mean(), 100.0 * (answers % 2 == 1).mean()
+        if max(right, base) == 0 or base == 100:  # a resample in which equation 1 has no value
+            return 0.0
+        return float(function(right, base))
+    return statistic
 
 
 def baseline_of(scored, model):
