@@ -126,7 +126,7 @@ def test_archives_that_escape_are_refused(tmp_path):
     with zipfile.ZipFile(good, "w") as archive:
         archive.writestr("a/b.txt", "hello")
     assert unpack(good, tmp_path / "out") == 1 and (tmp_path / "out" / "a" / "b.txt").read_text() == "hello"
-    for k, name in enumerate(["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt"]):
+    for k, name in enumerate(["../evil.txt", "/evil.txt", "a/../../evil.txt", "..\\evil.txt"]):
         bad = tmp_path / f"bad{k}.zip"
         with zipfile.ZipFile(bad, "w") as archive:
             archive.writestr("fine.txt", "x")

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paperlib.data import sampling
@@ -97,6 +97,7 @@ def test_partial_uniform_is_the_papers_example():
     assert got.tolist() == [4, 4, 4, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11, 11, 11, 11]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_partial_uniform_changes_nothing_inside_the_window(data):
     n = data.draw(st.integers(1, 64))
