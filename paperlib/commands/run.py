@@ -46,8 +46,9 @@ def main(args):
     settings("", args.profile)  # an unknown profile is an error now, not in every notebook
     names = runner.select(args.notebooks)
     if args.list:
+        width = max(map(len, names))
         for name in names:
-            print(f"{name:<50}  {graph.why_stale(name, options) or 'up to date'}")
+            print(f"{name:<{width}}  {graph.why_stale(name, options) or 'up to date'}")
         return 0
     try:
         results = runner.run(names, options, args.jobs, args.force, args.retrain)
