@@ -235,7 +235,7 @@ def test_a_checkpoint_that_is_missing_is_trained_and_its_notebook_executed_once(
         tmp_path,
         "p/uses",
         "from paperlib import checkpoints, paths\n_, meta = checkpoints.load('synth_ssv2/TSN-R18-f8')\n"
-        "with paths.atomic(paths.FIGURES / 'p/uses.csv') as file:\n    file.write_text(meta['config']['name'])",
+        "with paths.atomic(paths.FIGURES / 'p/uses.csv') as f:\n    f.write_text(meta['config']['name'])",
     )
     first = projects.run(tmp_path, "--profile", "own.yaml", timeout=800)
     assert rows(first.stdout) == {"p/uses": "ok"}, first.stdout
