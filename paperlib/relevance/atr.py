@@ -75,8 +75,8 @@ def _check(A, logits, sigma):
 def sum_blocks(A, size):
     """Sum every size x size block of square relevance matrices: [B, n, n] -> [B, n/size, n/size].
 
-    For SlowFast (appendix A of the paper): from the n frames of the fast pathway to the m = n/r of the slow one.
-    Frame logits are summed likewise, `frame_logits.unflatten(1, (-1, size)).sum(2)`, before they go to `atr`.
+    For SlowFast (appendix A of the paper): from the n frames of the fast pathway to the m = n/r of the slow.
+    Sum the frame logits likewise, `frame_logits.unflatten(1, (-1, size)).sum(2)`, before they go to `atr`.
     """
     if A.dim() != 3 or A.shape[1] != A.shape[2]:
         raise InputError(f"A must be square relevance matrices [B, n, n], not of shape {tuple(A.shape)}")

@@ -2,6 +2,7 @@
 
 import torch
 
+from . import windows
 from .graph import evaluating, fetch
 from .shares import prepare
 
@@ -59,17 +60,26 @@ class Pass:
         else:                                        # a negative scale turns them round
             limits[step.node] = (torch.minimum(*ends), torch.maximum(*ends))
 
-    def down(self, r, watch=None):
+    def down(self, r, watch=None, rows=None):
         """Relevance of the frame logits [targets, B, T', K] -> of the clip [targets, B, 3, T, H, W].
 
         watch(step, relevance arriving, [relevance handed on, ...]) is called at every step.
+        rows: the output step at which each target's relevance starts, if it is only one; late layers then
+        skip the time steps that it cannot reach.
         """
+        if rows is not None and r.shape[2] > 1:
+            r = torch.stack([x.narrow(1, row, 1) for x, row in zip(r, rows, strict=True)])
+            r = windows.Window(r, 1, list(rows), self.logits.shape)
         held = {self.graph.output: r}
         for step in reversed(self.steps):
             here = held.pop(step.node, None)
             if here is None:
                 continue
-            parts = self.shares[step.node].down(here)
+            shares = self.shares[step.node]
+            if isinstance(here, windows.Window):
+                parts = windows.down(step, shares, here)
+            else:
+                parts = shares.down(here)
             if watch is not None:
                 watch(step, here, parts)
             for index, part in zip(step.takes, parts, strict=True):
@@ -78,7 +88,9 @@ class Pass:
                     continue                         # around the last layer R and its dual are the same
                 held[source] = _add(held.get(source), part)
         clip = held.get(self.graph.clip)
-        return clip if clip is not None else r.new_zeros(r.shape[:1] + self.graph.clip.meta["val"].shape)
+        if clip is None:
+            return self.logits.new_zeros(len(rows or r), *self.graph.clip.meta["val"].shape)
+        return windows.whole(clip)
 
     def up(self, p):
         """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""
@@ -99,5 +111,5 @@ def _add(held, part):
         return part
     if isinstance(part, dict):
         return {key: _add(held.get(key), part[key]) if key in part else held[key] for key in held | part}
-    return held + part
+    return windows.merge(held, part)
 

@@ -107,11 +107,15 @@ def spread(value, dims):
     return value * dims if len(value) == 1 else value
 
 
-def transposed_convolution(linear, s, w):
-    """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...]."""
-    stride, padding, dilation, flipped, output_padding, groups = linear.geometry()
+def transposed_convolution(linear, s, w, shape=None, padding=None):
+    """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...].
+
+    shape, padding: of another input than the layer's own, for a part of the time steps.
+    """
+    stride, own, dilation, flipped, output_padding, groups = linear.geometry()
+    padding = own if padding is None else padding
     channels = w.shape[0] if flipped else w.shape[1] * groups      # parts side by side have more than one
-    shape = (s.shape[0], channels, *linear.shape[2:])
+    shape = (s.shape[0], channels, *(shape or linear.shape)[2:])
     dims = w.dim() - 2
     if linear.rest[3:] and "same" in linear.rest[3:5]:      # an even kernel pads unevenly: let autograd do it
         _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
@@ -250,7 +254,7 @@ def weighted(step, values, inputs, bounds, contrast):
     """Return the shares of a convolution or linear layer."""
     rule, linear, a = step.rule, Linear(step, values), inputs[0]
     w = linear.weight
-    if step.first and step.given is None:
+    if step.first and step.beta:
         rule = R.ZBeta().between(*bounds)
     bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
     if contrast == "dual":

@@ -24,8 +24,8 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
         the paper does; 1 keeps the weights and starts from all other logits.
     normalise: divide R and R_dual by their starting sums before subtracting them, as Gu et al.'s code does.
-    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`. A
-        rule asked for at the layer that sees the clip replaces z-beta there.
+    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`.
+        z-beta takes the place of ZPlus at the layer that sees the clip, unless a rule names it by path.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
         ImageNet normalisation.
     memory: bytes that relevance may occupy, or "auto" for half of what is free; targets are processed in
@@ -44,7 +44,7 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
         found = []
         for first in range(0, steps, width):
             wanted = range(first, min(first + width, steps))
-            r = sweep.down(start(sweep.logits, target_part, wanted, method, contrast, normalise))
+            r = sweep.down(start(sweep.logits, target_part, wanted, method, contrast, normalise), rows=wanted)
             if method == "clrp" and clip_at == "pixel":
                 r = r.clamp_(min=0)
             found.append(r.sum((2, 4, 5)))                          # per input frame: [rows, B, N]
@@ -64,11 +64,14 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
     maps = []
     for clip_part, target_part, width in prepared(model, clips, targets, memory):
         sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
-        wanted = range(sweep.logits.shape[1]) if steps is None else list(steps)
+        count = sweep.logits.shape[1]
+        wanted = list(range(count) if steps is None else steps)
+        if any(not 0 <= step < count for step in wanted):
+            raise InputError(f"steps must lie between 0 and {count - 1}, not {wanted}")
         found = []
         for first in range(0, len(wanted), width):
             rows = wanted[first:first + width]
-            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise))
+            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise), rows=rows)
             found.append(r.clamp(min=0) if method == "clrp" else r)
         maps.append(torch.cat(found).transpose(0, 1))
     return torch.cat(maps)

@@ -10,9 +10,9 @@ def frame_provenance(model, clips, method="clrp", rules=None, input_bounds=None,
 
     One sweep upwards: at every unit, how large a part of its relevance would end in each of the N frames. At
     the pixels that is which frame they belong to; each layer mixes its inputs' parts by its shares; at a
-    logit it is how the logit is divided among the frames. With max(0, .) taken per frame everything between logits
-    and frames is linear, so the result equals `relevance_matrix(..., clip_at="frame")` for every class at
-    once, at the cost of N passes whatever the number of classes.
+    logit it is how the logit is divided among the frames. With max(0, .) taken per frame everything between
+    logits and frames is linear, so the result equals `relevance_matrix(..., clip_at="frame")` for every class
+    at once, at the cost of N passes whatever the number of classes.
 
     Arguments as in `relevance_matrix`; method "clrp" (max(0, .) per frame), "lrp" or "dual".
     """

@@ -64,8 +64,8 @@ class Step:
     receivers: list          # nodes, one for each place at which the operation takes a clip-dependent tensor
     takes: list              # which of the receivers get relevance (indices into receivers)
     kind: str                # "weights", "sum", "max", "gate", "route", "identity", "exclude"
-    given: R.Rule | None = None      # the rule the user asked for, if any
-    first: bool = False      # sees the clip: ZBeta unless a rule was asked for
+    beta: bool = False       # has ZBeta in place of ZPlus if it sees the clip
+    first: bool = False      # sees the clip
     last: bool = False       # gives the logits: here CLRP negates the weights
     head: bool = False       # stands between the last layer and the logits
 
@@ -81,7 +81,7 @@ def plan(model, graph, rules=None):
         if node not in reached:
             continue
         step = _step(model, graph, node, rules)
-        step.given = _override(model, node, rules)
+        step.beta = isinstance(step.rule, R.ZPlus) and not _by_path(node, rules)
         step.head = not carries_weights[node]
         step.last = step.head and step.kind == "weights"
         for index in step.takes:
@@ -233,18 +233,20 @@ def _checked(model, rules):
 
 def _override(model, node, rules):
     """Return the rule given by the user for this operation, or None."""
-    path = module_path(node)
-    best = None
-    for key in rules:
-        if isinstance(key, str) and key and (path == key or path.startswith(key + ".")) \
-                and (best is None or len(key) > len(best)):
-            best = key
-    if best is not None:
+    best = _by_path(node, rules)
+    if best:
         return rules[best]
     for kind in type(owner(model, node)).__mro__:
         if kind in rules:
             return rules[kind]
     return rules.get(opname(node))
+
+
+def _by_path(node, rules):
+    """Return the longest module path among the keys of `rules` that holds the operation, '' for none."""
+    path = module_path(node)
+    keys = [key for key in rules if isinstance(key, str) and key and f"{path}.".startswith(f"{key}.")]
+    return max(keys, key=len, default="")
 
 
 def _unsupported(model, node, why):
@@ -270,6 +272,6 @@ def coverage(model, clips, rules=None):
 def role(model, step):
     """Return (module path, its type, operation, rule, role) of a Step, for people."""
     path = module_path(step.node)
-    rule = R.ZBeta() if step.first and step.given is None else step.rule
+    rule = R.ZBeta() if step.first and step.beta else step.rule
     place = "input layer" if step.first else "last layer" if step.last else ""
     return path, type(owner(model, step.node)).__name__, opname(step.node), repr(rule), place

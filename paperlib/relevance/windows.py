@@ -1,0 +1,218 @@
+"""Late layers see few frames: relevance of one output step is zero outside its temporal receptive field.
+
+Row i starts at one output step, so below the logits only a window of time steps can have relevance, and each
+temporal kernel widens it. Meanwhile relevance is held as a Window and every rule works on the window only.
+Operations that have no windowed form get the whole tensor back; from there on, nothing is skipped.
+"""
+
+import math
+
+import torch
+from torch.func import vjp, vmap
+
+from .graph import opname
+from .layers import Contrast, Shared, nonzero, transposed_convolution
+from .shares import Passing, Routed, Sum
+
+SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
+
+
+class Window:
+    """Relevance [rows, *shape] of which only `length` steps of dimension `dim` are held, from each row's start."""
+
+    def __init__(self, r, dim, starts, shape):
+        self.r, self.dim, self.starts, self.shape = r, dim, starts, tuple(shape)
+        self.length = r.shape[1 + dim]
+
+    def place(self, starts, length):
+        """Return the same relevance in larger windows, zero around it."""
+        if list(starts) == list(self.starts) and length == self.length:
+            return self.r
+        shape = list(self.r.shape)
+        shape[1 + self.dim] = length
+        out = self.r.new_zeros(shape)
+        for row, (old, new) in enumerate(zip(self.starts, starts, strict=True)):
+            out[row].narrow(self.dim, old - new, self.length).copy_(self.r[row])
+        return out
+
+    def whole(self):
+        """Return the relevance as a tensor [rows, *shape]."""
+        return self.place([0] * len(self.starts), self.shape[self.dim])
+
+    def cut(self, x, dim=None):
+        """Return each row's window of a tensor that all rows share, [rows, ...]."""
+        dim = self.dim if dim is None else dim
+        return torch.stack([x.narrow(dim, start, self.length) for start in self.starts])
+
+    def like(self, r, dim, shape):
+        """Return the Window of the same steps, at dimension `dim` of a tensor of another shape."""
+        return Window(r, dim, self.starts, shape)
+
+    def settled(self):
+        """Return self, or the plain tensor once the window holds every step."""
+        return self.whole() if self.length >= self.shape[self.dim] else self
+
+
+def merge(one, two):
+    """Add the relevance of two users of a tensor, windows or not."""
+    if isinstance(one, Window) and isinstance(two, Window) and one.dim == two.dim:
+        size = one.shape[one.dim]
+        first = [min(a, b) for a, b in zip(one.starts, two.starts, strict=True)]
+        last = [max(a + one.length, b + two.length) for a, b in zip(one.starts, two.starts, strict=True)]
+        length = max(b - a for a, b in zip(first, last, strict=True))
+        starts = [min(a, size - length) for a in first]
+        r = one.place(starts, length) + two.place(starts, length)
+        return Window(r, one.dim, starts, one.shape).settled()
+    return whole(one) + whole(two)
+
+
+def whole(r):
+    """Return relevance as a plain tensor."""
+    return r.whole() if isinstance(r, Window) else r
+
+
+def down(step, shares, window):
+    """Take a Window through one operation, as its shares' `down` does; plain tensors where that is all."""
+    for kind, function in ((Passing, _passing), (Contrast, _contrast), (Shared, _weights), (Sum, _sum),
+                           (Routed, _routed)):
+        if isinstance(shares, kind):
+            found = function(step, shares, window)
+            if found is not None:
+                return found
+    return shares.down(window.whole())
+
+
+def _passing(step, shares, window):
+    return None if shares.tuple else [window]
+
+
+def _contrast(step, shares, window):
+    parts = [_weights(step, x, window) for x in (shares.target, shares.others)]
+    if None in parts:
+        return None
+    one, two = (part[0] for part in parts)
+    if isinstance(one, Window):
+        return [one.like(one.r - two.r, one.dim, one.shape)]
+    return [one - two]
+
+
+def _weights(step, shares, window):
+    """Layers with weights: time may not be the summed dimension, nor be strided."""
+    linear = shares.linear
+    if linear.name == "linear" and linear.first and window.dim < len(linear.shape) - 1:
+        r, starts, length = window.r, window.starts, window.length
+
+        def transpose(s, w):
+            return s @ w
+    elif linear.folds and not linear.unbatched and window.dim >= 2:
+        stride, padding, dilation, flipped, *_ = linear.geometry()
+        axis, dims = window.dim - 2, len(linear.shape) - 2
+        stride, padding, dilation = ([x] * dims if isinstance(x, int) else list(x)
+                                     for x in (stride, padding, dilation))
+        if flipped or len(stride) != dims or stride[axis] != 1 or "same" in linear.rest[3:5]:
+            return None
+        r = window.r
+        reach = dilation[axis] * (linear.weight.shape[window.dim] - 1)
+        size = linear.shape[window.dim]
+        length = min(window.length + reach, size)
+        starts = [max(0, min(start - padding[axis], size - length)) for start in window.starts]
+        had = [start - padding[axis] for start in window.starts]
+        padding[axis] = 0
+        shape = list(linear.shape)
+        shape[window.dim] = window.length + reach
+
+        def transpose(s, w):
+            out = transposed_convolution(linear, s.flatten(0, 1), w, shape, padding).unflatten(0, s.shape[:2])
+            return _crop(out, window.dim, had, starts, length)
+    else:
+        return None
+    sized = _sized(linear.shape, window.dim, length)
+    target = Window(r.new_empty(1).expand(len(starts), *sized), window.dim, starts, linear.shape)
+    total = None
+    for number, (parts, inverse) in enumerate(shares.groups):
+        s = r * window.cut(inverse)
+        if number and not nonzero(s):
+            continue
+        for a, w in parts:
+            term = transpose(s, w).mul_(target.cut(a))
+            total = term if total is None else total.add_(term)
+    if total is None:
+        total = r.new_zeros(len(starts), *sized)
+    return [Window(total, window.dim, starts, linear.shape).settled()]
+
+
+def _sized(shape, dim, length):
+    return [length if i == dim else n for i, n in enumerate(shape)]
+
+
+def _crop(x, dim, had, starts, length):
+    """Move rows that begin at steps `had` into windows from `starts`; steps outside the clip are dropped."""
+    if had == starts and x.shape[1 + dim] == length:
+        return x
+    out = x.new_zeros(len(x), *_sized(x.shape[1:], dim, length))
+    for row, (old, new) in enumerate(zip(had, starts, strict=True)):
+        first, last = max(old, new), min(old + x.shape[1 + dim], new + length)
+        out[row].narrow(dim, first - new, last - first).copy_(x[row].narrow(dim, first - old, last - first))
+    return out
+
+
+def _sum(step, shares, window):
+    """Sums of tensors of one shape, and averages over other dimensions than time."""
+    name = opname(step.node)
+    if name not in SIZELESS:
+        return None
+    dim = window.dim
+    if name in ("mean", "sum"):
+        dims = step.node.args[1] if len(step.node.args) > 1 else None
+        if not dims:
+            return None
+        dims = sorted(d % len(shares.shapes[0]) for d in dims)
+        keep = len(step.node.args) > 2 and step.node.args[2]
+        dim = window.dim if keep else [d for d in range(len(shares.shapes[0])) if d not in dims][window.dim]
+        if dim in dims:
+            return None
+    elif any(tuple(shape) != window.shape for shape in shares.shapes):
+        return None
+    if shares.constant:
+        return [window]
+    shapes = [_sized(shape, dim, window.length) for shape in shares.shapes]
+    _, pull = vjp(shares.call, *(window.r.new_zeros(shape) for shape in shapes))
+    totals = None
+    for number, (addends, inverse) in enumerate(shares.groups):
+        s = window.r * window.cut(inverse)
+        if number and not nonzero(s):
+            continue
+        terms = [x * window.cut(a, dim) for x, a in zip(vmap(pull)(s), addends, strict=True)]
+        totals = terms if totals is None else [t.add_(x) for t, x in zip(totals, terms, strict=True)]
+    if totals is None:
+        return None
+    return [window.like(x, dim, shape) for x, shape in zip(totals, shares.shapes, strict=True)]
+
+
+def _routed(step, shares, window):
+    """Transpositions, views that leave time alone, concatenation along another dimension, scaling."""
+    name, shape = opname(step.node), shares.shapes[0]
+    dims = len(shape)
+    if name in ("mul", "div"):
+        same = tuple(shares.shapes[shares.takes[0]]) == window.shape
+        return [window] if same else None
+    if name == "transpose":
+        a, b = (d % dims for d in step.node.args[1:3])
+        dim = {a: b, b: a}.get(window.dim, window.dim)
+        return [window.like(window.r.transpose(1 + a, 1 + b), dim, shape)]
+    if name == "permute":
+        order = [d % dims for d in step.node.args[1]]
+        back = [order.index(d) for d in range(dims)]
+        return [window.like(window.r.permute(0, *(1 + d for d in back)), order[window.dim], shape)]
+    if name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"):
+        before, size = math.prod(window.shape[:window.dim]), window.shape[window.dim]
+        for dim, n in enumerate(shape):
+            if n == size and math.prod(shape[:dim]) == before:
+                r = window.r.reshape(-1, *_sized(shape, dim, window.length))
+                return [window.like(r, dim, shape)]
+    if name == "cat" and len(step.node.args[0]) == len(shares.shapes):
+        dim = (step.node.args[1] if len(step.node.args) > 1 else 0) % dims
+        if dim != window.dim:
+            parts = window.r.split([s[dim] for s in shares.shapes], 1 + dim)
+            return [window.like(r, window.dim, s) for r, s in zip(parts, shares.shapes, strict=True)]
+    return None
