@@ -51,15 +51,24 @@ def integrated_gradients(model, clips, targets, steps=16):
 
 def shapley(model, clips, targets, samples=8, seed=0):
     """Return each frame's sampled Shapley value for the class logit, [B, N]: absent frames are the mean
-    colour."""
-    frames = clips.shape[2]
-    players = torch.arange(frames, device=clips.device).view(1, 1, frames, 1, 1).expand(1, *clips.shape[1:])
+    colour.
+
+    captum's sampling goes through a feature mask pixel by pixel, so frames are switched by numbers, not a
+    mask.
+    """
+
+    def switched(on, clips):
+        return model(clips * on[:, None, :, None, None])
+
     torch.manual_seed(seed)
     with torch.no_grad():
-        found = attr.ShapleyValueSampling(model).attribute(
-            clips, target=targets, baselines=0, feature_mask=players, n_samples=samples
+        return attr.ShapleyValueSampling(switched).attribute(
+            clips.new_ones(len(clips), clips.shape[2]),
+            baselines=0,
+            target=targets,
+            additional_forward_args=clips,
+            n_samples=samples,
         )
-    return found.mean((1, 3, 4))
 
 
 def receptive_field(model, clips):

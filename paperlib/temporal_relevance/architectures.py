@@ -175,7 +175,7 @@ def _correlation(x, y, scale, seed, resamples):
     return Interval(float(found[0]), *(float(end) for end in np.percentile(found[1:], [2.5, 97.5])))
 
 
-def draw_lines(ours, x, label, xlabel, annotate=True, limit=None):
+def draw_lines(ours, x, label, xlabel, limit=None):
     """Draw avg-ATR over the column `x` with intervals, one line per value of the column `label`; accuracy
     written in."""
     figure, axis = plt.subplots(figsize=(4.6, 3.1))
@@ -195,23 +195,31 @@ def draw_lines(ours, x, label, xlabel, annotate=True, limit=None):
             label=name,
         )
         for place, (_, row) in zip(places, part.iterrows(), strict=True):
-            if annotate:
-                axis.annotate(
-                    f"{row.accuracy:.1f} %",
-                    (place, row.avg_atr),
-                    xytext=(4, 5),
-                    textcoords="offset points",
-                    fontsize=7,
-                    color=plotting.COLOURS[k],
-                )
-            if np.isfinite(row.get("avg_atr_paper", np.nan)):
-                plotting.published_mark(axis, place + 0.12, row.avg_atr_paper)
+            axis.annotate(
+                f"{row.accuracy:.1f} %",
+                (place, row.avg_atr),
+                xytext=(0, 6 if k % 2 == 0 else -13),
+                textcoords="offset points",
+                fontsize=6.5,
+                ha="center",
+                color=plotting.COLOURS[k],
+            )
+        if "avg_atr_paper" in part:
+            axis.plot(
+                places,
+                part.avg_atr_paper,
+                "D:",
+                mfc="none",
+                color=plotting.COLOURS[k],
+                lw=1,
+                label=f"{name}, paper",
+            )
         if limit:
             axis.axhline(limit(part), ls=":", color=plotting.COLOURS[k], lw=0.8)
     levels = np.unique(ours[x])
     axis.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
-    axis.set(xlabel=xlabel, ylabel="avg-ATR, frames", xlim=(-0.3, len(levels) - 0.4))
-    axis.legend(fontsize=7)
+    axis.set(xlabel=xlabel, ylabel="avg-ATR, frames", xlim=(-0.4, len(levels) - 0.6), ylim=(0, None))
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7)
     return figure
 
 

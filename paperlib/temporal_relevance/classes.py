@@ -13,6 +13,15 @@ from . import STANDS_FOR, ledger, split
 WIDTH = 0.5  # frames between which the paper finds most classes: avg-ATR 7.7 to 8.2 (section 4.4)
 
 
+def flagged(run, explained):
+    """Return those explained whose classes are marked temporal or static; the notebook stops where none
+    is."""
+    marked = {checkpoint: found for checkpoint, found in explained.items() if found.temporal is not None}
+    if not marked:
+        run.skip("no class of these datasets is marked temporal or static")
+    return marked
+
+
 def per_class(found):
     """Return one row per class with explained clips: mean, standard deviation and number of clips; sorted by
     mean.

@@ -6,7 +6,7 @@ import pandas as pd
 
 from .. import plotting
 from ..statistics import bootstrap_difference, bootstrap_interval
-from . import explain_all, split
+from . import dataset_for, explain_all, split
 
 __all__ = ["explain_all", "shares", "table", "draw", "claim"]
 
@@ -109,8 +109,8 @@ def claim(run, explained):
             ours.low > values.attrs["near"],
             dataset,
         )
-    temporal, static = found["synth_ssv2"], found["synth_kinetics"]
-    both = "synth_ssv2 vs synth_kinetics"
+    names = [dataset_for(role, found) for role in ("SSV2", "Kinetics")]
+    (temporal, static), both = [found[name] for name in names], " vs ".join(names)
     ours = bootstrap_difference(temporal.diagonal, static.diagonal)
     run.claim(
         "Figure 2",
@@ -129,7 +129,7 @@ def claim(run, explained):
         "read off the picture",
         ours,
         ours.low > 0.5,
-        "synth_ssv2",
+        names[0],
     )
     ours = bootstrap_interval(static.ends)
     run.claim(
@@ -139,6 +139,6 @@ def claim(run, explained):
         "read off the picture",
         ours,
         ours.low > 0.5,
-        "synth_kinetics",
+        names[1],
     )
     return pd.DataFrame(run.claims)[["statement", "quantity", "ours", "low", "high", "verdict"]]

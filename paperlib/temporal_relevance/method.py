@@ -77,43 +77,30 @@ def draw(one):
     bars.text(count + 0.52, one["logits"].mean(), "mean", va="center", fontsize=8)
     bars.set(xlim=(0.5, count + 0.5), xlabel="frame i", ylabel="frame logit")
     bars.set_xticks(x)
-    left, right = bottom.subplots(1, 2, width_ratios=[1.25, 1])
+    both, right = bottom.subfigures(1, 2, width_ratios=[1.25, 1])
+    left, below = both.subplots(2, 1, height_ratios=[1.6, 1], sharex=True)
     left.bar(x - 0.2, one["own"][row], width=0.4, color=plotting.BLUE, label="R: target class")
-    left.bar(
-        x + 0.2,
-        one["dual"][row],
-        width=0.4,
-        color=plotting.ORANGE,
-        label="dual R: weights of the class negated",
-    )
-    left.step(
-        np.arange(0.5, count + 1),
-        np.append(one["matrix"][row], one["matrix"][row][-1]),
-        where="post",
-        color="black",
-        lw=1.2,
-        label="CLRP: positive part, per pixel",
-    )
+    left.bar(x + 0.2, one["dual"][row], width=0.4, color=plotting.ORANGE, label="dual: its weights negated")
+    left.set(ylabel="relevance", title=f"(b) relevance for frame logit {row + 1}")
+    left.margins(y=0.3)
+    left.legend(fontsize=7, loc="upper left", ncols=2)
+    below.bar(x, one["matrix"][row], width=0.6, color="0.25")
     first, last = one["segments"][row]
-    left.axvspan(first + 0.5, last + 1.5, color=plotting.VERMILION, alpha=0.1, lw=0)
-    left.text(
+    below.axvspan(first + 0.5, last + 1.5, color=plotting.VERMILION, alpha=0.15, lw=0)
+    below.text(
         (first + last) / 2 + 1,
-        0.98,
+        0.97,
         f"ATR {last - first + 1} frames",
         ha="center",
         va="top",
         fontsize=8,
         color=plotting.VERMILION,
-        transform=left.get_xaxis_transform(),
+        transform=below.get_xaxis_transform(),
     )
-    left.set(
-        xlabel="input frame j",
-        ylabel="relevance (logit units)",
-        title=f"(b) relevance for frame logit {row + 1}",
-    )
-    left.set_xticks(x)
-    left.margins(y=0.22)
-    left.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, -0.52), ncols=1)
+    below.set(xlabel="input frame j", ylabel="CLRP")
+    below.margins(y=0.3)
+    below.set_xticks(x)
+    right = right.subplots()
     image = plotting.heatmap(
         right, one["matrix"], f"all frames: avg-ATR {one['avg']:.1f}, max-ATR {one['max']:.0f}"
     )
@@ -121,7 +108,7 @@ def draw(one):
         right.add_patch(
             plt.Rectangle((first - 0.5, i - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8)
         )
-    bottom.colorbar(image, ax=right, label="CLRP")
+    right.figure.colorbar(image, ax=right, label="CLRP")
     return figure
 
 

@@ -166,14 +166,14 @@ def draw_lengths(ours, model="I3D-R50"):
                 x = 0.5 + end * row.paper / row.frames / 2
                 left.plot(
                     [x, x],
-                    [y - 0.33, y + 0.33],
+                    [y - 0.29, y + 0.29],
                     color="black",
                     lw=1.2,
                     label="paper" if y == 0 and end > 0 else None,
                 )
         left.text(
             0.0,
-            y + 0.3,
+            y + 0.34,
             f"{row.frames} frames, avg-ATR {row.avg_atr:.1f} [{row.low:.1f}, {row.high:.1f}]",
             fontsize=8,
         )

@@ -135,9 +135,8 @@ def draw_heatmaps(explained, columns=None):
     figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.5, 2.35 * rows), squeeze=False)
     for axis, (checkpoint, found) in zip(axes.flat, explained.items(), strict=False):
         dataset, model = split(checkpoint)
-        image = plotting.heatmap(
-            axis, 100 * normalised(found).mean(0), f"{dataset}\n{model}", labels=axis in axes[:, 0]
-        )
+        image = plotting.heatmap(axis, 100 * normalised(found).mean(0), labels=axis in axes[:, 0])
+        axis.set_title(f"{dataset}\n{model}", fontsize=7.5)
         figure.colorbar(image, ax=axis, shrink=0.75)
     figure.supxlabel("colour: relevance, % of the clip's", fontsize=8)
     return figure

@@ -12,12 +12,10 @@ def brute_force(row, i, sigma):
     """Shortest segment around i with sigma of the row; of equals the one with most relevance."""
     n = len(row)
     best = min(
-        
-            (r - l + 1, -row[l : r + 1].sum(), l, r)
-            for l in range(i + 1)
-            for r in range(i, n)
-            if row[l : r + 1].sum() >= sigma * row.sum() - 1e-12
-        
+        (r - l + 1, -row[l : r + 1].sum(), l, r)
+        for l in range(i + 1)
+        for r in range(i, n)
+        if row[l : r + 1].sum() >= (sigma - 1e-9) * row.sum()
     )
     return best[2], best[3]
 
