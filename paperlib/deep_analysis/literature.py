@@ -236,10 +236,10 @@ def of_table5_cells(models):
     cells = table05_beside_benchmark(models)
     same = cells.difference.abs() < 0.05 + 1e-9
     claims = []
-    for name, part, text in (("None, I3D and TAM", cells.column != "Conv.", "these columns"),
-                             ("Conv.", cells.column == "Conv.", "Conv. and the page's S3D")):
+    for name, part, text in (("columns None, I3D and TAM hold", cells.column != "Conv.", "these columns"),
+                             ("column Conv. holds", cells.column == "Conv.", "Conv. and the page's S3D")):
         count = int(part.sum())
-        claims.append(claim("Table 5", f"The columns {name} hold the accuracies of the benchmark page",
+        claims.append(claim("Table 5", f"The {name} the accuracies of the benchmark page",
                             f"cells of {text} that agree at one decimal, of {count}; largest difference "
                             f"{cells.difference[part].abs().max():.2f} points", str(count),
                             int(same[part].sum()), same[part].all(), digits=0))

@@ -68,7 +68,7 @@ def sampled(run):
     The multi-clip accuracy averages clips x crops views as the settings say (`views`). Columns: dataset,
     model, sampling, single, low, high, multi, and the arrays one [n], many [n] of correct answers.
     """
-    options = run.settings["views"]
+    options = run.settings.get("views")
     rows = []
     for key in own.listed(run):
         row = own.describe(key)
@@ -119,7 +119,7 @@ def of_sampling(bars, where="Figure 5"):
 
 def clip_curves(run):
     """Return Figure 8's curves: model, sampling, clips, value (top-1, %), gmacs of all views, correct [n]."""
-    options = run.settings["views"]
+    options = run.settings.get("views")
     rows = []
     for key in own.listed(run):
         found = views(key, options["clips"], options["crops"], limit=options["videos"], device=run.device,
@@ -145,7 +145,8 @@ def of_clips(curves, enough=5):
         first = min(enough, last) if how == "dense" else 1
         interval = tuple(statistics.bootstrap_difference(100.0 * correct[last], 100.0 * correct[first],
                                                          paired=True))
-        text = f"{how} sampling of {model}: {first} clips are about as good as {last}"
+        few = "one clip is" if first == 1 else f"{first} clips are"
+        text = f"{how} sampling of {model}: {few} about as good as {last}"
         quantity = (f"top-1 with {last} minus with {first} clips, points; holds if the interval contains 0, "
                     f"{SINGLE}")
         claims.append(claim("Figure 8", text, quantity, "saturated" if how == "dense" else "little",
