@@ -55,7 +55,7 @@ rule gallery:
 
 rule notebook:
     input:
-        lambda wildcards: relative(graph.files(wildcards.name, OPTIONS)),
+        lambda wildcards: relative(graph.needed(wildcards.name, OPTIONS, config.get("train", False))),
     output:
         RECORDS + "/{name}.json",
     params:
@@ -66,6 +66,7 @@ rule notebook:
         " --data-root={params.options.data_root:q} --device {params.options.device:q} --threads {params.threads}"
 
 
+# Reached only with `--config train=true` (run_all.sh --train): training the whole zoo takes hours on a CPU.
 rule checkpoint:
     input:
         starts_from,

@@ -18,6 +18,8 @@ quoted glob ('*/table0*'); without any, all are brought up to date. Only what ch
   --device DEVICE   auto (default), cpu, cuda or cuda:N
   --jobs N          notebooks executed at a time (default: one per core)
   --force           execute the notebooks even if they are up to date
+  --train           train the checkpoints that are missing, first (hours for all of them on a CPU); without it a
+                    notebook whose checkpoint is missing is skipped
   --retrain         train the checkpoints they use anew, first
   --list            list the notebooks and what is up to date; execute nothing
   --tests           run the tests instead

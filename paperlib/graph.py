@@ -170,6 +170,15 @@ def files(name, options):
     return [source(name), *(checkpoint(key) for key in checkpoints(name, options)), *uses(name)]
 
 
+def needed(name, options, train=False):
+    """Return the files that must be there before a notebook is executed.
+
+    A checkpoint that is missing counts only where it may be trained; otherwise the notebook itself says what it
+    lacks and is listed as skipped.
+    """
+    return [file for file in files(name, options) if train or file.is_file()]
+
+
 def inputs(name, options):
     """Return {what: digest} of everything a notebook's result depends on."""
     notebook, *others = files(name, options)

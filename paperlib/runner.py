@@ -88,12 +88,15 @@ def lock(folder=None):
         yield
 
 
-def run(names, options, jobs=None, force=False, retrain=False):
-    """Bring the given notebooks up to date; prints progress and returns one Result per notebook."""
+def run(names, options, jobs=None, force=False, retrain=False, train=False):
+    """Bring the given notebooks up to date; prints progress and returns one Result per notebook.
+
+    train: also train the checkpoints that are missing; retrain: train all that are used anew, first.
+    """
     with lock():
         kernels.sweep()
         if retrain:
-            train(names, options)
+            train_again(names, options)
         for name in names if force else []:
             graph.record(name, options).unlink(missing_ok=True)
         stale = [name for name in names if graph.why_stale(name, options)]
@@ -101,11 +104,11 @@ def run(names, options, jobs=None, force=False, retrain=False):
         if stale:
             jobs = min(jobs or useful_jobs(), len(stale))
             print(f"{len(stale)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
-            results.update(snakemake(stale, options, jobs))
+            results.update(snakemake(stale, options, jobs, train))
         return [results[name] for name in names]
 
 
-def train(names, options):
+def train_again(names, options):
     """Train anew every checkpoint that the given notebooks use; one is replaced only by a better one."""
     keys = sorted(
         {key for name in names for key in graph.checkpoints(name, options)} & graph.recipes().keys()
@@ -122,8 +125,8 @@ def train(names, options):
         raise InputError(f"training failed (see above); {len(keys)} checkpoints are as they were or better")
 
 
-def snakemake(stale, options, jobs):
-    """Let Snakemake execute the stale notebooks and train missing checkpoints; returns {name: Result}."""
+def snakemake(stale, options, jobs, train=False):
+    """Let Snakemake execute the stale notebooks, and train what they lack if asked to; returns {name: Result}."""
     folder = graph.records(options)
     folder.mkdir(parents=True, exist_ok=True)
     config = {
@@ -132,6 +135,7 @@ def snakemake(stale, options, jobs):
         "device": options.device,
         "threads": threads_each(),
         "notebooks": stale,
+        "train": train,
     }
     with paths.atomic(folder / "options.json") as temporary:
         temporary.write_text(json.dumps(config), encoding="utf-8")

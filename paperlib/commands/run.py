@@ -25,6 +25,7 @@ def arguments(parser):
     parser.add_argument(
         "--force", action="store_true", help="execute the notebooks even if they are up to date"
     )
+    parser.add_argument("--train", action="store_true", help="train the checkpoints that are missing, first")
     parser.add_argument("--retrain", action="store_true", help="train the checkpoints they use anew, first")
     parser.add_argument(
         "--list", action="store_true", help="list the notebooks and what is up to date; run nothing"
@@ -51,7 +52,7 @@ def main(args):
             print(f"{name:<{width}}  {graph.why_stale(name, options) or 'up to date'}")
         return 0
     try:
-        results = runner.run(names, options, args.jobs, args.force, args.retrain)
+        results = runner.run(names, options, args.jobs, args.force, args.retrain, args.train)
     except OSError as error:  # disk full, read-only
         raise InputError(f"the run could not go on: {error.strerror}: {error.filename}") from None
     print(f"\n{runner.table(results, options)}\n")

@@ -110,7 +110,7 @@ def test_missing_checkpoints_are_trained_first_and_a_bad_recipe_stops_only_its_n
     (tmp_path / "data/zoo.yaml").write_text("models: [{model: nonsense, dataset: synth_ssv2, unknown: 1}]")
     projects.writer(tmp_path, "p/uses")
     projects.writer(tmp_path, "p/other")
-    done = projects.run(tmp_path, "--profile", str(profile))
+    done = projects.run(tmp_path, "--profile", str(profile), "--train")
     assert done.returncode == 1 and rows(done.stdout) == {"p/other": "ok", "p/uses": "failed"}
     assert "synth_ssv2/nonsense: failed" in done.stdout and "unknown" in done.stdout
 
@@ -237,7 +237,10 @@ def test_a_checkpoint_that_is_missing_is_trained_and_its_notebook_executed_once(
         "from paperlib import checkpoints, paths\n_, meta = checkpoints.load('synth_ssv2/TSN-R18-f8')\n"
         "with paths.atomic(paths.FIGURES / 'p/uses.csv') as f:\n    f.write_text(meta['config']['name'])",
     )
-    first = projects.run(tmp_path, "--profile", "own.yaml", timeout=800)
+    without = projects.run(tmp_path, "--profile", "own.yaml")
+    assert rows(without.stdout) == {"p/uses": "failed"} and "trained  " not in without.stdout
+    assert "synth_ssv2/TSN-R18-f8 does not exist" in without.stdout
+    first = projects.run(tmp_path, "--profile", "own.yaml", "--train", timeout=800)
     assert rows(first.stdout) == {"p/uses": "ok"}, first.stdout
     assert "trained  synth_ssv2/TSN-R18-f8" in first.stdout
     assert (tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors").is_file()
