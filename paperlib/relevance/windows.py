@@ -12,13 +12,13 @@ from torch.func import vjp, vmap
 
 from .graph import opname
 from .layers import Contrast, Shared, nonzero, transposed_convolution
-from .shares import Passing, Routed, Sum
+from .shares import Item, Passing, Routed, Sum
 
 SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
 
 
 class Window:
-    """Relevance [rows, *shape] of which only `length` steps of dimension `dim` are held, from each row's start."""
+    """Relevance [rows, *shape] of which only `length` steps of dimension `dim` are held, from `starts`."""
 
     def __init__(self, r, dim, starts, shape):
         self.r, self.dim, self.starts, self.shape = r, dim, starts, tuple(shape)
@@ -67,12 +67,16 @@ def merge(one, two):
 
 
 def whole(r):
-    """Return relevance as a plain tensor."""
+    """Return relevance as a plain tensor (or tensors)."""
+    if isinstance(r, dict):
+        return {index: whole(part) for index, part in r.items()}
     return r.whole() if isinstance(r, Window) else r
 
 
 def down(step, shares, window):
     """Take a Window through one operation, as its shares' `down` does; plain tensors where that is all."""
+    if isinstance(shares, Item):
+        return [{shares.index: window}]
     for kind, function in ((Passing, _passing), (Contrast, _contrast), (Shared, _weights), (Sum, _sum),
                            (Routed, _routed)):
         if isinstance(shares, kind):
