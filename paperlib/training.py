@@ -37,19 +37,22 @@ class Recipe:
     stride: int = 4                 # of dense sampling, in source frames
     ensemble: int = 0               # predict from this many evenly spaced frame logits; 0 means all
     init_from: str = ""             # checkpoint to start from, `<dataset>/<name>` or a file
+    inflate: str = ""               # 2D checkpoint to start from (torchvision, ImageNet), repeated over time
     limit: int = 0                  # train on the first so many videos; 0 means all
     seed: int = 0
     options: dict | None = None     # further arguments of models.create, e.g. {"placement": "top"}
 
 
 def build(recipe, classes):
-    """Return the recipe's untrained model, started from `init_from` where that is given."""
+    """Return the recipe's untrained model, started from `init_from` or `inflate` where one is given."""
     torch.manual_seed(recipe.seed)
     extra = {"dropout": recipe.dropout} if recipe.dropout else {}
     model = models.create(recipe.name, num_classes=classes, width=recipe.width, kernel_size=recipe.kernel_size,
                           **extra, **(recipe.options or {}))
     if recipe.init_from:
         checkpoints.initialise(model, recipe.init_from)
+    elif recipe.inflate:
+        models.inflate(model, recipe.inflate)
     return model
 
 

@@ -68,8 +68,9 @@ def state(key, recipe):
     file = checkpoints.path(*key.split("/"))
     if not file.is_file():
         return "missing"
-    trained_by = checkpoints.meta(file).get("recipe")
-    return "trained" if trained_by == asdict(recipe) else "other recipe"
+    trained_by = checkpoints.meta(file).get("recipe", {})
+    same = {**asdict(Recipe("", "")), **trained_by} == asdict(recipe)  # fields younger than the file: their default
+    return "trained" if same else "other recipe"
 
 
 def status(file=FILE):

@@ -128,3 +128,12 @@ def test_dense_and_long_clips_are_taken_from_the_video_itself():
     assert long.clips([0, 5], 40).shape == (2, 40, 16, 16, 3)
     kept = store.clips_of(videos, 8, progress=False)
     assert kept.clips([0], 8).shape == (1, 8, 16, 16, 3) and kept.array.shape[1] == store.KEPT
+
+
+def test_a_2d_checkpoint_is_inflated(folder):
+    from torchvision.models import resnet18
+    two = resnet18()
+    torch.save(two.state_dict(), folder / "resnet18.pth")
+    model = training.build(replace(RECIPE, name="I3D-R18-f8", width=64, inflate=str(folder / "resnet18.pth")), 2)
+    weight = model.state_dict()["layer1.0.conv1.weight"]
+    assert weight.shape[2] == 3 and torch.allclose(weight.sum(2), two.layer1[0].conv1.weight, atol=1e-6)
