@@ -1,6 +1,6 @@
-"""What a trained model does on a data set, computed once and shared by all notebooks: scores, relevance,
-ATR."""
+"""What a trained model does on a data set, computed once for all notebooks: scores, relevance, ATR."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from . import cache, checkpoints, data, relevance
 from .data import clips as clip
-from .data import sampling
+from .data import loading, sampling
 from .errors import InputError
 
 
@@ -19,7 +19,7 @@ class Explained:
 
     matrix [n, T', N], frame_logits [n, T'] of the target (0 at steps that the model does not predict from),
     atr [n, T'], avg [n], max [n], labels [n], videos [n] (index in the data set), classes; considered and
-    right count the clips before the filter.
+    right count the clips before the filter; skipped lists (index, id, reason) of videos that cannot be read.
     """
 
     matrix: np.ndarray
@@ -34,6 +34,7 @@ class Explained:
     right: int
     classes: list
     temporal: np.ndarray | None
+    skipped: list = ()
 
 
 def indices(length, header):
@@ -130,6 +131,7 @@ def explain(
         int(scored["correct"].sum()),
         scored["classes"],
         videos.temporal,
+        videos.skipped,
     )
 
 
@@ -180,14 +182,19 @@ def in_turn(members, labels):
 def _open(checkpoint, dataset, split, limit, device, root):
     model, header = checkpoints.load(checkpoint, device)
     header["num_frames"] = model.num_frames
-    videos = data.load(
-        dataset or header["dataset"],
-        split=split,
-        size=header["recipe"]["size"],
-        limit=limit,
-        root=root or None,
-    )
+    videos = _videos(dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None,
+                     model.num_frames)
     return model, header, videos
+
+
+@functools.lru_cache(maxsize=8)
+def _videos(dataset, split, size, limit, root, frames):
+    """Return the data set without the videos that cannot be read; they are named once and kept in `skipped`."""
+    videos, skipped = loading.readable(data.load(dataset, split=split, size=size, limit=limit, root=root), frames)
+    for _, name, reason in skipped:
+        print(f"{dataset}: {name} is left out: {reason}")
+    videos.skipped = skipped
+    return videos
 
 
 def _key(checkpoint, videos):

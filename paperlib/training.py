@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from . import checkpoints, data, models, paths, report
-from .data import sampling, store
+from .data import loading, sampling, store
 from .data.clips import MEAN, STD
 from .errors import InputError
 
@@ -103,6 +103,9 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
     train, val = (data.load(recipe.dataset, split=split, size=recipe.size,
                             limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
     model = build(recipe, len(train.classes)).to(device)
+    (train, unread), (val, more) = (loading.readable(part, model.num_frames) for part in (train, val))
+    for _, name, reason in unread + more:
+        print(f"{recipe.dataset}: {name} is left out: {reason}")
     train, val = (store.clips_of(part, model.num_frames, recipe.sampling, progress) for part in (train, val))
     optimiser = _optimiser(model, recipe)
     out = out or checkpoints.path(recipe.dataset, recipe.name)
@@ -127,7 +130,8 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
         raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
     meta = {"recipe": asdict(recipe), "dataset": recipe.dataset, "classes": list(train.classes),
             "accuracy": history[-1]["accuracy"], "seed": recipe.seed, "revision": report.revision(),
-            "history": history, "device": device.type, "seconds": round(sum(r["seconds"] for r in history), 1)}
+            "skipped": [name for _, name, _ in unread + more], "history": history, "device": device.type,
+            "seconds": round(sum(row["seconds"] for row in history), 1)}
     checkpoints.save(out, model.eval(), meta)
     state_file.unlink(missing_ok=True)
     return meta

@@ -137,3 +137,19 @@ def test_a_2d_checkpoint_is_inflated(folder):
     model = training.build(replace(RECIPE, name="I3D-R18-f8", width=64, inflate=str(folder / "resnet18.pth")), 2)
     weight = model.state_dict()["layer1.0.conv1.weight"]
     assert weight.shape[2] == 3 and torch.allclose(weight.sum(2), two.layer1[0].conv1.weight, atol=1e-6)
+
+
+def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch, capsys):
+    from paperlib import data
+
+    from .data import videos
+    for label in ("a", "b"):
+        for i in range(6):
+            videos.write(folder / "own" / label / f"{i}.mp4", n=12, width=32, height=32)
+    (folder / "own" / "a" / "broken.mp4").write_bytes(b"nothing")
+    seen = data.load("folder", "train", size=32, root=str(folder / "own"))
+    monkeypatch.setattr(data, "load", lambda name, split, size, limit: seen)
+    meta = training.run(replace(RECIPE, dataset="folder", epochs=1, batch=4), device="cpu", progress=False,
+                        out=folder / "own.safetensors")
+    assert len(meta["skipped"]) == 2 and all("broken" in name for name in meta["skipped"])
+    assert "broken" in capsys.readouterr().out
