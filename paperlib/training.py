@@ -86,7 +86,7 @@ def normalise(frames):
 
 
 def prediction(model, clip, ensemble=0):
-    """Return class scores [B, K]: the mean of all frame logits, or of `ensemble` evenly spaced ones (TRA section 4.4)."""
+    """Return class scores [B, K]: the mean of all frame logits, or of some evenly spaced ones (TRA section 4.4)."""
     logits = model.frame_logits(clip)
     if ensemble:
         logits = logits[:, sampling.uniform(logits.shape[1], ensemble)]

@@ -10,10 +10,12 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 HELP = {"kernel_size": "kernel of the temporal module, frames", "size": "side of the clips, pixels",
-        "init_from": "checkpoint to start from",
-        "inflate": "2D checkpoint to start from (torchvision, ImageNet), repeated over time", "limit": "number of training videos, 0 for all",
-        "sampling": "uniform or dense", "stride": "source frames between the frames of a dense clip",
-        "ensemble": "predict from so many evenly spaced frame logits, 0 for all", "width": "channels of the stem"}
+        "init_from": "checkpoint to start from", "inflate": "2D checkpoint (torchvision, ImageNet) to start from",
+        "limit": "number of training videos, 0 for all", "sampling": "uniform or dense",
+        "stride": "source frames between the frames of a dense clip", "width": "channels of the stem",
+        "lr": "peak learning rate", "warmup": "epochs until the peak learning rate", "batch": "clips per step",
+        "dropout": "rate in front of the classifier", "seed": "of weights, order and augmentation",
+        "ensemble": "predict from so many evenly spaced frame logits, 0 for all"}
 
 
 def _fields():
