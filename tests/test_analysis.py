@@ -13,9 +13,7 @@ from . import toy
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("ROOT", folder), ("CACHE", folder / "cache"), ("CHECKPOINTS", folder / "checkpoints")):
-            patch.setattr(paths, name, value)
-        toy.register(patch)
+        toy.project(folder, patch)
         recipe = training.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=6, batch=16, lr=0.05)
         training.run(recipe, device="cpu", progress=False)
         yield "toy_bars/TAM2D-R18-f8"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paperlib import checkpoints, paths, training
+from paperlib import checkpoints, training
 from paperlib.data import sampling, store
 from paperlib.errors import InputError
 
@@ -17,10 +17,7 @@ RECIPE = training.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=2,
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
-    toy.register(monkeypatch)
+    toy.project(tmp_path, monkeypatch)
     return tmp_path
 
 

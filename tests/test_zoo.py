@@ -19,10 +19,7 @@ def write(tmp_path, *entries, extra=""):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
-    toy.register(monkeypatch)
+    toy.project(tmp_path, monkeypatch)
     return tmp_path
 
 

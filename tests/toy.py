@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from paperlib import data
+from paperlib import data, paths
 
 
 class Bars:
@@ -35,6 +35,8 @@ def load(name, split, size=64, limit=None, root=None):
     return Bars(min(limit or 10_000, {"train": 96, "val": 32}[split]), size, {"train": 0, "val": 1}[split])
 
 
-def register(monkeypatch):
-    """Make `data.load("toy_bars")` work for one test."""
+def project(folder, monkeypatch):
+    """Let one test work in a project folder of its own, where `data.load("toy_bars")` works."""
+    for name, value in (("ROOT", folder), ("CACHE", folder / "cache"), ("CHECKPOINTS", folder / "checkpoints")):
+        monkeypatch.setattr(paths, name, value)
     monkeypatch.setitem(data.LOADERS, "toy_bars", ("tests.toy", "load"))
