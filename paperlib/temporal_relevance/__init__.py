@@ -57,12 +57,15 @@ def frames_of(checkpoint):
 def explain_all(run, at_least=None, models=None, **options):
     """Return {checkpoint: analysis.Explained} for the `models` of a notebook's settings; see `trained`.
 
+    `scored` validation videos are classified (all without that setting), `clips` of those explained.
+
     Models of 32 frames and more explain `long_clips` clips where the settings have that: their matrices cost
     most.
     """
     from .. import analysis
 
     common = {key: run.settings[key] for key in ("clips", "sigma", "min_score")}
+    common["limit"] = run.settings.get("scored")
     found = {}
     for checkpoint in trained(run, models, at_least):
         few = (

@@ -37,7 +37,7 @@ def occlusion(model, clips, targets):
 def gradient(model, clips, targets):
     """Return the size of the class logit's gradient per frame, [B, N] (captum's Saliency, summed over
     pixels)."""
-    return attr.Saliency(model).attribute(clips, target=targets).sum((1, 3, 4))
+    return attr.Saliency(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
 
 
 def integrated_gradients(model, clips, targets, steps=16):
@@ -107,11 +107,16 @@ def measure(run, checkpoint):
         device=run.device,
         min_score=settings["min_score"],
         root=run.data_root,
+        limit=settings.get("scored"),
     )
     model, header = checkpoints.load(checkpoint, run.device)
     header["num_frames"] = model.num_frames
     videos = data.load(
-        header["dataset"], split="val", size=header["recipe"]["size"], root=run.data_root or None
+        header["dataset"],
+        split="val",
+        size=header["recipe"]["size"],
+        limit=run.settings.get("scored"),
+        root=run.data_root or None,
     )
     key = {
         **analysis._key(checkpoint, videos),

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from .. import plotting
+from ..errors import InputError
 from ..statistics import Interval
 from . import STANDS_FOR, ledger, split
 
@@ -75,6 +76,8 @@ def variance_between(values, labels):
     """
     groups = [np.asarray(values)[labels == label] for label in np.unique(labels)]
     groups = [group for group in groups if len(group) > 1]
+    if len(groups) < 2:
+        raise InputError("no two classes have two explained clips each; raise the setting `clips`")
     test = stats.f_oneway(*groups)
     n, k = sum(map(len, groups)), len(groups)
     return float((test.statistic - 1) * (k - 1) / ((test.statistic - 1) * (k - 1) + n)), float(test.pvalue)

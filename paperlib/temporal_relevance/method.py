@@ -108,7 +108,8 @@ def draw(one):
         right.add_patch(
             plt.Rectangle((first - 0.5, i - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8)
         )
-    right.figure.colorbar(image, ax=right, label="CLRP")
+    right.figure.colorbar(image, ax=right, label="CLRP", shrink=0.72)
+    right.set_title(right.get_title(), fontsize=8)
     return figure
 
 

@@ -42,10 +42,10 @@ def draw(run, explained, chosen):
     rows = list(explained)
     per_row = [[position for checkpoint, position in chosen if checkpoint == row] for row in rows]
     columns = max(map(len, per_row))
-    figure = plt.figure(figsize=(1.85 * columns, 2.75 * len(rows)), layout="constrained")
+    figure = plt.figure(figsize=(1.85 * columns, 3.0 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
     for part, checkpoint, positions in zip(parts, rows, per_row, strict=True):
-        axes = part.subplots(3, columns, height_ratios=[4, 1.1, 0.35], squeeze=False)
+        axes = part.subplots(3, columns, height_ratios=[1, 0.25, 0.07], squeeze=False)
         found = explained[checkpoint]
         for column, position in enumerate(positions):
             _one(
@@ -66,7 +66,7 @@ def _one(axes, found, position, frames, sigma, first, shown=4):
     matrix, logits = found.matrix[position], found.frame_logits[position]
     plotting.heatmap(axes[0], matrix, labels=False)
     name = found.classes[found.labels[position]]
-    axes[0].set_title("\n".join(_wrapped(name)) + f"\navg-ATR {found.avg[position]:.1f}", fontsize=7)
+    axes[0].set_title("\n".join(_wrapped(name)) + f"\navg-ATR {found.avg[position]:.1f}", fontsize=6.5)
     axes[0].set_xticks([])
     for i, (left, right) in enumerate(windows.segments(matrix[None], sigma)[0]):
         if left >= 0:
@@ -75,21 +75,22 @@ def _one(axes, found, position, frames, sigma, first, shown=4):
             )
     axes[0].set_ylabel("frame logit i" if first else "", fontsize=8)
     some = np.linspace(0, len(frames) - 1, shown).round().astype(int)
-    axes[1].imshow(np.concatenate(frames[some], 1))
-    bar = axes[2].imshow(
-        logits[None], cmap="magma", aspect="auto", vmin=min(0, logits.min()), vmax=logits.max()
-    )
+    axes[1].imshow(np.concatenate(frames[some], 1), aspect="auto")
+    axes[2].imshow(logits[None], cmap="magma", aspect="auto", vmin=min(0, logits.min()), vmax=logits.max())
     axes[2].set_xlabel("input frame j; bar: frame logit" if first else "", fontsize=7)
+    for axis, height in zip(axes, (1, 1 / shown, 0.07), strict=True):
+        axis.set_box_aspect(height)  # one width for all three
     for axis in axes[1:]:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    return bar
 
 
-def _wrapped(name, width=22, lines=2):
+def _wrapped(name, width=24, lines=3):
+    """Return a class name broken into exactly as many lines, the empty ones on top."""
     import textwrap
 
-    return (textwrap.wrap(name, width) + [""] * lines)[:lines]
+    broken = textwrap.wrap(name, width, max_lines=lines, placeholder=" ...")
+    return [""] * (lines - len(broken)) + broken
 
 
 def table(explained, chosen):

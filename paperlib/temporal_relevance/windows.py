@@ -83,7 +83,11 @@ def measure(run, checkpoint):
     model, header = checkpoints.load(checkpoint, run.device)
     header["num_frames"] = frames = model.num_frames
     videos = data.load(
-        header["dataset"], split="val", size=header["recipe"]["size"], root=run.data_root or None
+        header["dataset"],
+        split="val",
+        size=header["recipe"]["size"],
+        limit=run.settings.get("scored"),
+        root=run.data_root or None,
     )
     chosen = analysis.in_turn(np.arange(len(videos)), np.asarray(videos.labels))[: settings["videos"][frames]]
     widths = [width for width in settings["widths"] if width <= frames]
