@@ -60,21 +60,30 @@ class Pass:
         else:                                        # a negative scale turns them round
             limits[step.node] = (torch.minimum(*ends), torch.maximum(*ends))
 
-    def down(self, r, watch=None, rows=None):
+    def down(self, r, rows=None, finish=None, watch=None):
         """Relevance of the frame logits [targets, B, T', K] -> of the clip [targets, B, 3, T, H, W].
 
-        watch(step, relevance arriving, [relevance handed on, ...]) is called at every step.
         rows: the output step at which each target's relevance starts, if it is only one; late layers then
         skip the time steps that it cannot reach.
+        finish(relevance of the clip) is applied to portions of the targets, and what it gives concatenated.
+        watch(step, relevance arriving, [relevance handed on, ...]) is called at every step.
         """
         if rows is not None and r.shape[2] > 1:
             r = torch.stack([x.narrow(1, row, 1) for x, row in zip(r, rows, strict=True)])
             r = windows.Window(r, 1, list(rows), self.logits.shape)
-        held = {self.graph.output: r}
-        for step in reversed(self.steps):
+        return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
+
+    def _descend(self, position, held, finish, watch):
+        """Take the relevance held at some nodes through the steps below `position`."""
+        while position:
+            position -= 1
+            step = self.steps[position]
             here = held.pop(step.node, None)
             if here is None:
                 continue
+            if not held and watch is None and windows.too_large(here):
+                return torch.cat([self._descend(position + 1, {step.node: half}, finish, watch)
+                                  for half in windows.halves(here)])
             shares = self.shares[step.node]
             if isinstance(here, windows.Window):
                 parts = windows.down(step, shares, here)
@@ -82,6 +91,8 @@ class Pass:
                 parts = shares.down(here if step.kind == "identity" else windows.whole(here))
             if watch is not None:
                 watch(step, here, parts)
+            count = windows.count(here)
+            del here
             for index, part in zip(step.takes, parts, strict=True):
                 source = step.receivers[index]
                 if self.contrast and step.head and not step.last and source not in self.head:
@@ -89,8 +100,8 @@ class Pass:
                 held[source] = _add(held.get(source), part)
         clip = held.get(self.graph.clip)
         if clip is None:
-            return self.logits.new_zeros(len(rows or r), *self.graph.clip.meta["val"].shape)
-        return windows.whole(clip)
+            clip = self.logits.new_zeros(count, *self.graph.clip.meta["val"].shape)
+        return finish(windows.whole(clip))
 
     def up(self, p):
         """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""

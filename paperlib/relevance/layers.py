@@ -181,20 +181,20 @@ class Shared:
     def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0):
         self.linear, self.bias = linear, bias
         self.groups = []                             # (parts, 1 / z where they serve, 0 elsewhere)
-        served = None
-        for tier in (parts, *spares):
+        served = None                                # outputs that have found contributions
+        for tier in itertools.chain([parts], spares):
+            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
+            if tier:
+                z = sum(linear(a, w) for a, w in tier)
+                inverse = reciprocal(z if bias is None else z + bias, epsilon)
+                if served is not None:
+                    inverse = inverse.masked_fill_(served, 0)
+                here = inverse != 0
+                if bool(here.any()):
+                    self.groups.append((tier, inverse))
+                    served = here if served is None else served | here
             if served is not None and bool(served.all()):
                 break
-            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
-            if not tier:
-                continue
-            z = sum(linear(a, w) for a, w in tier)
-            inverse = reciprocal(z, epsilon) if bias is None else reciprocal(z + bias, epsilon)
-            if served is not None:
-                inverse = torch.where(served, 0, inverse)
-            if nonzero(inverse):
-                self.groups.append((tier, inverse))
-                served = inverse != 0 if served is None else served | (inverse != 0)
 
     def down(self, r):
         total = None

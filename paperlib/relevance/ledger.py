@@ -26,7 +26,7 @@ def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", 
             wanted = range(first, min(first + width, steps))
             r = matrix.start(sweep.logits, target_part, wanted, method)
             started += _sum(r)
-            arrived += _sum(sweep.down(r, _Bookkeeper(sweep, books)))
+            arrived += _sum(sweep.down(r, watch=_Bookkeeper(sweep, books)))
     rows = []
     for step in reversed(sweep.steps):
         if step.node in books:

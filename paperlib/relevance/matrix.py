@@ -37,6 +37,11 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     """
     choose("method", method, ("clrp", "lrp", "dual"))
     choose("clip_at", clip_at, ("pixel", "frame"))
+    clamps = method == "clrp" and clip_at == "pixel"
+
+    def per_frame(r):                                               # [rows, B, 3, N, H, W] -> [rows, B, N]
+        return (r.clamp_(min=0) if clamps else r).sum((2, 4, 5))
+
     rows = []
     for clip_part, target_part, width in prepared(model, clips, targets, memory):
         sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
@@ -44,10 +49,8 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
         found = []
         for first in range(0, steps, width):
             wanted = range(first, min(first + width, steps))
-            r = sweep.down(start(sweep.logits, target_part, wanted, method, contrast, normalise), rows=wanted)
-            if method == "clrp" and clip_at == "pixel":
-                r = r.clamp_(min=0)
-            found.append(r.sum((2, 4, 5)))                          # per input frame: [rows, B, N]
+            r = start(sweep.logits, target_part, wanted, method, contrast, normalise)
+            found.append(sweep.down(r, wanted, per_frame))
         A = torch.cat(found).transpose(0, 1)
         rows.append(A.clamp(min=0) if method == "clrp" else A)
     return torch.cat(rows)
@@ -71,7 +74,7 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
         found = []
         for first in range(0, len(wanted), width):
             rows = wanted[first:first + width]
-            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise), rows=rows)
+            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise), rows)
             found.append(r.clamp(min=0) if method == "clrp" else r)
         maps.append(torch.cat(found).transpose(0, 1))
     return torch.cat(maps)

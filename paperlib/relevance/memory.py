@@ -6,7 +6,7 @@ import torch
 from ..errors import InputError
 
 HELD = 5          # tensors of the largest size alive at once per target: R, s, their product, two branches
-CPU_COMFORT = 256 * 2 ** 20      # beyond this, larger portions no longer run faster on a CPU
+CPU_PORTION = 512 * 2 ** 20      # beyond this, more clips at once no longer run faster on a CPU
 
 
 def portions(graph, steps, batch, device, memory="auto"):
@@ -17,7 +17,7 @@ def portions(graph, steps, batch, device, memory="auto"):
     free = budget(device, memory)
     width = max(1, min(steps, int(free // per_target)))
     if device.type == "cpu":
-        free = min(free, CPU_COMFORT)
+        free = min(free, CPU_PORTION)
     at_once = max(1, min(batch, int(free // (per_clip + per_target * width))))
     return at_once, width
 

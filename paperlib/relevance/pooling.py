@@ -1,6 +1,7 @@
 """Max pooling with ties: every window as the list of its strided views into the padded input."""
 
 import itertools
+import math
 
 import torch
 
@@ -26,7 +27,22 @@ class Windows:
         for view in self.views[1:]:
             top = torch.maximum(top, padded[(..., *view)])
         self.largest = [padded[(..., *view)] == top for view in self.views]
-        self.count = torch.stack([x.to(a.dtype) for x in self.largest]).sum(0)
+        self.count = sum(x.to(a.dtype) for x in self.largest)
+        # Windows of nothing but zeros are all ties, but behind a ReLU they have no relevance to share. Where no
+        # others tie, a window's first largest input takes everything, which is one scatter.
+        self.winner = None
+        if not bool(((self.count > 1) & (top != 0)).any()):
+            self.winner = self._winner()
+
+    def _winner(self):
+        """Return the flat position in the input of each window's first largest element."""
+        extent = self.shape[-self.dims:]
+        inner = torch.arange(math.prod(extent), device=self.count.device, dtype=self.count.dtype).view(extent)
+        positions = self._pad(inner[(None,) * (len(self.shape) - self.dims)], -1)
+        found = torch.full_like(self.count, -1)
+        for view, largest in zip(self.views, self.largest, strict=True):
+            found = torch.where((found < 0) & largest, positions[(..., *view)], found)
+        return found.long().flatten(-self.dims)
 
     def _pad(self, x, value):
         pairs = zip(reversed(self.padding), reversed(self.extra), strict=True)
@@ -35,8 +51,12 @@ class Windows:
 
     def down(self, r):
         """[targets, *pooled] -> [targets, *input]."""
-        r = r / self.count
         extent = self.shape[-self.dims:]
+        if self.winner is not None:
+            r = r.flatten(-self.dims)
+            out = r.new_zeros(*r.shape[:-1], math.prod(extent))
+            return out.scatter_add_(-1, self.winner.expand(r.shape), r).unflatten(-1, extent)
+        r = r / self.count
         sizes = [n + 2 * p + e for n, p, e in zip(extent, self.padding, self.extra, strict=True)]
         out = r.new_zeros(*r.shape[:-self.dims], *sizes)
         for view, largest in zip(self.views, self.largest, strict=True):
@@ -46,6 +66,9 @@ class Windows:
 
     def up(self, p):
         """[targets, *input] -> [targets, *pooled]."""
+        if self.winner is not None:
+            return p.flatten(-self.dims).gather(-1, self.winner.expand(len(p), *self.winner.shape)).unflatten(
+                -1, self.count.shape[-self.dims:])
         padded = self._pad(p, 0)
         return sum(padded[(..., *view)] * largest for view, largest in
                    zip(self.views, self.largest, strict=True)) / self.count

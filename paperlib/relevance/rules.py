@@ -51,12 +51,12 @@ class Weighted(Rule):
         raise NotImplementedError
 
     def spares(self, a, w):
-        """Return lists of parts for outputs without any contribution, tried in turn.
+        """Yield lists of parts for outputs without any contribution, tried in turn.
 
         Such outputs live on a bias (or a batch norm's shift) alone, and biases take no relevance: the inputs
         share it in proportion to the size of their weights.
         """
-        return [[(torch.ones_like(a), w.abs())]]
+        yield [(torch.ones_like(a), w.abs())]
 
     def bias_part(self, b):
         """Return what a bias contributes to the denominator where bias=True."""
@@ -70,11 +70,13 @@ class ZPlus(Weighted):
         self.bias = bias
 
     def parts(self, a, w):
+        if bool((a >= 0).all()):                     # behind a ReLU
+            return [(a, w.clamp(min=0))]
         return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
 
     def spares(self, a, w):
-        negative = [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
-        return [negative, *super().spares(a, w)]
+        yield [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
+        yield from super().spares(a, w)
 
     def bias_part(self, b):
         return b.clamp(min=0)

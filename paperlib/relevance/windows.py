@@ -14,6 +14,7 @@ from .graph import opname
 from .layers import Contrast, Shared, nonzero, transposed_convolution
 from .shares import Item, Passing, Routed, Sum
 
+CPU_COMFORT = 24 * 2 ** 20      # bytes up to which the C library reuses memory instead of mapping it anew
 SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
 
 
@@ -51,6 +52,27 @@ class Window:
     def settled(self):
         """Return self, or the plain tensor once the window holds every step."""
         return self.whole() if self.length >= self.shape[self.dim] else self
+
+
+def count(r):
+    """Return the number of targets of relevance in whatever form it is held."""
+    if isinstance(r, dict):
+        r = next(iter(r.values()))
+    return len(r.starts if isinstance(r, Window) else r)
+
+
+def too_large(r):
+    """Whether the targets should go on in two halves: large tensors cost a CPU more than small batches do."""
+    x = r.r if isinstance(r, Window) else r
+    return isinstance(x, torch.Tensor) and x.device.type == "cpu" and len(x) > 1 and x.nbytes > CPU_COMFORT
+
+
+def halves(r):
+    """Return the first and the second half of the targets."""
+    middle = count(r) // 2
+    if isinstance(r, Window):
+        return [Window(r.r[part], r.dim, r.starts[part], r.shape) for part in (slice(middle), slice(middle, None))]
+    return [r[:middle], r[middle:]]
 
 
 def merge(one, two):
