@@ -168,7 +168,8 @@ def test_after_kill_9_the_next_run_finishes_with_the_same_result(waiting):
     assert projects.tables(root) == {} and not list(root.glob("figures/p/*"))
     (root / "notebooks/p/go").touch()
     done = projects.run(root)
-    assert done.returncode == 0 and rows(done.stdout) == {"p/n": "ok"}, done.stdout
+    # the orphan may come to its end just before it notices that it is one: then there is nothing left to do
+    assert done.returncode == 0 and rows(done.stdout)["p/n"] in ("ok", "up to date"), done.stdout
     assert projects.tables(root)["figures/p/n.csv"] == b"a,b\n1,2\n"
     assert not list(root.rglob(".n.*"))
 
