@@ -99,6 +99,10 @@ class Run:
         with paths.atomic(self.path("claims.csv")) as temporary:
             pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
+    def verdicts(self, columns=("statement", "quantity", "published", "ours", "low", "high", "verdict")):
+        """Return the claims made so far as a table to show."""
+        return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
+
     def skip(self, reason):
         """Stop the notebook without an error: what it needs is not here."""
         self.stamp(status="skipped", reason=reason)

@@ -6,7 +6,6 @@ these settings and tests are Wilcoxon's signed-rank test over them. Each accurac
 the longer inputs are fine-tuned from the shorter): no interval contains the variation between runs.
 """
 
-import pandas as pd
 
 from .. import statistics
 from . import (
@@ -39,7 +38,7 @@ def declare(run, claims):
     """Write claims to the ledger and return all claims of the notebook as a table to look at."""
     for one in claims:
         run.claim(**one)
-    return pd.DataFrame(run.claims)[SHOWN]
+    return run.verdicts(SHOWN)
 
 
 def by_setting(values):

@@ -54,6 +54,13 @@ def frames_of(checkpoint):
     return int(found[1]) if found[1] else 4 * int(found[2])
 
 
+def opened(run, checkpoint):
+    """Return (model, header, validation videos) of a checkpoint, the videos counted as `analysis.explain` does."""
+    from .. import analysis
+
+    return analysis._open(checkpoint, None, "val", run.settings.get("scored"), run.device, run.data_root)
+
+
 def explain_all(run, at_least=None, models=None, **options):
     """Return {checkpoint: analysis.Explained} for the `models` of a notebook's settings; see `trained`.
 
@@ -66,8 +73,8 @@ def explain_all(run, at_least=None, models=None, **options):
 
     common = {key: run.settings[key] for key in ("clips", "sigma", "min_score")}
     common["limit"] = run.settings.get("scored")
-    found = {}
-    for checkpoint in trained(run, models, at_least):
+    there, found = trained(run, models, at_least), {}
+    for checkpoint in analysis.own_order(there):
         few = (
             {"clips": run.settings["long_clips"]}
             if frames_of(checkpoint) >= 32 and "long_clips" in run.settings
@@ -76,9 +83,9 @@ def explain_all(run, at_least=None, models=None, **options):
         found[checkpoint] = analysis.explain(
             checkpoint, device=run.device, root=run.data_root, **{**common, **few, **options}
         )
-    return found
+    return {checkpoint: found[checkpoint] for checkpoint in there}
 
 
 def ledger(run):
     """Return the claims of this notebook as a table to show."""
-    return pd.DataFrame(run.claims)[["statement", "quantity", "published", "ours", "low", "high", "verdict"]]
+    return run.verdicts()

@@ -143,7 +143,7 @@ def claim_table(run, explained, ours):
                 found.low > 0,
                 dataset,
             )
-    return pd.DataFrame(run.claims)[["statement", "published", "ours", "low", "high", "verdict"]]
+    return run.verdicts()
 
 
 def claim_between(run, explained, printed):

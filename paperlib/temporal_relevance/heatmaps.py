@@ -141,4 +141,4 @@ def claim(run, explained):
         ours.low > 0.5,
         names[1],
     )
-    return pd.DataFrame(run.claims)[["statement", "quantity", "ours", "low", "high", "verdict"]]
+    return run.verdicts()

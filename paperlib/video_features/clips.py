@@ -108,7 +108,7 @@ def claim_centre(run, studied):
         found.high < 0,
         dataset,
     )
-    return pd.DataFrame(run.claims)
+    return run.verdicts()
 
 
 def _early_distance(each):

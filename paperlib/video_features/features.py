@@ -235,7 +235,7 @@ def claim_differences(run, clips, measures):
                 verdict,
                 dataset,
             )
-    return pd.DataFrame(run.claims)
+    return run.verdicts()
 
 
 def claim_tests(run, clips):
@@ -266,7 +266,7 @@ def claim_tests(run, clips):
                     "not testable here" if np.isnan(row.p) else bool(row.p < 0.05),
                     dataset,
                 )
-    return pd.DataFrame(run.claims)
+    return run.verdicts()
 
 
 def claim_losses(run, clips):

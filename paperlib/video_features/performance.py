@@ -158,7 +158,7 @@ def claim01(run, predicted):
             holds,
             dataset,
         )
-    return pd.DataFrame(run.claims)
+    return run.verdicts()
 
 
 def table02(predicted):
@@ -234,7 +234,7 @@ def claim02(run, predicted, table):
         rank > 0.5,
         dataset,
     )
-    return pd.DataFrame(run.claims)
+    return run.verdicts()
 
 
 def _printed_rank():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import analysis, checkpoints, paths, training
+from paperlib import analysis, checkpoints, training
 from paperlib.data import sampling
 from paperlib.temporal_relevance import slowfast
 
@@ -17,9 +17,7 @@ from .. import toy
 @pytest.fixture
 def zoo(tmp_path, monkeypatch):
     """Write the untrained checkpoint of a recipe on toy videos and return its name."""
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    toy.register(monkeypatch)
+    toy.project(tmp_path, monkeypatch)
 
     def write(name, **options):
         recipe = training.Recipe(name, "toy_bars", width=8, size=32, **options)
