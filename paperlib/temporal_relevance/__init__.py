@@ -3,7 +3,6 @@ notebooks."""
 
 import re
 
-
 # The data set of the paper that each of ours is or stands for
 STANDS_FOR = {
     "synth_ssv2": "SSV2",
