@@ -1,6 +1,7 @@
 """What a trained model does on a data set, computed once for all notebooks: scores, relevance, ATR."""
 
 import functools
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,8 +143,8 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
     """
     device = next(model.parameters()).device
     key = {**_key(checkpoint, videos), "method": method, "engine": cache.code("relevance")}
-    parts = []
-    for start in tqdm(range(0, len(chosen), batch), leave=False, desc=f"relevance of {checkpoint}"):
+    parts, starts = {}, range(0, len(chosen), batch)
+    for start in tqdm(own_order(starts), leave=False, desc=f"relevance of {checkpoint}"):
         some, target = chosen[start : start + batch], targets[start : start + batch]
 
         def compute(some=some, target=target):
@@ -156,18 +157,17 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
                 "frame_logits": logits[torch.arange(len(some)), :, wanted].cpu().numpy(),
             }
 
-        parts.append(
-            cache.fetch(
-                "relevance",
-                {
-                    **key,
-                    "videos of the batch": np.asarray(some).tolist(),
-                    "targets": np.asarray(target).tolist(),
-                },
-                compute,
-            )
-        )
-    return {name: np.concatenate([part[name] for part in parts]) for name in ("matrix", "frame_logits")}
+        about = {"videos of the batch": np.asarray(some).tolist(), "targets": np.asarray(target).tolist()}
+        parts[start] = cache.fetch("relevance", {**key, **about}, compute)
+    return {
+        name: np.concatenate([parts[start][name] for start in starts]) for name in ("matrix", "frame_logits")
+    }
+
+
+def own_order(items):
+    """Return the items in an order of this process's own: two notebooks that need the same results share the work."""
+    items = list(items)
+    return [items[k] for k in np.random.default_rng(os.getpid()).permutation(len(items))]
 
 
 def in_turn(members, labels):

@@ -7,11 +7,11 @@ import torch
 from captum import attr
 from scipy import stats
 
-from .. import analysis, cache, checkpoints, data, masks, plotting
+from .. import analysis, cache, masks, plotting
 from ..data.clips import to_clip
 from ..probing import evaluating
 from ..statistics import Interval, bootstrap_interval
-from . import ledger, split
+from . import ledger, opened, split
 from .architectures import ranks
 
 INSTRUMENTS = (
@@ -109,15 +109,7 @@ def measure(run, checkpoint):
         root=run.data_root,
         limit=settings.get("scored"),
     )
-    model, header = checkpoints.load(checkpoint, run.device)
-    header["num_frames"] = model.num_frames
-    videos = data.load(
-        header["dataset"],
-        split="val",
-        size=header["recipe"]["size"],
-        limit=run.settings.get("scored"),
-        root=run.data_root or None,
-    )
+    model, header, videos = opened(run, checkpoint)
     key = {
         **analysis._key(checkpoint, videos),
         "videos": found.videos.tolist(),

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from .. import analysis, checkpoints, data, plotting, relevance
+from .. import analysis, plotting, relevance
 from ..data.clips import to_clip
 from ..statistics import bootstrap_interval
-from . import ledger, trained, windows
+from . import ledger, opened, trained, windows
 
 
 def example(run, found):
@@ -17,11 +17,7 @@ def example(run, found):
     segments [T', 2]; row, the output with the highest logit; name of the class; scores [K].
     """
     (checkpoint,) = trained(run)
-    model, header = checkpoints.load(checkpoint, run.device)
-    header["num_frames"] = model.num_frames
-    videos = data.load(
-        header["dataset"], split="val", size=header["recipe"]["size"], root=run.data_root or None
-    )
+    model, header, videos = opened(run, checkpoint)
     target = videos.classes.index(run.settings["class"])
     at = int(np.flatnonzero(found.labels == target)[0])
     video = int(found.videos[at])

@@ -6,7 +6,7 @@ import pandas as pd
 
 from .. import plotting
 from ..statistics import bootstrap_difference, bootstrap_interval
-from . import STANDS_FOR, ledger, split, trained, windows
+from . import STANDS_FOR, ledger, opened, split, trained, windows
 
 SATURATED = {"Kinetics": 8, "SSV2": 10}  # frames, section 4.3
 LOSS = 5  # points of accuracy that still count as saturated
@@ -175,20 +175,13 @@ def example(run):
     Dict: frames [N, H, W, 3]; seen [N, H, W, 3]; window (left, right); target, classes; whole [N] and alone
     [N] frame logits of the class on the full clip and with windows of that width around every frame.
     """
-    from .. import analysis, checkpoints, data
+    from .. import analysis
     from ..data import sampling
     from ..data.clips import to_clip
 
     (checkpoint,) = trained(run)
-    model, header = checkpoints.load(checkpoint, run.device)
-    header["num_frames"] = count = model.num_frames
-    videos = data.load(
-        header["dataset"],
-        split="val",
-        size=header["recipe"]["size"],
-        limit=run.settings.get("scored"),
-        root=run.data_root or None,
-    )
+    model, header, videos = opened(run, checkpoint)
+    count = model.num_frames
     scored = analysis.predictions(
         checkpoint, limit=run.settings.get("scored"), device=run.device, root=run.data_root
     )

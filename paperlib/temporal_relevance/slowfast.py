@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from .. import analysis, checkpoints, data, plotting, relevance
+from .. import analysis, checkpoints, plotting, relevance
 from ..data.clips import to_clip
 from ..statistics import bootstrap_difference, bootstrap_interval
-from . import STANDS_FOR, explain_all, ledger, split
+from . import STANDS_FOR, explain_all, ledger, opened, split
 from .heatmaps import normalised
 
 
@@ -48,11 +48,7 @@ def explain_reduced(run, **options):
 def pathway_shares(run, checkpoint, found, batch=8):
     """Return per explained clip the slow pathway's share of the class logit's size, |slow| / (|slow| +
     |fast|), [n]."""
-    model, header = checkpoints.load(checkpoint, run.device)
-    header["num_frames"] = model.num_frames
-    videos = data.load(
-        header["dataset"], split="val", size=header["recipe"]["size"], root=run.data_root or None
-    )
+    model, header, videos = opened(run, checkpoint)
     shares = []
     for start in range(0, len(found.videos), batch):
         some = found.videos[start : start + batch]

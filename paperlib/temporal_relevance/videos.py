@@ -4,19 +4,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .. import analysis, checkpoints, data, plotting
+from .. import analysis, plotting
 from ..errors import InputError
 from ..statistics import bootstrap_difference
-from . import dataset_for, ledger, split, windows
+from . import dataset_for, ledger, opened, split, windows
 
 
 def frames_of(run, checkpoint, index):
     """Return the frames uint8 [N, H, W, 3] that a checkpoint sees of validation video `index`."""
-    model, header = checkpoints.load(checkpoint)
-    header["num_frames"] = model.num_frames
-    videos = data.load(
-        header["dataset"], split="val", size=header["recipe"]["size"], root=run.data_root or None
-    )
+    model, header, videos = opened(run, checkpoint)
     return videos.frames(int(index), analysis.indices(videos.num_frames(int(index)), header))
 
 

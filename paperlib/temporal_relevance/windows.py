@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from .. import analysis, cache, checkpoints, data
+from .. import analysis, cache
 from ..data import sampling
 from ..data.clips import MEAN, STD, to_clip
+from . import opened
 
 BLACK = [-m / s for m, s in zip(MEAN, STD, strict=True)]  # a black pixel of a normalised clip
 
@@ -80,15 +81,8 @@ def measure(run, checkpoint):
     width [n] the mean ATR of the clip's frames.
     """
     settings = run.settings
-    model, header = checkpoints.load(checkpoint, run.device)
-    header["num_frames"] = frames = model.num_frames
-    videos = data.load(
-        header["dataset"],
-        split="val",
-        size=header["recipe"]["size"],
-        limit=run.settings.get("scored"),
-        root=run.data_root or None,
-    )
+    model, header, videos = opened(run, checkpoint)
+    frames = model.num_frames
     chosen = analysis.in_turn(np.arange(len(videos)), np.asarray(videos.labels))[: settings["videos"][frames]]
     widths = [width for width in settings["widths"] if width <= frames]
     key = {
