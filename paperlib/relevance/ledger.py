@@ -12,10 +12,11 @@ def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", 
 
     Arguments as in `relevance_matrix`; method "lrp" or "dual" (their difference has nothing to conserve).
     One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from
-    above) and `out` (handed on); `bias`, kept by biases of rules with bias=True; `dead`, relevance of outputs
-    that no input is connected to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and
-    rounding. in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and
-    `clip`, the relevance that arrives at the clip.
+    above) and `out` (handed on); `bias`, kept by biases of rules with bias=True and by other constants (the
+    padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected
+    to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
+    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and `clip`,
+    the relevance that arrives at the clip.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     books, arrived, started = {}, 0.0, 0.0
@@ -51,6 +52,8 @@ class _Bookkeeper:
         kept["out"] += sum(_sum(part) for part in leaving)
         if step.kind == "exclude":
             kept["excluded"] += _sum(arriving)
+        if step.kind == "route":                     # what is not a copy of an input is a copy of a constant
+            kept["bias"] += _sum(arriving) - sum(_sum(part) for part in leaving)
         losses = getattr(self.sweep.shares[step.node], "losses", None)
         if losses is not None:
             for name, lost in losses(arriving).items():

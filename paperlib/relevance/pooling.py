@@ -28,11 +28,8 @@ class Windows:
             top = torch.maximum(top, padded[(..., *view)])
         self.largest = [padded[(..., *view)] == top for view in self.views]
         self.count = sum(x.to(a.dtype) for x in self.largest)
-        # Windows of nothing but zeros are all ties, but behind a ReLU they have no relevance to share. Where no
-        # others tie, a window's first largest input takes everything, which is one scatter.
-        self.winner = None
-        if not bool(((self.count > 1) & (top != 0)).any()):
-            self.winner = self._winner()
+        self.tied = self.count > 1
+        self.winner = self._winner()
 
     def _winner(self):
         """Return the flat position in the input of each window's first largest element."""
@@ -51,12 +48,22 @@ class Windows:
 
     def down(self, r):
         """[targets, *pooled] -> [targets, *input]."""
+        # Windows of nothing but zeros are all ties, but behind a ReLU they have no relevance to share; where no
+        # tie has any, each window's one winner takes everything, which is one scatter.
+        shared = r * self.tied
+        if bool(shared.any()):
+            return self._share(shared / self.count) + self._scatter(r - shared)
+        return self._scatter(r)
+
+    def _scatter(self, r):
+        """Give each window's relevance to its first largest input."""
+        extent, r = self.shape[-self.dims:], r.flatten(-self.dims)
+        out = r.new_zeros(*r.shape[:-1], math.prod(extent))
+        return out.scatter_add_(-1, self.winner.expand(r.shape), r).unflatten(-1, extent)
+
+    def _share(self, r):
+        """Give `r` to each of a window's largest inputs."""
         extent = self.shape[-self.dims:]
-        if self.winner is not None:
-            r = r.flatten(-self.dims)
-            out = r.new_zeros(*r.shape[:-1], math.prod(extent))
-            return out.scatter_add_(-1, self.winner.expand(r.shape), r).unflatten(-1, extent)
-        r = r / self.count
         sizes = [n + 2 * p + e for n, p, e in zip(extent, self.padding, self.extra, strict=True)]
         out = r.new_zeros(*r.shape[:-self.dims], *sizes)
         for view, largest in zip(self.views, self.largest, strict=True):
@@ -66,9 +73,6 @@ class Windows:
 
     def up(self, p):
         """[targets, *input] -> [targets, *pooled]."""
-        if self.winner is not None:
-            return p.flatten(-self.dims).gather(-1, self.winner.expand(len(p), *self.winner.shape)).unflatten(
-                -1, self.count.shape[-self.dims:])
         padded = self._pad(p, 0)
         return sum(padded[(..., *view)] * largest for view, largest in
                    zip(self.views, self.largest, strict=True)) / self.count

@@ -214,7 +214,7 @@ class Sum:
         p = [x if x is not None else self.like.new_zeros(lead + shape)
              for x, shape in zip(p, self.shapes, strict=True)]
         if self.constant:
-            return p[0]
+            return vmap(self.call)(p[0]) - self.call(self.like.new_zeros(self.shapes[0]))
         return sum(vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
                    for addends, inverse in self.groups)
 

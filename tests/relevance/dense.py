@@ -81,7 +81,8 @@ def relevance(layers, clip, low, high, row, method):
             own, other = (part / part.sum() if part.any() else part
                           for part in (w.clamp(min=0), w.clamp(max=0)))
             if method == "lrp" and not own.any():
-                own = other
+                size = matrix(layer, a.shape[1:])[row].abs()
+                own = other if other.any() else size / size.sum()
             r = logit * (own if method == "lrp" else own - other)
         else:
             if isinstance(layer, (nn.Conv3d, nn.Linear)) and not seen:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -105,7 +105,8 @@ BLOCKS = {
 }
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
+          suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(BLOCKS)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_rows_of_any_small_network_sum_to_the_logits(names, seed):
     torch.manual_seed(seed)
@@ -113,7 +114,12 @@ def test_rows_of_any_small_network_sum_to_the_logits(names, seed):
     trunk = nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1)), nn.ReLU(), *blocks)
     model = settle(Frames(trunk, 4, 3).double(), seed)
     x = clip(3, size=6, seed=seed, batch=2, dtype=torch.float64)
-    assert row_error(model, x, [0, 2]) < 1e-6
+    if {"folded", "shift"} & set(names):     # their padding may share where all is zero, and the ledger knows
+        ledger = relevance.ledger(model, x, [0, 2])
+        assert ledger.stabiliser.abs().max() < 1e-9
+        assert ledger.attrs["logits"] - ledger.attrs["clip"] == pytest.approx(ledger.bias.sum(), abs=1e-9)
+    else:
+        assert row_error(model, x, [0, 2]) < 1e-6
 
 
 @pytest.mark.parametrize("name", sorted(BLOCKS))
