@@ -264,7 +264,7 @@ def draw(ours):
         top.set_xticks(range(len(short) - 1), short[:-1], fontsize=6, rotation=90)
         top.set_yticks(range(1, len(short)), short[1:], fontsize=6)
         top.set(
-            title=f"{model}\nwhich frames: mean rank correlation over frames",
+            title=f"{model}\nwhich frames (mean over clips)",
             xlim=(-0.5, len(short) - 1.5),
             ylim=(len(short) - 0.5, 0.5),
         )
@@ -272,6 +272,9 @@ def draw(ours):
         low = axes[1, k]
         part = ours[(ours.model == model) & (ours.question == "how many frames")]
         for y, row in enumerate(part.itertuples()):
+            if np.isnan(row.rho):
+                low.text(0.03, y, "the same for all clips", va="center", fontsize=6.5, color="0.4")
+                continue
             low.errorbar(
                 row.rho,
                 y,

@@ -14,12 +14,18 @@ from . import STANDS_FOR, ledger, split
 WIDTH = 0.5  # frames between which the paper finds most classes: avg-ATR 7.7 to 8.2 (section 4.4)
 
 
-def flagged(run, explained):
-    """Return those explained whose classes are marked temporal or static; the notebook stops where none
-    is."""
-    marked = {checkpoint: found for checkpoint, found in explained.items() if found.temporal is not None}
+def flagged(run, explained, both=False):
+    """Return those explained whose classes are marked temporal or static; stops the notebook where none is.
+
+    both: only those with explained clips of temporal and of static classes.
+    """
+
+    def kinds(found):
+        return set() if found.temporal is None else set(found.temporal[found.labels].tolist())
+
+    marked = {name: found for name, found in explained.items() if len(kinds(found)) > int(both)}
     if not marked:
-        run.skip("no class of these datasets is marked temporal or static")
+        run.skip(f"no explained clips of classes that are marked temporal {'and' if both else 'or'} static")
     return marked
 
 
@@ -47,11 +53,11 @@ def per_class(found):
     return pd.DataFrame(rows).sort_values("avg_atr", ascending=False, ignore_index=True)
 
 
-def within(values, labels, statistic, seed=0, resamples=2000):
+def within(values, labels, statistic, largest=np.inf, seed=0, resamples=2000):
     """Return statistic(class means) with a percentile bootstrap interval over the clips of every class.
 
     Resampling clips adds their noise to the class means once more, so spreads come out a little too large;
-    the interval is moved back by that bias, as the basic bootstrap does.
+    the interval is moved back by that bias, as the basic bootstrap does, and kept between 0 and `largest`.
     """
     rng = np.random.default_rng(seed)
     groups = [np.asarray(values)[labels == label] for label in np.unique(labels)]
@@ -60,7 +66,8 @@ def within(values, labels, statistic, seed=0, resamples=2000):
         [group[rng.integers(len(group), size=(resamples, len(group)))].mean(1) for group in groups], 1
     )
     low, high = np.percentile([statistic(means) for means in drawn], [2.5, 97.5])
-    return Interval(float(value), float(2 * value - high), float(2 * value - low))
+    low, high = np.clip([2 * value - high, 2 * value - low], 0, largest)
+    return Interval(float(value), float(low), float(high))
 
 
 def share_near_median(means, width=WIDTH):
@@ -120,7 +127,7 @@ def draw(ours, title, band=None):
 
 def claim(run, found, where, dataset, most=None):
     """Decide whether classes differ; `most`: printed range of most classes' max-ATR (Figure 15)."""
-    means = within(found.avg, found.labels, share_near_median)
+    means = within(found.avg, found.labels, share_near_median, largest=1)
     run.claim(
         where,
         "most classes have nearly the same avg-ATR",
@@ -153,7 +160,7 @@ def claim(run, found, where, dataset, most=None):
             dataset,
         )
     else:
-        inside = within(found.max, found.labels, fullest)
+        inside = within(found.max, found.labels, fullest, largest=1)
         run.claim(
             where,
             "most classes have a max-ATR within one frame of each other",
