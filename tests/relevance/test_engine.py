@@ -213,3 +213,11 @@ def test_pixels_outside_the_bounds_are_reported():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         relevance.relevance_matrix(plain().eval(), 3 * clip(), 0, input_bounds=(-9, 9))
+
+
+def test_throughput_script_runs_on_cpu():
+    from tests.benchmarks import relevance_throughput
+
+    result, = relevance_throughput.main(["--model", "TAM2D-R18-f4", "--width", "4", "--size", "32", "--batch", "2",
+                                         "--repeats", "1", "--device", "cpu", "--peak", "1", "--check"])
+    assert result["clips_per_second"] > 0 and 0 < result["share_of_peak"] < 10 and result["error"] < 1e-3

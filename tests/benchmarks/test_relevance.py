@@ -1,0 +1,115 @@
+"""Time of relevance matrices as ratios within one run: forward passes, and zennit and captum target by target.
+
+Their users loop over the output steps, with a forward and a backward pass each; contrastive relevance takes two
+such loops. To keep the benchmark short, the loops are timed on two targets and multiplied.
+"""
+
+import time
+
+import pytest
+import torch
+from captum.attr import LRP
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, IdentityRule
+from torch import nn
+
+from paperlib import models, relevance
+
+SIZE = 112
+
+
+def seconds(function, repeats=2):
+    """Return the shortest time of several calls, after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def network(name):
+    torch.manual_seed(0)
+    model = models.create(name, num_classes=10).eval()
+    return model, torch.rand(1, 3, model.num_frames, SIZE, SIZE) * 4 - 2
+
+
+class Rows(nn.Module):
+    """All frame logits in one row, as the other libraries want them."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, clip):
+        return self.model.frame_logits(clip).flatten(1)
+
+
+def with_zennit(model, clip, targets):
+    from zennit.composites import EpsilonPlus
+
+    with EpsilonPlus().context(Rows(model)) as modified:
+        for target in targets:
+            x = clip.clone().requires_grad_()
+            out = modified(x)
+            start = torch.zeros_like(out)
+            start[0, target] = out[0, target].detach()
+            torch.autograd.grad(out, x, start)
+
+
+def with_captum(model, clip, targets):
+    net = Rows(model)
+    for target in targets:
+        for layer in net.modules():                   # captum deletes rules after each call
+            if isinstance(layer, (nn.Conv3d, nn.Linear)):
+                layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
+            elif isinstance(layer, nn.MaxPool3d):
+                layer.rule = EpsilonRule()
+            elif not list(layer.children()):
+                layer.rule = IdentityRule()
+        LRP(net).attribute(clip.clone().requires_grad_(), target=target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["I3D-R18-f8", "I3D-R18-f16", "TAM2D-R18-f8", "TAM2D-R18-f16"])
+def test_cost_in_forward_passes(benchmark, name):
+    model, clip = network(name)
+    steps = model.num_frames
+    with torch.no_grad():
+        one = seconds(lambda: model(clip), 5)
+    matrix = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    with pytest.MonkeyPatch.context() as patch:       # the same without windows
+        from paperlib.relevance import windows
+        patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))
+        whole = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
+    benchmark.extra_info.update(model=name, forward_passes=matrix / one, without_windows=whole / one,
+                                bar=3 + 0.6 * steps)
+    print(f"{name}: {matrix / one:.1f} forward passes, {whole / one:.1f} without windows; bar {3 + 0.6 * steps:.1f}")
+    assert matrix <= 1.05 * whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, least", [("I3D-R18-f8", 15), ("I3D-R18-f16", 20)])
+@pytest.mark.parametrize("library", [with_zennit, with_captum])
+def test_against_other_libraries_target_by_target(benchmark, name, least, library):
+    model, clip = network(name)
+    steps, probes = model.num_frames, [1, 11]
+    ours = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    theirs = seconds(lambda: library(model, clip, probes), 1) / len(probes) * steps
+    benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
+    benchmark.extra_info.update(model=name, library=library.__name__, lrp=theirs / ours, clrp=2 * theirs / ours)
+    print(f"{name}: {theirs / ours:.1f} x faster than {library.__name__} for LRP, {2 * theirs / ours:.1f} x for "
+          f"the contrast of two")
+    assert 2 * theirs / ours >= least
+
+
+@pytest.mark.slow
+def test_all_classes_for_the_price_of_one_sweep(benchmark):
+    model, clip = network("I3D-R18-f8")
+    one = seconds(lambda: relevance.relevance_matrix(model, clip, 1, clip_at="frame"))
+    every = seconds(lambda: relevance.frame_provenance(model, clip))
+    benchmark.pedantic(lambda: relevance.frame_provenance(model, clip), rounds=1)
+    benchmark.extra_info.update(of_one_class=every / one)
+    print(f"all 10 classes cost {every / one:.2f} x one class")
+    assert every < 3 * one
