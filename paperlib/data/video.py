@@ -278,11 +278,14 @@ def _quarters(frame):
 
 
 def _decode_torchcodec(path, indices, short_side):
+    def unusable(error):
+        return InputError(f"the decoder 'torchcodec' cannot be used ({str(error).splitlines()[0]}); "
+                          "install torchcodec with FFmpeg, or use backend='pyav'.")
+
     try:
         from torchcodec.decoders import VideoDecoder
     except (ImportError, RuntimeError, OSError) as error:  # the last two: FFmpeg missing
-        raise InputError(f"the decoder 'torchcodec' cannot be used ({str(error).splitlines()[0]}); "
-                         "install torchcodec with FFmpeg, or use backend='pyav'.") from None
+        raise unusable(error) from None
     from torchvision.transforms.v2.functional import resize
 
     try:
@@ -290,6 +293,8 @@ def _decode_torchcodec(path, indices, short_side):
         wanted = range(len(decoder)) if indices is None else indices.tolist()
         frames = decoder.get_frames_at(list(wanted)).data
     except (RuntimeError, ValueError, IndexError) as error:
+        if "libtorchcodec" in str(error):  # newer versions look for FFmpeg only now
+            raise unusable(error) from None
         raise VideoError(f"{path} cannot be decoded ({str(error).splitlines()[0]}).") from None
     if short_side is not None:
         frames = resize(frames, [short_side], antialias=True)
