@@ -95,8 +95,7 @@ def draw_table(ours, printed):
         labels = [model.replace("-", "\n", 1) for model in models]
         axis.set_xticks(range(len(models)), labels, fontsize=8 if len(models) < 6 else 6.5)
         axis.set_title(title)
-        axis.set_ylim(bottom=0)
-    axes[0].set_ylabel("frames")
+    axes[0].set(ylabel="frames", ylim=(0, 1.06 * max(ours.frames)))
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * min(len(names), 2)
     )

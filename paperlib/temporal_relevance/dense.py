@@ -60,8 +60,9 @@ def draw(ours):
                     label=f"{sampling}, paper" if first else None,
                 )
         axis.set_xticks(range(len(models)), [m.replace("-f", "\nf") for m in models])
-        axis.set(title=title, ylim=(0, None))
-    axes[0].set_ylabel("frames")
+        axis.set(title=title)
+    top = ours[["avg_atr_high", "max_atr_high", "avg_atr_paper", "max_atr_paper"]].max().max()
+    axes[0].set(ylabel="frames", ylim=(0, 1.06 * top))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

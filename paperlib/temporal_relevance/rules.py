@@ -89,8 +89,8 @@ def draw(ours):
                     label=f"{row.name[2].upper()}, paper" if k == 0 else None,
                 )
         axis.set_xticks(range(len(cases)), [f"{m}\n{d}" for m, d in cases], fontsize=6.5)
-        axis.set(title=metric, ylim=(0, None))
-    axes[0].set_ylabel("frames")
+        axis.set(title=metric)
+    axes[0].set(ylabel="frames", ylim=(0, 1.06 * max(ours.high.max(), ours.paper.max())))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
