@@ -13,6 +13,7 @@ from .table import plan
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@torch.inference_mode(False)
 def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
                      clip_at="pixel", contrast=2, normalise=False):
     """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
@@ -56,6 +57,7 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     return torch.cat(rows)
 
 
+@torch.inference_mode(False)
 def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
                     contrast=2, normalise=False, steps=None):
     """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
@@ -161,7 +163,7 @@ def check_clips(model, clips):
         raise InputError(f"clips are {clips.dtype}, but the network's weights are {weight.dtype}")
     if weight is not None and weight.device != clips.device:
         raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
-    return clips.detach()
+    return clips.clone() if clips.is_inference() else clips.detach()
 
 
 def check_targets(targets, batch, classes, device):
