@@ -90,9 +90,10 @@ def test_cost_in_forward_passes(benchmark, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, least", [("I3D-R18-f8", 15), ("I3D-R18-f16", 20)])
-@pytest.mark.parametrize("library", [with_zennit, with_captum])
-def test_against_other_libraries_target_by_target(benchmark, name, least, library):
+@pytest.mark.parametrize("library, name, least", [     # floors well below what is measured, not the goal
+    (with_zennit, "I3D-R18-f8", 12), (with_zennit, "I3D-R18-f16", 8),
+    (with_captum, "I3D-R18-f8", 7), (with_captum, "I3D-R18-f16", 5)])
+def test_against_other_libraries_target_by_target(benchmark, library, name, least):
     model, clip = network(name)
     steps, probes = model.num_frames, [1, 11]
     ours = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
