@@ -1,35 +1,31 @@
-"""The models the notebooks need: `data/zoo.yaml` lists their recipes, `data/checkpoints/` holds what was trained."""
+"""The models the notebooks need: `data/zoo*.yaml` list their recipes, `data/checkpoints/` holds what was trained."""
 
 from dataclasses import asdict, fields
 from fnmatch import fnmatch
 
 import pandas as pd
-import yaml
 
-from . import checkpoints, paths
+from . import checkpoints
 from .errors import InputError
 from .training import Recipe, run
-
-FILE = paths.ROOT / "data" / "zoo.yaml"
+from .zoo_lists import FILE, entries
+MARKERS = "<!-- paperlib zoo status --readme writes from here -->", "<!-- to here -->"
 
 
 def recipes(file=FILE):
     """Return {`<dataset>/<checkpoint>`: Recipe} as listed, but what a model starts from comes before it.
 
-    An entry of the YAML list names `model` and `dataset`, optionally `suffix` (appended to the file's name) and
-    any field of Recipe; `defaults` and `datasets.<name>` fill in the rest.
+    An entry of the YAML list names `model` and `dataset`, optionally `suffix` and `folds` (see
+    `zoo_lists.entries`), and any field of Recipe.
     """
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     known = {field.name for field in fields(Recipe)}
     listed = {}
-    for entry in content["models"]:
-        entry = {**content.get("defaults", {}), **content.get("datasets", {}).get(entry["dataset"], {}), **entry}
-        name, suffix = entry.pop("model"), entry.pop("suffix", "")
+    for key, entry in entries(file):
+        name = entry.pop("model")
         unknown = sorted(entry.keys() - known)
         if unknown:
             raise InputError(f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
-                             f"suffix, {', '.join(sorted(known - {'name'}))}")
-        key = f"{entry['dataset']}/{name}{suffix}"
+                             f"suffix, folds, {', '.join(sorted(known - {'name'}))}")
         if key in listed:
             raise InputError(f"{file.name} lists {key} twice; give one of them a suffix")
         listed[key] = Recipe(name=name, **entry)
@@ -83,6 +79,28 @@ def status(file=FILE):
                      "epochs": recipe.epochs, "seconds": header.get("seconds"), "device": header.get("device"),
                      "MB": round(path.stat().st_size / 1e6, 2) if path.is_file() else None})
     return pd.DataFrame(rows)
+
+
+def markdown(table):
+    """Return a Markdown table of the trained models of `status()`: accuracy and training minutes per data set."""
+    trained = table[table.state == "trained"]
+    model = trained.model.str.split("/")
+    datasets = list(dict.fromkeys(model.str[0]))
+    lines = ["| model | " + " | ".join(datasets) + " | minutes |", "| --- |" + " ---: |" * (len(datasets) + 1)]
+    for name, rows in trained.groupby(model.str[1], sort=False):
+        accuracy = dict(zip(rows.model.str.split("/").str[0], rows.accuracy, strict=True))
+        cells = [f"{100 * accuracy[d]:.1f} %" if d in accuracy else "" for d in datasets]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows.seconds.sum() / 60:.0f} |")
+    return "\n".join(lines)
+
+
+def write_readme(table, file=FILE.with_name("README.md")):
+    """Put the table of trained models between the markers of data/README.md."""
+    text = file.read_text(encoding="utf-8")
+    before, rest = text.split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    with paths.atomic(file) as temporary:
+        temporary.write_text(f"{before}{MARKERS[0]}\n{markdown(table)}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
 def train(chosen, device="auto", progress=True):

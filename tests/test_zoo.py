@@ -56,6 +56,11 @@ def test_every_committed_checkpoint_is_listed_and_was_trained_by_its_recipe():
     assert [key for key in files if zoo.state(key, listed[key]) != "trained"] == []
 
 
+def test_the_readme_of_the_data_shows_what_is_trained():
+    written = zoo.FILE.with_name("README.md").read_text(encoding="utf-8")
+    assert zoo.markdown(zoo.status()) in written, "run: paperlib zoo status --readme"
+
+
 def test_training_what_is_missing_then_nothing(folder):
     file = write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}", "{model: TSN-R18-f8, dataset: toy_bars}")
     chosen = zoo.select(["TAM*"], missing=True, file=file)

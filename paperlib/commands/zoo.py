@@ -1,6 +1,7 @@
 """List and train the models that the notebooks use (data/zoo.yaml).
 
   paperlib zoo status                 every model: is it trained, by which recipe, how good
+  paperlib zoo status --readme        write the accuracies into data/README.md as well
   paperlib zoo train --missing        train what is missing; a killed run goes on where it stopped
   paperlib zoo train 'synth_ssv2/*'   train these anew; a checkpoint is replaced only by a better one
 """
@@ -13,6 +14,7 @@ def arguments(parser):
     train = actions.add_parser("train", help="train models, then list them")
     for action in (status, train):
         action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
+    status.add_argument("--readme", action="store_true", help="write the accuracies into data/README.md as well")
     train.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
@@ -23,6 +25,8 @@ def main(args):
     if args.action == "train":
         zoo.train(zoo.select(args.names, args.missing), args.device)
     table = zoo.status()
+    if args.action == "status" and args.readme:
+        zoo.write_readme(table)
     if args.names:
         table = table[table.model.isin(zoo.select(args.names))]
     print(table.to_string(index=False, na_rep="-"))
