@@ -67,10 +67,8 @@ def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu",
             leave=False,
             desc=f"scoring {checkpoint}",
         ):
-            with torch.inference_mode():
-                logits = model.frame_logits(_clips(videos, some, header).to(device)).float()
-                scores = logits[:, outputs(logits.shape[1], header)].mean(1).softmax(1)
-                found.append(scores.cpu().numpy())
+            logits = frame_logits(model, _clips(videos, some, header).to(device))
+            found.append(scores_of(logits, header).cpu().numpy())
         return {"scores": np.concatenate(found)}
 
     scores = cache.fetch("predictions", key, compute)["scores"]
@@ -114,17 +112,9 @@ def explain(
     chosen = in_turn(passing, labels)[:clips]
     found = relevance_of(checkpoint, model, header, videos, chosen, labels[chosen], method, batch)
     order = np.argsort(chosen)
-    chosen, matrix, frame_logits = chosen[order], found["matrix"][order], found["frame_logits"][order]
-    used = outputs(matrix.shape[1], header)
-    frame_logits[:, np.setdiff1d(np.arange(matrix.shape[1]), used)] = 0
-    atr = relevance.atr(torch.from_numpy(matrix), torch.from_numpy(frame_logits), sigma=sigma)
-    frames = atr.frames.numpy()
+    chosen = chosen[order]
     return Explained(
-        matrix,
-        frame_logits,
-        frames,
-        atr.avg.numpy(),
-        np.nanmax(frames[:, used], axis=1),
+        *ranges(found["matrix"][order], found["frame_logits"][order], header, sigma),
         labels[chosen],
         chosen,
         scored["scores"][chosen, labels[chosen]],
@@ -148,20 +138,44 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
         some, target = chosen[start : start + batch], targets[start : start + batch]
 
         def compute(some=some, target=target):
-            clip_batch, wanted = _clips(videos, some, header).to(device), torch.as_tensor(target).to(device)
-            matrix = relevance.relevance_matrix(model, clip_batch, wanted, method=method).cpu().numpy()
-            with torch.inference_mode():
-                logits = model.frame_logits(clip_batch).float()
-            return {
-                "matrix": matrix,
-                "frame_logits": logits[torch.arange(len(some)), :, wanted].cpu().numpy(),
-            }
+            clip_batch = _clips(videos, some, header).to(device)
+            return relevance_of_batch(model, clip_batch, target, frame_logits(model, clip_batch), method)
 
         about = {"videos of the batch": np.asarray(some).tolist(), "targets": np.asarray(target).tolist()}
         parts[start] = cache.fetch("relevance", {**key, **about}, compute)
     return {
         name: np.concatenate([parts[start][name] for start in starts]) for name in ("matrix", "frame_logits")
     }
+
+
+def frame_logits(model, clips):
+    """Return the logits of every output step, [B, T', K]."""
+    with torch.inference_mode():
+        return model.frame_logits(clips).float()
+
+
+def scores_of(logits, header):
+    """Return the softmax scores [B, K] for frame logits [B, T', K], from the steps that the checkpoint predicts
+    from."""
+    return logits[:, outputs(logits.shape[1], header)].mean(1).softmax(1)
+
+
+def relevance_of_batch(model, clips, targets, logits, method="clrp", memory="auto"):
+    """Return dict(matrix [B, T', N], frame_logits [B, T'] of the target) of a batch with frame logits `logits`."""
+    targets = torch.as_tensor(targets).to(clips.device)
+    matrix = relevance.relevance_matrix(model, clips, targets, method=method, memory=memory)
+    own = logits[torch.arange(len(clips)), :, targets]
+    return {"matrix": matrix.cpu().numpy(), "frame_logits": own.cpu().numpy()}
+
+
+def ranges(matrix, frame_logits, header, sigma=0.975):
+    """Return (matrix, frame_logits, atr [n, T'], avg [n], max [n]) with logits 0 at steps that do not predict."""
+    used = outputs(matrix.shape[1], header)
+    frame_logits = frame_logits.copy()
+    frame_logits[:, np.setdiff1d(np.arange(matrix.shape[1]), used)] = 0
+    atr = relevance.atr(torch.from_numpy(matrix), torch.from_numpy(frame_logits), sigma=sigma)
+    frames = atr.frames.numpy()
+    return matrix, frame_logits, frames, atr.avg.numpy(), np.nanmax(frames[:, used], axis=1)
 
 
 def own_order(items):

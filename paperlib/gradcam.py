@@ -34,8 +34,13 @@ def video_gradcam(model, clips, targets=None, layer=None, normalise="frame", rel
     if normalise not in NORMALISATIONS:
         raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
     maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size)
+    return over_frames(maps, clips.shape[2:], normalise, relu)
+
+
+def over_frames(maps, size, normalise="frame", relu=True):
+    """Return the maps of `raw_maps` scaled to the clip's size (T, H, W) and normalised: see `video_gradcam`."""
     maps = maps.clamp(min=0) if relu else maps
-    size = (clips.shape[2], *clips.shape[3:])
+    size = tuple(size)
     maps = F.interpolate(maps[:, None].float(), size=size, mode="trilinear", align_corners=False)[:, 0]
     if normalise == "frame":
         maps = maps - maps.amin((2, 3), keepdim=True)
