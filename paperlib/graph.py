@@ -15,9 +15,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
-from . import paths
+from . import paths, zoo_lists
 from .errors import InputError
 from .settings import settings
 
@@ -139,13 +137,9 @@ def uses(name):
 
 
 def recipes():
-    """Return {`<dataset>/<checkpoint>`: what it starts from, or None} of the models in data/zoo.yaml."""
+    """Return {`<dataset>/<checkpoint>`: what it starts from, or None} of the models in the lists of the zoo."""
     file = paths.ROOT / "data" / "zoo.yaml"
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {
-        f"{entry['dataset']}/{entry['model']}{entry.get('suffix', '')}": entry.get("init_from")
-        for entry in content.get("models") or []
-    }
+    return {key: entry.get("init_from") for key, entry in zoo_lists.entries(file)}
 
 
 def checkpoint(key):

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import checkpoints, data, models, paths, report
+from . import checkpoints, data, folds, models, paths, report
 from .data import loading, sampling, store
 from .data.clips import MEAN, STD
 from .errors import InputError
@@ -39,6 +39,8 @@ class Recipe:
     init_from: str = ""             # checkpoint to start from, `<dataset>/<name>` or a file
     inflate: str = ""               # 2D checkpoint to start from (torchvision, ImageNet), repeated over time
     limit: int = 0                  # train on the first so many videos; 0 means all
+    held_out: str = ""              # people, separated by commas, who validate while everybody else trains
+    mirror: float = 0.0             # share of the training clips that are mirrored
     seed: int = 0
     options: dict | None = None     # further arguments of models.create, e.g. {"placement": "top"}
 
@@ -56,6 +58,14 @@ def build(recipe, classes):
     return model
 
 
+def datasets(recipe):
+    """Return the videos to train on and those to validate on."""
+    if recipe.held_out:
+        return folds.split(recipe.dataset, recipe.held_out, recipe.size)
+    return tuple(data.load(recipe.dataset, split=split, size=recipe.size,
+                           limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
+
+
 def learning_rate(recipe, step, steps):
     """Return the learning rate at `step` of `steps`: linear warm-up, then half a cosine down to zero."""
     warm = recipe.warmup * steps / recipe.epochs
@@ -64,12 +74,15 @@ def learning_rate(recipe, step, steps):
     return 0.5 * recipe.lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
-def augment(frames, generator, shift=4):
+def augment(frames, generator, shift=4, mirror=0.0):
     """Shift each clip by up to `shift` pixels and vary its contrast; uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W].
 
-    No mirroring: it would turn "moving left" into "moving right".
+    mirror: share of the clips that are mirrored; 0 where that would turn "moving left" into "moving right".
     """
     clip = normalise(frames)
+    if mirror:
+        turned = torch.rand(len(clip), 1, 1, 1, 1, generator=generator).to(clip.device) < mirror
+        clip = torch.where(turned, clip.flip(4), clip)
     side = clip.shape[-1]
     padded = F.pad(clip.flatten(1, 2), (shift,) * 4, mode="replicate")
     offsets = torch.randint(0, 2 * shift + 1, (len(clip), 2), generator=generator)
@@ -105,8 +118,7 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
     the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
     """
     device = report.device(device)
-    train, val = (data.load(recipe.dataset, split=split, size=recipe.size,
-                            limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
+    train, val = datasets(recipe)
     model = build(recipe, len(train.classes)).to(device)
     (train, unread), (val, more) = (loading.readable(part, model.num_frames) for part in (train, val))
     for _, name, reason in unread + more:
@@ -159,7 +171,7 @@ def _resume(state_file, recipe, model, optimiser, device):
         return 0, []
     except Exception as error:
         raise InputError(f"{state_file} cannot be read ({error}); delete it to train from the start") from None
-    if state["recipe"] != json.dumps(asdict(recipe)):
+    if {**asdict(Recipe("", "")), **json.loads(state["recipe"])} != asdict(recipe):
         return 0, []  # another recipe: its half-way state is of no use here
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
@@ -180,7 +192,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, device, progress):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         batch = torch.from_numpy(train.clips(indices, frames, recipe.sampling, recipe.stride, rng)).to(device)
-        clip = augment(batch, generator)
+        clip = augment(batch, generator, mirror=recipe.mirror)
         target = torch.from_numpy(train.labels[indices]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(device)):
             scores = prediction(model, clip, recipe.ensemble)

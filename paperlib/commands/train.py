@@ -15,6 +15,8 @@ HELP = {"kernel_size": "kernel of the temporal module, frames", "size": "side of
         "stride": "source frames between the frames of a dense clip", "width": "channels of the stem",
         "lr": "peak learning rate", "warmup": "epochs until the peak learning rate", "batch": "clips per step",
         "dropout": "rate in front of the classifier", "seed": "of weights, order and augmentation",
+        "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
+        "mirror": "share of the training clips that are mirrored",
         "ensemble": "predict from so many evenly spaced frame logits, 0 for all"}
 
 
