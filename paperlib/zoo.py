@@ -5,10 +5,11 @@ from fnmatch import fnmatch
 
 import pandas as pd
 
-from . import checkpoints
+from . import checkpoints, paths
 from .errors import InputError
 from .training import Recipe, run
 from .zoo_lists import FILE, entries
+
 MARKERS = "<!-- paperlib zoo status --readme writes from here -->", "<!-- to here -->"
 
 
