@@ -27,7 +27,8 @@ def main(args):
     matrix = relevance.relevance_matrix(model, clip, [found.info["target"]], method=args.method).cpu()
     logits = found.arrays["frame_logits"][None, :, found.info["target"]]
     atr = relevance.atr(matrix, logits, sigma=args.sigma)
-    found.arrays.update(matrix=matrix[0].numpy(), atr=atr.frames[0].numpy())
+    found.arrays.update(matrix=matrix[0].numpy(), atr=atr.frames[0].numpy(),
+                        segments=atr.segments[0].numpy())
     found.info.update(method=args.method, sigma=args.sigma, avg_atr=float(atr.avg[0]), max_atr=float(atr.max[0]))
     out = artifact.prefix(args, "relevance")
     rows, columns = matrix.shape[1:]

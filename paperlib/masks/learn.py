@@ -115,7 +115,7 @@ class MaskResult:
 
 
 def learn(model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32,
-          **options):
+          watch=None, **options):
     """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
 
     Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
@@ -130,7 +130,9 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
     labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
     preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
     lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
-    override it. `initial` may also be a mask [B, T] or [T] of zeros and ones. 
+    override it. `initial` may also be a mask [B, T] or [T] of zeros and ones.
+    watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies;
+    learning ends early where it returns True.
     Raises InputError for unknown presets or options and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
@@ -139,7 +141,7 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
         for begin in range(0, len(clips), batch_size):
             part = slice(begin, begin + batch_size)
             parts.append(_learn(model, clips[part], rows(targets, part), rows(labels, part),
-                                _initial(given, part), settings))
+                                _initial(given, part), settings, watch))
     if not parts:
         raise InputError("there are no clips to learn masks for; clips must be [B, C, T, H, W] with B > 0.")
     joined = {name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
@@ -188,7 +190,7 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     return centred[torch.where(keeps, cuts, 0).amax(0)]
 
 
-def _learn(model, clips, targets, labels, initial, settings):
+def _learn(model, clips, targets, labels, initial, settings, watch=None):
     """Learn the masks of one batch."""
     with torch.no_grad():
         logits = model(clips).float()
@@ -202,7 +204,7 @@ def _learn(model, clips, targets, labels, initial, settings):
                          f"{clips.shape[2]} frames.")
     initial = initial.to(clips).expand(len(clips), -1)
     began = (initial * 2 - 1) * settings.start
-    final, loss, steps = _descend(model, clips, targets, began, settings)
+    final, loss, steps = _descend(model, clips, targets, began, settings, watch)
     mask = final.sigmoid()
     own = softmax.gather(1, targets[:, None])[:, 0]
     truth = torch.full_like(own, float("nan"))
@@ -224,7 +226,7 @@ def _start(model, clips, targets, settings):
     return central_mask(model, clips, targets, settings.perturbation, settings.coverage, released)
 
 
-def _descend(model, clips, targets, began, settings):
+def _descend(model, clips, targets, began, settings, watch=None):
     """Run Adam from logits [B, T]; returns the final logits, the losses [iterations, B], the steps taken [B].
 
     A clip that has stopped leaves the batch, so that the rest runs faster.
@@ -244,6 +246,8 @@ def _descend(model, clips, targets, began, settings):
         losses[step, running] = loss.detach()
         final[running] = logits.detach()[running]
         steps[running] = step + 1
+        if watch and watch(step, final.sigmoid(), losses[step].clone()):
+            break
         if step and settings.tolerance:
             quiet = (losses[step, running] - losses[step - 1, running]).abs() < settings.tolerance
             still = torch.where(quiet, still + 1, 0)

@@ -9,11 +9,13 @@ from ..errors import InputError
 
 
 class ATR(NamedTuple):
-    """frames [B, T']: range of every output step, in frames; avg [B] and max [B]: of the clip."""
+    """frames [B, T']: range of every output step, in frames; avg [B] and max [B]: of the clip; segments
+    [B, T', 2] int64: the first and last frame of every step's range, counted from 0, or -1, -1 if it has none."""
 
     frames: torch.Tensor
     avg: torch.Tensor
     max: torch.Tensor
+    segments: torch.Tensor
 
 
 def atr(A, frame_logits_of_target, sigma=0.975):
@@ -24,7 +26,8 @@ def atr(A, frame_logits_of_target, sigma=0.975):
     sigma: share of a row's relevance that its segment must reach, in (0, 1].
 
     frames[b, i] is the length r - l + 1 of the shortest contiguous segment l..r around frame i whose sum
-    reaches sigma of the row's sum. Where temporal pooling leaves T' < N output steps, step i stands for
+    reaches sigma of the row's sum, segments[b, i] are l and r (of equally short ones, those that hold most).
+    Where temporal pooling leaves T' < N output steps, step i stands for
     frames i*N/T' to (i+1)*N/T' - 1 and the segment need only touch them. avg weighs the rows by their
     positive logits, max is the largest. A row without relevance is NaN and left out of avg and max, with a
     warning; avg is NaN where no remaining row has a positive logit, max where no row remains.
@@ -50,13 +53,17 @@ def atr(A, frame_logits_of_target, sigma=0.975):
     around = (left[None, :, None] <= last[:, None, None]) & (left[None, None, :] >= first[:, None, None])
     # one part in 1e9 forgives the rounding of sums that reach sigma exactly
     fits = (share >= sigma - 1e-9) & around & (length > 0)
-    ranges = torch.where(fits, length, frames + 1).flatten(2).amin(2).double()
-    ranges[empty] = torch.nan
+    lengths = torch.where(fits, length, frames + 1).flatten(2)
+    ranges = lengths.amin(2).double()
+    best = torch.where(lengths == ranges[..., None], share.flatten(2), -torch.inf).argmax(2)
+    segments = torch.stack([best // frames, best % frames], 2)
+    ranges[empty], segments[empty] = torch.nan, -1
 
     weights = torch.where(empty, 0, logits.double().clamp(min=0))      # l_i+ of the paper
     avg = (weights * ranges.nan_to_num()).sum(1) / weights.sum(1)      # 0 / 0: NaN
     largest = ranges.nan_to_num(nan=-1).amax(1)
-    return ATR(*(x.to(kind) for x in (ranges, avg, torch.where(largest < 0, torch.nan, largest))))
+    largest = torch.where(largest < 0, torch.nan, largest)
+    return ATR(ranges.to(kind), avg.to(kind), largest.to(kind), segments)
 
 
 def _check(A, logits, sigma):

@@ -32,6 +32,10 @@ def test_equals_brute_force(frames, seed, sigma):
     expected = np.array([[brute_force(A[b, i], i, sigma) for i in range(frames)] for b in range(2)])
     assert np.array_equal(found.frames.numpy(), expected)
     assert np.array_equal(found.max.numpy(), expected.max(1))
+    for b, i in np.ndindex(2, frames):
+        left, right = found.segments[b, i].tolist()
+        assert left <= i <= right and right - left + 1 == expected[b, i]
+        assert A[b, i, left:right + 1].sum() / A[b, i].sum() >= sigma - 1e-9
     for b in range(2):
         weights = logits[b].clip(min=0)
         if weights.sum():
@@ -50,7 +54,14 @@ def test_identity_has_range_one_and_uniform_rows_the_whole_clip():
 def test_the_segment_contains_the_frame_itself():
     A = torch.zeros(1, 5, 5)
     A[0, :, 4] = 1                                   # all relevance on the last frame
-    assert relevance.atr(A, torch.ones(1, 5)).frames.tolist() == [[5, 4, 3, 2, 1]]
+    found = relevance.atr(A, torch.ones(1, 5))
+    assert found.frames.tolist() == [[5, 4, 3, 2, 1]]
+    assert found.segments[0].tolist() == [[0, 4], [1, 4], [2, 4], [3, 4], [4, 4]]
+
+
+def test_of_equally_short_segments_the_one_that_holds_most_is_taken():
+    A = torch.tensor([[[0.0, 4, 5, 6, 0], [0, 4, 5, 6, 0], [0, 4, 5, 6, 0], [0, 4, 5, 6, 0], [0, 4, 5, 6, 0]]])
+    assert relevance.atr(A, torch.ones(1, 5), sigma=0.6).segments[0, 2].tolist() == [2, 3]
 
 
 def test_rows_without_relevance_are_nan_left_out_and_reported():
@@ -59,6 +70,7 @@ def test_rows_without_relevance_are_nan_left_out_and_reported():
     with pytest.warns(UserWarning, match="1 of 3 rows have no relevance"):
         found = relevance.atr(A, torch.ones(1, 3))
     assert torch.isnan(found.frames[0]).tolist() == [False, True, False]
+    assert found.segments[0].tolist() == [[0, 0], [-1, -1], [2, 2]]
     assert found.avg.item() == 1 and found.max.item() == 1
     with pytest.warns(UserWarning, match="3 of 3"):
         found = relevance.atr(torch.zeros(1, 3, 3), torch.ones(1, 3))

@@ -143,6 +143,20 @@ def test_a_clip_stops_when_its_loss_stays_put_and_its_loss_is_held():
     assert (result.loss[-1] <= result.loss[0]).all()
 
 
+def test_learning_can_be_watched_and_ended():
+    torch.manual_seed(0)
+    clips, seen = torch.rand(2, 3, 6, 8, 8), []
+    model = KnownWindow(torch.tensor([0, 0, 1, 1, 0, 0], dtype=torch.bool))
+
+    def watch(step, mask, loss):
+        seen.append((step, mask, loss))
+        return step == 3
+    result = masks.learn(model, clips, 0, iterations=20, watch=watch)
+    assert [step for step, _, _ in seen] == [0, 1, 2, 3]
+    assert torch.equal(seen[-1][1], result.mask) and torch.equal(torch.stack([x for *_, x in seen]), result.loss[:4])
+    assert result.iterations.tolist() == [4, 4] and (result.loss[4:] == result.loss[3]).all()
+
+
 def test_presets_are_the_papers_and_the_published_one_does_not_move():
     assert {(p.length_weight, p.tv_weight, p.iterations, p.learning_rate, p.beta, p.start)
             for p in (masks.PRESETS["as_released"],)} == {(0.01, 0.02, 300, 0.2, 3, 5)}
