@@ -2,21 +2,28 @@
 
 import hashlib
 import json
-import zipfile
 
 import numpy as np
 
 from . import paths
 
+PACKAGE = paths.Path(__file__).parent
+# Read when the process starts: an edit while it runs must not pass for the code that computed a result.
+SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in sorted(PACKAGE.rglob("*.py"))}
+
 
 def code(*packages):
-    """Return a digest of the source of these subpackages or modules of paperlib: results of old code are not reused."""
+    """Return a digest of the source of these subpackages or modules of paperlib: results of old code are not reused.
+
+    It is the source as it was when this process started.
+    """
     digest = hashlib.sha256()
-    root = paths.Path(__file__).parent
     for package in sorted(packages):
-        files = sorted((root / package).rglob("*.py")) if (root / package).is_dir() else [root / f"{package}.py"]
-        for file in files:
-            digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+        files = [name for name in SOURCES if name == f"{package}.py" or name.startswith(f"{package}/")]
+        if not files:
+            raise ValueError(f"paperlib has no module {package}")
+        for name in files:
+            digest.update(name.encode() + SOURCES[name])
     return digest.hexdigest()
 
 
@@ -27,14 +34,31 @@ def fetch(kind, key, compute):
     """
     about = json.dumps(key, sort_keys=True, default=str)
     file = paths.CACHE / kind / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.npz"
-    try:
-        with np.load(file, allow_pickle=False) as content:  # the zip's checksums catch damage
-            arrays = {name: content[name] for name in content.files}
-        if arrays.pop("key").tobytes().decode() == about:
-            return arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass
+    found = _read(file, about)
+    if found is not None:
+        return found
     arrays = {name: np.asarray(value) for name, value in compute().items()}
+    digest = np.frombuffer(_digest(about, arrays), np.uint8)
     with paths.atomic(file) as temporary:
-        np.savez(temporary, key=np.frombuffer(about.encode(), np.uint8), **arrays)
+        np.savez(temporary, digest=digest, **arrays)
     return arrays
+
+
+def _read(file, about):
+    """Return the arrays of a cache file, or None unless they are exactly what was written for this key."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        return arrays if arrays.pop("digest").tobytes() == _digest(about, arrays) else None
+    except Exception:  # numpy and zipfile raise whatever a damaged file leads them to
+        return None
+
+
+def _digest(about, arrays):
+    """Return the SHA-256 of a key and its arrays; the zip's own checksums cover neither names nor shapes."""
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
