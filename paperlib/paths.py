@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(os.environ.get("PAPERLIB_HOME") or Path(__file__).resolve().parents[1])
@@ -14,10 +15,13 @@ NOTEBOOKS = ROOT / "notebooks"
 
 @contextlib.contextmanager
 def atomic(path):
-    """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure."""
+    """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure.
+
+    Only a killed process leaves it behind, hidden and marked `.part`; see `sweep`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(temporary)
     try:
@@ -28,3 +32,12 @@ def atomic(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folders, older=24 * 3600):
+    """Remove what killed processes left half-written in these folders more than `older` seconds ago."""
+    for folder in folders:
+        for file in Path(folder).rglob(".*.part*"):
+            with contextlib.suppress(OSError):
+                if time.time() - file.stat().st_mtime > older:
+                    file.unlink()

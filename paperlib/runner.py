@@ -18,6 +18,7 @@ from .execute import MARK
 
 SNAKEFILE = graph.PACKAGE.parent / "Snakefile"
 QUIET = 60  # seconds without news after which the user is told what is running
+LOGS = 20  # of Snakemake's own logs are kept
 
 
 @dataclass
@@ -94,7 +95,7 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
     train: also train the checkpoints that are missing; retrain: train all that are used anew, first.
     """
     with lock():
-        kernels.sweep()
+        tidy()
         if retrain:
             train_again(names, options)
         for name in names if force else []:
@@ -106,6 +107,14 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
             print(f"{len(stale)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
             results.update(snakemake(stale, options, jobs, train))
         return [results[name] for name in names]
+
+
+def tidy():
+    """Remove what killed runs left behind, and all of Snakemake's logs but the last LOGS."""
+    kernels.sweep()
+    paths.sweep([*paths.ROOT.glob(f"{paths.FIGURES.name}*"), paths.ROOT / "data"])
+    for log in sorted((paths.ROOT / ".snakemake" / "log").glob("*.log"))[:-LOGS]:
+        log.unlink(missing_ok=True)
 
 
 def train_again(names, options):

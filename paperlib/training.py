@@ -3,6 +3,7 @@
 import json
 import math
 import time
+import zipfile
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -165,13 +166,18 @@ def _optimiser(model, recipe):
 
 def _resume(state_file, recipe, model, optimiser, device):
     """Return (next epoch, history) of an interrupted run with the same recipe, its weights loaded; else (0, [])."""
-    try:
-        state = torch.load(state_file, map_location=device, weights_only=True)
-    except FileNotFoundError:
+    if not state_file.is_file():
         return 0, []
-    except Exception as error:
-        raise InputError(f"{state_file} cannot be read ({error}); delete it to train from the start") from None
-    if {**asdict(Recipe("", "")), **json.loads(state["recipe"])} != asdict(recipe):
+    try:
+        with zipfile.ZipFile(state_file) as archive:  # torch.load does not look at the checksums
+            if archive.testzip():
+                raise ValueError(f"{archive.testzip()} in it has a wrong checksum")
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        same = {**asdict(Recipe("", "")), **json.loads(state["recipe"])} == asdict(recipe)
+    except Exception as error:  # zip, pickle and system errors, each of its own type
+        print(f"{state_file} cannot be read ({error}); training {recipe.name} starts over", flush=True)
+        return 0, []
+    if not same:
         return 0, []  # another recipe: its half-way state is of no use here
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])

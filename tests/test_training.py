@@ -1,7 +1,9 @@
 """Training: learns, repeats itself exactly, resumes after a kill, refuses what it cannot do."""
 
+import json
 import math
-from dataclasses import replace
+import pickle
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -62,9 +64,49 @@ def test_state_of_another_recipe_is_not_resumed(folder, monkeypatch):
     torch.save({"recipe": "another", "epoch": 1, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
                 "history": "[]"}, file)
     assert training._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
-    file.write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match="state.pt"):
-        training._resume(file, RECIPE, model, optimiser, "cpu")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+def test_a_damaged_state_is_named_and_training_starts_over(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    model = training.build(RECIPE, 2)
+    optimiser = training._optimiser(model, RECIPE)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    file = folder / "state.pt"
+    torch.save({"recipe": json.dumps(asdict(RECIPE)), "epoch": 1, "optimiser": optimiser.state_dict(),
+                "model": training.build(replace(RECIPE, seed=1), 2).state_dict(), "history": "[]"}, file)
+    good = file.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 16  # in the weights
+    bomb, pickled = folder / "bomb.pt", pickle.dumps(Bomb())
+    torch.save({"recipe": Bomb()}, bomb)
+    for bad in (good[:-100], good[:1000], bytes(flipped), b"", bomb.read_bytes(), pickled):
+        file.write_bytes(bad)
+        assert training._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
+        assert "state.pt cannot be read" in capsys.readouterr().out
+        assert same(model.state_dict(), before)
+    assert not (folder / "executed").exists()
+    file.write_bytes(good)
+    assert training._resume(file, RECIPE, model, optimiser, "cpu") == (1, []) and not same(model.state_dict(), before)
+
+
+def test_kept_frames_that_are_damaged_are_rendered_again(folder):
+    videos = toy.load("toy_bars", "val", size=16, limit=4)
+    frames = store.stored(videos, progress=False).array
+    file, = (folder / "cache" / "frames").iterdir()
+    good, stamp = file.read_bytes(), file.stat().st_ino
+    store.stored(videos, progress=False)
+    assert file.stat().st_ino == stamp  # read, not rendered
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    for bad in (good[:-1], good[:5000], bytes(flipped), b"", pickle.dumps(Bomb())):
+        file.write_bytes(bad)
+        assert (store.stored(videos, progress=False).array == frames).all()
+        assert file.read_bytes() == good
 
 
 def test_learning_rate_warms_up_and_decays_to_zero():

@@ -55,18 +55,47 @@ def clips_of(dataset, n, how="uniform", progress=True):
 def stored(dataset, progress=True):
     """Return the data set as a `Stored`, from `data/cache/frames/` where the same frames were kept before."""
     file = paths.CACHE / "frames" / f"{dataset.name}-{_key(dataset)}.npy"
-    if not file.is_file():
+    frames = _read(file)
+    if frames is None:
         with paths.atomic(file) as temporary:
-            first = _kept(dataset, 0)
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(dataset), *first.shape))
-            fork = multiprocessing.get_context("fork")  # workers inherit the data set, nothing is pickled
-            with ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork, _hold, (dataset,)) as pool:
-                work = pool.map(_kept_of_held, range(len(dataset)), chunksize=32)
-                for i, frames in enumerate(tqdm(work, total=len(dataset), disable=not progress, leave=False,
-                                                desc=f"rendering {dataset.name}")):
-                    array[i] = frames
-            array.flush()
-    return Stored(dataset, np.load(file))  # in memory: shuffled reads of a mapped file stall
+            _render(dataset, temporary, progress)
+        frames = _read(file)
+    return Stored(dataset, frames)
+
+
+def _render(dataset, file, progress):
+    """Write the kept frames of all videos as .npy, and behind them the digest that `_read` looks for."""
+    shape = (len(dataset), *_kept(dataset, 0).shape)
+    array = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a dead process while frames are written
+        with open(file, "r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, array.offset + array.nbytes)
+    fork = multiprocessing.get_context("fork")  # workers inherit the data set, nothing is pickled
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork, _hold, (dataset,)) as pool:
+        work = pool.map(_kept_of_held, range(len(dataset)), chunksize=32)
+        for i, frames in enumerate(tqdm(work, total=len(dataset), disable=not progress, leave=False,
+                                        desc=f"rendering {dataset.name}")):
+            array[i] = frames
+    array.flush()
+    with open(file, "ab") as opened:
+        opened.write(_digest(array))
+
+
+def _read(file):
+    """Return the frames of a file, in memory (shuffled reads of a mapped file stall); None unless it is whole."""
+    try:
+        with open(file, "rb") as opened:
+            frames = np.load(opened, allow_pickle=False)
+            return frames if opened.read() == _digest(frames) else None
+    except (OSError, ValueError, EOFError, MemoryError):
+        return None
+
+
+def _digest(frames):
+    """Return the SHA-256 of an array's shape and content."""
+    digest = hashlib.sha256(f"{frames.dtype.str} {frames.shape}".encode())
+    digest.update(frames.reshape(-1).data)
+    return digest.digest()
 
 
 def _hold(dataset):

@@ -10,7 +10,7 @@ from torchvision.models.video import R3D_18_Weights
 
 from ..data.clips import MEAN, STD
 from ..errors import InputError
-from ..paths import CACHE
+from ..paths import CACHE, atomic
 from .factory import create
 from .published import load_published
 
@@ -70,24 +70,32 @@ def find(name):
 def get(name, folder=None, progress=True):
     """Return the file of a public checkpoint, downloaded into `folder` on first use and verified.
 
-    A file that is already there is used without a network. Raises InputError if the download fails, saying
-    which file to put where, and if the file does not have the published checksum.
+    A file that is already there is used without a network; a download takes its place only once it is whole
+    and verified. Raises InputError if the download fails, saying which file to put where, and if the file does
+    not have the published checksum.
     """
     entry = find(name)
     path = Path(folder or FOLDER) / entry.file
-    if not path.is_file():
+    if path.is_file():
+        _verify(entry, path, path, "delete the file and get it again")
+        return path
+    elsewhere = f"fetch {entry.url} elsewhere and put it at {path}"
+    with atomic(path) as temporary:
         try:
-            pooch.retrieve(entry.url, known_hash=None, fname=entry.file, path=path.parent,
-                           downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30))
+            pooch.HTTPDownloader(progressbar=progress, timeout=30)(entry.url, str(temporary), None)
         except Exception as error:  # requests, urllib3 and system errors alike mean: no file
             reason = type(error).__name__
-            raise InputError(f"{entry.name} could not be downloaded ({reason}); fetch {entry.url} elsewhere "
-                             f"and put it at {path}") from error
+            raise InputError(f"{entry.name} could not be downloaded ({reason}); {elsewhere}") from error
+        _verify(entry, temporary, f"what {entry.url} sent", f"it was not kept: try again, or {elsewhere}")
+    return path
+
+
+def _verify(entry, path, what, advice):
+    """Raise InputError if a file does not have the published checksum."""
     digest = pooch.file_hash(str(path), alg="sha256")
     if not digest.startswith(entry.sha256):
-        raise InputError(f"{path} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; "
-                         f"delete the file and get it again")
-    return path
+        raise InputError(f"{what} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; "
+                         f"{advice}")
 
 
 def load(name, folder=None):

@@ -1,7 +1,9 @@
 """The registry of public checkpoints, and the commands around models."""
 
+import dataclasses
 import hashlib
-import shutil
+import http.server
+import threading
 
 import pooch
 import pytest
@@ -52,38 +54,69 @@ def test_normalise_gives_the_checkpoints_own_statistics():
     assert torch.allclose(entry.normalise(clip), 2 * pixels - 1, atol=1e-5)
 
 
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server on this machine that publishes K400-r3d_18; gives (what it sends, the files asked for)."""
+    source = tmp_path / "published.pth"
+    torch.save(models.create("r3d_18", num_classes=400).net.state_dict(), source)
+    content = {"sent": source.read_bytes(), "announced": None}
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(content["announced"] or len(content["sent"])))
+            self.end_headers()
+            self.wfile.write(content["sent"])
+
+        def log_message(self, *arguments):
+            pass
+
+    digest = hashlib.sha256(content["sent"]).hexdigest()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        entry = dataclasses.replace(weights.find("K400-r3d_18"), sha256=digest[:8],
+                                    url=f"http://127.0.0.1:{serving.server_port}/r3d_18.pth")
+        monkeypatch.setattr(weights, "find", lambda name: entry)
+        yield content, asked
+        serving.shutdown()
+
+
 def test_without_a_network_it_says_which_file_to_put_where(tmp_path, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise ConnectionError
 
-    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", refuse)
     assert cli.main(["weights", "get", "K400-s3d", "--folder", str(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert weights.find("K400-s3d").url in message and str(tmp_path / "s3d-d76dad2f.pth") in message
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_fetched_once_and_verified(tmp_path, monkeypatch):
-    source = tmp_path / "published.pth"
-    torch.save(models.create("r3d_18", num_classes=400).net.state_dict(), source)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    entry = weights.Checkpoint(**{**vars(weights.find("K400-r3d_18")), "sha256": digest[:8]})
-    monkeypatch.setattr(weights, "find", lambda name: entry)
-    fetched = []
-
-    def retrieve(url, known_hash, fname, path, downloader):
-        fetched.append(url)
-        path.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, path / fname)
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    folder = tmp_path / "cache"
+def test_a_file_is_fetched_once_and_verified(tmp_path, server):
+    content, asked = server
+    folder = tmp_path / "wéights of mine"
     for _ in range(2):
-        model, _ = weights.load("K400-r3d_18", folder)
-    assert fetched == [entry.url]
-    assert torch.equal(model.net.fc.weight, torch.load(source, weights_only=True)["fc.weight"])
+        model, entry = weights.load("K400-r3d_18", folder)
+    assert asked == ["/r3d_18.pth"]
+    assert torch.equal(model.net.fc.weight, torch.load(tmp_path / "published.pth", weights_only=True)["fc.weight"])
     (folder / entry.file).write_bytes(b"damaged")
-    with pytest.raises(InputError, match="sha256"):
+    with pytest.raises(InputError, match=f"{entry.file} has sha256 .* delete the file"):
         weights.get("K400-r3d_18", folder)
+
+
+@pytest.mark.parametrize("fault", ["another file", "cut short", "cut short and said so"])
+def test_a_download_that_is_not_the_published_file_is_not_kept(tmp_path, server, fault):
+    (content, _), folder = server, tmp_path / "cache"
+    good = dict(content)
+    content["sent"] = b"<html>busy</html>" if fault == "another file" else good["sent"][:100_000]
+    content["announced"] = len(good["sent"]) if fault == "cut short" else None
+    with pytest.raises(InputError, match="could not be downloaded" if fault == "cut short" else "was not kept"):
+        weights.get("K400-r3d_18", folder, progress=False)
+    assert list(folder.iterdir()) == []
+    content.update(good)
+    assert weights.get("K400-r3d_18", folder, progress=False).read_bytes() == good["sent"]
 
 
 def test_an_unknown_checkpoint_lists_the_known(capsys):
