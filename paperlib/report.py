@@ -67,7 +67,9 @@ class Run:
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        self.path("claims.csv").unlink(missing_ok=True)
+        former = self.path("claims.csv")
+        self.former = former.read_bytes() if former.is_file() else None  # what a skipped notebook leaves in place
+        former.unlink(missing_ok=True)
         self.stamp(status="running")
 
     def path(self, suffix):
@@ -104,7 +106,10 @@ class Run:
         return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
 
     def skip(self, reason):
-        """Stop the notebook without an error: what it needs is not here."""
+        """Stop the notebook without an error: what it needs is not here. Results of an earlier run stay."""
+        if self.former is not None and not self.claims:
+            with paths.atomic(self.path("claims.csv")) as temporary:
+                temporary.write_bytes(self.former)
         self.stamp(status="skipped", reason=reason)
         raise Skipped(reason)
 
