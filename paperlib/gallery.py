@@ -18,7 +18,9 @@ PAPERS = {
     "explore": "Explore: your own video, your own model",
 }
 WIDTH = 1400  # pixels; wider figures are scaled down in the page, the PNG itself stays one click away
+THUMBNAIL = 320  # pixels of the small pictures in a paper's list of contents, shown at half that width
 ROWS = 60  # rows of a table that the page shows; the CSV has them all
+MANY = 4  # claims; more than these stand in columns below the figure instead of beside it
 
 
 def build(figures=None):
@@ -64,15 +66,23 @@ def sections(figures):
     found = []
     for paper in papers:
         entries = [entry(name, figures) for name in sorted(names) if name.split("/")[0] == paper]
+        claimed = [{**claim, "anchor": e["anchor"]} for e in entries for claim in e["claims"]]
         found.append(
             {
                 "key": paper,
                 "title": PAPERS.get(paper, paper.replace("_", " ")),
-                "entries": entries,
-                "claims": [{**claim, "anchor": e["anchor"]} for e in entries for claim in e["claims"]],
+                "entries": [e for e in entries if e["images"] or e["tables"]],
+                "absent": [e for e in entries if not (e["images"] or e["tables"])],
+                "claims": claimed,
+                "counts": count(claimed),
             }
         )
     return found
+
+
+def count(rows):
+    """Return {verdict: number of claims}, every verdict in the ledger's order."""
+    return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in claims.VERDICTS}
 
 
 def entry(name, figures):
@@ -80,6 +90,8 @@ def entry(name, figures):
     paper, stem = name.split("/")
     files = {f.name: f for f in sorted((figures / paper).glob(f"{stem}.*"))}
     title, caption = heading(name)
+    pictures = [f for key, f in files.items() if key.endswith(".png")]
+    claimed = read_claims(files.get(f"{stem}.claims.csv"))
     return {
         "name": name,
         "anchor": name.replace("/", "-"),
@@ -87,15 +99,17 @@ def entry(name, figures):
         "caption": caption,
         "images": [
             {"data": embed(f), "link": f"{paper}/{f.name}", "alt": f"{title or name}, figure"}
-            for key, f in files.items()
-            if key.endswith(".png")
+            for f in pictures
         ],
+        "thumbnail": embed(pictures[0], THUMBNAIL) if pictures else None,
         "tables": [
             {"link": f"{paper}/{f.name}", "file": f.name, **table(f)}
             for key, f in files.items()
             if key.endswith(".csv") and not key.endswith(".claims.csv")
         ],
-        "claims": read_claims(files.get(f"{stem}.claims.csv")),
+        "claims": claimed,
+        "counts": count(claimed),
+        "many": len(claimed) > MANY,
         "notebook": f"{paper}/{stem}.ipynb" if f"{stem}.ipynb" in files else None,
         "provenance": read_json(files.get(f"{stem}.json")),
     }
@@ -120,15 +134,16 @@ def plain(markdown):
     return re.sub(r"\s+", " ", re.sub(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))", "", text)).strip()
 
 
-def embed(file):
-    """Return a PNG as a data address, as WebP and scaled to WIDTH where that makes it smaller."""
+def embed(file, width=WIDTH):
+    """Return a PNG as a data address, as WebP and scaled down to `width` where that makes it smaller."""
     from PIL import Image
 
     content, kind = file.read_bytes(), "png"
     with Image.open(io.BytesIO(content)) as image:
         image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
-        if image.width > WIDTH:
-            image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
+        if image.width > width:
+            height = max(1, round(image.height * width / image.width))
+            image = image.resize((width, height), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         image.save(buffer, "WEBP", quality=85, method=6)
     if len(buffer.getvalue()) < len(content):
@@ -172,10 +187,7 @@ def render(papers, digest):
     from jinja2 import Environment
 
     template = (resources.files("paperlib") / "gallery.html.j2").read_text(encoding="utf-8")
-    counts = {
-        verdict: sum(claim["verdict"] == verdict for paper in papers for claim in paper["claims"])
-        for verdict in claims.VERDICTS
-    }
+    counts = count([claim for paper in papers for claim in paper["claims"]])
     entries = [entry for paper in papers for entry in paper["entries"]]
     revisions = sorted({entry["provenance"].get("revision") for entry in entries} - {None})
     profiles = sorted({entry["provenance"].get("profile") for entry in entries} - {None})

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import matplotlib
 import nbformat
@@ -99,13 +100,16 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_but_itself(project, capsys):
-    command.main(None)
+    command.main(SimpleNamespace(profile="mini", readme=False))
     path = project / "figures/index.html"
     assert capsys.readouterr().out.strip() == str(path)
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 6 and all(i["src"].startswith("data:image/") and i["alt"] for i in images)
+    assert all(i["src"].startswith("data:image/") for i in images)
+    small = [image for image in images if image.get("class") == "thumbnail"]
+    full = [image for image in images if image not in small]
+    assert len(full) == 6 and all(i["alt"] for i in full) and len(small) == 3
     embedded = sum(len(image["src"]) - 40 for image in images)
     assert embedded <= 4 / 3 * sum(f.stat().st_size for f in project.glob("figures/*/*.png"))
     assert not re.search(r"(src|href)=\"(https?:)?//", text) and "@import" not in text and "url(" not in text
@@ -117,9 +121,10 @@ def test_the_page_is_whole_and_needs_nothing_but_itself(project, capsys):
     for name in NAMES:
         assert f"title of {name}" in page.text
     assert "It finds more in Table 1." in page.text and "Second paragraph" not in page.text
-    assert "No result here yet." in page.text and "20 more rows in the file" in page.text
+    assert "No result here: 1 notebook" in page.text and "Not executed yet" in page.text
+    assert "20 more rows in the file" in page.text
     assert "abc123def456, seed 0, cpu, Python 3.11.7, torch 2.14.1" in re.sub(r"\s+", " ", page.text)
-    assert "ours 1.900 [1.100, 2.800]" in re.sub(r"\s+", " ", page.text)
+    assert "paper 2.3, ours 1.900 [1.100, 2.800]" in re.sub(r"\s+", " ", page.text)
 
 
 def test_papers_come_in_order_and_claims_are_merged_in_order(project):
@@ -182,16 +187,21 @@ def test_filtering_and_folding_in_a_real_browser(project):
         def shown(selector):
             return page.locator(f"{selector}:visible").count()
 
-        assert shown("article") == 4 and shown("li[data-verdict]") == 6 and shown("img") == 6
+        assert shown("article") == 3 and shown("li[data-verdict]") == 6 and shown("figure img") == 6
+        assert shown(".contents a") == 3 and shown(".absent") == 1
         page.get_by_role("button", name="does not hold").click()
         assert shown("article") == 2 and shown("li[data-verdict]") == 2
+        assert shown(".contents a") == 2 and shown(".absent") == 0
         assert page.locator("[aria-pressed=true]").inner_text() == "✗ does not hold (2)"
         page.get_by_role("button", name="all", exact=True).focus()
         page.keyboard.press("Enter")
-        assert shown("article") == 4
+        assert shown("article") == 3
         assert shown("article table") == 0
         page.locator("article summary").first.click()
         assert shown("article table") == 1
+        page.locator(".contents a").last.click()
+        top = page.locator("article").last.bounding_box()["y"]
+        assert 0 <= top < page.viewport_size["height"]
         widths = page.eval_on_selector_all("img", "all => all.map(image => image.naturalWidth)")
         assert min(widths) > 100 and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -200,6 +210,8 @@ def test_filtering_and_folding_in_a_real_browser(project):
             page.emulate_media(color_scheme=scheme)
             backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert backgrounds == ["rgb(251, 251, 250)", "rgb(22, 24, 27)"]
+        page.locator("#theme").click()  # the system says dark, the reader prefers light
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == backgrounds[0]
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         browser.close()
