@@ -1,0 +1,84 @@
+"""Widgets for notebooks: scrub a clip's relevance and masks, compare models, look at your own video.
+
+Each function returns an `Explorer`. In a notebook it is live; on GitHub and in headless runs the same object
+shows `Explorer.figure()` instead. All scrubbing happens in the browser; Python is asked for another class,
+method or sigma, for scores under a mask and for learning one.
+"""
+
+from pathlib import Path
+
+from .. import paths
+from ..errors import InputError
+from .explorer import Explorer, YourVideo
+from .samples import validation_video, write_video
+from .subject import Subject, subject
+
+__all__ = ["Explorer", "Subject", "YourVideo", "compare_models", "scrub_masks", "scrub_relevance", "subject",
+           "validation_video", "write_video", "your_video"]
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
+
+
+def scrub_relevance(video, model=None, target=None, method="clrp", sigma=0.975, classes=None, rules=None,
+                    device="auto", title=None):
+    """Return a widget with a clip, its relevance matrix and the ATR segment of every row (TRA section 3).
+
+    video: a video file, an artifact (.npz, as `paperlib relevance` writes, needs no model) or frames uint8
+    [T, H, W, 3]. model: a checkpoint, or a network with frame_logits and then `classes`, their names.
+    target: class by index or name, the predicted one by default. sigma: share of a row that ATR must hold.
+    rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames.
+    Raises InputError for a video, checkpoint or class that does not exist, or a layer without a rule.
+    """
+    here = subject(video, model, classes, target, None, device, title, rules)
+    return Explorer([here], ["relevance"], method, sigma)
+
+
+def scrub_masks(video, model=None, target=None, mask=None, classes=None, iterations=100, device="auto",
+                title=None):
+    """Return a widget with original, Grad-CAM and perturbed clip in step over a mask that can be edited.
+
+    mask: [T] with values in [0, 1]; by default the central mask that learning starts from (ACCV paper,
+    section 3.1). iterations: how long the button "learn mask" learns. Else as `scrub_relevance`.
+    """
+    here = subject(video, model, classes, target, mask, device, title)
+    return Explorer([here], ["mask"], iterations=iterations)
+
+
+def compare_models(video, models, target=None, method="clrp", sigma=0.975, iterations=100, device="auto",
+                   title=None):
+    """Return a widget with the relevance and masks of several checkpoints on one clip, side by side, in step.
+
+    video: a file, or all frames uint8 [T, H, W, 3] of a video, from which each model samples as many as it takes.
+    target: class by name; by default what the first model predicts, where the others know it.
+    """
+    if isinstance(models, str) or len(models) < 2:
+        raise InputError("compare_models takes a list of at least two checkpoints")
+    subjects = [subject(video, models[0], None, target, None, device, title)]
+    wanted = subjects[0].artifact.target_name
+    for model in models[1:]:
+        other = subject(video, model, None, None, None, device, title)
+        if wanted in other.classes:
+            other.choose(other.classes.index(wanted))
+        subjects.append(other)
+    return Explorer(subjects, ["relevance", "mask"], method, sigma, iterations)
+
+
+def your_video(file=None, checkpoint=None, target=None, folder=".", iterations=100, device="auto"):
+    """Return a widget that opens a video file with a checkpoint and shows relevance, mask and Grad-CAM.
+
+    file, checkpoint: what to open first (both can be changed in the widget; without a file nothing is open).
+    folder: where the widget looks for video files; one can also be uploaded.
+    """
+    known = sorted(f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix()
+                   for f in paths.CHECKPOINTS.glob("*/*.safetensors"))
+    checkpoint = checkpoint or (known[0] if known else None)
+    if checkpoint is None:
+        raise InputError("no checkpoint is trained yet, see paperlib zoo train")
+    if not Path(folder).is_dir():
+        raise InputError(f"folder {folder} does not exist")
+    names = sorted(f.name for f in Path(folder).iterdir() if f.suffix.lower() in VIDEOS)
+    widget = YourVideo([], folder, device, iterations=iterations, files=names,
+                       checkpoints=sorted({*known, checkpoint}), chosen={"file": "", "checkpoint": checkpoint})
+    if file is not None:
+        widget.analyse(file, checkpoint, target)
+    return widget

@@ -1,0 +1,278 @@
+"""The widget: what the browser is told once (frames, maps) and anew (matrices, masks), and what it may ask."""
+
+import base64
+import json
+import math
+import tempfile
+import threading
+import time
+from io import BytesIO
+from pathlib import Path
+
+import anywidget
+import matplotlib
+import pandas as pd
+import traitlets
+from PIL import Image
+
+from ..errors import InputError
+from . import static
+from .subject import jpegs, overlays, subject
+
+HERE = Path(__file__).parent
+PARTS = ("base", "relevance", "masks", "saving", "opening", "panel", "explorer")
+PERIOD = 0.05  # seconds between two pictures of the optimiser at work
+
+
+def _script():
+    """Return the front end as one module: the parts in this folder, behind the two colour tables they use."""
+    tables = {name: [[round(255 * c) for c in matplotlib.colormaps[kind](i / 127)[:3]] for i in range(128)]
+              for name, kind in (("VIRIDIS", "viridis"), ("PUOR", "PuOr_r"))}
+    colours = [f"const {name} = {json.dumps(table)};" for name, table in tables.items()]
+    return "\n".join(colours + [(HERE / f"{part}.js").read_text(encoding="utf-8") for part in PARTS])
+
+
+class Explorer(anywidget.AnyWidget):
+    """One or more clips before models, side by side and in step.
+
+    `subjects` are the `Subject`s (each with its `artifact`, `mask` and `target`), `frame` is the position in
+    the longest clip, counted from 0. Frames are sent once, as JPEG; the browser does all the scrubbing.
+    """
+
+    _esm = _script()
+    _css = HERE / "style.css"
+    features = traitlets.List(help="which of relevance, mask, open are shown").tag(sync=True)
+    clips = traitlets.List(help="per subject: frames, names").tag(sync=True)
+    maps = traitlets.List(help="per subject: frames under Grad-CAM").tag(sync=True)
+    found = traitlets.List(help="per subject: class, scores, relevance, ATR").tag(sync=True)
+    masks = traitlets.List(help="per subject: mask, scores, loss").tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, subjects, features, method="clrp", sigma=0.975, iterations=100, **traits):
+        self._stop, self._worker = threading.Event(), None
+        self.iterations = iterations
+        super().__init__(features=list(features), **traits)
+        self.on_msg(self._asked)
+        self.show(subjects, method, sigma)
+
+    def show(self, subjects, method="clrp", sigma=0.975):
+        """Look at other subjects."""
+        self.stop()
+        for each in subjects:
+            self._compute(each, method, sigma)
+            self._perturb(each)
+        self.subjects = list(subjects)
+        with self.hold_sync():
+            self.frame = min(self.frame, max([len(s.artifact.frames) for s in self.subjects], default=1) - 1)
+            self.clips = [_clip(s) for s in self.subjects]
+            self.found = [_found(s) for s in self.subjects]
+            self.maps = [overlays(s.artifact) if "mask" in self.features else [] for s in self.subjects]
+            self.masks = [_mask(s) for s in self.subjects]
+
+    def explain(self, target=None, method="clrp", sigma=0.975, panel=0):
+        """Explain another class (name or index) or by another method or sigma."""
+        here = self._at(panel)
+        before = here.target
+        if target is not None and target != before:
+            self.stop()
+            here.choose(target)
+        try:
+            self._compute(here, method, sigma)
+            if here.target != before:
+                self._perturb(here)
+        except InputError:
+            here.choose(before)
+            raise
+        with self.hold_sync():
+            self._put("found", panel, _found(here))
+            if here.target != before:
+                self._put("maps", panel, overlays(here.artifact) if "mask" in self.features else [])
+                self._put("masks", panel, _mask(here))
+
+    def set_mask(self, mask, panel=0):
+        """Set a mask [T] and score the clip under it; returns the scores."""
+        self.stop()
+        here = self._at(panel)
+        here.score(mask)
+        self._put("masks", panel, _mask(here))
+        return here.artifact.info.get("mask_scores")
+
+    def learn(self, panel=0, wait=True, **options):
+        """Learn a mask, showing it on the way; options as in `masks.learn`. wait=False: in the background."""
+        self.stop()
+        self._stop.clear()
+        self._worker = threading.Thread(target=self._learn, args=(panel, options), daemon=True)
+        self._worker.start()
+        if wait:
+            self._worker.join()
+
+    def stop(self):
+        """End learning where it is."""
+        self._stop.set()
+        if self._worker is not None and self._worker is not threading.current_thread():
+            self._worker.join()
+
+    def figure(self):
+        """Return what the widget shows as a matplotlib figure; shown in its place where no widget can be."""
+        return static.figure([s.artifact for s in self.subjects], self.features)
+
+    def table(self):
+        """Return one row per subject: class, score, ATR, mask length, scores under the mask."""
+        return pd.DataFrame([s.row() for s in self.subjects])
+
+    def _repr_mimebundle_(self, **options):
+        """Show the widget, and beside it the figure for places without a kernel (GitHub, a headless run)."""
+        bundle = super()._repr_mimebundle_(**options)
+        if bundle is None or not self.subjects:
+            return bundle
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        file = BytesIO()
+        self.figure().savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+        return {**data, "image/png": base64.b64encode(file.getvalue()).decode()}, metadata
+
+    def _compute(self, here, method, sigma):
+        if "relevance" in self.features:
+            here.explain(method, sigma)
+
+    def _perturb(self, here):
+        if "mask" in self.features:
+            here.maps()
+            if "mask" not in here.artifact.arrays and here.model is not None:
+                here.central_mask()
+            here.score()
+
+    def _learn(self, panel, options):
+        here, losses, shown = self._at(panel), [], 0.0
+
+        def watch(step, mask, loss):
+            nonlocal shown
+            losses.append(float(loss[0]))
+            if time.monotonic() - shown > PERIOD:
+                shown = time.monotonic()
+                self._put("masks", panel, {"mask": mask[0].tolist(), "scores": None, "loss": losses[:],
+                                           "running": True})
+            return self._stop.is_set()
+        try:
+            here.learn(watch, **{"iterations": self.iterations, **options})
+            here.score()
+        except Exception as error:  # the thread has nobody to raise it to
+            self.send({"kind": "error", "of": "learn", "panel": panel, "text": str(error)})
+            if not isinstance(error, InputError):
+                raise
+        finally:
+            self._put("masks", panel, _mask(here))
+
+    def _put(self, trait, panel, value):
+        old = getattr(self, trait)
+        setattr(self, trait, [*old[:panel], value, *old[panel + 1:]])
+
+    def _at(self, panel):
+        if not 0 <= panel < len(self.subjects):
+            raise InputError(f"there is no panel {panel}; this widget has {len(self.subjects)}, counted from 0")
+        return self.subjects[panel]
+
+    def _asked(self, _, content, buffers):
+        """Answer one message of the browser; every question but `stop` and `upload` gets an answer."""
+        kind, panel = content.pop("kind"), content.pop("panel", 0)
+        answer, files = {"kind": "done", "of": kind, "panel": panel}, None
+        try:
+            if kind == "gif":
+                files = [animation(buffers, content["milliseconds"])]
+            elif kind == "learn":
+                self.learn(panel, wait=False, **content)
+            elif kind == "stop":
+                return self._stop.set()
+            elif kind == "score":
+                self.set_mask(content["mask"], panel)
+            elif kind == "explain":
+                chosen = {key: value for key, value in content.items() if value is not None}
+                self.explain(panel=panel, **chosen)
+            else:
+                self._other(kind, content, buffers)
+        except InputError as error:
+            answer.update(kind="error", text=str(error))
+        except Exception as error:
+            answer.update(kind="error", text=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.send(answer, files)
+
+    def _other(self, kind, content, buffers):
+        raise InputError(f"this widget does not answer {kind!r}")
+
+
+class YourVideo(Explorer):
+    """An explorer that opens what the user names: a video file and a checkpoint."""
+
+    files = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    checkpoints = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, subjects, folder, device, **traits):
+        self._folder, self._device, self._uploads = Path(folder), device, None
+        super().__init__(subjects, ["open", "relevance", "mask"], **traits)
+
+    def analyse(self, file, checkpoint, target=None):
+        """Analyse a video file, named as it is or from the widget's folder, with a checkpoint."""
+        if not str(file).strip():
+            raise InputError("name a video file, or upload one")
+        places = [Path(file), self._folder / file, *([Path(self._uploads.name) / file] if self._uploads else [])]
+        there = next((place for place in places if place.is_file()), None)
+        if there is None:
+            raise InputError(f"video {file} does not exist in {self._folder.resolve()}")
+        self.show([subject(there, checkpoint, target=target, device=self._device)])
+        self.chosen = {"file": str(file), "checkpoint": checkpoint}
+
+    def _other(self, kind, content, buffers):
+        if kind == "open":
+            self.analyse(content["file"], content["checkpoint"])
+        elif kind == "upload":
+            self._uploads = self._uploads or tempfile.TemporaryDirectory(prefix="paperlib-")
+            there = Path(self._uploads.name) / Path(content["name"]).name
+            with open(there, "ab" if content["offset"] else "wb") as out:
+                out.write(buffers[0])
+        else:
+            super()._other(kind, content, buffers)
+
+
+def animation(pictures, milliseconds):
+    """Return pictures (PNG or JPEG files in memory) as one looping GIF."""
+    steps = [Image.open(BytesIO(bytes(p))).convert("RGB").quantize(128, dither=Image.Dither.NONE) for p in pictures]
+    if not steps:
+        raise InputError("there is nothing to put into the GIF")
+    file = BytesIO()
+    steps[0].save(file, "GIF", save_all=True, append_images=steps[1:], duration=int(milliseconds), loop=0)
+    return file.getvalue()
+
+
+def _clip(here):
+    info = here.artifact.info
+    return {"frames": jpegs(here.artifact.frames), "model": info["model"], "title": info["video"],
+            "classes": list(info["classes"]), "indices": info.get("indices", []), "live": here.model is not None}
+
+
+def _found(here):
+    info, arrays = here.artifact.info, here.artifact.arrays
+    found = {"target": here.target, "predicted": info.get("predicted", here.target),
+             "score": float(arrays["scores"][here.target])}
+    if "matrix" not in arrays or "segments" not in arrays:
+        return found
+    matrix = arrays["matrix"]
+    return {**found, "matrix": matrix.astype("<f4").tobytes(), "rows": matrix.shape[0], "columns": matrix.shape[1],
+            "logits": arrays["frame_logits"][:, here.target].tolist(), "atr": [_whole(v) for v in arrays["atr"]],
+            "segments": arrays["segments"].tolist(), "avg": _plain(info["avg_atr"]), "max": _whole(info["max_atr"]),
+            "method": info["method"], "sigma": info["sigma"]}
+
+
+def _mask(here):
+    arrays = here.artifact.arrays
+    return {"mask": here.mask.tolist(), "scores": here.artifact.info.get("mask_scores"),
+            "loss": arrays["mask_loss"].tolist() if "mask_loss" in arrays else [], "running": False}
+
+
+def _plain(value):
+    return None if math.isnan(value) else float(value)
+
+
+def _whole(value):
+    return None if math.isnan(value) else int(value)

@@ -1,0 +1,174 @@
+// One panel: a clip before a model, with the pictures and controls of the widget's features.
+
+function rebuild(view) {
+  pause(view);
+  const clips = view.model.get("clips") || [], features = view.model.get("features");
+  view.panels = clips.map((clip, number) => buildPanel(view, clip, number, features));
+  view.transport.hidden = !view.panels.length;
+  if (view.transport.hidden) say(view, "name a video file or upload one, then analyse it");
+  view.area.replaceChildren(...view.panels.map((panel) => panel.body));
+  view.count = Math.max(1, ...clips.map((clip) => clip.frames.length));
+  view.slider.max = view.count - 1;
+  if (view.count > 16 && view.rate === 4) view.rate = 12;
+  view.root.querySelector("[aria-label='frames per second']").value = view.rate;
+  view.frame = clamp(view.model.get("frame"), 0, view.count - 1);
+  view.root.dataset.ready = "";
+  refresh(view);
+  remap(view);
+  measure(view);
+  Promise.all(view.panels.map(async (panel) => (panel.images = await decode(panel.clip.frames)))).then(() => {
+    view.root.dataset.ready = "true";
+    view.redraw();
+  });
+}
+
+function buildPanel(view, clip, number, features) {
+  const panel = { clip, number, images: [], cams: [], row: 0, at: 0, pinned: null, kind: "freeze", mask: clip.frames.map(() => 0), masked: {} };
+  const title = make("h4", { "data-text": "" }, `${clip.model} · ${clip.title}`);
+  const controls = make("div", { class: "pl-controls" });
+  const tiles = make("div", { class: "pl-tiles" });
+  panel.body = make("section", { class: "pl-panel", "aria-label": `${clip.model} on ${clip.title}` }, title, controls, tiles);
+  const tile = (name, label, attributes = {}) => {
+    panel[name] = make("canvas", { role: "img", "aria-label": label, ...attributes });
+    const caption = make("figcaption", { "data-text": "" }, label);
+    tiles.append(make("figure", {}, panel[name], caption));
+    return caption;
+  };
+  const masks = features.includes("mask");
+  tile("picture", masks ? "original" : "frame");
+  if (masks) {
+    tile("cam", "Grad-CAM");
+    panel.kind_label = tile("perturbed", "frozen by the mask");
+  }
+  addClass(view, panel, controls);
+  if (features.includes("relevance")) addRelevance(view, panel, controls, tile);
+  panel.strip = make("canvas", { class: "pl-strip", role: "img", "aria-label": "all frames", onpointerdown: (event) => scrub(view, panel, event) });
+  panel.body.append(panel.strip);
+  if (masks) addMask(view, panel, controls);
+  if (panel.atr_label) panel.strip.after(panel.atr_label);
+  return panel;
+}
+
+function addClass(view, panel, controls) {
+  const { classes, live } = panel.clip;
+  panel.target = choice("class", classes.map((name, k) => [k, name]), 0, () => explain(view, panel));
+  panel.target.disabled = !live;
+  panel.score_label = make("span", { class: "pl-score", "data-text": "" });
+  controls.append(make("label", {}, "class ", panel.target), panel.score_label);
+}
+
+function addRelevance(view, panel, controls, tile) {
+  panel.row_label = tile("matrix", "relevance matrix", { class: "pl-matrix",
+    onclick: (event) => jump(view, panel, cellAt(panel, event)), onpointermove: (event) => tell(panel, cellAt(panel, event)),
+    onpointerleave: () => (panel.matrix.title = "") });
+  panel.atr_label = make("div", { class: "pl-atr", "data-text": "" });
+  panel.method = choice("method", [["clrp", "CLRP"], ["lrp", "LRP"]], "clrp", () => explain(view, panel));
+  panel.method.disabled = !panel.clip.live;
+  panel.sigma = make("input", { type: "range", min: 0.5, max: 1, step: 0.005, value: 0.975, class: "pl-sigma", "aria-label": "sigma",
+    title: "share of a row's relevance that its ATR segment holds", oninput: () => explain(view, panel) });
+  panel.sigma_label = make("span", { class: "pl-number" });
+  controls.append(panel.method, make("label", {}, "σ ", panel.sigma, panel.sigma_label));
+}
+
+function explain(view, panel) {
+  const target = Number(panel.target.value), method = panel.method?.value, sigma = panel.sigma && Number(panel.sigma.value);
+  if (panel.sigma_label) panel.sigma_label.textContent = sigma.toFixed(3);
+  ask(view, "explain", panel.number, { target, method, sigma });
+}
+
+// A cell is frame j of logit i: show that frame, and hold that row where it is not the frame's own.
+function jump(view, panel, cell) {
+  if (!cell) return;
+  pause(view);
+  const own = Math.floor(((cell.column + 0.5) * panel.found.rows) / panel.found.columns);
+  panel.pinned = cell.row === own ? null : cell.row;
+  goTo(view, Math.floor(((cell.column + 0.5) * view.count) / panel.clip.frames.length));
+}
+
+function tell(panel, cell) {
+  if (!cell) return void (panel.matrix.title = "");
+  const { values, columns } = panel.found, line = values.subarray(cell.row * columns, (cell.row + 1) * columns);
+  const total = line.reduce((a, b) => a + b, 0), value = line[cell.column];
+  panel.matrix.title = `logit ${cell.row + 1}, frame ${cell.column + 1}: ${value.toPrecision(3)}` + (total ? `, ${percent(value / total)} of the row` : "");
+}
+
+function scrub(view, panel, event) {
+  const move = (e) => {
+    const share = (e.clientX - panel.strip.getBoundingClientRect().left) / panel.width;
+    pause(view);
+    goTo(view, clamp(Math.floor(share * view.count), 0, view.count - 1));
+  };
+  event.preventDefault();
+  view.root.focus({ preventScroll: true });
+  panel.strip.setPointerCapture(event.pointerId);
+  panel.strip.onpointermove = move;
+  panel.strip.onpointerup = panel.strip.onpointercancel = () => (panel.strip.onpointermove = null);
+  move(event);
+}
+
+function addMask(view, panel, controls) {
+  panel.bar = make("canvas", { class: "pl-mask", role: "img", "aria-label": "mask" });
+  panel.handles = make("div", { class: "pl-handles", role: "group", "aria-label": "edges of the mask" });
+  panel.holder = make("div", { class: "pl-holder", title: "drag an edge, drag a run, or draw a new one; Delete removes the run of the focused edge",
+    onpointerdown: (event) => grab(panel, event) }, panel.bar, panel.handles);
+  panel.scores = make("canvas", { role: "img" });
+  panel.curve = make("canvas", { role: "img", "aria-label": "loss of the optimiser" });
+  panel.edit = (mask) => {
+    panel.mask = mask;
+    view.redraw();
+    clearTimeout(panel.soon);
+    panel.soon = setTimeout(() => panel.clip.live && ask(view, "score", panel.number, { mask: panel.mask }), 80);
+  };
+  const kind = choice("perturbation", [["freeze", "freeze"], ["reverse", "reverse"]], "freeze", (value) => {
+    panel.kind = value;
+    panel.kind_label.textContent = value === "freeze" ? "frozen by the mask" : "reversed by the mask";
+    view.redraw();
+  });
+  panel.learn = make("button", { type: "button", disabled: !panel.clip.live, onclick: () => panel.masked.running
+    ? view.model.send({ kind: "stop", panel: panel.number }) : ask(view, "learn", panel.number, { perturbation: panel.kind }) }, "learn mask");
+  const clear = make("button", { type: "button", onclick: () => panel.edit(panel.mask.map(() => 0)) }, "clear");
+  controls.append(kind, panel.learn, clear);
+  panel.body.append(panel.holder, make("div", { class: "pl-results" }, panel.scores, panel.curve));
+}
+
+// Take over what Python has found since: matrices, scores, masks.
+function refresh(view) {
+  const found = view.model.get("found") || [], masks = view.model.get("masks") || [];
+  for (const panel of view.panels) {
+    if (panel.raw !== found[panel.number]) showFound(panel, (panel.raw = found[panel.number]));
+    if (panel.bar && masks[panel.number]) showMask(view, panel, masks[panel.number]);
+  }
+  view.redraw();
+}
+
+function showFound(panel, found) {
+  if (!found) return;
+  panel.found = panel.matrix ? unpackFound(found) : null;
+  if (panel.pinned != null && panel.found) panel.pinned = clamp(panel.pinned, 0, panel.found.rows - 1);
+  panel.target.value = found.target;
+  const guess = found.predicted === found.target ? "predicted" : `predicted: ${panel.clip.classes[found.predicted]}`;
+  panel.score_label.textContent = `score ${percent(found.score)} (${guess})`;
+  if (!panel.found) return;
+  panel.method.value = found.method;
+  panel.sigma.value = found.sigma;
+  panel.sigma_label.textContent = found.sigma.toFixed(3);
+}
+
+function showMask(view, panel, masked) {
+  const edited = panel.dragging || view.waiting[`score ${panel.number}`]?.next;
+  if (panel.masked === masked) return;
+  panel.masked = masked;
+  if (!edited) panel.mask = masked.mask.slice();
+  panel.learn.textContent = masked.running ? "stop" : "learn mask";
+  const { OS, FS, RS } = masked.scores || {};
+  panel.scores.setAttribute("aria-label", `score of the class: original ${percent(OS)}, frozen ${percent(FS)}, reversed ${percent(RS)}`);
+}
+
+function remap(view) {
+  const maps = view.model.get("maps") || [];
+  for (const panel of view.panels.filter((p) => p.cam))
+    decode(maps[panel.number]).then((images) => {
+      panel.cams = images;
+      view.redraw();
+    });
+}

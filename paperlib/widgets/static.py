@@ -1,0 +1,84 @@
+"""The picture that stands for a widget where none can run: frames, relevance matrix, Grad-CAM, mask."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .. import examples, masks, plotting
+from ..data import clips
+
+COLUMNS = 16        # frames shown at most, evenly spread
+WIDTH, STRIP = 11, 7.4  # inches of the figure and of the film strip
+
+
+def figure(artifacts, features):
+    """Return a figure with one block per artifact: film strips over a bar, the matrix at their right."""
+    heights = [_height(found, features) for found in artifacts]
+    whole = plt.figure(figsize=(WIDTH, sum(heights) or 1), layout="constrained")
+    if artifacts:
+        blocks = whole.subfigures(len(artifacts), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for block, found in zip(blocks, artifacts, strict=True):
+            _block(block, found, features)
+    plt.close(whole)  # shown where it is asked for, not at the end of the cell as well
+    return whole
+
+
+def _height(found, features):
+    """Return the inches that an artifact's block needs."""
+    frames = found.frames
+    row = STRIP / min(COLUMNS, len(frames)) * frames.shape[1] / frames.shape[2]
+    return max(2.8 if "relevance" in features else 0, row * (3 if "mask" in features else 1) + 1.5)
+
+
+def _block(block, found, features):
+    score = found.arrays["scores"][found.info["target"]]
+    block.suptitle(f"{found.info['model']} on {found.info['video']}: {found.target_name} (score {score:.2f})",
+                   fontsize=9)
+    strips, *right = block.subplots(1, 1 + ("relevance" in features), squeeze=False,
+                                    width_ratios=[3, 1] if "relevance" in features else None)[0]
+    _frames(strips, found, "mask" in features)
+    below = strips.inset_axes([0, -0.52 if len(found.frames) > COLUMNS or "mask" not in features else -0.3, 1, 0.2])
+    if "mask" in features:
+        examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
+        scores = found.info.get("mask_scores") or {}
+        below.set_xlabel("mask (red: on)   " + "   ".join(f"{k} {v:.2f}" for k, v in scores.items()), fontsize=8)
+        below.spines[:].set_visible(False)
+    else:
+        _shares(below, found)
+    if right and "matrix" in found.arrays:
+        _matrix(right[0], found)
+
+
+def _matrix(axis, found):
+    title = f"{found.info['method'].upper()}, avg-ATR {found.info['avg_atr']:.2f} of {len(found.frames)} frames"
+    plotting.heatmap(axis, found.arrays["matrix"], title)
+    for row, (first, last) in enumerate(found.arrays["segments"]):
+        if first >= 0:
+            axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec="w", lw=0.7))
+
+
+def _frames(axis, found, mask):
+    """Lay the frames side by side; below them, with a mask, those under Grad-CAM and those frozen by it."""
+    count = len(found.frames)
+    shown = np.unique(np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int))
+    rows = {"frames": found.frames}
+    if mask and "cam" in found.arrays:
+        rows["Grad-CAM"] = examples.overlay(found.frames, found.arrays["cam"])
+    if mask and "mask" in found.arrays:
+        rows["frozen"] = clips.to_frames(masks.freeze(found.clip, found.arrays["mask"])[0])
+    axis.imshow(np.concatenate([np.concatenate(list(row[shown]), axis=1) for row in rows.values()]))
+    height, width = found.frames.shape[1:3]
+    axis.set_yticks([height * (k + 0.5) for k in range(len(rows))], rows, fontsize=7)
+    axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def _shares(axis, found):
+    """Draw how the relevance of all rows together spreads over the frames."""
+    total = np.abs(found.arrays["matrix"]).sum(0)
+    share = total / total.sum() if total.sum() else total
+    colours = plt.get_cmap(plotting.MAP)(share / max(share.max(), 1e-12))
+    axis.bar(np.arange(len(share)), share, color=colours, width=0.94)
+    axis.set(xlim=(-0.5, len(share) - 0.5), xticks=[])
+    axis.set_xlabel("share of the relevance of all frame logits", fontsize=8)
+    axis.tick_params(labelsize=6)
