@@ -51,7 +51,7 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
     for line, way in zip(axes, ways, strict=True):
         found = confusion(predicted, classes, way)
         for axis, model in zip(line, models, strict=True):
-            share = 100 * found[model] / found[model].sum(1, keepdims=True)
+            share = 100 * found[model] / np.maximum(found[model].sum(1, keepdims=True), 1)
             image = axis.imshow(share, vmin=0, vmax=100, cmap=plotting.MAP)
             for (i, j), value in np.ndenumerate(share):
                 if value >= 10:

@@ -80,10 +80,10 @@ def test_lists_spell_out_folds(tmp_path):
 
 
 def test_the_projects_folds_hold_everybody_out_once():
-    for dataset, everyone in (("nagoya_fir", {f"human{k}" for k in range(1, 10)}),
-                              ("weizmann", {"daria", "denis", "eli", "ido", "ira", "lena", "lyova", "moshe", "shahar"})):
+    weizmann = {"daria", "denis", "eli", "ido", "ira", "lena", "lyova", "moshe", "shahar"}
+    for dataset, everyone in (("nagoya_fir", {f"human{k}" for k in range(1, 10)}), ("weizmann", weizmann)):
         found = {}
-        for key, entry in zoo_lists.entries():
+        for _, entry in zoo_lists.entries():
             if entry["dataset"] == dataset:
                 found.setdefault(entry["model"], []).extend(p.strip() for p in entry["held_out"].split(","))
         assert len(found) == 5 and all(sorted(held) == sorted(everyone) for held in found.values())
