@@ -46,6 +46,7 @@ def load(file, device="cpu"):
     """
     file = find(file)
     header = meta(file)
+    _check_name(file, header)
     model = models.create(**header["config"])
     with _open(file) as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
@@ -73,6 +74,15 @@ def find(file):
 def digest(file):
     """Return the SHA-256 of a checkpoint file: what caches of its results are keyed by."""
     return hashlib.sha256(find(file).read_bytes()).hexdigest()
+
+
+def _check_name(file, header):
+    """Raise InputError if a file of the zoo does not hold the network and the data set that its path names."""
+    name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)
+    named = dataset == file.parent.name and f"{file.stem}-".startswith(f"{name}-")
+    if file.parent.parent == paths.CHECKPOINTS and not named:
+        raise InputError(f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
+                         f"{file.parent.name}/{file.stem}: fetch or train that one again")
 
 
 def _open(file):

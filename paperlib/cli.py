@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import errno
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from .errors import InputError
 
 FOLDER = Path(__file__).parent / "commands"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def commands():
@@ -43,6 +45,11 @@ def main(argv=None):
     except BrokenPipeError:  # the reader, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"paperlib {args.command}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -63,6 +63,17 @@ def test_weights_of_another_network_are_named(tmp_path, model):
         checkpoints.load(file)
 
 
+def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path, monkeypatch, model):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    for key in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5", "set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
+        checkpoints.save(checkpoints.path(*key.split("/")), model, {"dataset": "set"})
+    for right in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5"):
+        checkpoints.load(right)
+    for wrong in ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
+        with pytest.raises(InputError, match=f"{wrong}.safetensors holds TAM2D-R18-f8 trained on set.*be {wrong}"):
+            checkpoints.load(wrong)
+
+
 def test_foreign_safetensors_are_refused(tmp_path):
     file = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, file)

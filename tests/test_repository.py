@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 
 import nbformat
@@ -14,6 +15,7 @@ ROOT = paths.ROOT
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
 NAMES = [f"{f.parent.name}/{f.stem}" for f in NOTEBOOKS]
 LINES = 15
+UNSAFE = ("read_pickle", "unsafe_load", "full_load", "system", "popen", "exec", "load_module")
 PARAMETERS = {"profile": "mini", "data_root": "", "device": "auto", "seed": 0}
 
 
@@ -96,6 +98,24 @@ def test_pickles_are_never_loaded():
                 assert options.get("weights_only") == "True" or options.get("allow_pickle", "False") == "False", file
                 if ast.unparse(node.func) == "torch.load":
                     assert options.get("weights_only") == "True", file
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+                if called in ("get_state_dict", "load_state_dict_from_url"):  # both unpickle what they download
+                    assert "weights_only=True" in ast.unparse(node), file
+                assert called not in UNSAFE, f"{file}: {called}"
+                assert "shell=True" not in ast.unparse(node), file
+
+
+def test_jupyter_is_only_started_on_this_machine_and_behind_a_token():
+    for file in tracked():
+        if file.suffix in (".py", ".sh") or file.parent.name == ".ci":
+            text = file.read_text(encoding="utf-8")
+            for address in re.findall(r"(?:ServerApp\.|--)ip=([^\s\"',]+)", text):
+                assert address in ("127.0.0.1", "localhost", "::1"), file
+            assert not re.search(r"(token|password)=(''|\"\"|[\"'\s,])", text, re.MULTILINE), file
+            for command in re.findall(r"\[[^]]*[\"'](?:jupyterlab|jupyter|jupyter-lab)[\"'][^]]*\]", text):
+                if "subprocess" in text and "no-browser" in command:
+                    assert "ServerApp.ip=" in command and "token={" in command, file
 
 
 def test_every_figure_in_the_repository_belongs_to_a_notebook():
