@@ -1,9 +1,10 @@
-"""Train one model by one recipe: SGD, cosine schedule, seeds, mixed precision on GPU, resume after a kill."""
+"""Train one model by one recipe: cosine schedule, seeds, mixed precision, several GPUs, resume after a kill."""
 
 import json
 import math
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import checkpoints, data, folds, models, paths, report
+from . import checkpoints, data, folds, models, parallel, paths, report
 from .data import loading, sampling, store
 from .data.clips import MEAN, STD
 from .errors import InputError
@@ -44,6 +45,8 @@ class Recipe:
     mirror: float = 0.0             # share of the training clips that are mirrored
     seed: int = 0
     options: dict | None = None     # further arguments of models.create, e.g. {"placement": "top"}
+    optimiser: str = "sgd"          # or "adam"
+    zoom: float = 1.0               # above 1: random squares of frames so much larger, scaled to `size`
 
 
 def build(recipe, classes):
@@ -55,15 +58,28 @@ def build(recipe, classes):
     if recipe.init_from:
         checkpoints.initialise(model, recipe.init_from)
     elif recipe.inflate:
-        models.inflate(model, recipe.inflate)
+        models.inflate(model, imagenet(recipe.name) if recipe.inflate == "ImageNet" else recipe.inflate)
     return model
+
+
+def imagenet(name):
+    """Return torchvision's ImageNet weights (state dict) for the backbone in a model's name, fetched once."""
+    from torchvision.models import get_model_weights
+    backbone = name.split("-")[1]
+    weights = get_model_weights("googlenet" if backbone == "Inc" else f"resnet{backbone[1:]}").IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # URLs, sockets and hashes each raise their own
+        raise InputError(f"{weights.url} could not be fetched ({type(error).__name__}); fetch it elsewhere and name "
+                         "the file by --inflate") from error
 
 
 def datasets(recipe):
     """Return the videos to train on and those to validate on."""
     if recipe.held_out:
         return folds.split(recipe.dataset, recipe.held_out, recipe.size)
-    return tuple(data.load(recipe.dataset, split=split, size=recipe.size,
+    sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
+    return tuple(data.load(recipe.dataset, split=split, size=sides[split],
                            limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
 
 
@@ -93,6 +109,23 @@ def augment(frames, generator, shift=4, mirror=0.0):
     return moved.contiguous(memory_format=torch.channels_last_3d)  # a quarter faster for 3D convolutions on CPU
 
 
+def zoomed(frames, generator, size, mirror=0.0):
+    """Cut a random square out of each clip, with a side between `size` and the frames', and scale it to `size`.
+
+    uint8 [B, T, H, W, 3] -> float32 [B, 3, T, size, size]; the same square in all frames of a clip. mirror: as in
+    `augment`.
+    """
+    clip, found = normalise(frames), []
+    for one in clip:
+        side = int(torch.randint(size, clip.shape[-1] + 1, (), generator=generator))
+        y, x = torch.randint(0, clip.shape[-1] - side + 1, (2,), generator=generator).tolist()
+        part = one[:, :, y:y + side, x:x + side]
+        if torch.rand((), generator=generator) < mirror:
+            part = part.flip(3)
+        found.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True, align_corners=False))
+    return torch.stack(found).contiguous(memory_format=torch.channels_last_3d)
+
+
 def normalise(frames):
     """Turn uint8 [B, T, H, W, 3] into normalised float32 [B, 3, T, H, W] on the same device."""
     mean, std = (torch.as_tensor(value, dtype=torch.float32, device=frames.device) for value in (MEAN, STD))
@@ -117,15 +150,26 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
 
     After each epoch the state goes to `data/runs/`, so that a killed run goes on from there and ends with
     the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
+
+    Started by torchrun, every process takes its part of each batch: gradients and batch norms are those of the
+    whole batch, and process 0 writes.
     """
-    device = report.device(device)
+    with parallel.group(device) as ranks:
+        return _run(recipe, ranks, resume, progress and ranks.first, out)
+
+
+def _run(recipe, ranks, resume, progress, out):
+    device = ranks.device
+    if recipe.batch % ranks.count:
+        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
     train, val = datasets(recipe)
-    model = build(recipe, len(train.classes)).to(device)
-    (train, unread), (val, more) = (loading.readable(part, model.num_frames) for part in (train, val))
-    for _, name, reason in unread + more:
+    model = parallel.synchronise(ranks.share(lambda: build(recipe, len(train.classes))), ranks).to(device)
+    (train, unread), (val, more) = (_readable(part, model.num_frames, ranks) for part in (train, val))
+    for _, name, reason in unread + more if ranks.first else []:
         print(f"{recipe.dataset}: {name} is left out: {reason}")
-    train, val = (store.clips_of(part, model.num_frames, recipe.sampling, progress) for part in (train, val))
+    train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in (train, val))
     optimiser = _optimiser(model, recipe)
+    predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
     out = out or checkpoints.path(recipe.dataset, recipe.name)
     state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"
     start, history = _resume(state_file, recipe, model, optimiser, device) if resume else (0, [])
@@ -134,16 +178,18 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
         raise InputError(f"batch {recipe.batch} is larger than the {len(train)} training videos of {recipe.dataset}")
     for epoch in range(start, recipe.epochs):
         begun = time.monotonic()
-        loss = _epoch(model, train, optimiser, recipe, epoch, steps_per_epoch, device, progress)
+        loss = _epoch(model, train, optimiser, recipe, epoch, steps_per_epoch, predict, ranks, progress)
         row = {"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)}
         if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
-            row["accuracy"] = round(accuracy(model, val, recipe, device), 4)
+            row["accuracy"] = round(accuracy(model, val, recipe, ranks), 4)
         history.append(row)
         if progress:
             tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
-        with paths.atomic(state_file) as temporary:
-            torch.save({"recipe": json.dumps(asdict(recipe)), "epoch": epoch + 1, "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(), "history": json.dumps(history)}, temporary)
+        if ranks.first:
+            with paths.atomic(state_file) as temporary:
+                torch.save({"recipe": json.dumps(asdict(recipe)), "epoch": epoch + 1, "model": model.state_dict(),
+                            "optimiser": optimiser.state_dict(), "history": json.dumps(history)}, temporary)
+        ranks.wait()
     if not history or "accuracy" not in history[-1]:
         raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
     meta = {"recipe": asdict(recipe), "dataset": recipe.dataset, "classes": list(train.classes),
@@ -151,17 +197,54 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
             "skipped": [name for _, name, _ in unread + more], "history": history, "device": device.type,
             "precision": "bfloat16" if half_precision(device) else "float32",
             "seconds": round(sum(row["seconds"] for row in history), 1)}
-    checkpoints.save(out, model.eval(), meta)
-    state_file.unlink(missing_ok=True)
+    if ranks.count > 1:
+        meta["processes"] = ranks.count
+    if ranks.first:
+        checkpoints.save(out, model.eval(), meta)
+        state_file.unlink(missing_ok=True)
+    ranks.wait()
     return meta
+
+
+class Scores(torch.nn.Module):
+    """`prediction` as a module, for what wraps modules; adds nothing of its own."""
+
+    def __init__(self, model, ensemble):
+        super().__init__()
+        self.model, self.ensemble = model, ensemble
+
+    def forward(self, clip):
+        """Clip [B, 3, T, H, W] -> class scores [B, K]."""
+        return prediction(self.model, clip, self.ensemble)
+
+
+def _readable(part, frames, ranks):
+    """Return `loading.readable` of a data set; of several processes the first one looks for all."""
+    workers = store.READERS if hasattr(part, "path") else 0
+    skipped = ranks.share(lambda: loading.readable(part, frames, workers)[1])
+    left = {i for i, _, _ in skipped}
+    return (part.subset([i for i in range(len(part)) if i not in left]) if left else part), skipped
+
+
+def _clips(part, frames, how, progress, ranks):
+    """Return `store.clips_of`, in the first process first: the others find the kept frames on disk."""
+    if not ranks.first:
+        ranks.wait()
+    found = store.clips_of(part, frames, how, progress)
+    if ranks.first:
+        ranks.wait()
+    return found
 
 
 def _optimiser(model, recipe):
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
-    return torch.optim.SGD([{"params": decayed, "weight_decay": recipe.weight_decay},
-                            {"params": plain, "weight_decay": 0.0}],
-                           lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr)
+    if recipe.optimiser != "sgd":
+        raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd or adam")
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
 
 
 def _resume(state_file, recipe, model, optimiser, device):
@@ -184,43 +267,73 @@ def _resume(state_file, recipe, model, optimiser, device):
     return state["epoch"], json.loads(state["history"])
 
 
-def _epoch(model, train, optimiser, recipe, epoch, steps, device, progress):
-    """Train one epoch; returns its mean loss. All randomness comes from (seed, epoch)."""
-    rng = np.random.default_rng([recipe.seed, epoch])
-    generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
+def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress):
+    """Train one epoch; returns its mean loss. All randomness comes from (seed, epoch, rank).
+
+    Every process draws the same order and takes its part of each batch.
+    """
+    rng, device = np.random.default_rng([recipe.seed, epoch]), ranks.device
+    own = recipe.seed * 100_003 + epoch + 1_000_000_007 * ranks.rank
+    generator = torch.Generator().manual_seed(own)
+    torch.manual_seed(own)  # dropout
     order = rng.permutation(len(train))[:steps * recipe.batch].reshape(steps, recipe.batch)
+    if ranks.count > 1:
+        order = np.stack([ranks.shard(indices) for indices in order])
+        rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
     model.train()
     total = 0.0
-    frames = model.num_frames
-    for step, indices in enumerate(tqdm(order, disable=not progress, leave=False, mininterval=2,
-                                        desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}")):
+    batches = _batches(train, order, model.num_frames, recipe, rng)
+    for step, (indices, frames) in enumerate(tqdm(batches, total=steps, disable=not progress, leave=False,
+                                                  mininterval=2,
+                                                  desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}")):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
-        batch = torch.from_numpy(train.clips(indices, frames, recipe.sampling, recipe.stride, rng)).to(device)
-        clip = augment(batch, generator, mirror=recipe.mirror)
+        frames = torch.from_numpy(frames).to(device)
+        if recipe.zoom > 1:
+            clip = zoomed(frames, generator, recipe.size, recipe.mirror)
+        else:
+            clip = augment(frames, generator, mirror=recipe.mirror)
         target = torch.from_numpy(train.labels[indices]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(device)):
-            scores = prediction(model, clip, recipe.ensemble)
+            scores = predict(clip)
         loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         total += loss.item()
+    total = ranks.total(total) / ranks.count
     if not math.isfinite(total):
         raise InputError(f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr "
                          f"({recipe.lr})")
     return total / steps
 
 
+def _batches(train, order, frames, recipe, rng):
+    """Yield (indices, uint8 clips [B, T, H, W, 3]) of each step; video files are decoded one step ahead."""
+    def clips(indices):
+        return indices, train.clips(indices, frames, recipe.sampling, recipe.stride, rng)
+    if not getattr(train, "decodes", False):
+        yield from map(clips, order)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(clips, order[0])
+        for indices in order[1:]:
+            done, pending = pending, pool.submit(clips, indices)
+            yield done.result()
+        yield pending.result()
+
+
 @torch.inference_mode()
-def accuracy(model, val, recipe, device, batch=64):
+def accuracy(model, val, recipe, ranks, batch=64):
     """Return the top-1 accuracy on the stored validation clips, sampled as in the recipe but without jitter."""
     model.eval()
     right = 0
     for indices in np.array_split(np.arange(len(val)), math.ceil(len(val) / batch)):
+        indices = ranks.shard(indices)
+        if not len(indices):
+            continue
         clips = torch.from_numpy(val.clips(indices, model.num_frames, recipe.sampling, recipe.stride))
-        scores = prediction(model, normalise(clips.to(device)), recipe.ensemble)
+        scores = prediction(model, normalise(clips.to(ranks.device)), recipe.ensemble)
         right += (scores.argmax(1).cpu().numpy() == val.labels[indices]).sum()
-    return float(right / len(val))
+    return float(ranks.total(right) / len(val))

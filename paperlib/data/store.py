@@ -4,7 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -13,6 +13,8 @@ from .. import paths
 from . import sampling
 
 KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these
+ROOM = 16e9  # bytes that kept frames may take in memory
+READERS = 8  # videos decoded at a time
 
 
 class Direct:
@@ -20,6 +22,7 @@ class Direct:
 
     def __init__(self, dataset):
         self.dataset, self.name, self.classes, self.labels = dataset, dataset.name, dataset.classes, dataset.labels
+        self.decodes = hasattr(dataset, "path")  # made of video files
 
     def __len__(self):
         return len(self.labels)
@@ -29,7 +32,11 @@ class Direct:
         def chosen(i):
             length = self.dataset.num_frames(i)
             return sampling.uniform(length, n, rng) if how == "uniform" else sampling.dense(length, n, stride, rng)
-        return np.stack([self.dataset.frames(i, chosen(i)) for i in indices])
+        wanted = [(int(i), chosen(i)) for i in indices]  # drawn in order, whoever decodes first
+        if not self.decodes:
+            return np.stack([self.dataset.frames(i, steps) for i, steps in wanted])
+        with ThreadPoolExecutor(READERS) as pool:
+            return np.stack(list(pool.map(lambda one: self.dataset.frames(*one), wanted)))
 
 
 class Stored:
@@ -48,8 +55,12 @@ class Stored:
 
 
 def clips_of(dataset, n, how="uniform", progress=True):
-    """Return what `training` takes clips of `n` frames from: `Stored` where the kept frames suffice, else `Direct`."""
-    return stored(dataset, progress) if how == "uniform" and n <= KEPT else Direct(dataset)
+    """Return what `training` takes clips of `n` frames from: `Stored` where the kept frames suffice, else `Direct`.
+
+    Frames are kept only where they fit into memory (`ROOM`).
+    """
+    fits = len(dataset) * KEPT * 3 * getattr(dataset, "size", 0) ** 2 <= ROOM
+    return stored(dataset, progress) if how == "uniform" and n <= KEPT and fits else Direct(dataset)
 
 
 def stored(dataset, progress=True):
