@@ -12,6 +12,7 @@ from paperlib import graph, runner
 PYTHON = sys.executable
 OPTIONS = graph.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
 WANTED = config.get("notebooks") or graph.notebooks()
+FIGURES = graph.paths.figures(OPTIONS.profile).name
 RECORDS = graph.records(OPTIONS).relative_to(graph.paths.ROOT).as_posix()
 
 if workflow.is_main_process:
@@ -41,16 +42,16 @@ wildcard_constraints:
 
 rule all:
     input:
-        "figures/index.html",
+        f"{FIGURES}/index.html",
 
 
 rule gallery:
     input:
         [f"{RECORDS}/{name}.json" for name in WANTED],
     output:
-        "figures/index.html",
+        f"{FIGURES}/index.html",
     shell:
-        "{PYTHON:q} -m paperlib.cli gallery"
+        "{PYTHON:q} -m paperlib.cli gallery --profile {OPTIONS.profile:q}"
 
 
 rule notebook:

@@ -45,14 +45,16 @@ def execute(name, options, threads=1):
     record = graph.record(name, options)
     working, log = record.with_suffix(".ipynb"), record.with_suffix(".log")
     record.parent.mkdir(parents=True, exist_ok=True)
-    began, inputs, before = time.monotonic(), graph.inputs(name, options), _written(name)
+    began, inputs = time.monotonic(), graph.inputs(name, options)
+    figures = paths.figures(options.profile)
+    before = _written(name, figures)
     with only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
         status, message = run_papermill(name, options, working)
         if status == "ok":
-            for file in before.keys() & _written(name).keys():
-                if _written(name)[file] == before[file]:
+            for file in before.keys() & _written(name, figures).keys():
+                if _written(name, figures)[file] == before[file]:
                     file.unlink()  # an earlier version of the notebook wrote it, this one does not
-            with paths.atomic(paths.FIGURES / f"{name}.ipynb") as temporary:
+            with paths.atomic(figures / f"{name}.ipynb") as temporary:
                 shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk
             working.unlink()
         if status != "failed":
@@ -63,7 +65,7 @@ def execute(name, options, threads=1):
                 "seconds": round(time.monotonic() - began, 2),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "inputs": inputs,
-                "outputs": graph.outputs(name),
+                "outputs": graph.outputs(name, options),
             }
             with paths.atomic(record) as temporary:
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -163,9 +165,9 @@ def watch(runner):
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _written(name):
+def _written(name, figures):
     """Return {file: (time of change, inode)} of a notebook's figures: tells rewritten from left over."""
-    folder = (paths.FIGURES / name).parent
+    folder = (figures / name).parent
     return {
         f: (f.stat().st_mtime_ns, f.stat().st_ino)
         for f in (folder.glob(f"{graph.source(name).stem}.*") if folder.is_dir() else [])

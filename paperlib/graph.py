@@ -191,9 +191,9 @@ def inputs(name, options):
     return found
 
 
-def outputs(name):
-    """Return {file name: digest} of what lies in figures/ for a notebook."""
-    folder = (paths.FIGURES / name).parent
+def outputs(name, options):
+    """Return {file name: digest} of what lies in the profile's figures folder for a notebook."""
+    folder = (paths.figures(options.profile) / name).parent
     found = sorted(folder.glob(f"{source(name).stem}.*")) if folder.is_dir() else []
     return {f.name: _file_sha(f, f.stat().st_mtime_ns, f.stat().st_size) for f in found if f.is_file()}
 
@@ -220,7 +220,7 @@ def why_stale(name, options):
     )
     if changed:
         return f"{changed[0]} changed" + (f", and {len(changed) - 1} more" if changed[1:] else "")
-    there = outputs(name)
+    there = outputs(name, options)
     for file, digest in done["outputs"].items():
         if file not in there:
             return f"{file} is missing"

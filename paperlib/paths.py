@@ -13,6 +13,11 @@ FIGURES = ROOT / "figures"
 NOTEBOOKS = ROOT / "notebooks"
 
 
+def figures(profile="mini"):
+    """Return where results of a profile go: `figures/` for the default one, `figures-<profile>/` for any other."""
+    return FIGURES if profile == "mini" else FIGURES.with_name(f"{FIGURES.name}-{Path(profile).stem}")
+
+
 @contextlib.contextmanager
 def atomic(path):
     """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure.

@@ -60,6 +60,8 @@ class Run:
     def __init__(self, name, profile, data_root, wanted_device, seed):
         self.name, self.profile, self.seed = name, profile, seed
         self.data_root = data_root or os.environ.get("PAPERLIB_DATA", "")
+        if self.data_root:
+            os.environ["PAPERLIB_DATA"] = self.data_root  # for what opens data sets without being told where
         self.settings = settings(name, profile)
         self.device = device(wanted_device)
         self.begun = time.monotonic()
@@ -73,8 +75,8 @@ class Run:
         self.stamp(status="running")
 
     def path(self, suffix):
-        """Return `figures/<paper>/<notebook>.<suffix>`."""
-        return paths.FIGURES / f"{self.name}.{suffix}"
+        """Return `figures/<paper>/<notebook>.<suffix>`, in `figures-<profile>/` where it is not the default profile."""
+        return paths.figures(self.profile) / f"{self.name}.{suffix}"
 
     def save_table(self, table, suffix="csv", digits=6):
         """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""

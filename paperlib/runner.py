@@ -248,7 +248,7 @@ def table(results, options):
     rows = [("notebook", "status", "seconds", "figure", "log")]
     for result in results:
         folder, log = (
-            (paths.FIGURES / result.name).parent,
+            (paths.figures(options.profile) / result.name).parent,
             graph.record(result.name, options).with_suffix(".log"),
         )
         figures = sorted(folder.glob(f"{result.name.split('/')[1]}.*png")) if folder.is_dir() else []

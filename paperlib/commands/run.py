@@ -34,7 +34,7 @@ def arguments(parser):
 
 def main(args):
     """Run, print the table, build the gallery; returns 1 if a notebook failed."""
-    from .. import gallery, graph, runner
+    from .. import gallery, graph, paths, runner
     from ..errors import InputError
     from ..settings import settings
 
@@ -58,7 +58,7 @@ def main(args):
     print(f"\n{runner.table(results, options)}\n")
     failed = [f"{result.name}: {result.message}" for result in results if result.status == "failed"]
     try:
-        page = gallery.build()
+        page = gallery.build(paths.figures(args.profile))
     except OSError as error:
         failed.append(f"gallery: {error.strerror}: {error.filename}")
     else:

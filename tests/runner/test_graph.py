@@ -54,7 +54,7 @@ def executed(project, name):
         "status": "ok",
         "seconds": 1,
         "inputs": graph.inputs(name, OPTIONS),
-        "outputs": graph.outputs(name),
+        "outputs": graph.outputs(name, OPTIONS),
     }
     graph.record(name, OPTIONS).parent.mkdir(parents=True, exist_ok=True)
     graph.record(name, OPTIONS).write_text(json.dumps(content))
