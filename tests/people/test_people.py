@@ -15,7 +15,7 @@ from paperlib.people import claims, draw, explain, scores, when
 from ..data import layouts
 
 PEOPLE, ACTIONS = ("ann", "bob", "eve"), ("bend", "run", "walk", "wave1")
-RECIPE = dict(dataset="weizmann", width=4, size=32, epochs=1, batch=4)
+RECIPE = dict(dataset="weizmann", width=4, size=16, epochs=1, batch=4)
 
 
 def silhouettes(folder):
@@ -42,7 +42,7 @@ def prepared(tmp_path_factory):
                             ("FIGURES", home / "figures")):
             patch.setattr(paths, name, value)
         patch.setenv("PAPERLIB_DATA", str(home / "data"))
-        for name, options in (("I3D-R18-f4", {}), ("C-LSTM-f4", {"size": 32, "layers": 2})):
+        for name, options in (("I3D-R18-f4", {}), ("C-LSTM-f4", {"size": 16, "layers": 2})):
             for person in PEOPLE:
                 torch.manual_seed(0)
                 model = models.create(name, num_classes=10, width=4, **options)
