@@ -12,6 +12,16 @@ from .errors import InputError
 
 FOLDER = Path(__file__).parent / "commands"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+DESCRIPTION = """Look inside video action models: which frames a prediction rests on, when the action happens for
+the model, where it looks.
+
+examples:
+  paperlib relevance --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8    which frames, of a video of yours
+  paperlib zoo status                                                    which models there are
+  paperlib run fig02_heatmaps                                            regenerate one figure, and the gallery
+  paperlib mask --help                                                   what a command does, and its options"""
+EPILOG = """Exit codes: 0 done, 1 something failed or is missing, 2 an option or file makes no sense (one sentence
+says which), 130 interrupted."""
 
 
 def commands():
@@ -24,11 +34,12 @@ def main(argv=None):
     """Run one subcommand; returns the process's exit code (0 done, 1 failed, 2 unusable input)."""
     argv = sys.argv[1:] if argv is None else list(argv)
     known = commands()
-    parser = argparse.ArgumentParser(prog="paperlib", description="Look inside video action models.")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name, doc in known.items():
-        sub = subparsers.add_parser(name, help=doc.partition("\n")[0], description=doc,
-                                    formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = subparsers.add_parser(name, help=doc.partition("\n")[0].rstrip("."), description=doc,
+                                    formatter_class=plain)
         if name in argv[:1]:
             module = importlib.import_module(f"paperlib.commands.{name}")
             module.arguments(sub)

@@ -131,8 +131,9 @@ def _module(model, layer):
     if layer in modules and layer:
         return modules[layer], layer
     near = difflib.get_close_matches(str(layer), modules, n=5, cutoff=0.3) or list(modules)[1:6]
+    stages = [name for name, _ in model.named_children() if name not in near]
     raise InputError(f"{type(model).__name__} has no layer {layer!r}; there are, for example, "
-                     f"{', '.join(near)}.")
+                     f"{', '.join(near + stages)}.")
 
 
 def _maps(model, clips, targets, module, layer, softmax, per_step):

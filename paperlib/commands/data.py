@@ -1,9 +1,14 @@
-"""say what of the public datasets is in a folder, what is missing and what cannot be decoded
+"""Say what of the public datasets is in a folder, what is missing and what cannot be decoded.
 
 `paperlib data check ROOT` compares every dataset found in ROOT with its official list and decodes eight
 frames of every video (--depth all: every frame, strictly; --depth list: none). It exits with 1 if anything
 is missing or unreadable. `paperlib data where` says which files to put where. `paperlib data unpack ARCHIVE
 FOLDER` unpacks a dataset's zip or tar archive, refusing entries that lead out of the folder.
+
+examples:
+  paperlib data where
+  paperlib data unpack kth.zip datasets/kth
+  paperlib data check datasets --dataset ssv2 --output missing.csv
 """
 
 import csv

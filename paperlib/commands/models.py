@@ -2,6 +2,8 @@
 
 FLOPs are multiply-accumulates of the convolutions for one clip, as in the CVPR 2021 paper. The temporal
 receptive field is theoretical (frames that one output step can depend on); `all` means the whole clip.
+
+example: paperlib models I3D-R50-f16 TAM2D-R18-f8-tp --classes 174
 """
 
 

@@ -1,5 +1,6 @@
 """List and train the models that the notebooks use (data/zoo.yaml).
 
+examples:
   paperlib zoo status                 every model: is it trained, by which recipe, how good
   paperlib zoo status --readme        write the accuracies into data/README.md as well
   paperlib zoo train --missing        train what is missing; a killed run goes on where it stopped

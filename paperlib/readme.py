@@ -1,0 +1,99 @@
+"""The parts of README.md that follow from other files: how results compare, the notebooks, pictures of the widgets.
+
+Each stands between `<!-- NAME: made by paperlib gallery --readme -->` and `<!-- end of NAME -->`.
+"""
+
+import re
+
+import pandas as pd
+
+from . import claims, gallery, graph, paths
+from .errors import InputError
+
+# One finding or two of each paper, by notebook and the statement's beginning; one that is not there is left out.
+FINDINGS = [
+    ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
+    ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16 on synth_ssv2"),
+    ("temporal_relevance/fig05a_input_frames", "I3D-R50: relative to the clip"),
+    ("temporal_relevance/fig08_per_class", "avg-ATR does not differ significantly"),
+    ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
+    ("video_features/table02_per_class_f1", "I3D scores higher than C-LSTM"),
+    ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
+    ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
+]
+SIGNS = {"holds": "✓ holds", "does not hold": "✗ does not", "not testable here": "not testable"}
+OURS, PRINTED = "models trained here, on procedural videos", "printed numbers and architectures"
+WIDGETS = {
+    "scrub_relevance.png": "Scrubbing a clip beside its relevance matrix",
+    "scrub_masks.png": "Dragging a temporal mask over a clip",
+}
+FOLDER = paths.ROOT / "docs" / "images"
+
+
+def update(file=None):
+    """Rewrite the made parts of the README in place and return its path."""
+    file = file or paths.ROOT / "README.md"
+    text = file.read_text(encoding="utf-8")
+    for name, content in parts().items():
+        text = put(text, name, content, file)
+    with paths.atomic(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return file
+
+
+def parts(ledger=None):
+    """Return {name: Markdown} of the made parts; `ledger`: the claims, by default those in figures/claims.csv."""
+    if ledger is None:
+        file = paths.FIGURES / "claims.csv"
+        ledger = pd.read_csv(file, dtype=str, keep_default_na=False) if file.is_file() else claims.merge()
+    return {"results": results(ledger), "notebooks": notebooks(), "widgets": widgets()}
+
+
+def put(text, name, content, file="README.md"):
+    """Return the text with the content of one part replaced."""
+    pattern = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise InputError(f"{file} has no part between `<!-- {name}: ... -->` and `<!-- end of {name} -->`")
+    return pattern.sub(lambda found: found[1] + content + found[2], text)
+
+
+def results(ledger):
+    """Return how many claims hold, by paper and by what they were asked of, and a few findings in numbers."""
+    ours = ledger.dataset.str.contains("synth_")
+    lines = ["| claims of | asked of | hold | do not | not testable |", "| --- | --- | --- | --- | --- |"]
+    for paper in [paper for paper in gallery.PAPERS if (ledger.paper == paper).any()]:
+        for kind, chosen in ((OURS, ours), (PRINTED, ~ours)):
+            rows = ledger[(ledger.paper == paper) & chosen].to_dict("records")
+            if rows:
+                counted = " | ".join(str(n) for n in gallery.count(rows).values())
+                lines.append(f"| `{paper}` | {kind} | {counted} |")
+    lines += ["", "| finding | decided by | paper | ours [95 %] | |", "| --- | --- | --- | --- | --- |"]
+    for notebook, beginning in FINDINGS:
+        found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
+        for row in found.sort_values("published", key=lambda text: text == "", kind="stable").head(1).itertuples():
+            value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
+            quantity = row.quantity.partition(";")[0]
+            lines.append(f"| {row.statement} | {quantity} | {row.published} | {value} | {SIGNS[row.verdict]} |")
+    return "\n".join(lines) + "\n"
+
+
+def notebooks():
+    """Return a table with a link to every notebook, a row per folder; a paper's go by figure and table number."""
+    lines = ["| folder | notebooks |", "| --- | --- |"]
+    names = graph.notebooks()
+    for paper in sorted({name.split("/")[0] for name in names}, key=list(gallery.PAPERS).index):
+        links = []
+        for name in [name for name in names if name.startswith(f"{paper}/")]:
+            stem = name.split("/")[1]
+            number = re.match(r"(fig|table)0*(\d+)([a-z]?)_", stem)
+            label = f"{number[1].capitalize()} {number[2]}{number[3]}" if number else stem
+            links.append(f"[{label}](notebooks/{name}.ipynb)")
+        lines.append(f"| [`{paper}`](notebooks/{paper}) | {' · '.join(links)} |")
+    return "\n".join(lines) + "\n"
+
+
+def widgets():
+    """Return the pictures of the widgets that are there, each a link to its notebook."""
+    pictures = [f"[![{alt}](docs/images/{name})](notebooks/explore/{name.removesuffix('.png')}.ipynb)\n"
+                for name, alt in WIDGETS.items() if (FOLDER / name).is_file()]
+    return "\n".join(pictures)

@@ -1,0 +1,182 @@
+"""README and docs: what they link to is there, what they show runs, what follows from other files is up to date."""
+
+import ast
+import io
+import re
+import shlex
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib import cli, paths, readme
+from paperlib.errors import InputError
+
+PAGES = [paths.ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "data/public.md")]
+PAGES += sorted((paths.ROOT / "docs").glob("*.md"))
+NAMES = [f.relative_to(paths.ROOT).as_posix() for f in PAGES]
+
+
+def blocks(page, language):
+    """Return the fenced code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def committed_claims():
+    """Return claims.csv as staged in git (figures made anew elsewhere do not count), or the file outside of git."""
+    command = ["git", "-C", str(paths.ROOT), "show", ":figures/claims.csv"]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    text = shown.stdout if shown.returncode == 0 else (paths.FIGURES / "claims.csv").read_text(encoding="utf-8")
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+
+
+@pytest.mark.parametrize("part", ["results", "notebooks", "widgets"])
+def test_readme_says_what_the_claims_and_the_folders_say(part):
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    now = readme.put(text, part, readme.parts(committed_claims())[part])
+    assert text == now, f"the part {part!r} of README.md is out of date: run `paperlib gallery --readme`"
+
+
+def test_every_notebook_is_in_the_readme_and_counts_add_up():
+    found = readme.parts(committed_claims())
+    linked = set(re.findall(r"\(notebooks/([\w/]+)\.ipynb\)", found["notebooks"]))
+    assert linked == {f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix()
+                      for f in paths.NOTEBOOKS.glob("*/*.ipynb")}
+    counts = re.findall(r"\| (\d+) \| (\d+) \| (\d+) \|$", found["results"], re.MULTILINE)
+    assert sum(int(n) for row in counts for n in row) == len(committed_claims())
+
+
+def test_readme_is_rewritten_between_its_marks_only(tmp_path):
+    file = tmp_path / "README.md"
+    marks = [f"<!-- {name}: made -->\nout-of-date\n<!-- end of {name} -->\n" for name in readme.parts()]
+    file.write_text("above\n" + "between\n".join(marks) + "below\n")
+    readme.update(file)
+    text = file.read_text()
+    assert text.startswith("above\n<!--") and text.endswith("-->\nbelow\n") and text.count("between\n") == 2
+    assert "out-of-date" not in text and "fig01_method.ipynb" in text
+    readme.update(file)
+    assert file.read_text() == text
+    with pytest.raises(InputError, match="no part between"):
+        readme.put("nothing", "results", "")
+
+
+def test_pictures_of_widgets_appear_in_the_readme_once_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "FOLDER", tmp_path)
+    assert readme.widgets() == ""
+    (tmp_path / "scrub_masks.png").touch()
+    assert "docs/images/scrub_masks.png" in readme.widgets() and "scrub_relevance" not in readme.widgets()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    made = re.compile(r"figures/index\.html")  # by run_all.sh
+    missing = [link for link in links if not link.startswith(("http", "#")) and not made.fullmatch(link)
+               and not (page.parent / link.partition("#")[0]).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_functions_named_as_file_and_function_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"\[`([\w/]+\.py):(\w+)`\]\(([^)]+)\)", text)
+    assert page.name != "methods.md" or len(named) > 30
+    for file, name, link in named:
+        code = paths.ROOT / "paperlib" / file
+        assert (page.parent / link).resolve() == code.resolve(), link
+        defined = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body
+                   if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert name in defined, f"{file} has no {name}"
+
+
+def parser_of(arguments):
+    """Parse a command line of paperlib without running it; returns the exit code, 0 if it can be parsed."""
+    with pytest.MonkeyPatch.context() as patch:
+        import importlib
+        module = importlib.import_module(f"paperlib.commands.{arguments[0]}")
+        patch.setattr(module, "main", lambda args: 0)
+        try:
+            return cli.main(arguments)
+        except SystemExit as stop:
+            return stop.code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_command_lines_can_be_parsed(page):
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["paperlib"]:
+            assert parser_of(words[1:]) == 0, line
+        elif words[:1] == ["./run_all.sh"] and "--tests" not in words:
+            assert parser_of(["run", *words[1:]]) == 0, line
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands()))
+def test_help_of_every_command_shows_an_example_that_can_be_parsed(command):
+    doc = cli.commands()[command]
+    examples = doc[doc.find("example"):] if "example" in doc else ""
+    shown = re.findall(rf"^(?:example: | *)paperlib ({command}\b.*)$", examples, re.MULTILINE)
+    assert shown, f"paperlib {command} --help shows no example"
+    for line in shown:
+        assert parser_of(shlex.split(re.split(r"\s{3,}", line)[0])) == 0, line
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands()))
+def test_an_unknown_option_exits_with_2(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--no-such-option"])
+    assert stop.value.code == 2 and "usage: paperlib" in capsys.readouterr().err
+
+
+def film(file, frames=40):
+    """Write a short video: a ball that falls."""
+    import av
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for t in range(frames):
+            picture = np.full((120, 160, 3), 190, np.uint8)
+            picture[2 * t:2 * t + 24, 60:84] = (200, 60, 40)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_the_readmes_example_runs_as_printed(tmp_path, monkeypatch):
+    film(tmp_path / "jump.mp4")
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(paths.ROOT / "README.md", "python")
+    assert len(code.splitlines()) == 5
+    names = {}
+    exec(code, names)
+    assert names["matrix"].shape == (1, 8, 8) and (names["matrix"] >= 0).all()
+    result = eval(code.splitlines()[-1].partition("#")[0], names)
+    assert 1 <= float(result.avg[0]) <= float(result.max[0]) <= 8
+
+
+def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    from paperlib import data, evaluation, relevance
+    from paperlib.models import modules
+
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(data, "LOADERS", dict(data.LOADERS))
+    monkeypatch.setattr(modules, "MODULES", modules.MODULES)
+    module = types.ModuleType("documented")
+    monkeypatch.setitem(sys.modules, "documented", module)
+    try:
+        for code in blocks(paths.ROOT / "docs/extending.md", "python"):
+            exec(code, module.__dict__)
+    finally:
+        modules.MODULES.pop("Blur", None)
+    assert module.matrix.shape == (1, 8, 8) and module.mask.shape == (1, 8) and module.maps.shape == (1, 8, 32, 32)
+    assert module.blur.frame_logits(module.clip).shape == (1, 8, 10)
+    covered = relevance.coverage(module.Mine(), module.clip, module.rules)
+    assert covered.rule.str.startswith(("Magnitude", "Epsilon")).sum() == 2
+    assert len(module.waves) == 50 and module.waves.frames(1, [0, 5]).shape == (2, 32, 32, 3)
+    table = evaluation.evaluate(module.Mine(classes=2), module.waves, frames=8)
+    assert len(table) == 50
+    saved = {f.name for f in (tmp_path / "figures/explore").iterdir()}
+    assert saved == {"mine.csv", "mine.png", "mine.claims.csv", "mine.json"}
