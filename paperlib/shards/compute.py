@@ -1,0 +1,192 @@
+"""Plan a run over a data set, and compute one of its shards."""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from .. import analysis, blobs, cache, checkpoints, data, gradcam, masks, report
+from ..data.video import VideoError
+from ..errors import InputError
+from . import files
+
+CODE = {"relevance": ("relevance",), "mask": ("masks",), "gradcam": ("gradcam", "blobs")}
+OPTIONS = {
+    "relevance": {"method": "clrp", "sigma": 0.975},
+    "mask": {"preset": "default", "perturbation": "freeze", "iterations": None},
+    "gradcam": {"layer": None, "normalise": "frame", "softmax": False},
+}
+
+
+def plan(kind, dataset, checkpoint, out, shards=None, split="val", limit=None, data_root="", device="auto",
+         threads=1, batch=8, memory=2.0, target="label", min_score=None, gpus=(), **options):
+    """Return the settings of a run, JSON-able: what decides its results under `key`, and where and how it runs.
+
+    shards: number of files, by default one per 500 clips; never more than blocks of `batch` clips.
+    memory: gigabytes that relevance may occupy; it decides how many clips and steps are propagated together.
+    target: explain the "label" of each clip or the "predicted" class. min_score: explain only clips that are
+    classified right with a softmax score above it. options: those of the kind, see OPTIONS.
+    """
+    options = {**OPTIONS[kind], **options}
+    for what, value in (("shards", shards), ("batch", batch), ("threads", threads), ("limit", limit)):
+        if value is not None and value < 1:
+            raise InputError(f"{what} is a number from 1, not {value}")
+    if memory <= 0:
+        raise InputError(f"memory is a number of gigabytes above 0, not {memory}")
+    settings = {
+        "checkpoint": str(checkpoints.find(checkpoint).resolve()), "dataset": dataset, "split": split,
+        "limit": limit, "data_root": data_root, "device": device, "gpus": list(gpus), "out": str(out),
+        "asked": {"kind": kind, "threads": threads, "batch": batch, "memory": memory, "target": target,
+                  "min_score": min_score, "options": options}}
+    model, header, videos = opened(settings, "cpu")
+    if target == "label" and len(header["classes"]) != len(videos.classes):
+        raise InputError(f"{checkpoint} knows {len(header['classes'])} classes and {dataset} has "
+                         f"{len(videos.classes)}; explain the predicted classes instead (target predicted)")
+    if kind == "gradcam" and options["layer"]:
+        gradcam._module(model, options["layer"])
+    if kind == "mask":
+        masks.resolve(options["preset"], options["iterations"], {"perturbation": options["perturbation"]})
+    key = key_of(settings, videos)
+    blocks = -(-len(videos) // batch)
+    return {**settings, "key": key, "shards": min(blocks, shards or -(-len(videos) // 500))}
+
+
+def opened(settings, device):
+    """Return (model, header, videos) of a run."""
+    model, header = checkpoints.load(settings["checkpoint"], device)
+    header["num_frames"] = model.num_frames
+    videos = data.load(settings["dataset"], settings["split"], header["recipe"]["size"], settings["limit"],
+                       settings["data_root"] or None)
+    if not len(videos):
+        raise InputError(f"there is no video in the {settings['split']} split of {settings['dataset']}")
+    return model, header, videos
+
+
+def key_of(settings, videos):
+    """Return everything that decides the results of a run, JSON-able."""
+    named = [list(getattr(videos, "ids", None) or []), np.asarray(videos.labels).tolist()]
+    kind = settings["asked"]["kind"]
+    return {**analysis._key(settings["checkpoint"], videos), **settings["asked"],
+            "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+            "engine": cache.code(*CODE[kind], "analysis", "probing", "shards")}
+
+
+def compute(settings, number, file):
+    """Compute shard `number` of a run and write it to `file`, a block of clips at a time."""
+    key = settings["key"]
+    torch.set_num_threads(key["threads"])
+    model, header, videos = opened(settings, report.device(settings["device"]))
+    now = key_of(settings, videos)
+    changed = [what for what in key if now[what] != key[what]]
+    if changed:
+        raise InputError(f"{', '.join(changed)} changed since the run was planned; start it again")
+    first, last = files.span(key, number, settings["shards"])
+    with files.writer(file, key, first, last) as out:
+        for block in blocks(videos, header, first, last, key["batch"]):
+            out.write_table(explained(model, header, videos, key, block))
+            print(f"{block[-1][0] + 1 - first} of {last - first} clips", flush=True)
+
+
+def blocks(videos, header, first, last, batch):
+    """Yield the clips first .. last - 1 as lists of (index, clip [3, T, H, W] or None, why it cannot be read).
+
+    While one block is explained, the next is decoded.
+    """
+    def read(start):
+        found = []
+        for i in range(start, min(start + batch, last)):
+            try:
+                found.append((i, analysis._clips(videos, [i], header)[0], ""))
+            except VideoError as error:
+                found.append((i, None, str(error)))
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        following = None
+        for start in range(first, last, batch):
+            block, following = following, pool.submit(read, start)
+            if block:
+                yield block.result()
+        if following:
+            yield following.result()
+
+
+def explained(model, header, videos, key, block):
+    """Return the table of one block: every clip has a row, those that are not explained with nulls and a note."""
+    indices = [i for i, _, _ in block]
+    labels = np.asarray(videos.labels)[indices]
+    notes = [reason and f"cannot be read: {reason}" for _, _, reason in block]
+    readable = [k for k, (_, clip, _) in enumerate(block) if clip is not None]
+    found, results, chosen = {}, {}, []
+    if readable:
+        clips = torch.stack([block[k][1] for k in readable]).to(next(model.parameters()).device)
+        logits = analysis.frame_logits(model, clips)
+        scores = analysis.scores_of(logits, header).cpu().numpy()
+        predicted = scores.argmax(1)
+        targets = labels[readable] if key["target"] == "label" else predicted
+        own = scores[np.arange(len(readable)), targets]
+        found = {"predicted": predicted, "target": targets, "score": own}
+        chosen = np.arange(len(readable))
+        if key["min_score"] is not None:
+            chosen = np.flatnonzero((predicted == labels[readable]) & (own > key["min_score"]))
+            for k in set(range(len(readable))) - set(chosen.tolist()):
+                notes[readable[k]] = f"not classified right with a score above {key['min_score']}"
+        if len(chosen):
+            chosen_labels = labels[readable][chosen]
+            results = EXPLAIN[key["kind"]](model, header, clips[chosen], targets[chosen], logits[chosen],
+                                           chosen_labels, key)
+    ids = getattr(videos, "ids", None)
+    everything = {"video": indices, "label": labels, "note": notes,
+                  "id": [ids[i] if ids else str(i) for i in indices]}
+    read_rows = [readable.index(k) if k in readable else None for k in range(len(block))]
+    places = {readable[k]: row for row, k in enumerate(chosen)}
+    rows = [places.get(k) for k in range(len(block))]
+    schema = pa.schema({**files.EVERY, **files.COLUMNS[key["kind"]]})
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if name in everything:
+            columns.append(pa.array(everything[name], kind))
+        elif name in files.EVERY:
+            columns.append(files.column(found.get(name), kind, read_rows))
+        else:
+            columns.append(files.column(results.get(name), kind, rows))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def relevance_columns(model, header, clips, targets, logits, labels, key):
+    """Return matrix, frame logits and ATR of one block, as `analysis.explain` computes them."""
+    options = key["options"]
+    found = analysis.relevance_of_batch(model, clips, targets, logits, options["method"],
+                                        int(key["memory"] * 1e9))
+    names = ("matrix", "frame_logits", "atr", "avg_atr", "max_atr")
+    ranges = analysis.ranges(found["matrix"], found["frame_logits"], header, options["sigma"])
+    return dict(zip(names, ranges, strict=True))
+
+
+def mask_columns(model, header, clips, targets, logits, labels, key):
+    """Return the learned masks of one block and the scores under them."""
+    options = key["options"]
+    found = masks.learn(model, clips, torch.as_tensor(targets), options["iterations"],
+                        torch.as_tensor(labels), options["preset"], len(clips),
+                        perturbation=options["perturbation"])
+    names = ("mask", "initial", "original", "freeze", "reverse", "truth", "perturbed", "iterations")
+    columns = {name: getattr(found, name).cpu().numpy() for name in names}
+    return {**columns, "loss": found.table()["loss"].to_numpy()}
+
+
+def cam_columns(model, header, clips, targets, logits, labels, key):
+    """Return Grad-CAM at the layer's own size, and the blobs of the maps over the frames."""
+    options = key["options"]
+    maps = gradcam.raw_maps(model, clips, torch.as_tensor(targets), options["layer"], options["softmax"],
+                            batch_size=len(clips))
+    cams = gradcam.over_frames(maps, clips.shape[2:], options["normalise"])
+    found = blobs.per_clip(blobs.measure(cams))
+    return {"maps": maps.float().cpu().numpy(), "blob_count": found["count"].to_numpy(np.float32),
+            "blob_size": found["size"].to_numpy(np.float32),
+            "blob_distance": found["center_distance"].to_numpy(np.float32)}
+
+
+EXPLAIN = {"relevance": relevance_columns, "mask": mask_columns, "gradcam": cam_columns}

@@ -1,0 +1,77 @@
+"""Call Snakemake for a planned run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from .. import kernels, paths, runner
+from ..errors import InputError
+from . import files
+
+SNAKEFILE = Path(__file__).with_name("Snakefile")
+
+
+def run(settings, jobs=None, profile=None):
+    """Let Snakemake bring the table of a run up to date; returns 0, or 1 where shards failed.
+
+    jobs: shards at a time. profile: None for this machine, else the folder of a Snakemake profile or the name of
+    one in profiles/.
+    """
+    out, key = Path(settings["out"]), settings["key"]
+    folder = files.folder(out)
+    if out.is_file() and files.why_unusable(out, key, 0, key["videos"]) is None:
+        print(f"{out} is up to date")
+        return 0
+    if not profile:  # what killed workers left behind; on a cluster some may still be at work
+        for file in [*folder.glob(".*.parquet"), *out.parent.glob(f".{out.stem}.*.parquet")]:
+            file.unlink()
+    with paths.atomic(folder / "settings.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if profile:
+        environment.pop("PAPERLIB_RUNNER", None)
+    else:
+        environment["PAPERLIB_RUNNER"] = str(os.getpid())  # workers end when we do
+    process = subprocess.Popen(command(settings, jobs, profile), env=environment, start_new_session=True,
+                               preexec_fn=kernels.die_with_parent)
+    while True:
+        try:
+            failed = process.wait()
+            break
+        except KeyboardInterrupt:  # Snakemake then stops its workers, or cancels what it gave a cluster
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
+    if failed:
+        missing = sum(not (folder / files.name(k, settings["shards"])).is_file() for k in range(settings["shards"]))
+        print(f"{missing} of {settings['shards']} shards are missing; {folder / 'logs'} says why. The same command "
+              "goes on with them.", file=sys.stderr)
+    return int(failed != 0)
+
+
+def command(settings, jobs=None, profile=None):
+    """Return the call of Snakemake."""
+    folder, gpus, threads = files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
+    # Shards are whole or absent and say what they are, so Snakemake's own notes on that are not needed.
+    call = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder),
+            "--configfile", str(folder / "settings.json"), "--keep-going", "--ignore-incomplete", "--nolock",
+            "--rerun-triggers", "input", "--scheduler", "greedy", "--show-failed-logs",
+            "--quiet", "host", "reason", "rules"]
+    if profile:
+        call += ["--workflow-profile", str(profile_folder(profile))]
+        return call + (["--jobs", str(jobs)] if jobs else [])
+    jobs = jobs or (len(gpus) if gpus else max(1, runner.cores() // threads))
+    if gpus:
+        call += ["--resources", *(f"gpu{place}=1" for place in range(len(gpus)))]
+    return [*call, "--cores", str(jobs * threads)]
+
+
+def profile_folder(profile):
+    """Return the folder of a Snakemake profile given by path or by its name in profiles/."""
+    for folder in (Path(profile), SNAKEFILE.parents[2] / "profiles" / profile):
+        if (folder / "config.yaml").is_file():
+            return folder.resolve()
+    raise InputError(f"there is no Snakemake profile {profile}; give slurm, kubernetes or a folder with a config.yaml")

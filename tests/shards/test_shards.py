@@ -1,0 +1,203 @@
+"""Shards and the table gathered from them: right values, the same bits however they are cut, nothing foreign in."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from paperlib import analysis, blobs, checkpoints, data, gradcam, masks, relevance, shards
+from paperlib.errors import InputError
+from paperlib.shards import compute, files
+
+from . import runs
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return runs.checkpoint(tmp_path_factory.mktemp("network"))
+
+
+def clips_of(file, count):
+    """The first clips of the run, loaded here."""
+    model, header = checkpoints.load(file)
+    videos = data.load("synth_ssv2", "val", size=32, limit=10)
+    return model, analysis._clips(videos, range(count), {**header, "num_frames": 4}), videos
+
+
+def test_relevance_is_that_of_each_clip_alone(tmp_path, network):
+    table = shards.load(runs.finish(runs.planned(tmp_path, network))["out"])
+    model, clips, videos = clips_of(network, 10)
+    assert table["video"].tolist() == list(range(10)) and table["id"].tolist() == videos.ids
+    assert table["label"].tolist() == videos.labels.tolist() and set(table["note"]) == {""}
+    with torch.no_grad():
+        scores = model(clips).softmax(1)
+    assert table["predicted"].tolist() == table["target"].tolist() == scores.argmax(1).tolist()
+    np.testing.assert_allclose(table["score"], scores.amax(1), rtol=1e-5)
+    for k in (0, 5, 9):
+        target = int(table["target"][k])
+        alone = relevance.relevance_matrix(model, clips[k:k + 1], target)
+        np.testing.assert_allclose(table["matrix"][k], alone[0], rtol=1e-4, atol=1e-7)
+        with torch.no_grad():
+            logits = model.frame_logits(clips[k:k + 1])[..., target]
+        ranges = relevance.atr(alone, logits)
+        np.testing.assert_allclose(table["atr"][k], ranges.frames[0])
+        assert table["avg_atr"][k] == pytest.approx(float(ranges.avg), nan_ok=True)
+        assert table["max_atr"][k] == pytest.approx(float(ranges.max), nan_ok=True)
+
+
+def test_masks_and_cams_are_those_of_each_clip_alone(tmp_path, network):
+    model, clips, _ = clips_of(network, 10)
+    learned = shards.load(runs.finish(runs.planned(tmp_path, network, "mask", iterations=5))["out"])
+    alone = masks.learn(model, clips[6:7], int(learned["target"][6]), 5)
+    np.testing.assert_allclose(learned["mask"][6], alone.mask[0], atol=1e-4)
+    assert learned["freeze"][6] == pytest.approx(float(alone.freeze), abs=1e-5)
+    cams = shards.load(runs.finish(runs.planned(tmp_path, network, "gradcam", out="cams.parquet"))["out"])
+    maps = gradcam.over_frames(torch.from_numpy(np.stack(cams["maps"])), clips.shape[2:])
+    wanted = gradcam.video_gradcam(model, clips, torch.tensor(cams["target"].tolist()))
+    torch.testing.assert_close(maps, wanted, rtol=1e-4, atol=1e-4)
+    counted = blobs.per_clip(blobs.measure(maps))
+    np.testing.assert_allclose(cams["blob_count"], counted["count"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind, options", [("relevance", {}), ("mask", {"iterations": 8}), ("gradcam", {})])
+def test_any_number_of_shards_gives_the_same_file(tmp_path, network, kind, options):
+    content = set()
+    for count in (1, 2, 3):
+        settings = runs.finish(runs.planned(tmp_path, network, kind, f"{count}.parquet", shards=count, **options))
+        assert settings["shards"] == count
+        content.add((tmp_path / f"{count}.parquet").read_bytes())
+    assert len(content) == 1
+
+
+def test_row_groups_of_the_table_do_not_follow_the_shards(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(files, "GROUP", 3)
+    monkeypatch.setattr(files.regrouped, "__defaults__", (3,))
+    settings = runs.finish(runs.planned(tmp_path, network, shards=3))
+    meta = pq.read_metadata(settings["out"])
+    assert [meta.row_group(k).num_rows for k in range(meta.num_row_groups)] == [3, 3, 3, 1]
+    assert shards.load(settings["out"])["video"].tolist() == list(range(10))
+
+
+def test_shards_are_whole_blocks_and_cover_every_clip_once():
+    for videos, batch, count in ((10, 4, 3), (20_000, 8, 64), (7, 1, 7), (1, 8, 1)):
+        key = {"videos": videos, "batch": batch}
+        spans = [files.span(key, k, count) for k in range(count)]
+        assert [i for first, last in spans for i in range(first, last)] == list(range(videos))
+        assert all(first % batch == 0 and last > first for first, last in spans)
+
+
+def test_more_shards_than_blocks_are_not_made(tmp_path, network):
+    assert runs.planned(tmp_path, network, shards=50)["shards"] == 3
+    assert runs.planned(tmp_path, network)["shards"] == 1
+
+
+def test_damaged_foreign_and_misplaced_shards_are_noticed(tmp_path, network):
+    settings = runs.finish(runs.planned(tmp_path, network, shards=3), [0, 1, 2])
+    key, file = settings["key"], runs.shard(settings, 1)
+    good = file.read_bytes()
+
+    def why():
+        return files.why_unusable(file, key, *files.span(key, 1, 3))
+    assert why() is None
+    middle = bytearray(good)
+    middle[len(good) // 4] ^= 255
+    for bad in (good[:200], good[:-9], b"", b"PAR1", bytes(middle)):
+        file.write_bytes(bad)
+        assert why() == "is damaged or was not written by paperlib"
+    file.write_bytes(runs.shard(settings, 0).read_bytes())
+    assert why() == "holds the clips 0 to 3, not 4 to 7"
+    other = runs.finish(runs.planned(tmp_path, network, out="other.parquet", shards=3, method="lrp"), [1])
+    file.write_bytes(runs.shard(other, 1).read_bytes())
+    assert why() == "is of another run (options differ)"
+    with pytest.raises(InputError, match="of another run .*; remove it and start the run again"):
+        files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(3)])
+    assert not (tmp_path / "table.parquet").exists()
+    files.forget_unusable(settings)
+    assert [runs.shard(settings, k).exists() for k in range(3)] == [True, False, True]
+    runs.finish(settings, [1])
+    assert file.read_bytes() == good
+
+
+def test_another_checkpoint_is_another_run_and_a_change_in_mid_run_stops_it(tmp_path, network):
+    copied = tmp_path / "copy.safetensors"
+    copied.write_bytes(network.read_bytes())
+    settings = runs.planned(tmp_path, copied)
+    assert settings["key"] == runs.planned(tmp_path, network)["key"]
+    model, header = checkpoints.load(copied)
+    model.fc.weight.data += 0.01
+    checkpoints.save(copied, model, {k: v for k, v in header.items() if k != "config"})
+    assert runs.planned(tmp_path, copied)["key"] != settings["key"]
+    with pytest.raises(InputError, match="checkpoint changed since the run was planned"):
+        runs.finish(settings, [0])
+    assert not list(files.folder(settings["out"]).glob("*.parquet"))
+
+
+def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
+    settings = runs.planned(tmp_path, network)
+    real, calls = compute.explained, []
+
+    def breaks(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return real(*arguments)
+    monkeypatch.setattr(compute, "explained", breaks)
+    with pytest.raises(MemoryError):
+        runs.finish(settings, [0])
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_unreadable_videos_are_rows_with_a_note(tmp_path):
+    from tests.data import videos
+    for k in range(5):
+        videos.write(tmp_path / "data" / "ab"[k % 2] / f"{k}.mp4", n=8, width=32, height=32)
+    (tmp_path / "data/a/0.mp4").write_bytes(b"no video")
+    network = runs.checkpoint(tmp_path, dataset="folder", classes=["a", "b"])
+    options = {"dataset": "folder", "data_root": str(tmp_path / "data"), "split": "train", "limit": None}
+    found = []
+    for count in (1, 2):
+        settings = runs.planned(tmp_path, network, out=f"{count}.parquet", batch=1, shards=count, **options)
+        found.append(shards.load(runs.finish(settings)["out"]))
+    table = found[0]
+    bad = table["note"].str.startswith("cannot be read: ")
+    assert bad.tolist() == [file.endswith("0.mp4") for file in table["id"]] and bad.sum() <= 1
+    assert all((cell is None) == one for cell, one in zip(table["matrix"], bad, strict=True))
+    assert table["predicted"].isna().tolist() == bad.tolist()
+    assert table.drop(columns=["matrix", "atr", "frame_logits"]).equals(
+        found[1].drop(columns=["matrix", "atr", "frame_logits"]))
+
+
+def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):
+    everything = shards.load(runs.finish(runs.planned(tmp_path, network, limit=32, target="label"))["out"])
+    right = everything["predicted"] == everything["label"]
+    least = float(everything["score"][right].median()) if right.any() else 0.5
+    passing = right & (everything["score"] > least)
+    some = shards.load(runs.finish(runs.planned(tmp_path, network, out="some.parquet", limit=32, target="label",
+                                                min_score=least))["out"])
+    assert [cell is not None for cell in some["matrix"]] == passing.tolist()
+    assert (some["note"] == "").tolist() == passing.tolist()
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"shards": 0}, "shards is a number from 1, not 0"), ({"batch": 0}, "batch is a number from 1"),
+    ({"memory": 0}, "memory is a number of gigabytes"), ({"limit": 0}, "limit is a number from 1"),
+    ({"dataset": "nonsense"}, "no dataset called 'nonsense'"),
+    ({"dataset": "synth_kth", "target": "label"}, "knows 32 classes and synth_kth has 6"),
+    ({"kind": "gradcam", "layer": "layer9"}, "no layer 'layer9'"),
+    ({"kind": "mask", "preset": "mine"}, "no mask preset called 'mine'")])
+def test_a_run_that_makes_no_sense_is_refused_before_it_starts(tmp_path, network, options, words):
+    with pytest.raises(InputError, match=words):
+        runs.planned(tmp_path, network, **options)
+
+
+def test_load_names_a_file_that_is_no_table(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"x")
+    with pytest.raises(InputError, match="x.parquet is not a table written by paperlib dataset"):
+        shards.load(tmp_path / "x.parquet")
+
+
+def test_settings_are_json(tmp_path, network):
+    settings = runs.planned(tmp_path, network)
+    assert json.loads(json.dumps(settings)) == settings

@@ -1,0 +1,168 @@
+"""`paperlib dataset` from outside: workers, kills, damage, GPUs and a cluster, always with the same table."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from paperlib.shards import files, run
+
+from . import runs
+
+HERE = Path(__file__).parent
+RUN = ("--limit", 24, "--batch", 4, "--shards", 3, "--device", "cpu", "--target", "predicted")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return runs.checkpoint(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, network):
+    """The bytes of the table, computed in one shard in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    settings = runs.finish(runs.planned(folder, network, shards=1, limit=24))
+    return Path(settings["out"]).read_bytes()
+
+
+def arguments(network, out, *more):
+    return ("relevance", "synth_ssv2", network, "--out", out, *RUN, *more)
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_give_the_same_table_and_damage_is_repaired(tmp_path, network, undisturbed):
+    out = tmp_path / "a tablé.parquet"
+    for jobs, file in ((1, tmp_path / "one.parquet"), (2, out)):
+        done = runs.command(*arguments(network, file, "--jobs", jobs))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert file.read_bytes() == undisturbed
+    again = runs.command(*arguments(network, out))
+    assert again.returncode == 0 and "is up to date" in again.stdout
+
+    settings = runs.settings_of(out)
+    before = [runs.shard(settings, k).stat().st_ino for k in range(3)]
+    runs.shard(settings, 1).write_bytes(runs.shard(settings, 1).read_bytes()[:-50])
+    out.unlink()
+    repaired = runs.command(*arguments(network, out, "--jobs", 1))
+    assert repaired.returncode == 0, repaired.stderr
+    assert "is damaged or was not written by paperlib: computed again" in repaired.stdout + repaired.stderr
+    assert out.read_bytes() == undisturbed
+    after = [runs.shard(settings, k).stat().st_ino for k in range(3)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+def start(network, out):
+    """Start a run with one worker; returns (its process, the worker in the middle of its first shard)."""
+    log = open(out.with_suffix(".out"), "w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments(network, out, "--jobs", 1))],
+        stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    end = time.monotonic() + 800
+    while time.monotonic() < end:
+        logs = files.folder(out).glob("logs/*.log")
+        if any("of 8 clips" in log.read_text() for log in logs):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if "--compute" in child.cmdline() and "paperlib.shards" in child.cmdline():
+                    return process, child
+        assert process.poll() is None, out.with_suffix(".out").read_text()
+        time.sleep(0.02)
+    raise AssertionError("no worker started")
+
+
+def finished(out):
+    """Return {file: (inode, time of change)} of the shards that are there."""
+    return {f.name: (f.stat().st_ino, f.stat().st_mtime_ns) for f in files.folder(out).glob("[0-9]*.parquet")}
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_worker_in_mid_shard_costs_only_that_shard(tmp_path, network, undisturbed):
+    out = tmp_path / "table.parquet"
+    process, worker = start(network, out)
+    os.kill(worker.pid, signal.SIGKILL)
+    assert process.wait(800) == 1
+    said = out.with_suffix(".out").read_text()
+    assert "1 of 3 shards are missing" in said and not out.exists()
+    before = finished(out)
+    assert len(before) == 2
+    done = runs.command(*arguments(network, out, "--jobs", 1))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.read_bytes() == undisturbed
+    assert {name: when for name, when in finished(out).items() if name in before} == before
+    assert not list(tmp_path.rglob(".*.parquet"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_kill_9_of_the_run_ends_its_workers_and_the_next_run_goes_on(tmp_path, network, undisturbed):
+    out = tmp_path / "table.parquet"
+    process, worker = start(network, out)
+    process.kill()
+    process.wait()
+    psutil.wait_procs([worker], timeout=60)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    before = finished(out)
+    done = runs.command(*arguments(network, out, "--jobs", 1))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.read_bytes() == undisturbed
+    assert {name: when for name, when in finished(out).items() if name in before} == before
+
+
+def dry_run(settings, *more, **options):
+    """Return what Snakemake says it would do."""
+    import json
+    folder = files.folder(settings["out"])
+    folder.mkdir(exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps(settings))
+    call = run.command(settings, **options)
+    call = [word for word in call if word not in ("--quiet", "host", "reason", "rules")]
+    done = subprocess.run([*call, "--dry-run", "--printshellcmds", *more], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_each_job_sees_one_gpu_and_no_gpu_has_two_jobs(tmp_path, network):
+    said = dry_run(runs.planned(tmp_path, network, limit=16, shards=4, gpus=["5", "7"]))
+    calls = [line.split() for line in said.splitlines() if "--compute" in line]
+    seen = {int(call[call.index("--compute") + 1]): call[0] for call in calls}
+    assert seen == {k: f"CUDA_VISIBLE_DEVICES={'57'[k % 2]}" for k in range(4)}
+    for block in said.split("rule shard:")[1:]:
+        number = int(block.split("wildcards: number=")[1].split()[0])
+        resources = block.split("resources:")[1].splitlines()[0]
+        assert f"gpu{number % 2}=1" in resources and f"gpu{1 - number % 2}=0" in resources
+    call = run.command(runs.planned(tmp_path, network, limit=16, shards=4, gpus=["5", "7"]))
+    limits = call[call.index("--resources") + 1:][:2]
+    assert limits == ["gpu0=1", "gpu1=1"]  # so that Snakemake runs one job at a time on each
+
+
+@pytest.mark.slow
+def test_the_slurm_profile_is_accepted_and_a_pretended_cluster_gives_the_same_table(
+        tmp_path, network, undisturbed, monkeypatch):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    for name, value in (("FAKE_SLURM", str(tmp_path / "state")), ("PATH", f"{HERE / 'slurm'}:{os.environ['PATH']}")):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "state").mkdir()
+    ready = run.profile_folder("slurm")
+    said = dry_run(runs.planned(tmp_path, network, limit=16, shards=4), profile="slurm")
+    assert said.count("gpu=1") >= 4 and "mem_mb=16000" in said and "runtime=240" in said
+    impatient = tmp_path / "profile" / "config.yaml"
+    impatient.parent.mkdir()
+    impatient.write_text((ready / "config.yaml").read_text() + "slurm-init-seconds-before-status-checks: 1\n")
+    out = tmp_path / "table.parquet"
+    done = runs.command(*arguments(network, out, "--profile", impatient.parent))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.read_bytes() == undisturbed
+    submitted = (tmp_path / "state" / "calls").read_text().splitlines()
+    assert len(submitted) == 3 and all("--gpus=1" in call and "-t 240" in call for call in submitted)
+
+
+def test_an_unknown_profile_is_refused():
+    from paperlib.errors import InputError
+    with pytest.raises(InputError, match="no Snakemake profile nonsense"):
+        run.profile_folder("nonsense")
