@@ -13,7 +13,7 @@ from .errors import InputError
 # One finding or two of each paper, by notebook and the statement's beginning; one that is not there is left out.
 FINDINGS = [
     ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
-    ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16 on synth_ssv2"),
+    ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
     ("temporal_relevance/fig05a_input_frames", "I3D-R50: relative to the clip"),
     ("temporal_relevance/fig08_per_class", "avg-ATR does not differ significantly"),
     ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
