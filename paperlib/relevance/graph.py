@@ -109,7 +109,15 @@ def _export(model, clip):
             raise InputError(f"the operations of {type(model).__name__}.frame_logits cannot be recorded, "
                              f"since its Python code depends on tensor values: {_first_line(error)}"
                              ) from error
-        return program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
+        if any(map(_needs_rewriting, program.graph.nodes)):      # which takes longer than the recording
+            program = program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
+        return program
+
+
+def _needs_rewriting(node):
+    """Whether an operation writes into its inputs or is a whole recurrent layer."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and (schema.is_mutable or node.target.overloadpacket in UNROLLED)
 
 
 def _first_line(error):

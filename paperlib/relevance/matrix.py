@@ -138,7 +138,7 @@ def prepared(model, clips, targets, memory):
     """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
     clips = check_clips(model, clips)
     with evaluating(model):
-        graph = capture(model, clips[:1])
+        graph = capture(model, clips)
     steps, classes = graph.output.meta["val"].shape[1:]
     targets = check_targets(targets, len(clips), classes, clips.device)
     at_once, width = portions(graph, steps, len(clips), clips.device, memory)

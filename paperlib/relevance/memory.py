@@ -1,5 +1,7 @@
 """How many clips and targets fit into memory at once."""
 
+import math
+
 import psutil
 import torch
 
@@ -10,8 +12,11 @@ CPU_PORTION = 512 * 2 ** 20      # beyond this, more clips at once no longer run
 
 
 def portions(graph, steps, batch, device, memory="auto"):
-    """Return (clips at once, output steps at once) for a graph captured with one clip."""
-    sizes = [_size(node) for node in graph.varies]
+    """Return (clips at once, output steps at once) for a graph captured with all clips of the batch.
+
+    Portions of clips are as equal as they can be, since every size of portion is captured anew.
+    """
+    sizes = [_size(node) / batch for node in graph.varies]
     per_target = HELD * max(sizes)
     per_clip = 2 * sum(sizes)                        # activations and denominators
     free = budget(device, memory)
@@ -19,7 +24,7 @@ def portions(graph, steps, batch, device, memory="auto"):
     if device.type == "cpu":
         free = min(free, CPU_PORTION)
     at_once = max(1, min(batch, int(free // (per_clip + per_target * width))))
-    return at_once, width
+    return math.ceil(batch / math.ceil(batch / at_once)), width
 
 
 def budget(device, memory):

@@ -20,7 +20,7 @@ Biases take no relevance: they are left out of the denominator unless a rule is 
 
 Everything else:
 
-    Proportional    addends of the sum's sign, in proportion       sums, averages, residual additions
+    Proportional    addends in proportion to themselves            sums, averages, residual additions
     MaxTakesAll     the largest input; ties share equally          max pooling
     SignalTakesAll  the signal; its gate takes nothing             products with a sigmoid, LSTMs, attention
                     (Arras et al. 2017 and 2019, "Explaining and interpreting LSTMs")
@@ -140,16 +140,18 @@ class Flat(Weighted):
 
 
 class Proportional(Rule):
-    """Addends of a sum or average share in proportion to what they bring in the direction of the result.
+    """Addends of a sum or average share in proportion to themselves: R_a = a / (a + b) R.
 
-    Only addends of the result's sign take part (ZPlus for a positive result), so that two large addends of
-    opposite sign cannot turn a little relevance into a lot; addends that are all zero share equally. None of
-    this needs an epsilon: the paper's 1e-9 (appendix F) keeps 0 / 0 out, which does not arise here.
-    signed=True lets all addends take part with their signs: the epsilon rule to the letter, as in zennit's
-    Norm.
+    This is the epsilon rule of appendix F, which captum (on which the paper builds) prescribes for additions and
+    zennit for its sums. Where the sum goes on through a ReLU into weights, its relevance is proportional to it,
+    so that an addend of the other sign takes a bounded, negative share. Addends whose sum is zero share
+    equally, which leaves nothing for the paper's epsilon of 1e-9 to do.
+    signed=False lets only addends of the result's sign take part, so that two large addends of opposite sign
+    cannot turn a little relevance into a lot. signed=None chooses: False where a normalisation or a constant
+    stands between the sum and the next weights, since its relevance then is not proportional to it.
     """
 
-    def __init__(self, epsilon=0.0, signed=False):
+    def __init__(self, epsilon=0.0, signed=None):
         self.epsilon, self.signed = epsilon, signed
 
 

@@ -152,8 +152,7 @@ def summed(step, call, inputs):
     """Return the shares of a sum or average."""
     name = opname(step.node)
     epsilon = step.rule.epsilon
-    # above the last layer every addend keeps its own value: the relevance of a logit is the logit
-    signed = step.head or isinstance(step.rule, R.Epsilon) or step.rule.signed
+    signed = isinstance(step.rule, R.Epsilon) or step.rule.signed
     flip = [1] * len(inputs)
     if name in ("sub", "rsub") and len(inputs) == 2:
         flip = [1, -1] if name == "sub" else [-1, 1]
@@ -161,7 +160,7 @@ def summed(step, call, inputs):
 
 
 class Sum:
-    """Shares of addends in proportion to themselves: those of the result's sign, or all if signed."""
+    """Shares of addends in proportion to themselves: all if signed, else those of the result's sign."""
 
     def __init__(self, call, inputs, epsilon, signed, constant, flip):
         self.call, self.shapes = call, [x.shape for x in inputs]
@@ -169,10 +168,7 @@ class Sum:
         self.like = inputs[0]
         if constant:
             return
-        if signed:
-            self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
-            return
-        if not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
+        if signed or not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
             self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
             self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
             return
@@ -185,13 +181,13 @@ class Sum:
         self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
 
     def _equal(self, ones):
-        """Where all addends are zero, they share equally."""
+        """Where the sum is zero, its addends share equally."""
         dead = sum(inverse.abs() for _, inverse in self.groups) == 0
         if bool(dead.any()):
             self.groups.append((ones, torch.where(dead, reciprocal(self.call(*ones)), 0)))
 
     def losses(self, r):
-        """Return the relevance of outputs whose addends are all zero: {"dead": ..}."""
+        """Return the relevance of sums that are zero and have nobody to share: {"dead": ..}."""
         if self.constant:
             return {}
         return {"dead": float((r * (sum(x.abs() for _, x in self.groups) == 0)).sum(dtype=torch.float64))}

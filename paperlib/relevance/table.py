@@ -77,6 +77,7 @@ def plan(model, graph, rules=None):
     """
     rules = _checked(model, rules or {})
     reached, steps, carries_weights = {graph.output}, [], {graph.output: False}
+    shifted = set()          # nodes whose relevance is not proportional to their value
     for node in reversed(graph.operations):
         if node not in reached:
             continue
@@ -84,16 +85,30 @@ def plan(model, graph, rules=None):
         step.beta = isinstance(step.rule, R.ZPlus) and not _by_path(node, rules)
         step.head = not carries_weights[node]
         step.last = step.head and step.kind == "weights"
+        if isinstance(step.rule, R.Proportional) and (step.head or step.rule.signed is None):
+            # above the last layer every addend keeps its own value: the relevance of a logit is the logit
+            step.rule = R.Proportional(step.rule.epsilon, signed=step.head or node not in shifted)
         for index in step.takes:
             source = step.receivers[index]
             reached.add(source)
             below = carries_weights[node] or step.kind == "weights"
             # reached on two ways, once above and once below the last layer: it is not part of the head
             carries_weights[source] = carries_weights.get(source, False) or below
+            if _shifts(step, node in shifted):
+                shifted.add(source)
         steps.append(step)
     steps.reverse()
     _mark_first(graph, steps)
     return steps
+
+
+def _shifts(step, above):
+    """Whether the relevance of a step's inputs is not proportional to them; above: whether its output's is not."""
+    if step.kind == "weights":
+        return not isinstance(step.rule, (R.ZPlus, R.Epsilon, R.Gamma))
+    name = opname(step.node)
+    constant = name in ("add", "sub", "rsub") and len(step.receivers) == 1
+    return above or constant or name in NORMS
 
 
 def sources(node, varies):

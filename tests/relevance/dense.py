@@ -69,8 +69,6 @@ def relevance(layers, clip, low, high, row, method):
                 inner = inner @ _shares(part, value)
                 value = part(value)
             both = torch.stack([a.flatten(), value.flatten()])
-            total = both.sum(0)
-            both = (both * total.sign()).clamp(min=0)
             both = torch.where(both.sum(0) == 0, 1.0, both)
             both = both / both.sum(0)
             shares.append(torch.diag(both[0]) + inner @ torch.diag(both[1]))

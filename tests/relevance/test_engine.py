@@ -101,6 +101,32 @@ def test_coverage_names_every_operation_with_its_rule():
     assert not report.layer.str.startswith("trunk.3.up").any()                          # behind the gate: nothing
 
 
+class PreActivated(nn.Module):
+    """A residual block with its batch norm in front, so that no ReLU stands behind its sum."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bn = nn.BatchNorm3d(channels)
+        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(F.relu(self.bn(x)))
+
+
+def test_sums_share_with_signs_only_where_relevance_is_proportional_to_them():
+    torch.manual_seed(0)
+    head = [nn.Conv3d(3, 4, 3, padding=1), nn.ReLU()]
+    behind = settle(Frames(nn.Sequential(*head, Residual(4), nn.MaxPool3d((1, 2, 2)), Residual(4)), 4))
+    front = settle(Frames(nn.Sequential(*head, PreActivated(4), PreActivated(4), nn.BatchNorm3d(4), nn.ReLU()), 4))
+    for net, signed in ((behind, True), (front, False)):
+        report = relevance.coverage(net, clip())
+        assert set(report[report.operation == "add"].rule) == {f"Proportional(epsilon=0.0, signed={signed})"}
+    R = relevance.pixel_relevance(front, clip(), 1, method="lrp")
+    assert (R * front.frame_logits(clip())[:, :, 1].sign().view(1, -1, 1, 1, 1, 1) >= 0).all()
+    report = relevance.coverage(behind, clip(), {"add": relevance.Proportional(signed=False)})
+    assert report[report.operation == "add"].rule.str.contains("signed=False").all()
+
+
 class Crossed(nn.Module):
     def __init__(self):
         super().__init__()

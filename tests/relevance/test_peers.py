@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from captum.attr import LRP
+from captum.attr._utils.custom_modules import Addition_Module
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, IdentityRule
 from torch import nn
 
@@ -42,6 +43,42 @@ def test_captum_agrees_on_convolutions_pools_and_linear_layers():
             if isinstance(layer, (nn.Conv3d, nn.Linear)):
                 layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
             elif isinstance(layer, (nn.MaxPool3d, nn.AvgPool3d)):
+                layer.rule = EpsilonRule()
+            elif isinstance(layer, nn.ReLU):
+                layer.rule = IdentityRule()
+        theirs = LRP(flat).attribute(x, target=step * 4 + 1).detach()
+        assert torch.allclose(ours[step], theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
+class Skip(nn.Module):
+    """A residual sum, by captum's addition module where it needs one."""
+
+    def __init__(self, channels, add=None):
+        super().__init__()
+        self.conv = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.add = add
+
+    def forward(self, x):
+        return self.add(self.conv(x), x) if self.add else self.conv(x) + x
+
+
+def test_captum_agrees_on_residual_sums():
+    """Its addition module takes the epsilon rule, whose 1e-9 is the paper's (appendix F)."""
+    torch.manual_seed(4)
+    net = Frames(nn.Sequential(nn.Conv3d(3, 6, 3, padding=1, bias=False), nn.ReLU(), Skip(6), nn.ReLU(),
+                               Skip(6), nn.ReLU()), 6).double().eval()
+    x = clip(3, size=8, dtype=torch.float64)
+    x = x - x.min()
+    ours = relevance.pixel_relevance(net, x, 1, method="lrp", rules={"trunk.0": relevance.ZPlus()},
+                                     input_bounds=(-1, 10))[0]
+    flat = Stretched(net, (8, 8)).eval()
+    for block in (flat.trunk[2], flat.trunk[4]):
+        block.add = Addition_Module()
+    for step in range(3):
+        for layer in flat.modules():
+            if isinstance(layer, (nn.Conv3d, nn.Linear)):
+                layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
+            elif isinstance(layer, (nn.AvgPool3d, Addition_Module)):
                 layer.rule = EpsilonRule()
             elif isinstance(layer, nn.ReLU):
                 layer.rule = IdentityRule()
@@ -99,12 +136,12 @@ def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
             module.weight.data.fill_(1)
             module.bias.data.zero_()
     x = clip(1, size=40, dtype=torch.float64)
-    # zennit's habits: batch norms merged into convolutions (as the canonizer does), all addends with their sign
+    # zennit's habit: batch norms merged into convolutions, as its canonizer does
     composite = composites.LayerMapComposite(
         [(Sum, zr.Norm()), (zt.Activation, zr.Pass()), (zt.AvgPool, zr.Norm()),
          (zt.Convolution, zr.ZPlus(zero_params="bias")), (zt.Linear, zr.ZPlus(zero_params="bias"))],
         canonizers=[ResNetBasicBlockCanonizer()])
-    rules = {"add": relevance.Epsilon(1e-6), "net.conv1": relevance.ZPlus()}
+    rules = {"net.conv1": relevance.ZPlus()}
     ours = relevance.pixel_relevance(Images(net), x, 3, method="lrp", rules=rules)[0, 0, :, 0]
     with composite.context(net) as modified:
         y = x[:, :, 0].clone().requires_grad_()
