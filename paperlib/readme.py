@@ -14,15 +14,22 @@ from .errors import InputError
 FINDINGS = [
     ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
     ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
-    ("temporal_relevance/fig05a_input_frames", "I3D-R50: relative to the clip"),
-    ("temporal_relevance/fig08_per_class", "avg-ATR does not differ significantly"),
     ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
     ("video_features/table02_per_class_f1", "I3D scores higher than C-LSTM"),
     ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
     ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
 ]
 SIGNS = {"holds": "✓ holds", "does not hold": "✗ does not", "not testable here": "not testable"}
-OURS, PRINTED = "models trained here, on procedural videos", "printed numbers and architectures"
+OURS, PRINTED = "for models trained here, procedural videos", "for printed numbers and architectures"
+GIVES = {
+    "temporal_relevance": "*Temporal Relevance Analysis for Video Action Models*: contrastive relevance (CLRP), "
+    "N x N frame matrices, the range of frames a model really uses (ATR)",
+    "video_features": "*Interpreting Video Features: a Comparison of 3D Convolutional Networks and Convolutional LSTM "
+    "Networks* (ACCV 2020): learned temporal masks, Grad-CAM over time, blobs",
+    "deep_analysis": "*Deep Analysis of CNN-based Spatio-temporal Representations for Action Recognition* (CVPR 2021): "
+    "one framework for 2D and 3D models, 288 published models compared",
+    "explore": "your own video and model, widgets to scrub frames and drag masks, and questions of our own",
+}
 WIDGETS = {
     "scrub_relevance.png": "Scrubbing a clip beside its relevance matrix",
     "scrub_masks.png": "Dragging a temporal mask over a clip",
@@ -60,26 +67,26 @@ def put(text, name, content, file="README.md"):
 def results(ledger):
     """Return how many claims hold, by paper and by what they were asked of, and a few findings in numbers."""
     ours = ledger.dataset.str.contains("synth_")
-    lines = ["| claims of | asked of | hold | do not | not testable |", "| --- | --- | --- | --- | --- |"]
+    lines = [f"| claims that hold, do not hold, cannot be tested | {OURS} | {PRINTED} |", "| --- | --- | --- |"]
     for paper in [paper for paper in gallery.PAPERS if (ledger.paper == paper).any()]:
-        for kind, chosen in ((OURS, ours), (PRINTED, ~ours)):
-            rows = ledger[(ledger.paper == paper) & chosen].to_dict("records")
-            if rows:
-                counted = " | ".join(str(n) for n in gallery.count(rows).values())
-                lines.append(f"| `{paper}` | {kind} | {counted} |")
-    lines += ["", "| finding | decided by | paper | ours [95 %] | |", "| --- | --- | --- | --- | --- |"]
+        cells = []
+        for chosen in (ours, ~ours):
+            counts = gallery.count(ledger[(ledger.paper == paper) & chosen].to_dict("records")).values()
+            cells.append(", ".join(map(str, counts)) if any(counts) else "")
+        lines.append(f"| `{paper}` | {' | '.join(cells)} |")
+    lines += ["", "| finding, and what decides it | paper | ours [95 %] | |", "| --- | --- | --- | --- |"]
     for notebook, beginning in FINDINGS:
         found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
         for row in found.sort_values("published", key=lambda text: text == "", kind="stable").head(1).itertuples():
             value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
-            quantity = row.quantity.partition(";")[0]
-            lines.append(f"| {row.statement} | {quantity} | {row.published} | {value} | {SIGNS[row.verdict]} |")
+            finding = f"{row.statement}: {row.quantity.partition(';')[0]}"
+            lines.append(f"| {finding} | {row.published} | {value} | {SIGNS[row.verdict]} |")
     return "\n".join(lines) + "\n"
 
 
 def notebooks():
-    """Return a table with a link to every notebook, a row per folder; a paper's go by figure and table number."""
-    lines = ["| folder | notebooks |", "| --- | --- |"]
+    """Return a table of the papers and of explore with a link to every notebook."""
+    lines = ["| folder | what it gives | notebooks |", "| --- | --- | --- |"]
     names = graph.notebooks()
     for paper in sorted({name.split("/")[0] for name in names}, key=list(gallery.PAPERS).index):
         links = []
@@ -88,7 +95,7 @@ def notebooks():
             number = re.match(r"(fig|table)0*(\d+)([a-z]?)_", stem)
             label = f"{number[1].capitalize()} {number[2]}{number[3]}" if number else stem
             links.append(f"[{label}](notebooks/{name}.ipynb)")
-        lines.append(f"| [`{paper}`](notebooks/{paper}) | {' · '.join(links)} |")
+        lines.append(f"| [`{paper}`](notebooks/{paper}) | {GIVES.get(paper, '')} | {' · '.join(links)} |")
     return "\n".join(lines) + "\n"
 
 

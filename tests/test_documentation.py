@@ -45,7 +45,7 @@ def test_every_notebook_is_in_the_readme_and_counts_add_up():
     linked = set(re.findall(r"\(notebooks/([\w/]+)\.ipynb\)", found["notebooks"]))
     assert linked == {f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix()
                       for f in paths.NOTEBOOKS.glob("*/*.ipynb")}
-    counts = re.findall(r"\| (\d+) \| (\d+) \| (\d+) \|$", found["results"], re.MULTILINE)
+    counts = re.findall(r"(?<=\| )(\d+), (\d+), (\d+)(?= \|)", found["results"])
     assert sum(int(n) for row in counts for n in row) == len(committed_claims())
 
 
@@ -180,3 +180,15 @@ def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert len(table) == 50
     saved = {f.name for f in (tmp_path / "figures/explore").iterdir()}
     assert saved == {"mine.csv", "mine.png", "mine.claims.csv", "mine.json"}
+
+
+def test_the_citation_file_names_all_that_tools_need():
+    import yaml
+
+    import paperlib
+    cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "title", "message", "authors"} <= set(cited) and cited["version"] == paperlib.__version__
+    titles = [reference["title"].lower() for reference in cited["references"]]
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8").lower()
+    assert len(titles) == 3 and all(title in text for title in titles)
+    assert all(reference["authors"] and reference["year"] for reference in cited["references"])
