@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import checkpoints, paths, report
+from . import checkpoints, data, paths, report
 from .data import clips, sampling, video
 from .errors import InputError
 
@@ -73,19 +73,34 @@ def class_index(classes, wanted):
 def of_video(file, model, header, wanted=None, device="cpu"):
     """Decode a video, sample it uniformly as the model expects and score it.
 
+    file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
     """
-    total = video.probe(file).frames
-    count = model.num_frames
-    indices = sampling.uniform(total, count)
     size = header.get("recipe", {}).get("size", 224)
-    frames = video.crops(video.decode(file, indices, short_side=size), size)[0]
+    videos, number = sample(file, size)
+    total = video.probe(file).frames if videos is None else videos.num_frames(number)
+    indices = sampling.uniform(total, model.num_frames)
+    if videos is None:
+        frames = video.crops(video.decode(file, indices, short_side=size), size)[0]
+    else:
+        frames = videos.frames(number, indices)
     artifact = Artifact(frames, {
         "video": Path(file).name, "indices": indices.tolist(), "video_frames": total,
         "model": model.config["name"], "config": model.config, "dataset": header.get("dataset", ""),
         "accuracy": header.get("accuracy"), "classes": list(header["classes"]), "revision": report.revision(),
         "versions": {name: report._version(name) for name in report.PACKAGES}})
     return score(artifact, model, wanted, device)
+
+
+def sample(file, size):
+    """Return (data set, number) for DATASET/NUMBER, (None, None) for anything else: then it is a file."""
+    name, _, number = str(file).partition("/")
+    if name not in data.LOADERS or not number.isdigit() or Path(file).exists():
+        return None, None
+    videos = data.load(name, "val", size=size)
+    if int(number) >= len(videos):
+        raise InputError(f"{name} has the validation videos 0 to {len(videos) - 1}, not {number}")
+    return videos, int(number)
 
 
 def score(artifact, model, wanted=None, device="cpu"):
@@ -109,7 +124,8 @@ def from_arguments(args):
 
 def video_arguments(parser):
     """Declare the options shared by `paperlib relevance`, `mask` and `gradcam`."""
-    parser.add_argument("--video", required=True, metavar="FILE", help="any video file that FFmpeg reads")
+    parser.add_argument("--video", required=True, metavar="FILE",
+                        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7")
     parser.add_argument("--model", required=True, metavar="CHECKPOINT",
                         help="a .safetensors file, or DATASET/NAME of the zoo (see paperlib zoo status)")
     parser.add_argument("--class", dest="wanted", metavar="NAME",
@@ -120,4 +136,5 @@ def video_arguments(parser):
 
 def prefix(args, command):
     """Return the path prefix of the results: --out, or the video's name and the command in the current folder."""
-    return Path(args.out or f"{Path(args.video).stem}-{command}")
+    name = Path(args.video).stem if Path(args.video).exists() else args.video.replace("/", "-")
+    return Path(args.out or f"{name}-{command}")

@@ -145,7 +145,7 @@ def embed(file, width=WIDTH):
             height = max(1, round(image.height * width / image.width))
             image = image.resize((width, height), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=85, method=6)
+        image.save(buffer, "WEBP", quality=85, method=4)
     if len(buffer.getvalue()) < len(content):
         content, kind = buffer.getvalue(), "webp"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from paperlib import artifact, checkpoints, cli, models
+from paperlib import artifact, checkpoints, cli, data, models
 from paperlib.errors import InputError
 
 CLASSES = ["Moving up", "Moving down", "Turning around"]
@@ -72,6 +72,22 @@ def test_unusable_files_give_one_sentence_and_exit_code_2(tmp_path, checkpoint, 
     error = capsys.readouterr().err.strip()
     assert name in error and "\n" not in error and "Traceback" not in error
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_video_of_a_data_set_is_taken_by_its_number(tmp_path, checkpoint, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    videos = data.load("synth_ssv2", "val", size=32)
+    assert cli.main(["relevance", "--video", "synth_ssv2/5", "--model", str(checkpoint)]) == 0
+    found = artifact.load(tmp_path / "synth_ssv2-5-relevance.npz")
+    assert (found.frames == videos.frames(5, found.info["indices"])).all()
+    assert found.info["video_frames"] == videos.num_frames(5) and len(found.frames) == 8
+    capsys.readouterr()
+    assert cli.main(["relevance", "--video", "synth_ssv2/99999", "--model", str(checkpoint)]) == 2
+    assert f"0 to {len(videos) - 1}" in capsys.readouterr().err
+    encode(tmp_path / "7.mp4")  # a file of that name comes first
+    (tmp_path / "synth_kinetics").mkdir()
+    (tmp_path / "7.mp4").rename(tmp_path / "synth_kinetics/7")
+    assert artifact.sample("synth_kinetics/7", 32) == (None, None)
 
 
 def test_classes_are_found_by_name_part_or_number():
