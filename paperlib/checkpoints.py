@@ -17,9 +17,12 @@ def path(dataset, name):
     return paths.CHECKPOINTS / dataset / f"{name}.safetensors"
 
 
-def save(file, model, meta):
-    """Write the model's weights (floating point as fp16) and `meta` (JSON-able dict) plus its config to `file`."""
-    tensors = {key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+def save(file, model, meta, half=True):
+    """Write the model's weights and `meta` (JSON-able dict) plus its config to `file`.
+
+    half: store floating point numbers as fp16.
+    """
+    tensors = {key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
                for key, value in model.state_dict().items()}
     header = {"config": json.dumps(model.config), **{key: json.dumps(value) for key, value in meta.items()}}
     with paths.atomic(file) as temporary:
@@ -61,10 +64,17 @@ def load(file, device="cpu"):
 
 
 def find(file):
-    """Return the path of a checkpoint given as a path or as `<dataset>/<name>`."""
+    """Return the path of a checkpoint given as a path or as `<dataset>/<name>`.
+
+    A name without a file of ours may be that of a public checkpoint, which is fetched (see `adopted`).
+    """
     for candidate in (Path(file), paths.CHECKPOINTS / f"{file}.safetensors"):
         if candidate.is_file():
             return candidate
+    from . import adopted  # not at the top: it needs this module
+    public = adopted.provide(str(file))
+    if public is not None:
+        return public
     there = sorted(f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix()
                    for f in paths.CHECKPOINTS.glob("*/*.safetensors"))
     raise InputError(f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's: "

@@ -108,7 +108,7 @@ def of_sampling(bars, where="Figure 5"):
         pairs = [("Uniform sampling beats dense sampling for one clip", one["uniform"], one["dense"],
                   "better"),
                  ("Several clips help dense sampling", many, one["dense"],
-                  "5 to 20" if dataset == "synth_ssv2" else "6 to 15")]
+                  "5 to 20" if own.STANDS_FOR.get(dataset) == "mini-SSV2" else "6 to 15")]
         for statement, a, b, text in pairs:
             interval = tuple(statistics.bootstrap_difference(100.0 * a, 100.0 * b, paired=True))
             claims.append(claim(where, f"{statement}: {model} on {dataset}",

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .. import analysis, checkpoints, paths, statistics
+from .. import analysis, checkpoints, needs, statistics
 from ..errors import InputError
 from . import BASELINE, spatial_contribution, temporal_improvement
 from .findings import claim
 
-STANDS_FOR = {"synth_ssv2": "mini-SSV2", "synth_kinetics": "mini-Kinetics", "synth_mit": "mini-MiT"}
+STANDS_FOR = {"synth_ssv2": "mini-SSV2", "synth_kinetics": "mini-Kinetics", "synth_mit": "mini-MiT",
+              "mini_ssv2": "mini-SSV2", "mini_kinetics": "mini-Kinetics", "mini_mit": "mini-MiT"}
 MODULE = {"TAM2D": "TAM"}
 BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in (18, 34, 50, 101, 152)}}
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
@@ -32,16 +33,30 @@ class Scored:
 
 def listed(run):
     """Return the checkpoints that the notebook's settings list and that are trained."""
-    return [key for key in run.settings.get("models", []) if _file(key).is_file()]
+    keys = run.settings.get("models", [])
+    lacking = needs.lacking(keys, run.data_root)
+    return [key for key in keys if key not in lacking]
 
 
 def missing(run):
-    """Return the listed checkpoints that are not trained yet."""
-    return [key for key in run.settings.get("models", []) if not _file(key).is_file()]
+    """Return the listed checkpoints that are not there; says how to get those and their data."""
+    keys = run.settings.get("models", [])
+    lacking = needs.lacking(keys, run.data_root)
+    if lacking:
+        print(needs.say(lacking))
+    return [key for key in keys if key in lacking]
 
 
-def _file(key):
-    return paths.CHECKPOINTS / f"{key}.safetensors"
+def datasets(scored, *roles):
+    """Return the data sets of scored checkpoints that stand for these of the paper (`mini-SSV2`, ...), in turn."""
+    there = dict.fromkeys(one.row["dataset"] for one in scored.values())
+    return [name for role in roles for name in there if STANDS_FOR.get(name) == role]
+
+
+def from_kinetics(row):
+    """Whether a described checkpoint started from one of another data set, of the kind of Kinetics."""
+    start = row["init_from"].partition("/")[0]
+    return "kinetics" in start and start != row["dataset"]
 
 
 def describe(key):

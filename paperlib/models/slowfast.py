@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ..data.clips import MEAN, STD
 from ..errors import InputError
 from . import base
 from .base import TimeConv, VideoModel, check_options
@@ -12,15 +13,22 @@ PATTERN = r"SlowFast-R(?P<depth>50|101|152)-(?P<slow>[1-9]\d*)x(?P<stride>[1-9]\
 EXAMPLE = "SlowFast-R50-8x8"
 
 
-def build(depth, slow, stride, num_classes, width, dropout, alpha=4, **options):
-    """Build `SlowFast-R<depth>-<slow frames>x<their stride in the video>`; clips have slow x alpha frames."""
+def build(depth, slow, stride, num_classes, width, dropout, alpha=4, mean=None, std=None, **options):
+    """Build `SlowFast-R<depth>-<slow frames>x<their stride in the video>`; clips have slow x alpha frames.
+
+    mean, std: three values each where the weights want pixels normalised by others than ImageNet's, as the
+    public checkpoints do; clips are then turned from the one into the other first.
+    """
     name = f"SlowFast-R{depth}-{slow}x{stride}"
-    check_options(name, options, ["alpha"])
+    check_options(name, options, ["alpha", "mean", "std"])
     if width < 8 or width % 8:
         raise InputError(f"width={width} for {name}: it should be a multiple of 8, since the fast pathway "
                          f"has an eighth")
     model = SlowFast(int(depth), int(slow), alpha, num_classes, width, dropout)
     model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, alpha=alpha)
+    if mean is not None:
+        model.renormalise(mean, std)
+        model.config |= dict(mean=list(mean), std=list(std))
     return model
 
 
@@ -34,6 +42,7 @@ class SlowFast(VideoModel):
     def __init__(self, depth, slow_frames, alpha, num_classes, width=64, dropout=0.0):
         super().__init__(slow_frames * alpha)
         self.alpha, thin = alpha, width // 8
+        self.renormalised = False
         index = torch.linspace(0, self.num_frames - 1, slow_frames, device="cpu").long()
         self.slow_frames = index.tolist()
         counts = DEPTHS[depth]
@@ -54,8 +63,17 @@ class SlowFast(VideoModel):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.slow_channels + fast_in, num_classes)
 
+    def renormalise(self, mean, std):
+        """Take ImageNet-normalised clips and give the network ones normalised by `mean` and `std`."""
+        ours, spread, theirs, other = (torch.tensor(v).float().view(3, 1, 1, 1) for v in (MEAN, STD, mean, std))
+        self.register_buffer("scale", spread / other, persistent=False)
+        self.register_buffer("shift", (ours - theirs) / other, persistent=False)
+        self.renormalised = True
+
     def features(self, clip):
         """Clip [B, 3, T, H, W] -> maps of both pathways [B, C, T/alpha, H', W'] and [B, C', T, H', W']."""
+        if self.renormalised:
+            clip = clip * self.scale + self.shift
         slow, fast = clip[:, :, self.slow_frames], clip
         for stage in range(5):
             slow, fast = self.slow[stage](slow), self.fast[stage](fast)

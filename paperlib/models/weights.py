@@ -34,6 +34,7 @@ class Checkpoint:
     sha256: str
     citation: str
     licence: str
+    key: str = ""
 
     def class_names(self):
         """Return the class of every logit: Kinetics-400 in alphabetical order, as all publishers have it.
@@ -57,6 +58,11 @@ def registry():
     text = Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8")
     entries = yaml.safe_load(text)["checkpoints"]
     return {name: Checkpoint(name=name, **entry) for name, entry in entries.items()}
+
+
+def for_key(key):
+    """Return the public checkpoint that the notebooks' settings call `<dataset>/<name>`, or None."""
+    return next((entry for entry in registry().values() if entry.key and entry.key == key), None)
 
 
 def find(name):

@@ -29,19 +29,23 @@ def dataset_for(role, names):
 
 
 def trained(run, wanted=None, at_least=None):
-    """Return those of the notebook's `models` that have a checkpoint.
+    """Return those of the notebook's `models` that have a checkpoint and whose data are there.
 
-    The notebook stops as skipped where one is missing, or, with `at_least`, where fewer than that are there.
+    Where one is missing, or, with `at_least`, fewer than that are there, the settings' `public` models, whose
+    checkpoints are published, take their place. Without any of those the notebook stops as skipped.
     """
-    from .. import checkpoints
+    from .. import needs
 
-    wanted = list(wanted or run.settings["models"])
-    there = [key for key in wanted if checkpoints.path(*key.split("/")).is_file()]
-    missing = [key for key in wanted if key not in there]
-    if missing and (at_least is None or len(there) < at_least):
-        run.skip(f"no checkpoint: {', '.join(missing)}; paperlib zoo train --missing {' '.join(missing)}")
-    if missing:
-        print(f"left out, not trained yet: {', '.join(missing)}")
+    lacking = needs.lacking(wanted or run.settings["models"], run.data_root)
+    there = [key for key in wanted or run.settings["models"] if key not in lacking]
+    if lacking and (at_least is None or len(there) < at_least):
+        instead = [] if wanted else run.settings.get("public", [])
+        there = [key for key in instead if key not in needs.lacking(instead, run.data_root)]
+        if not there:
+            run.skip(needs.say(lacking))
+        print(f"{needs.say(lacking)}. Shown instead: {', '.join(there)}")
+    elif lacking:
+        print(f"left out, {needs.say(lacking)}")
     return there
 
 

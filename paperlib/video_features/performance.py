@@ -15,7 +15,7 @@ def predict_all(run):
     """Return {checkpoint: (forward table, reversed table)} for the `models` of a notebook's settings."""
     return {
         checkpoint: (study.predictions(run, checkpoint), study.predictions(run, checkpoint, reverse=True))
-        for checkpoint in run.settings["models"]
+        for checkpoint in study.available(run)
     }
 
 

@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, paths, published
-from ..errors import InputError
+from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, needs, paths, published
 from . import short
 
 try:
@@ -58,7 +57,18 @@ class Studied:
 
 def study_all(run):
     """Return {checkpoint: Studied} for the `models` of a notebook's settings."""
-    return {checkpoint: study(run, checkpoint) for checkpoint in run.settings["models"]}
+    return {checkpoint: study(run, checkpoint) for checkpoint in available(run)}
+
+
+def available(run):
+    """Return the `models` of a notebook's settings that are there with their data; skips where none is."""
+    keys = run.settings["models"]
+    lacking = needs.lacking(keys, run.data_root)
+    if len(lacking) == len(keys):
+        run.skip(needs.say(lacking))
+    if lacking:
+        print(f"left out, {needs.say(lacking)}")
+    return [key for key in keys if key not in lacking]
 
 
 def study(run, checkpoint):
@@ -129,10 +139,9 @@ def predictions(run, checkpoint, reverse=False):
 
 def open_checkpoint(run, checkpoint):
     """Return (model, header, validation videos) of a checkpoint; skips the notebook where there is none."""
-    try:
-        checkpoints.find(checkpoint)
-    except InputError as error:
-        run.skip(str(error))
+    lacking = needs.lacking([checkpoint], run.data_root)
+    if lacking:
+        run.skip(needs.say(lacking))
     model, header = checkpoints.load(checkpoint, run.device)
     videos = data.load(
         header["dataset"],
