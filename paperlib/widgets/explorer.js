@@ -181,7 +181,7 @@ function drawPanel(view, panel, ink) {
     picture.strokeStyle = css(colour(share, 1, panel.found.signed));
     picture.lineWidth = 10;
     picture.strokeRect(5, 5, panel.side - 10, panel.side - 10);
-    picture.fillStyle = css(colour(share, 1, panel.found.signed), 0.2);
+    picture.fillStyle = css(colour(share, 1, panel.found.signed), 0.15);
     picture.fillRect(0, 0, panel.side, panel.side);
   }
   if (panel.cam) cover(paper(panel.cam, panel.side, panel.side), panel.cams[panel.at] || panel.images[panel.at], 0, 0, panel.side, panel.side);

@@ -15,8 +15,8 @@ function runs(mask) {
 
 // Draw frame t of the clip frozen by the mask: p[t] = (1 - m[t]) x[t] + m[t] p[t-1], each step one layer of paint.
 function paintFrozen(context, images, mask, t, size) {
-  let from = t;
-  while (from > 0 && mask[from] > 0) from--;
+  let from = t, left = 1; // share of the picture that the frames before `from` still have
+  while (from > 0 && (left *= mask[from]) > 1 / 512) from--;
   for (let s = from; s <= t; s++) {
     const alpha = s === from ? 1 : 1 - mask[s];
     if (alpha <= 0 || !images[s]) continue;

@@ -74,14 +74,23 @@ function cover(context, image, x, y, w, h) {
   context.drawImage(image, (image.width - sw) / 2, (image.height - sh) / 2, sw, sh, x, y, w, h);
 }
 
+// The frames of the strip, scaled down once for a size of the strip.
+function film(panel, w, thumb) {
+  const key = `${w} ${thumb} ${panel.images.length} ${window.devicePixelRatio}`;
+  if (panel.film?.key === key) return panel.film;
+  const canvas = make("canvas"), context = paper(canvas, panel.width, thumb);
+  panel.clip.frames.forEach((_, j) => cover(context, panel.images[j], j * w, 0, w - (w > 20 ? 2 : 0.5), thumb));
+  return (panel.film = { key, canvas });
+}
+
 // All frames in a row, tinted by their relevance for the current row; below them how much, and the ATR segment.
 function drawStrip(panel, ink, tinted) {
   const { found, clip, strip } = panel, count = clip.frames.length, w = panel.width / count;
   const thumb = clamp(w, 38, 112), under = found ? 34 : 6, context = paper(strip, panel.width, thumb + under);
   const shares = found ? rowOf(found, panel.row) : null;
+  context.drawImage(film(panel, w, thumb).canvas, 0, 0, panel.width, thumb);
   for (let j = 0; j < count; j++) {
-    cover(context, panel.images[j], j * w, 0, w - (w > 20 ? 2 : 0.5), thumb);
-    if (!shares) continue;
+    if (!shares) break;
     const shade = colour(shares[j], 1, found.signed), strength = Math.abs(shares[j]);
     if (tinted) {
       context.fillStyle = css(shade, 0.5);
