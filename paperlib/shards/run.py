@@ -66,7 +66,8 @@ def command(settings, jobs=None, profile=None):
     jobs = jobs or (len(gpus) if gpus else max(1, runner.cores() // threads))
     if gpus:
         call += ["--resources", *(f"gpu{place}=1" for place in range(len(gpus)))]
-    return [*call, "--cores", str(jobs * threads)]
+    # Snakemake would otherwise take profiles/default, which is about notebooks, where it is called beside it.
+    return [*call, "--workflow-profile", "none", "--cores", str(jobs * threads)]
 
 
 def profile_folder(profile):
