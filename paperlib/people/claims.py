@@ -133,7 +133,7 @@ def when(run, table, dataset):
             for measure, chance in (("pointing", "chance_pointing"), ("iou", "chance_iou")):
                 ours = over_people(own[measure] - own[chance], own["person"], run.seed)
                 words = "pointing accuracy" if measure == "pointing" else "IoU"
-                run.claim(where, f"{model}: {statement} more than by chance",
+                run.claim(where, f"{model}: {statement} more than by chance ({words})",
                           f"{words} ({own[measure].mean():.2f}) minus chance ({own[chance].mean():.2f}); "
                           "holds if the interval lies above 0", "", ours, ours.low > 0, dataset)
         for instrument in ("relevance", "mask"):

@@ -7,6 +7,7 @@ from .. import plotting
 from . import COLOURS, explain
 from .scores import WAYS, confusion
 
+KINDS = {"all": "all classes", "motions": "motions", "postures": "postures"}
 SHADES = {"forward": 1.0, "reversed": 0.55, "single": 0.25}
 WORDS = {"forward": "forward", "reversed": "played backwards", "single": "middle frame alone"}
 
@@ -34,7 +35,7 @@ def accuracies(predicted, summary, chance, title, reference=()):
                 axis.plot(np.full(len(each), x), each, ".", ms=2.5, color="0.2", alpha=0.6)
         axis.axhline(chance, ls=":", color="0.4", lw=1)
         axis.set_xticks(range(len(models)), models, rotation=30)
-        axis.set(title=f"{title}: {kind} classes" if len(panels) > 1 else title, ylim=(0, 103))
+        axis.set(title=f"{title}: {KINDS[kind]}" if len(panels) > 1 else title, ylim=(0, 103))
     for name, value in reference:
         axes[0, 0].axhline(value, ls="--", color=plotting.BLACK, lw=0.8)
         axes[0, 0].text(len(models) - 0.5, value + 1, name, ha="right", fontsize=6.5)
@@ -70,6 +71,8 @@ def matrices(found, classes, models):
     """Draw mean relevance matrices: a row of panels per model, a column per class."""
     figure, axes = plt.subplots(len(models), len(classes), figsize=(1.25 * len(classes) + 0.8, 1.4 * len(models)),
                                 squeeze=False)
+    for axis, name in zip(axes[0], classes, strict=True):
+        axis.set_title(name, fontsize=8)
     for line, model in zip(axes, models, strict=True):
         for axis, name in zip(line, classes, strict=True):
             members = found.of(model=model, **{"class": name})
@@ -80,15 +83,13 @@ def matrices(found, classes, models):
             else:
                 axis.text(0.5, 0.5, "none right", ha="center", va="center", fontsize=6, transform=axis.transAxes)
             axis.spines[:].set_visible(False)
-            if line is axes[0]:
-                axis.set_title(name, fontsize=8)
         line[0].set_ylabel(model)
     figure.supxlabel("input frame j; below each panel the class's mean avg-ATR in frames", fontsize=8)
     figure.supylabel("frame logit i", fontsize=8)
     return figure
 
 
-def ranges(per_class, classes, chance=None):
+def ranges(per_class, classes):
     """Draw avg-ATR per class and model with intervals over people."""
     return _per_class(per_class, classes, ("avg_atr",), (6.4, 2.8))
 
@@ -112,7 +113,8 @@ def _per_class(per_class, classes, measures, size):
             axis.plot([], [], plotting.MARKERS[k], color=COLOURS[model], label=model)
         axis.set_xticks(range(len(classes)), classes, rotation=30, fontsize=7)
         axis.set_ylabel(explain.MEASURES[measure])
-        axis.legend(ncols=3, fontsize=6.5)
+        if models:
+            axis.legend(ncols=3, fontsize=6.5)
     return figure
 
 
@@ -151,7 +153,7 @@ def when(summary, models):
                     for other, style in zip(others, ("_", "x"), strict=False):
                         axis.plot(x, part.loc[(model, name, other)].value, style, color="0.4", ms=8)
             axis.set_xticks(range(len(instruments)), instruments)
-            axis.set(title=f"{kind} classes" if kind == "all" else kind, ylim=(0, 1.03))
+            axis.set(title=KINDS[kind], ylim=(0, 1.03))
         line[0].set_ylabel("pointing accuracy" if measure == "pointing" else "IoU with the annotated part")
     for k, model in enumerate(models):
         axes[0, 0].plot([], [], plotting.MARKERS[k], color=COLOURS[model], label=model)

@@ -45,11 +45,13 @@ class Found:
 def explain(run, folds):
     """Ask every instrument about the clips that a model gets right with a score above `min_score`; cached.
 
-    Settings: each (videos per person and class), min_score, sigma, masked (models whose masks are learned),
-    mask (options of `masks.learn`). The explained class is the true one, which is the predicted one.
+    Settings: each (videos per person and class), min_score, sigma, explained (models), masked (those of them
+    whose masks are learned), mask (options of `masks.learn`), layer (of Grad-CAM in ResNets: the last stage of so
+    small a picture has one pixel). The explained class is the true one, which is the predicted one.
     """
     tables, matrices, learned = [], [], []
-    for fold in tqdm(folds, desc="explaining", leave=False):
+    explained = [fold for fold in folds if fold.model in run.settings["explained"]]
+    for fold in tqdm(explained, desc="explaining", leave=False):
         chosen, own = right(fold, asked(fold.videos, run.settings["each"]), run.settings["min_score"])
         if not len(chosen):
             continue
@@ -84,6 +86,7 @@ def right(fold, chosen, min_score):
 def one(fold, chosen, own, settings, masked):
     """Return dict of arrays over the chosen clips: matrix, logits, blob measures and, if asked for, masks."""
     options = dict(settings.get("mask", {})) if masked else {}
+    layer = settings["layer"] if hasattr(fold.network, "layer4") else None
 
     def compute():
         clips, labels = fold.clips(chosen), torch.from_numpy(fold.videos.labels[chosen])
@@ -93,7 +96,8 @@ def one(fold, chosen, own, settings, masked):
         with evaluating(fold.network), torch.inference_mode():
             logits = fold.network.frame_logits(clips).float()
             found["logits"] = logits[torch.arange(len(clips)), :, labels].cpu().numpy()
-        shapes = blobs.per_clip(blobs.measure(gradcam.video_gradcam(fold.network, clips, labels).cpu().numpy()))
+        cams = gradcam.video_gradcam(fold.network, clips, labels, layer=layer)
+        shapes = blobs.per_clip(blobs.measure(cams.cpu().numpy()))
         found |= {"blob_count": shapes["count"], "blob_size": shapes["size"],
                   "center_distance": shapes["center_distance"]}
         if masked:
@@ -102,7 +106,7 @@ def one(fold, chosen, own, settings, masked):
         return found
 
     key = fold.key("people/explain", "relevance", "masks", "gradcam", "blobs", what="instruments",
-                   chosen=chosen.tolist(), mask=options, masked=masked)
+                   chosen=chosen.tolist(), mask=options, masked=masked, layer=layer)
     return cache.fetch("people", key, compute)
 
 

@@ -3,7 +3,8 @@
 A clip shows an annotated segment with a part of its context on both sides, as much as a random number says, so
 that the segment is not always in the middle. Each instrument ranks the frames of the clip:
 
-pointing    is its first frame inside the annotated part? Chance is the annotated share of the clip.
+pointing    is its first frame inside the annotated part? (Of frames that share the first place, how many are?)
+            Chance is the annotated share of the clip.
 IoU         of its frames with the annotated ones. A learned mask has its own length; for the others it is the run
             of frames, as long as the annotated part, that holds most. Chance is the mean over all places where a
             run of that length could lie; `centre` is the run in the middle of the clip.
@@ -47,8 +48,8 @@ def clips_with_context(fold, chosen, seed=0):
 def measure(run, folds):
     """Return (one row per model, clip and instrument, one row per model and asked clip); cached.
 
-    The first table has `rows` and the columns of `compare` for the clips that the models in `masked` get right, the
-    second `rows` and `right`. Settings: each, masked, mask.
+    The first table has `rows` and the columns of `compare` for the clips that the models in `located` get right,
+    the second `rows` and `right`. Settings: each, located, mask.
     """
     parts, accuracies = [], []
     for fold in tqdm(folds, desc="when", leave=False):
@@ -58,7 +59,7 @@ def measure(run, folds):
             guess = torch.cat([fold.network(part).argmax(1) for part in clips.split(60)]).cpu().numpy()
         right = guess == fold.videos.labels[chosen]
         accuracies.append(rows(fold, chosen).assign(right=right))
-        if fold.model not in run.settings["masked"] or not right.any():
+        if fold.model not in run.settings["located"] or not right.any():
             continue
         about, clips, inside = rows(fold, chosen[right]), clips[torch.from_numpy(right)], inside[right]
         found = _instruments(fold, chosen[right], clips, run)
@@ -95,7 +96,7 @@ def compare(importance, inside, is_mask=False):
         length = int((value > masks.THRESHOLD).sum()) if is_mask else int(truth.sum())
         placed = [run_of(first, length, frames) for first in range(frames - length + 1)]
         chosen = value > masks.THRESHOLD if is_mask else max(placed, key=lambda on, value=value: value[on].sum())
-        found["pointing"].append(truth[int(np.argmax(value))])
+        found["pointing"].append(truth[value >= value.max() - 1e-6].mean())
         found["iou"].append(iou(chosen, truth))
         found["chance_pointing"].append(truth.mean())
         found["chance_iou"].append(np.mean([iou(on, truth) for on in placed]))
