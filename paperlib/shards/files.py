@@ -93,6 +93,14 @@ def about(file):
     return json.loads(pq.read_schema(file).metadata[b"paperlib"])
 
 
+def is_ours(file):
+    """Return whether a file says that it is a shard or a table of some run."""
+    try:
+        return "key" in about(file)
+    except UNREADABLE:
+        return False
+
+
 def why_unusable(file, key, first, last):
     """Return in words why `file` does not hold the clips first .. last - 1 of the run `key`, or None if it does."""
     try:

@@ -22,6 +22,8 @@ def run(settings, jobs=None, profile=None):
     """
     out, key = Path(settings["out"]), settings["key"]
     folder = files.folder(out)
+    if out.exists() and not files.is_ours(out):
+        raise InputError(f"{out} is there and is no whole table of paperlib dataset; remove it or give another --out")
     if out.is_file() and files.why_unusable(out, key, 0, key["videos"]) is None:
         print(f"{out} is up to date")
         return 0

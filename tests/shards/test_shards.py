@@ -1,6 +1,9 @@
 """Shards and the table gathered from them: right values, the same bits however they are cut, nothing foreign in."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,7 +12,7 @@ import torch
 
 from paperlib import analysis, blobs, checkpoints, data, gradcam, masks, relevance, shards
 from paperlib.errors import InputError
-from paperlib.shards import compute, files
+from paperlib.shards import compute, files, run
 
 from . import runs
 
@@ -198,6 +201,44 @@ def test_load_names_a_file_that_is_no_table(tmp_path):
         shards.load(tmp_path / "x.parquet")
 
 
+def test_a_file_that_is_no_table_is_not_overwritten(tmp_path, network):
+    settings = runs.planned(tmp_path, network)
+    (tmp_path / "table.parquet").write_bytes(b"somebody's work")
+    with pytest.raises(InputError, match="table.parquet is there and is no whole table of paperlib dataset"):
+        run.run(settings)
+    assert (tmp_path / "table.parquet").read_bytes() == b"somebody's work"
+
+
 def test_settings_are_json(tmp_path, network):
     settings = runs.planned(tmp_path, network)
     assert json.loads(json.dumps(settings)) == settings
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from paperlib.shards import compute
+real = compute.explained
+def then_killed(*arguments):
+    table = real(*arguments)
+    if arguments[-1][0][0] == 8:  # the second of the shard's two blocks; the first is written
+        os.kill(os.getpid(), signal.SIGKILL)
+    return table
+compute.explained = then_killed
+compute.compute(json.loads(Path(sys.argv[1]).read_text()), 1, sys.argv[2])
+"""
+
+
+def test_kill_9_in_mid_shard_leaves_no_shard_and_the_next_try_gives_the_same(tmp_path, network):
+    settings = runs.finish(runs.planned(tmp_path, network, shards=2), [0])
+    runs.finish(runs.planned(tmp_path, network, out="whole.parquet", shards=1))
+    first = runs.shard(settings, 0).stat()
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "settings.json", runs.shard(settings, 1)])
+    assert killed.returncode == -signal.SIGKILL
+    assert not runs.shard(settings, 1).exists() and list(files.folder(settings["out"]).glob(".*.parquet"))
+    files.forget_unusable(settings)
+    assert runs.shard(settings, 0).stat() == first
+    runs.finish(settings, [1])
+    files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(2)])
+    assert (tmp_path / "table.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
