@@ -44,7 +44,9 @@ def main(argv=None):
             module = importlib.import_module(f"paperlib.commands.{name}")
             module.arguments(sub)
             sub.set_defaults(main=module.main)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # said with the usage of the command, not of paperlib
+        subparsers.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return args.main(args) or 0
     except InputError as error:

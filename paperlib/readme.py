@@ -100,7 +100,7 @@ def notebooks():
 
 
 def widgets():
-    """Return the pictures of the widgets that are there, each a link to its notebook."""
-    pictures = [f"[![{alt}](docs/images/{name})](notebooks/explore/{name.removesuffix('.png')}.ipynb)\n"
-                for name, alt in WIDGETS.items() if (FOLDER / name).is_file()]
-    return "\n".join(pictures)
+    """Return the pictures of the widgets that are there, side by side, each a link to its notebook."""
+    return "".join(f'<a href="notebooks/explore/{name.removesuffix(".png")}.ipynb">'
+                   f'<img src="docs/images/{name}" alt="{alt}" width="49%"></a>\n'
+                   for name, alt in WIDGETS.items() if (FOLDER / name).is_file())

@@ -45,7 +45,9 @@ def select(patterns):
             if fnmatch(name, pattern) or fnmatch(name.split("/")[1], pattern) or name.split("/")[0] == pattern
         }
         if not found:
-            raise InputError(f"no notebook matches {pattern!r}; run_all.sh --list shows their names")
+            near = [name for name in known if pattern in name][:4]
+            hint = f"; did you mean {' or '.join(near)}?" if near else "; run_all.sh --list shows their names"
+            raise InputError(f"no notebook matches {pattern!r}{hint}")
         chosen |= found
     return sorted(chosen) if patterns else known
 

@@ -72,7 +72,8 @@ def test_pictures_of_widgets_appear_in_the_readme_once_they_are_there(tmp_path, 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     made = re.compile(r"figures/index\.html")  # by run_all.sh
     missing = [link for link in links if not link.startswith(("http", "#")) and not made.fullmatch(link)
                and not (page.parent / link.partition("#")[0]).exists()]
@@ -129,7 +130,7 @@ def test_help_of_every_command_shows_an_example_that_can_be_parsed(command):
 def test_an_unknown_option_exits_with_2(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--no-such-option"])
-    assert stop.value.code == 2 and "usage: paperlib" in capsys.readouterr().err
+    assert stop.value.code == 2 and f"usage: paperlib {command}" in capsys.readouterr().err
 
 
 def film(file, frames=40):

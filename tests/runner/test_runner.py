@@ -82,7 +82,7 @@ def test_one_run_the_next_and_what_changes_in_between(project):
 
 def test_unusable_options_are_one_sentence_and_exit_code_2(project):
     for arguments, words in {
-        ("nonsense",): "no notebook matches 'nonsense'",
+        ("nonsense",): "no notebook matches 'nonsense'; run_all.sh --list",
         ("--profile", "nonsense"): "profile 'nonsense' does not exist; there are mini, paper",
         ("--data-root", "/does/not/exist"): "--data-root /does/not/exist is not a folder",
         ("--jobs", "0"): "--jobs 0",
@@ -100,6 +100,8 @@ def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
     assert len(runner.select([])) == 4
     with pytest.raises(InputError, match="no notebook matches 'fig9'"):
         runner.select(["fig01", "fig9"])
+    with pytest.raises(InputError, match="did you mean .*temporal_relevance/table01[?]"):
+        runner.select(["able0"])
 
 
 @pytest.mark.slow
