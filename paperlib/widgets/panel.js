@@ -38,7 +38,7 @@ function buildPanel(view, clip, number, features) {
   tile("picture", masks ? "original" : "frame");
   if (masks) {
     tile("cam", "Grad-CAM");
-    panel.kind_label = tile("perturbed", "frozen by the mask");
+    panel.kind_label = tile("perturbed", "frozen by the mask", { "aria-label": "perturbed" });
   }
   addClass(view, panel, controls);
   if (features.includes("relevance")) addRelevance(view, panel, controls, tile);

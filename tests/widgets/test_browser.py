@@ -80,7 +80,7 @@ def test_scrub_relevance(lab):
 def test_scrub_masks(lab):
     assert lab.run("scrub_masks.ipynb") == []
     widget = lab.widget()
-    bar, scores, perturbed = canvas(widget, "mask"), canvas(widget, "score"), canvas(widget, "frozen")
+    bar, scores, perturbed = canvas(widget, "mask"), canvas(widget, "score"), canvas(widget, "perturbed")
     frozen_name = scores.get_attribute("aria-label")
     widget.get_by_role("button", name="clear").click()
     lab.rest(widget)
@@ -165,7 +165,7 @@ def test_your_video(lab):
     widget.get_by_role("heading", name="holiday.mp4").wait_for(timeout=PATIENCE)
     lab.widget()
     lab.rest(widget)
-    for name in ("original", "Grad-CAM", "frozen", "relevance matrix"):
+    for name in ("original", "Grad-CAM", "perturbed", "relevance matrix"):
         assert lab.pixels(canvas(widget, name)).std() > 5
     (lab.folder / "holiday.mp4").unlink()
 

@@ -1,0 +1,151 @@
+"""The front end alone in a browser, without Jupyter: what it draws, against the library's own arithmetic."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from paperlib import artifact, masks, widgets
+from paperlib.data import clips
+
+pytestmark = pytest.mark.browser
+
+HOST = """
+function unpack(value) {
+  if (value?.bytes !== undefined) return new DataView(Uint8Array.from(atob(value.bytes), (c) => c.charCodeAt(0)).buffer);
+  if (Array.isArray(value)) return value.map(unpack);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, unpack(v)]));
+}
+const state = unpack(STATE), heard = {};
+window.sent = [];
+window.model = { get: (k) => state[k], set: (k, v) => { state[k] = v; }, save_changes() {}, off() {},
+  send: (content, _, buffers) => sent.push(content), on: (name, act) => (heard[name] ||= []).push(act),
+  tell: (name, ...what) => (heard[name] || []).forEach((act) => act(...what)) };
+const code = new Blob([document.getElementById("code").textContent], { type: "text/javascript" });
+const module = await import(URL.createObjectURL(code));
+module.default.render({ model, el: document.getElementById("here") });
+"""
+
+
+def packed(value):
+    """Return a trait's value as JSON, bytes in base64."""
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {key: packed(v) for key, v in value.items()}
+    return [packed(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.fixture
+def show(browser):
+    """Return a function that shows a widget in a page of its own."""
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+
+    def shown(widget):
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        names = ("features", "clips", "maps", "found", "masks", "frame")
+        state = json.dumps({name: packed(getattr(widget, name)) for name in names})
+        page.set_content(f"<style>{widget._css}</style><div id=here></div>"
+                         f"<script type=text/plain id=code>{widget._esm}</script>"
+                         f"<script type=module>{HOST.replace('STATE', state)}</script>")
+        page.wait_for_selector("[data-ready=true]")
+        return page
+    yield shown
+    context.close()
+
+
+def clip(count=8, **arrays):
+    """An artifact of smooth frames (JPEG keeps them), 224 x 224."""
+    x, y = np.meshgrid(np.linspace(0, 1, 224), np.linspace(0, 1, 224))
+    frames = np.stack([np.stack([127 + 100 * np.sin(3 * x + t), 250 * y * t / count, 30 * t + 0 * x], -1)
+                       for t in range(count)]).astype(np.uint8)
+    info = dict(video="made", model="none", classes=["a", "b"], target=0, predicted=0, method="clrp")
+    found = {"scores": np.array([0.9, 0.1]), "frame_logits": np.ones((count, 2)), **arrays}
+    return artifact.Artifact(frames, info, found)
+
+
+def drawn(page, name):
+    """Return the pixels of a canvas, scaled to 224 x 224."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    data = page.locator(f"canvas[aria-label='{name}']").evaluate("(canvas) => canvas.toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
+
+
+def go(page, frame):
+    page.locator(".pl-slider").evaluate(f"(s) => {{ s.value = {frame}; s.dispatchEvent(new Event('input')); }}")
+
+
+def test_the_perturbed_pictures_are_those_of_the_library(show):
+    mask = np.array([0.4, 0, 0.7, 0.3, 1, 1, 0, 0.6], np.float32)
+    found = clip(mask=mask)
+    page = show(widgets.scrub_masks(found))
+    frozen = clips.to_frames(masks.freeze(found.clip, torch.tensor(mask))[0])
+    turned = clips.to_frames(masks.reverse(found.clip, torch.tensor(mask))[0])
+    inner = np.s_[12:-12, 12:-12]                                          # inside the frame around masked pictures
+    for t in range(8):
+        go(page, t)
+        page.get_by_label("perturbation").select_option("freeze")
+        assert np.abs(drawn(page, "perturbed")[inner] - frozen[t][inner]).mean() < 4
+        assert np.abs(drawn(page, "original")[inner] - found.frames[t][inner]).mean() < 4
+        page.get_by_label("perturbation").select_option("reverse")
+        assert np.abs(drawn(page, "perturbed")[inner] - turned[t][inner]).mean() < 4
+    assert page.errors == []
+
+
+def test_matrix_cells_have_the_colour_of_their_value(show):
+    import matplotlib
+    matrix = np.arange(64, dtype=np.float32).reshape(8, 8)
+    page = show(widgets.scrub_relevance(clip(matrix=matrix)))
+    go(page, 3)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    row = page.locator(".pl-matrix").evaluate("""(canvas) => {
+        const size = canvas.height / 8, context = canvas.getContext('2d'), cells = [0, 1, 2, 3, 4, 5, 6, 7];
+        return cells.map((j) => [...context.getImageData(14 + (j + 0.5) * size, 3.6 * size, 1, 1).data].slice(0, 3)); }""")
+    expected = [[round(255 * c) for c in matplotlib.colormaps["viridis"](v / 63)[:3]] for v in matrix[3]]
+    assert np.abs(np.array(row) - expected).max() <= 6
+
+
+def test_edges_and_runs_follow_the_pointer_again_and_again(show):
+    page = show(widgets.scrub_masks(clip(mask=np.array([0, 0, 1, 1, 1, 1, 0, 0], np.float32))))
+    box = page.locator(".pl-mask").bounding_box()
+    cell, y = box["width"] / 8, box["y"] + 15
+
+    def drag(start, end):
+        page.mouse.move(box["x"] + start * cell, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + end * cell, y, steps=4)
+        page.mouse.up()
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        values = [int(handle.get_attribute("aria-valuenow")) for handle in page.locator(".pl-handle").all()]
+        return list(zip(values[::2], values[1::2], strict=True))
+    assert drag(6, 7) == [(3, 7)]                          # the last edge
+    assert drag(2, 4) == [(5, 7)]                          # the first edge
+    assert drag(5.5, 3.5) == [(3, 5)]                      # the run
+    assert drag(6.5, 7.5) == [(3, 5), (7, 8)]              # a new run
+    assert drag(5, 7) == [(3, 8)]                          # two runs that meet are one
+    page.locator(".pl-handle").first.focus()
+    page.keyboard.press("Delete")
+    page.wait_for_function("document.querySelectorAll('.pl-handle').length === 0")
+    page.locator(".pl-root").press("End")
+    page.locator(".pl-root").press("m")
+    page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '8'")
+
+
+def test_while_python_is_busy_only_the_last_question_is_kept(show):
+    page = show(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32))))
+    for sigma in (0.9, 0.8, 0.7):
+        page.get_by_label("sigma").evaluate(f"(s) => {{ s.value = {sigma}; s.dispatchEvent(new Event('input')); }}")
+    assert [round(asked["sigma"], 3) for asked in page.evaluate("sent")] == [0.9]
+    page.evaluate("model.tell('msg:custom', { kind: 'done', of: 'explain', panel: 0 }, [])")
+    assert [round(asked["sigma"], 3) for asked in page.evaluate("sent")] == [0.9, 0.7]
+    page.evaluate("model.tell('msg:custom', { kind: 'error', of: 'explain', panel: 0, text: 'no such thing' }, [])")
+    assert page.get_by_role("status").inner_text() == "no such thing"
+    assert not page.locator(".pl-root[aria-busy]").count()
