@@ -1,5 +1,6 @@
 """`paperlib dataset` from outside: workers, kills, damage, GPUs and a cluster, always with the same table."""
 
+import contextlib
 import json
 import os
 import re
@@ -60,7 +61,7 @@ def test_one_and_two_workers_give_the_same_table_and_damage_is_repaired(tmp_path
 
 
 def start(network, out):
-    """Start a run with one worker; returns (its process, the worker in the middle of its first shard)."""
+    """Start a run with one worker; returns (its process, the worker that is in the middle of a shard)."""
     log = open(out.with_suffix(".out"), "w")
     process = subprocess.Popen(
         [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments(network, out, "--jobs", 1))],
@@ -70,8 +71,9 @@ def start(network, out):
         logs = files.folder(out).glob("logs/*.log")
         if any("of 8 clips" in log.read_text() for log in logs):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if "--compute" in child.cmdline() and "paperlib.shards" in child.cmdline():
-                    return process, child
+                with contextlib.suppress(psutil.Error):  # it has just ended
+                    if {"--compute", "paperlib.shards"} <= set(child.cmdline()) and "python" in child.name():
+                        return process, child
         assert process.poll() is None, out.with_suffix(".out").read_text()
         time.sleep(0.02)
     raise AssertionError("no worker started")
