@@ -47,7 +47,8 @@ def recipe(key, width=64, size=224):
     """
     dataset, name, suffixes = parts(key)
     mirror = 0.5 if "kinetics" in dataset or "mit" in dataset else 0.0  # SSV2 tells left from right
-    own = dict(name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25, **_from(suffixes))
+    own = dict(name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25,
+               **_from(suffixes))
     family = "C-LSTM" if name.startswith("C-LSTM") else "I3D" if name.startswith("I3D-original") else ""
     if family:
         options = {"size": size, "layers": 2 if dataset == "kth" else 3} if family == "C-LSTM" else \
@@ -92,5 +93,6 @@ def how(keys):
     public = [key for key in keys if key not in listed]
     ways = [f"paperlib zoo train --missing {' '.join(zoo)}"] if zoo else []
     if public:
-        ways.append(f"train with `{command(public[0])}`" + (f", likewise {', '.join(public[1:])}" if public[1:] else ""))
+        more = f", likewise {', '.join(public[1:])}" if public[1:] else ""
+        ways.append(f"train with `{command(public[0])}`{more}")
     return "; ".join(ways)

@@ -10,6 +10,7 @@ examples:
   paperlib run --list                            names, and what is up to date
 """
 
+import os
 from pathlib import Path
 
 
@@ -32,6 +33,15 @@ def arguments(parser):
     )
 
 
+def needs_data(name, options):
+    """Whether a notebook's models all belong to public data sets."""
+    from ..data.public import ADAPTERS
+    from ..settings import settings
+
+    keys = settings(name, options.profile).get("models") or []
+    return bool(keys) and all(key.partition("/")[0] in ADAPTERS for key in keys)
+
+
 def main(args):
     """Run, print the table, build the gallery; returns 1 if a notebook failed."""
     from .. import gallery, graph, paths, runner
@@ -46,6 +56,11 @@ def main(args):
     options = graph.Options(args.profile, data_root, args.device)
     settings("", args.profile)  # an unknown profile is an error now, not in every notebook
     names = runner.select(args.notebooks)
+    if not (data_root or args.list or os.environ.get("PAPERLIB_DATA")) and all(needs_data(n, options) for n in names):
+        raise InputError(
+            f"the profile {args.profile} reads public data sets: name their folder with --data-root or PAPERLIB_DATA "
+            "(`paperlib data where` says what to put there)"
+        )
     if args.list:
         width = max(map(len, names))
         for name in names:
