@@ -1,12 +1,20 @@
 // One view: panels side by side that share one position in time, one animation loop and one way to ask Python.
 
-const KEYS = "← → step, Home End first and last frame, Space play or pause, ↑ ↓ row of the matrix, Esc row follows frame, "
-  + "M mask this frame";
+const KEYS =
+  "← → step, Home End first and last frame, Space play or pause, ↑ ↓ row of the matrix, " +
+  "Esc row follows frame, " +
+  "M mask this frame";
 
 function render({ model, el }) {
   const view = { model, panels: [], frame: model.get("frame"), playing: false, rate: 4, tinted: true, waiting: {} };
-  view.root = make("div", { class: "pl-root", tabindex: 0, role: "group", "aria-label": `video explorer; keys: ${KEYS}`,
-    "data-lm-suppress-shortcuts": "true", onkeydown: (event) => keyed(view, event) });
+  view.root = make("div", {
+    class: "pl-root",
+    tabindex: 0,
+    role: "group",
+    "aria-label": `video explorer; keys: ${KEYS}`,
+    "data-lm-suppress-shortcuts": "true",
+    onkeydown: (event) => keyed(view, event),
+  });
   view.area = make("div", { class: "pl-panels" });
   view.status = make("div", { class: "pl-status", role: "status", "aria-live": "polite" });
   startLoop(view);
@@ -14,8 +22,11 @@ function render({ model, el }) {
   view.root.append(...[opening(view), view.transport, view.area, view.status].filter(Boolean));
   el.append(view.root);
   const listeners = {
-    "change:clips": () => rebuild(view), "change:found": () => refresh(view), "change:masks": () => refresh(view),
-    "change:maps": () => remap(view), "change:frame": () => view.playing || goTo(view, model.get("frame"), false),
+    "change:clips": () => rebuild(view),
+    "change:found": () => refresh(view),
+    "change:masks": () => refresh(view),
+    "change:maps": () => remap(view),
+    "change:frame": () => view.playing || goTo(view, model.get("frame"), false),
     "msg:custom": (content, buffers) => answered(view, content, buffers),
   };
   for (const [name, listener] of Object.entries(listeners)) model.on(name, listener);
@@ -34,7 +45,8 @@ function render({ model, el }) {
 
 // The one animation loop: it runs while something plays or has changed, and draws each change once.
 function startLoop(view) {
-  let asked = 0, last = 0;
+  let asked = 0,
+    last = 0;
   const tick = (now) => {
     asked = 0;
     if (view.playing && now - last >= 1000 / view.rate) {
@@ -58,13 +70,15 @@ function ask(view, kind, panel, content = {}, buffers = []) {
   const key = `${kind} ${panel}`;
   if (view.waiting[key]) return void (view.waiting[key].next = [content, buffers]);
   view.waiting[key] = { since: setTimeout(() => say(view, "no answer from the kernel yet; is it running?"), 30000) };
-  if (kind !== "score") say(view, { explain: "computing relevance …", open: "opening …", gif: "making the GIF …" }[kind] || "");
+  if (kind !== "score")
+    say(view, { explain: "computing relevance …", open: "opening …", gif: "making the GIF …" }[kind] || "");
   view.root.toggleAttribute("aria-busy", true);
   view.model.send({ kind, panel, ...content }, undefined, buffers);
 }
 
 function answered(view, content, buffers) {
-  const key = `${content.of} ${content.panel}`, waited = view.waiting[key];
+  const key = `${content.of} ${content.panel}`,
+    waited = view.waiting[key];
   if (!waited) return; // asked by another view of the same widget
   clearTimeout(waited.since);
   delete view.waiting[key];
@@ -73,7 +87,8 @@ function answered(view, content, buffers) {
     say(view, content.text, true);
     refresh(view);
   } else if (content.of !== "score") say(view, content.text || "");
-  if (content.of === "gif" && buffers?.length) download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
+  if (content.of === "gif" && buffers?.length)
+    download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   if (waited.next) ask(view, content.of, content.panel, ...waited.next);
 }
 
@@ -85,19 +100,52 @@ function say(view, text, wrong = false) {
 // ---- the bar that moves through time ----
 
 function transport(view) {
-  const button = (label, text, act) => make("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
+  const button = (label, text, act) =>
+    make("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
   view.play = button("play", icon("play"), () => playPause(view));
-  view.slider = make("input", { type: "range", class: "pl-slider", min: 0, value: 0, "aria-label": "frame",
-    oninput: () => { pause(view); goTo(view, Number(view.slider.value)); } });
+  view.slider = make("input", {
+    type: "range",
+    class: "pl-slider",
+    min: 0,
+    value: 0,
+    "aria-label": "frame",
+    oninput: () => {
+      pause(view);
+      goTo(view, Number(view.slider.value));
+    },
+  });
   view.count_label = make("span", { class: "pl-count" });
-  const rate = choice("frames per second", [1, 2, 4, 8, 12, 24].map((r) => [r, `${r} fps`]), view.rate, (r) => (view.rate = Number(r)));
-  const tint = make("input", { type: "checkbox", checked: true, onchange: () => { view.tinted = tint.checked; view.redraw(); } });
+  const rate = choice(
+    "frames per second",
+    [1, 2, 4, 8, 12, 24].map((r) => [r, `${r} fps`]),
+    view.rate,
+    (r) => (view.rate = Number(r)),
+  );
+  const tint = make("input", {
+    type: "checkbox",
+    checked: true,
+    onchange: () => {
+      view.tinted = tint.checked;
+      view.redraw();
+    },
+  });
   const tinted = view.model.get("features").includes("relevance") ? make("label", {}, tint, " tint") : null;
-  return make("div", { class: "pl-bar", role: "toolbar", "aria-label": "playback" },
-    button("first frame", icon("first"), () => goTo(view, 0)), button("one frame back", icon("back"), () => step(view, -1)), view.play,
-    button("one frame on", icon("on"), () => step(view, 1)), view.slider, view.count_label, rate, tinted,
-    button("save what is seen as PNG", "PNG", () => savePicture(view)), button("save all frames as GIF", "GIF", () => saveAnimation(view)),
-    button("save the numbers as JSON", "JSON", () => saveNumbers(view)), make("span", { class: "pl-help", title: KEYS, tabindex: 0, role: "note", "aria-label": KEYS }, "keys"));
+  return make(
+    "div",
+    { class: "pl-bar", role: "toolbar", "aria-label": "playback" },
+    button("first frame", icon("first"), () => goTo(view, 0)),
+    button("one frame back", icon("back"), () => step(view, -1)),
+    view.play,
+    button("one frame on", icon("on"), () => step(view, 1)),
+    view.slider,
+    view.count_label,
+    rate,
+    tinted,
+    button("save what is seen as PNG", "PNG", () => savePicture(view)),
+    button("save all frames as GIF", "GIF", () => saveAnimation(view)),
+    button("save the numbers as JSON", "JSON", () => saveNumbers(view)),
+    make("span", { class: "pl-help", title: KEYS, tabindex: 0, role: "note", "aria-label": KEYS }, "keys"),
+  );
 }
 
 function goTo(view, frame, tell = true) {
@@ -136,9 +184,17 @@ function keyed(view, event) {
   const typing = event.target.matches("select, input:not([type=range]):not([type=checkbox])");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !view.panels.length) return;
   const press = event.target.matches("button") && event.key === " "; // a focused button keeps its own space
-  const acts = { ArrowLeft: () => step(view, -1), ArrowRight: () => step(view, 1), Home: () => (pause(view), goTo(view, 0)),
-    End: () => (pause(view), goTo(view, view.count - 1)), " ": () => playPause(view), ArrowUp: () => otherRow(view, -1),
-    ArrowDown: () => otherRow(view, 1), Escape: () => unpin(view), m: () => maskHere(view) };
+  const acts = {
+    ArrowLeft: () => step(view, -1),
+    ArrowRight: () => step(view, 1),
+    Home: () => (pause(view), goTo(view, 0)),
+    End: () => (pause(view), goTo(view, view.count - 1)),
+    " ": () => playPause(view),
+    ArrowUp: () => otherRow(view, -1),
+    ArrowDown: () => otherRow(view, 1),
+    Escape: () => unpin(view),
+    m: () => maskHere(view),
+  };
   if (press || !acts[event.key]) return;
   acts[event.key]();
   event.preventDefault();
@@ -146,7 +202,8 @@ function keyed(view, event) {
 }
 
 function otherRow(view, by) {
-  for (const panel of view.panels.filter((p) => p.found)) panel.pinned = clamp(panel.row + by, 0, panel.found.rows - 1);
+  for (const panel of view.panels.filter((p) => p.found))
+    panel.pinned = clamp(panel.row + by, 0, panel.found.rows - 1);
   view.redraw();
 }
 
@@ -184,13 +241,29 @@ function drawPanel(view, panel, ink) {
     picture.fillStyle = css(colour(share, 1, panel.found.signed), 0.15);
     picture.fillRect(0, 0, panel.side, panel.side);
   }
-  if (panel.cam) cover(paper(panel.cam, panel.side, panel.side), panel.cams[panel.at] || panel.images[panel.at], 0, 0, panel.side, panel.side);
+  if (panel.cam)
+    cover(
+      paper(panel.cam, panel.side, panel.side),
+      panel.cams[panel.at] || panel.images[panel.at],
+      0,
+      0,
+      panel.side,
+      panel.side,
+    );
   drawStrip(panel, ink, view.tinted);
   if (panel.matrix) {
     if (panel.found) drawMatrix(panel, ink);
     panel.atr_label.textContent = panel.found ? atrText(panel) : "no relevance matrix";
-    panel.row_label.textContent = panel.found ? `frame logits i × input frames j, the logits at the right; row ${panel.row + 1} lit${panel.pinned == null ? "" : ", held (Esc lets go)"}` : "";
-    panel.matrix.setAttribute("aria-label", panel.found ? `relevance matrix, ${panel.found.rows} frame logits by ${panel.found.columns} frames; ${panel.atr_label.textContent}` : "");
+    const held = panel.pinned == null ? "" : ", held (Esc lets go)";
+    panel.row_label.textContent = panel.found
+      ? `frame logits i × input frames j, the logits at the right; row ${panel.row + 1} lit${held}`
+      : "";
+    panel.matrix.setAttribute(
+      "aria-label",
+      panel.found
+        ? `relevance matrix, ${panel.found.rows} logits by ${panel.found.columns} frames; ${panel.atr_label.textContent}`
+        : "",
+    );
   }
   if (panel.bar) {
     drawPerturbed(panel);
@@ -202,11 +275,19 @@ function drawPanel(view, panel, ink) {
 
 function measure(view) {
   for (const panel of view.panels) {
-    const room = Math.floor(panel.body.clientWidth), count = panel.clip.frames.length;
+    const room = Math.floor(panel.body.clientWidth),
+      count = panel.clip.frames.length;
     panel.width = Math.max(Math.min(room, count * 114), 200);
-    const beside = MARGIN + BARS + 12, both = panel.cam && panel.matrix, wide = room >= 1100;
+    const beside = MARGIN + BARS + 12,
+      both = panel.cam && panel.matrix,
+      wide = room >= 1100;
     if (both) panel.side = clamp(Math.floor(wide ? (room - 24 - beside) / 4 : (room - 24) / 3), 100, 260);
-    else panel.side = clamp(Math.floor(panel.matrix ? (room - beside) / 2 : (room - 24) / 3), 100, panel.matrix ? 320 : 260);
+    else
+      panel.side = clamp(
+        Math.floor(panel.matrix ? (room - beside) / 2 : (room - 24) / 3),
+        100,
+        panel.matrix ? 320 : 260,
+      );
     panel.edge = both && !wide ? clamp(room - beside, 100, 260) : panel.side;
   }
   view.redraw();

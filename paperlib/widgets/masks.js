@@ -15,7 +15,8 @@ function runs(mask) {
 
 // Draw frame t of the clip frozen by the mask: p[t] = (1 - m[t]) x[t] + m[t] p[t-1], each step one layer of paint.
 function paintFrozen(context, images, mask, t, size) {
-  let from = t, left = 1; // share of the picture that the frames before `from` still have
+  let from = t,
+    left = 1; // share of the picture that the frames before `from` still have
   while (from > 0 && (left *= mask[from]) > 1 / 512) from--;
   for (let s = from; s <= t; s++) {
     const alpha = s === from ? 1 : 1 - mask[s];
@@ -43,9 +44,12 @@ function drawPerturbed(panel) {
 }
 
 function drawBar(panel, ink) {
-  const height = 34, w = panel.width / panel.mask.length, context = paper(panel.bar, panel.width, height);
+  const height = 34,
+    w = panel.width / panel.mask.length,
+    context = paper(panel.bar, panel.width, height);
   panel.mask.forEach((value, t) => {
-    const on = value > THRESHOLD, tall = on ? 6 + 26 * value : 5;
+    const on = value > THRESHOLD,
+      tall = on ? 6 + 26 * value : 5;
     context.globalAlpha = t === panel.at ? 1 : 0.7;
     context.fillStyle = on ? ON : OFF;
     context.fillRect(t * w, height - tall, w - (w > 20 ? 2 : 0.5), tall);
@@ -59,16 +63,33 @@ function drawBar(panel, ink) {
 
 // One slider per edge of a run, for keyboard and screen reader as well as for the pointer.
 function placeHandles(panel) {
-  const edges = runs(panel.mask).flatMap(([first, end]) => [{ side: "first", at: first, first, end }, { side: "last", at: end, first, end }]);
-  const w = panel.width / panel.mask.length, there = panel.handles.children;
+  const edges = runs(panel.mask).flatMap(([first, end]) => [
+    { side: "first", at: first, first, end },
+    { side: "last", at: end, first, end },
+  ]);
+  const w = panel.width / panel.mask.length,
+    there = panel.handles.children;
   while (there.length > edges.length) there[there.length - 1].remove();
   edges.forEach((edge, k) => {
-    const handle = there[k] || panel.handles.appendChild(make("div", { class: "pl-handle", role: "slider", tabindex: 0,
-      onkeydown: (event) => nudge(panel, handle.edge, event) }));
+    const handle =
+      there[k] ||
+      panel.handles.appendChild(
+        make("div", {
+          class: "pl-handle",
+          role: "slider",
+          tabindex: 0,
+          onkeydown: (event) => nudge(panel, handle.edge, event),
+        }),
+      );
     const frame = edge.side === "first" ? edge.first + 1 : edge.end;
     handle.edge = edge;
     handle.style.left = `${clamp(edge.at * w - (edge.side === "last" ? 2 : 0), 0, panel.width)}px`;
-    for (const [name, value] of Object.entries({ label: `${edge.side} masked frame`, valuemin: 1, valuemax: panel.mask.length, valuenow: frame }))
+    for (const [name, value] of Object.entries({
+      label: `${edge.side} masked frame`,
+      valuemin: 1,
+      valuemax: panel.mask.length,
+      valuenow: frame,
+    }))
       handle.setAttribute(`aria-${name}`, value);
   });
 }
@@ -96,7 +117,8 @@ function withRun(mask, [first, end], by) {
 
 function nudge(panel, edge, event) {
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
-  if (event.key === "Delete" || event.key === "Backspace") panel.edit(panel.mask.map((v, t) => (t >= edge.first && t < edge.end ? 0 : v)));
+  if (event.key === "Delete" || event.key === "Backspace")
+    panel.edit(panel.mask.map((v, t) => (t >= edge.first && t < edge.end ? 0 : v)));
   else if (step) panel.edit(withEdge(panel.mask, edge, edge.at + step));
   else return;
   event.preventDefault();
@@ -108,10 +130,14 @@ function grab(panel, event) {
   if (event.button) return;
   event.preventDefault(); // else the browser may select text and drag that
   event.target.closest(".pl-handle")?.focus({ preventScroll: true });
-  const w = panel.width / panel.mask.length, x = (e) => (e.clientX - panel.bar.getBoundingClientRect().left) / w;
-  const start = x(event), before = panel.mask.slice(), all = runs(before);
+  const w = panel.width / panel.mask.length,
+    x = (e) => (e.clientX - panel.bar.getBoundingClientRect().left) / w;
+  const start = x(event),
+    before = panel.mask.slice(),
+    all = runs(before);
   const near = (at) => Math.abs(at - start) * w <= Math.min(GRIP, w * 0.45);
-  const run = all.find(([first, end]) => near(first) || near(end)) || all.find(([first, end]) => first <= start && start < end);
+  const run =
+    all.find(([first, end]) => near(first) || near(end)) || all.find(([first, end]) => first <= start && start < end);
   const move = (e) => {
     if (run && (near(run[0]) || near(run[1]))) {
       const side = Math.abs(run[0] - start) < Math.abs(run[1] - start) ? "first" : "last";
@@ -135,11 +161,18 @@ function grab(panel, event) {
 }
 
 function drawScores(panel, ink) {
-  const { scores } = panel.masked, width = Math.min(panel.width, 420), context = paper(panel.scores, width, 60);
+  const { scores } = panel.masked,
+    width = Math.min(panel.width, 420),
+    context = paper(panel.scores, width, 60);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
-  [["OS", "original"], ["FS", "frozen"], ["RS", "reversed"]].forEach(([key, name], k) => {
-    const y = 10 + 20 * k, value = scores?.[key];
+  [
+    ["OS", "original"],
+    ["FS", "frozen"],
+    ["RS", "reversed"],
+  ].forEach(([key, name], k) => {
+    const y = 10 + 20 * k,
+      value = scores?.[key];
     context.fillStyle = ink.text;
     context.fillText(name, 0, y);
     context.fillText(percent(value), width - 52, y);
@@ -151,15 +184,22 @@ function drawScores(panel, ink) {
 }
 
 function drawCurve(panel, ink) {
-  const { loss } = panel.masked, width = 220, height = 60, context = paper(panel.curve, width, height);
+  const { loss } = panel.masked,
+    width = 220,
+    height = 60,
+    context = paper(panel.curve, width, height);
   if (!loss?.length) return;
-  const high = Math.max(...loss), low = Math.min(...loss), span = high - low || 1;
+  const high = Math.max(...loss),
+    low = Math.min(...loss),
+    span = high - low || 1;
   context.strokeStyle = ink.faint;
   context.strokeRect(0.5, 0.5, width - 1, height - 1);
   context.strokeStyle = "#0072B2";
   context.lineWidth = 1.5;
   context.beginPath();
-  loss.forEach((value, k) => context.lineTo(3 + (k / Math.max(loss.length - 1, 1)) * (width - 6), 5 + ((high - value) / span) * (height - 10)));
+  loss.forEach((value, k) =>
+    context.lineTo(3 + (k / Math.max(loss.length - 1, 1)) * (width - 6), 5 + ((high - value) / span) * (height - 10)),
+  );
   context.stroke();
   context.fillStyle = ink.text;
   context.font = "11px system-ui, sans-serif";

@@ -5,26 +5,54 @@ function opening(view) {
   const { model } = view;
   if (!model.get("features").includes("open")) return null;
   const list = make("datalist", { id: `pl-files-${Math.random().toString(36).slice(2)}` });
-  const file = make("input", { type: "text", list: list.id, class: "pl-file", placeholder: "a video file, or upload one", "aria-label": "video file",
-    value: model.get("chosen").file || "" });
+  const file = make("input", {
+    type: "text",
+    list: list.id,
+    class: "pl-file",
+    placeholder: "a video file, or upload one",
+    "aria-label": "video file",
+    value: model.get("chosen").file || "",
+  });
   const fill = () => list.replaceChildren(...model.get("files").map((name) => new Option(name)));
-  const checkpoint = choice("checkpoint", model.get("checkpoints").map((name) => [name, name]), model.get("chosen").checkpoint, () => {});
+  const checkpoint = choice(
+    "checkpoint",
+    model.get("checkpoints").map((name) => [name, name]),
+    model.get("chosen").checkpoint,
+    () => {},
+  );
   const open = () => ask(view, "open", 0, { file: file.value, checkpoint: checkpoint.value });
-  const picker = make("input", { type: "file", accept: "video/*,.avi,.mkv,.webm", "aria-label": "upload a video", onchange: async () => {
-    if (picker.files.length) await upload(view, picker.files[0], (name) => { file.value = name; open(); });
-  } });
+  const picker = make("input", {
+    type: "file",
+    accept: "video/*,.avi,.mkv,.webm",
+    "aria-label": "upload a video",
+    onchange: async () => {
+      if (picker.files.length)
+        await upload(view, picker.files[0], (name) => {
+          file.value = name;
+          open();
+        });
+    },
+  });
   file.addEventListener("keydown", (event) => event.key === "Enter" && open());
   fill();
   model.on("change:files", fill);
-  return make("div", { class: "pl-bar pl-open", role: "toolbar", "aria-label": "what to look at" }, make("label", {}, "video ", file), list, picker,
-    make("label", {}, "checkpoint ", checkpoint), make("button", { type: "button", class: "pl-go", onclick: open }, "analyse"));
+  return make(
+    "div",
+    { class: "pl-bar pl-open", role: "toolbar", "aria-label": "what to look at" },
+    make("label", {}, "video ", file),
+    list,
+    picker,
+    make("label", {}, "checkpoint ", checkpoint),
+    make("button", { type: "button", class: "pl-go", onclick: open }, "analyse"),
+  );
 }
 
 // Send a file to the kernel piece by piece (a message must not be too long), then go on with its name there.
 async function upload(view, file, done) {
   for (let offset = 0; offset === 0 || offset < file.size; offset += PIECE) {
     say(view, `uploading ${file.name}: ${percent(offset / Math.max(file.size, 1))}`);
-    const last = offset + PIECE >= file.size, buffer = await file.slice(offset, offset + PIECE).arrayBuffer();
+    const last = offset + PIECE >= file.size,
+      buffer = await file.slice(offset, offset + PIECE).arrayBuffer();
     view.model.send({ kind: "upload", panel: 0, name: file.name, offset, last }, undefined, [buffer]);
   }
   done(file.name);

@@ -2,7 +2,8 @@
 
 function rebuild(view) {
   pause(view);
-  const clips = view.model.get("clips") || [], features = view.model.get("features");
+  const clips = view.model.get("clips") || [],
+    features = view.model.get("features");
   view.panels = clips.map((clip, number) => buildPanel(view, clip, number, features));
   view.transport.hidden = !view.panels.length;
   if (view.transport.hidden) say(view, "name a video file or upload one, then analyse it");
@@ -23,11 +24,28 @@ function rebuild(view) {
 }
 
 function buildPanel(view, clip, number, features) {
-  const panel = { clip, number, images: [], cams: [], row: 0, at: 0, pinned: null, kind: "freeze", mask: clip.frames.map(() => 0), masked: {} };
+  const panel = {
+    clip,
+    number,
+    images: [],
+    cams: [],
+    row: 0,
+    at: 0,
+    pinned: null,
+    kind: "freeze",
+    mask: clip.frames.map(() => 0),
+    masked: {},
+  };
   const title = make("h4", { "data-text": "" }, `${clip.model} · ${clip.title}`);
   const controls = make("div", { class: "pl-controls" });
   const tiles = make("div", { class: "pl-tiles" });
-  panel.body = make("section", { class: "pl-panel", "aria-label": `${clip.model} on ${clip.title}` }, title, controls, tiles);
+  panel.body = make(
+    "section",
+    { class: "pl-panel", "aria-label": `${clip.model} on ${clip.title}` },
+    title,
+    controls,
+    tiles,
+  );
   const tile = (name, label, attributes = {}) => {
     panel[name] = make("canvas", { role: "img", "aria-label": label, ...attributes });
     const caption = make("figcaption", { "data-text": "" }, label);
@@ -42,7 +60,12 @@ function buildPanel(view, clip, number, features) {
   }
   addClass(view, panel, controls);
   if (features.includes("relevance")) addRelevance(view, panel, controls, tile);
-  panel.strip = make("canvas", { class: "pl-strip", role: "img", "aria-label": "all frames", onpointerdown: (event) => scrub(view, panel, event) });
+  panel.strip = make("canvas", {
+    class: "pl-strip",
+    role: "img",
+    "aria-label": "all frames",
+    onpointerdown: (event) => scrub(view, panel, event),
+  });
   panel.body.append(panel.strip);
   if (masks) addMask(view, panel, controls);
   if (panel.atr_label) panel.strip.after(panel.atr_label);
@@ -51,27 +74,54 @@ function buildPanel(view, clip, number, features) {
 
 function addClass(view, panel, controls) {
   const { classes, live } = panel.clip;
-  panel.target = choice("class", classes.map((name, k) => [k, name]), 0, () => explain(view, panel));
+  panel.target = choice(
+    "class",
+    classes.map((name, k) => [k, name]),
+    0,
+    () => explain(view, panel),
+  );
   panel.target.disabled = !live;
   panel.score_label = make("span", { class: "pl-score", "data-text": "" });
   controls.append(make("label", {}, "class ", panel.target), panel.score_label);
 }
 
 function addRelevance(view, panel, controls, tile) {
-  panel.row_label = tile("matrix", "relevance matrix", { class: "pl-matrix",
-    onclick: (event) => jump(view, panel, cellAt(panel, event)), onpointermove: (event) => tell(panel, cellAt(panel, event)),
-    onpointerleave: () => (panel.matrix.title = "") });
+  panel.row_label = tile("matrix", "relevance matrix", {
+    class: "pl-matrix",
+    onclick: (event) => jump(view, panel, cellAt(panel, event)),
+    onpointermove: (event) => tell(panel, cellAt(panel, event)),
+    onpointerleave: () => (panel.matrix.title = ""),
+  });
   panel.atr_label = make("div", { class: "pl-atr", "data-text": "" });
-  panel.method = choice("method", [["clrp", "CLRP"], ["lrp", "LRP"]], "clrp", () => explain(view, panel));
+  panel.method = choice(
+    "method",
+    [
+      ["clrp", "CLRP"],
+      ["lrp", "LRP"],
+    ],
+    "clrp",
+    () => explain(view, panel),
+  );
   panel.method.disabled = !panel.clip.live;
-  panel.sigma = make("input", { type: "range", min: 0.5, max: 1, step: 0.005, value: 0.975, class: "pl-sigma", "aria-label": "sigma",
-    title: "share of a row's relevance that its ATR segment holds", oninput: () => explain(view, panel) });
+  panel.sigma = make("input", {
+    type: "range",
+    min: 0.5,
+    max: 1,
+    step: 0.005,
+    value: 0.975,
+    class: "pl-sigma",
+    "aria-label": "sigma",
+    title: "share of a row's relevance that its ATR segment holds",
+    oninput: () => explain(view, panel),
+  });
   panel.sigma_label = make("span", { class: "pl-number" });
   controls.append(panel.method, make("label", {}, "σ ", panel.sigma, panel.sigma_label));
 }
 
 function explain(view, panel) {
-  const target = Number(panel.target.value), method = panel.method?.value, sigma = panel.sigma && Number(panel.sigma.value);
+  const target = Number(panel.target.value),
+    method = panel.method?.value,
+    sigma = panel.sigma && Number(panel.sigma.value);
   if (panel.sigma_label) panel.sigma_label.textContent = sigma.toFixed(3);
   ask(view, "explain", panel.number, { target, method, sigma });
 }
@@ -87,9 +137,13 @@ function jump(view, panel, cell) {
 
 function tell(panel, cell) {
   if (!cell) return void (panel.matrix.title = "");
-  const { values, columns } = panel.found, line = values.subarray(cell.row * columns, (cell.row + 1) * columns);
-  const total = line.reduce((a, b) => a + b, 0), value = line[cell.column];
-  panel.matrix.title = `logit ${cell.row + 1}, frame ${cell.column + 1}: ${value.toPrecision(3)}` + (total ? `, ${percent(value / total)} of the row` : "");
+  const { values, columns } = panel.found,
+    line = values.subarray(cell.row * columns, (cell.row + 1) * columns);
+  const total = line.reduce((a, b) => a + b, 0),
+    value = line[cell.column];
+  panel.matrix.title =
+    `logit ${cell.row + 1}, frame ${cell.column + 1}: ${value.toPrecision(3)}` +
+    (total ? `, ${percent(value / total)} of the row` : "");
 }
 
 function scrub(view, panel, event) {
@@ -109,8 +163,16 @@ function scrub(view, panel, event) {
 function addMask(view, panel, controls) {
   panel.bar = make("canvas", { class: "pl-mask", role: "img", "aria-label": "mask" });
   panel.handles = make("div", { class: "pl-handles", role: "group", "aria-label": "edges of the mask" });
-  panel.holder = make("div", { class: "pl-holder", title: "drag an edge, drag a run, or draw a new one; Delete removes the run of the focused edge",
-    onpointerdown: (event) => grab(panel, event) }, panel.bar, panel.handles);
+  panel.holder = make(
+    "div",
+    {
+      class: "pl-holder",
+      title: "drag an edge, drag a run, or draw a new one; Delete removes the run of the focused edge",
+      onpointerdown: (event) => grab(panel, event),
+    },
+    panel.bar,
+    panel.handles,
+  );
   panel.scores = make("canvas", { role: "img" });
   panel.curve = make("canvas", { role: "img", "aria-label": "loss of the optimiser" });
   panel.edit = (mask) => {
@@ -119,13 +181,31 @@ function addMask(view, panel, controls) {
     clearTimeout(panel.soon);
     panel.soon = setTimeout(() => panel.clip.live && ask(view, "score", panel.number, { mask: panel.mask }), 80);
   };
-  const kind = choice("perturbation", [["freeze", "freeze"], ["reverse", "reverse"]], "freeze", (value) => {
-    panel.kind = value;
-    panel.kind_label.textContent = value === "freeze" ? "frozen by the mask" : "reversed by the mask";
-    view.redraw();
-  });
-  panel.learn = make("button", { type: "button", disabled: !panel.clip.live, onclick: () => panel.masked.running
-    ? view.model.send({ kind: "stop", panel: panel.number }) : ask(view, "learn", panel.number, { perturbation: panel.kind }) }, "learn mask");
+  const kind = choice(
+    "perturbation",
+    [
+      ["freeze", "freeze"],
+      ["reverse", "reverse"],
+    ],
+    "freeze",
+    (value) => {
+      panel.kind = value;
+      panel.kind_label.textContent = value === "freeze" ? "frozen by the mask" : "reversed by the mask";
+      view.redraw();
+    },
+  );
+  panel.learn = make(
+    "button",
+    {
+      type: "button",
+      disabled: !panel.clip.live,
+      onclick: () =>
+        panel.masked.running
+          ? view.model.send({ kind: "stop", panel: panel.number })
+          : ask(view, "learn", panel.number, { perturbation: panel.kind }),
+    },
+    "learn mask",
+  );
   const clear = make("button", { type: "button", onclick: () => panel.edit(panel.mask.map(() => 0)) }, "clear");
   controls.append(kind, panel.learn, clear);
   panel.body.append(panel.holder, make("div", { class: "pl-results" }, panel.scores, panel.curve));
@@ -133,7 +213,8 @@ function addMask(view, panel, controls) {
 
 // Take over what Python has found since: matrices, scores, masks.
 function refresh(view) {
-  const found = view.model.get("found") || [], masks = view.model.get("masks") || [];
+  const found = view.model.get("found") || [],
+    masks = view.model.get("masks") || [];
   for (const panel of view.panels) {
     if (panel.raw !== found[panel.number]) showFound(panel, (panel.raw = found[panel.number]));
     if (panel.bar && masks[panel.number]) showMask(view, panel, masks[panel.number]);
@@ -161,7 +242,10 @@ function showMask(view, panel, masked) {
   if (!edited) panel.mask = masked.mask.slice();
   panel.learn.textContent = masked.running ? "stop" : "learn mask";
   const { OS, FS, RS } = masked.scores || {};
-  panel.scores.setAttribute("aria-label", `score of the class: original ${percent(OS)}, frozen ${percent(FS)}, reversed ${percent(RS)}`);
+  panel.scores.setAttribute(
+    "aria-label",
+    `score of the class: original ${percent(OS)}, frozen ${percent(FS)}, reversed ${percent(RS)}`,
+  );
 }
 
 function remap(view) {

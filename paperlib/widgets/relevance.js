@@ -4,7 +4,8 @@
 function matrixPicture(found) {
   const { rows, columns, values, largest, signed } = found;
   const canvas = make("canvas", { width: columns, height: rows });
-  const context = canvas.getContext("2d"), pixels = context.createImageData(columns, rows);
+  const context = canvas.getContext("2d"),
+    pixels = context.createImageData(columns, rows);
   values.forEach((value, k) => pixels.data.set([...colour(value, largest, signed), 255], 4 * k));
   context.putImageData(pixels, 0, 0);
   return canvas;
@@ -26,13 +27,19 @@ function rowOf(found, row) {
   return Array.from(values, (v) => (largest ? v / largest : 0));
 }
 
-const MARGIN = 14, BARS = 64; // pixels at the left of the matrix for the marker, at the right for the logits
+const MARGIN = 14,
+  BARS = 64; // pixels at the left of the matrix for the marker, at the right for the logits
 
 function drawMatrix(panel, ink) {
-  const { found, edge: size } = panel, left = MARGIN, context = paper(panel.matrix, left + size + BARS, size);
+  const { found, edge: size } = panel,
+    left = MARGIN,
+    context = paper(panel.matrix, left + size + BARS, size);
   context.imageSmoothingEnabled = false;
   context.drawImage(found.picture, left, 0, size, size);
-  const h = size / found.rows, w = size / found.columns, row = panel.row, y = row * h;
+  const h = size / found.rows,
+    w = size / found.columns,
+    row = panel.row,
+    y = row * h;
   context.lineWidth = 1;
   context.strokeStyle = "rgba(255,255,255,0.75)";
   found.segments.forEach(([first, last], i) => {
@@ -56,7 +63,8 @@ function drawMatrix(panel, ink) {
 
 // A bar for the class's logit at every output step, beside its row.
 function drawLogits(context, found, row, x, width, h, ink) {
-  const low = Math.min(0, ...found.logits), high = Math.max(0, ...found.logits, 1e-9);
+  const low = Math.min(0, ...found.logits),
+    high = Math.max(0, ...found.logits, 1e-9);
   const zero = x + ((0 - low) / (high - low)) * width;
   found.logits.forEach((logit, i) => {
     const end = x + ((logit - low) / (high - low)) * width;
@@ -70,7 +78,9 @@ function drawLogits(context, found, row, x, width, h, ink) {
 // Draw a picture so that it fills a box, cut at the sides where the shapes differ.
 function cover(context, image, x, y, w, h) {
   if (!image) return;
-  const scale = Math.min(image.width / w, image.height / h), sw = w * scale, sh = h * scale;
+  const scale = Math.min(image.width / w, image.height / h),
+    sw = w * scale,
+    sh = h * scale;
   context.drawImage(image, (image.width - sw) / 2, (image.height - sh) / 2, sw, sh, x, y, w, h);
 }
 
@@ -78,20 +88,26 @@ function cover(context, image, x, y, w, h) {
 function film(panel, w, thumb) {
   const key = `${w} ${thumb} ${panel.images.length} ${window.devicePixelRatio}`;
   if (panel.film?.key === key) return panel.film;
-  const canvas = make("canvas"), context = paper(canvas, panel.width, thumb);
+  const canvas = make("canvas"),
+    context = paper(canvas, panel.width, thumb);
   panel.clip.frames.forEach((_, j) => cover(context, panel.images[j], j * w, 0, w - (w > 20 ? 2 : 0.5), thumb));
   return (panel.film = { key, canvas });
 }
 
 // All frames in a row, tinted by their relevance for the current row; below them how much, and the ATR segment.
 function drawStrip(panel, ink, tinted) {
-  const { found, clip, strip } = panel, count = clip.frames.length, w = panel.width / count;
-  const thumb = clamp(w, 38, 112), under = found ? 34 : 6, context = paper(strip, panel.width, thumb + under);
+  const { found, clip, strip } = panel,
+    count = clip.frames.length,
+    w = panel.width / count;
+  const thumb = clamp(w, 38, 112),
+    under = found ? 34 : 6,
+    context = paper(strip, panel.width, thumb + under);
   const shares = found ? rowOf(found, panel.row) : null;
   context.drawImage(film(panel, w, thumb).canvas, 0, 0, panel.width, thumb);
   for (let j = 0; j < count; j++) {
     if (!shares) break;
-    const shade = colour(shares[j], 1, found.signed), strength = Math.abs(shares[j]);
+    const shade = colour(shares[j], 1, found.signed),
+      strength = Math.abs(shares[j]);
     if (tinted) {
       context.fillStyle = css(shade, 0.5);
       context.fillRect(j * w, 0, w - (w > 20 ? 2 : 0.5), thumb);
@@ -110,7 +126,8 @@ function drawSegment(context, panel, w, y, ink) {
   context.fillStyle = ink.faint;
   context.fillRect(0, y - 1, panel.width, 1);
   if (first < 0) return;
-  const x = first * w, end = (last + 1) * w - 2;
+  const x = first * w,
+    end = (last + 1) * w - 2;
   context.fillStyle = ink.text;
   context.fillRect(x, y + 4, end - x, 3);
   context.fillRect(x, y + 1, 2, 9);
@@ -118,15 +135,19 @@ function drawSegment(context, panel, w, y, ink) {
 }
 
 function atrText(panel) {
-  const { found } = panel, atr = found.atr[panel.row];
-  const own = atr == null ? "no relevance in this row" : `ATR of logit ${panel.row + 1}: ${atr} of ${found.columns} frames`;
-  return `${own} · avg-ATR ${found.avg == null ? "–" : found.avg.toFixed(2)} · max-ATR ${found.max == null ? "–" : found.max}`;
+  const { found } = panel,
+    atr = found.atr[panel.row];
+  const own =
+    atr == null ? "no relevance in this row" : `ATR of logit ${panel.row + 1}: ${atr} of ${found.columns} frames`;
+  return `${own} · avg-ATR ${found.avg?.toFixed(2) ?? "–"} · max-ATR ${found.max ?? "–"}`;
 }
 
 // The cell under a pointer event, or null.
 function cellAt(panel, event) {
-  const box = panel.matrix.getBoundingClientRect(), size = panel.edge;
-  const x = event.clientX - box.left - MARGIN, y = event.clientY - box.top;
+  const box = panel.matrix.getBoundingClientRect(),
+    size = panel.edge;
+  const x = event.clientX - box.left - MARGIN,
+    y = event.clientY - box.top;
   if (x < 0 || x >= size || y < 0 || y >= size) return null;
   return { row: Math.floor((y / size) * panel.found.rows), column: Math.floor((x / size) * panel.found.columns) };
 }

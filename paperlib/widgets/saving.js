@@ -1,13 +1,17 @@
 // Saving what is seen: the panels as one picture, all frames as a GIF (put together by Python), the numbers as JSON.
 
 function compose(view, scale) {
-  const box = view.area.getBoundingClientRect(), canvas = make("canvas", { width: Math.round(box.width * scale), height: Math.round(box.height * scale) });
-  const context = canvas.getContext("2d"), ink = inks(view.root);
+  const box = view.area.getBoundingClientRect(),
+    canvas = make("canvas", { width: Math.round(box.width * scale), height: Math.round(box.height * scale) });
+  const context = canvas.getContext("2d"),
+    ink = inks(view.root);
   context.fillStyle = ink.back;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.scale(scale, scale);
   for (const part of view.area.querySelectorAll("canvas, [data-text]")) {
-    const at = part.getBoundingClientRect(), x = at.left - box.left, y = at.top - box.top;
+    const at = part.getBoundingClientRect(),
+      x = at.left - box.left,
+      y = at.top - box.top;
     if (part.tagName === "CANVAS") {
       context.drawImage(part, x, y, at.width, at.height);
       continue;
@@ -17,10 +21,16 @@ function compose(view, scale) {
     context.textBaseline = "middle";
     context.fillText(part.textContent, x, y + at.height / 2, Math.max(at.width, 10));
   }
-  for (const { target } of view.panels) { // the menu's choice is text, too
+  for (const { target } of view.panels) {
+    // the menu's choice is text, too
     const at = target.getBoundingClientRect();
     context.font = getComputedStyle(target).font;
-    context.fillText(`class: ${target.selectedOptions[0]?.text || ""}`, at.left - box.left, at.top - box.top + at.height / 2, at.width);
+    context.fillText(
+      `class: ${target.selectedOptions[0]?.text || ""}`,
+      at.left - box.left,
+      at.top - box.top + at.height / 2,
+      at.width,
+    );
   }
   return canvas;
 }
@@ -29,12 +39,17 @@ const blobOf = (canvas, type, quality) => new Promise((done) => canvas.toBlob(do
 
 async function savePicture(view) {
   draw(view);
-  download(await blobOf(compose(view, window.devicePixelRatio || 1), "image/png"), `${stem(view)}_frame${view.frame + 1}.png`);
+  download(
+    await blobOf(compose(view, window.devicePixelRatio || 1), "image/png"),
+    `${stem(view)}_frame${view.frame + 1}.png`,
+  );
 }
 
 async function saveAnimation(view) {
   pause(view);
-  const here = view.frame, scale = Math.min(1, 800 / view.area.clientWidth), pictures = [];
+  const here = view.frame,
+    scale = Math.min(1, 800 / view.area.clientWidth),
+    pictures = [];
   for (view.frame = 0; view.frame < view.count; view.frame++) {
     draw(view);
     const blob = await blobOf(compose(view, scale), view.count > 24 ? "image/jpeg" : "image/png", 0.92);
@@ -46,13 +61,33 @@ async function saveAnimation(view) {
 
 function numbers(view) {
   return view.panels.map((panel) => {
-    const { clip, found, raw, masked } = panel, lines = found && Array.from({ length: found.rows }, (_, i) =>
-      Array.from(found.values.subarray(i * found.columns, (i + 1) * found.columns)));
-    return { video: clip.title, model: clip.model, source_frames: clip.indices, frame: panel.at + 1,
-      class: clip.classes[raw?.target], score: raw?.score, predicted: clip.classes[raw?.predicted],
-      ...(found && { logit: panel.row + 1, method: found.method, sigma: found.sigma, frame_logits: found.logits, relevance: lines,
-        atr: found.atr, atr_segments: found.segments, avg_atr: found.avg, max_atr: found.max }),
-      ...(panel.bar && { mask: panel.mask, mask_scores: masked.scores, loss: masked.loss }) };
+    const { clip, found, raw, masked } = panel,
+      lines =
+        found &&
+        Array.from({ length: found.rows }, (_, i) =>
+          Array.from(found.values.subarray(i * found.columns, (i + 1) * found.columns)),
+        );
+    return {
+      video: clip.title,
+      model: clip.model,
+      source_frames: clip.indices,
+      frame: panel.at + 1,
+      class: clip.classes[raw?.target],
+      score: raw?.score,
+      predicted: clip.classes[raw?.predicted],
+      ...(found && {
+        logit: panel.row + 1,
+        method: found.method,
+        sigma: found.sigma,
+        frame_logits: found.logits,
+        relevance: lines,
+        atr: found.atr,
+        atr_segments: found.segments,
+        avg_atr: found.avg,
+        max_atr: found.max,
+      }),
+      ...(panel.bar && { mask: panel.mask, mask_scores: masked.scores, loss: masked.loss }),
+    };
   });
 }
 

@@ -24,9 +24,13 @@ def figure(artifacts, features):
 
 def _height(found, features):
     """Return the inches that an artifact's block needs."""
-    frames = found.frames
-    row = STRIP / min(COLUMNS, len(frames)) * frames.shape[1] / frames.shape[2]
-    return max(2.8 if "relevance" in features else 0, row * (3 if "mask" in features else 1) + 1.5)
+    return max(2.8 if "relevance" in features else 0, _strips(found, features) + 1.7)
+
+
+def _strips(found, features):
+    """Return the height in inches of an artifact's film strips."""
+    height, width = found.frames.shape[1:3]
+    return STRIP / min(COLUMNS, len(found.frames)) * height / width * (3 if "mask" in features else 1)
 
 
 def _block(block, found, features):
@@ -36,7 +40,8 @@ def _block(block, found, features):
     strips, *right = block.subplots(1, 1 + ("relevance" in features), squeeze=False,
                                     width_ratios=[3, 1] if "relevance" in features else None)[0]
     _frames(strips, found, "mask" in features)
-    below = strips.inset_axes([0, -0.52 if len(found.frames) > COLUMNS or "mask" not in features else -0.3, 1, 0.2])
+    inch = 1 / _strips(found, features)  # in units of the strips' height
+    below = strips.inset_axes([0, -0.65 * inch, 1, 0.4 * inch])
     if "mask" in features:
         examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
         scores = found.info.get("mask_scores") or {}

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.browser
 
 HOST = """
 function unpack(value) {
-  if (value?.bytes !== undefined) return new DataView(Uint8Array.from(atob(value.bytes), (c) => c.charCodeAt(0)).buffer);
+  if (value?.bytes !== undefined)
+    return new DataView(Uint8Array.from(atob(value.bytes), (c) => c.charCodeAt(0)).buffer);
   if (Array.isArray(value)) return value.map(unpack);
   if (!value || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, unpack(v)]));
@@ -108,7 +109,8 @@ def test_matrix_cells_have_the_colour_of_their_value(show):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     row = page.locator(".pl-matrix").evaluate("""(canvas) => {
         const size = canvas.height / 8, context = canvas.getContext('2d'), cells = [0, 1, 2, 3, 4, 5, 6, 7];
-        return cells.map((j) => [...context.getImageData(14 + (j + 0.5) * size, 3.6 * size, 1, 1).data].slice(0, 3)); }""")
+        return cells.map((j) =>
+            [...context.getImageData(14 + (j + 0.5) * size, 3.6 * size, 1, 1).data].slice(0, 3)); }""")
     expected = [[round(255 * c) for c in matplotlib.colormaps["viridis"](v / 63)[:3]] for v in matrix[3]]
     assert np.abs(np.array(row) - expected).max() <= 6
 
