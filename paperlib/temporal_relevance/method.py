@@ -6,6 +6,7 @@ import torch
 
 from .. import analysis, plotting, relevance
 from ..data.clips import to_clip
+from ..errors import InputError
 from ..statistics import bootstrap_interval
 from . import ledger, opened, trained, windows
 
@@ -19,6 +20,9 @@ def example(run, found):
     (checkpoint,) = trained(run)
     model, header, videos = opened(run, checkpoint)
     target = videos.classes.index(run.settings["class"])
+    if not (found.labels == target).any():
+        raise InputError(f"no clip of the class {run.settings['class']!r} is among the {len(found.labels)} explained "
+                         "ones; name another class in the settings, or raise `clips`")
     at = int(np.flatnonzero(found.labels == target)[0])
     video = int(found.videos[at])
     frames = videos.frames(video, analysis.indices(videos.num_frames(video), header))

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from .. import plotting
+from ..errors import InputError
 from ..statistics import bootstrap_difference, bootstrap_interval
 from . import STANDS_FOR, ledger, opened, split, trained, windows
 
@@ -187,6 +188,11 @@ def example(run):
     )
     sure = scored["scores"][np.arange(len(videos)), videos.labels] > run.settings["min_score"]
     wanted = np.asarray(videos.labels) == videos.classes.index(run.settings["class"])
+    if not (scored["correct"] & sure & wanted).any():
+        raise InputError(
+            f"{checkpoint} gets no clip of the class {run.settings['class']!r} right with a score above "
+            f"{run.settings['min_score']}; name another class in the settings"
+        )
     chosen = int(np.flatnonzero(scored["correct"] & sure & wanted)[0])
     frames = videos.frames(chosen, analysis.indices(videos.num_frames(chosen), header))
     left, right_end = run.settings["window"]
