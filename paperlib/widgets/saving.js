@@ -45,18 +45,19 @@ async function savePicture(view) {
   );
 }
 
+// All pictures are drawn at once and encoded side by side: a busy browser encodes each only when it is idle.
 async function saveAnimation(view) {
   pause(view);
   const here = view.frame,
     scale = Math.min(1, 800 / view.area.clientWidth),
+    kind = view.count > 24 ? "image/jpeg" : "image/png",
     pictures = [];
   for (view.frame = 0; view.frame < view.count; view.frame++) {
     draw(view);
-    const blob = await blobOf(compose(view, scale), view.count > 24 ? "image/jpeg" : "image/png", 0.92);
-    pictures.push(await blob.arrayBuffer());
+    pictures.push(blobOf(compose(view, scale), kind, 0.92).then((blob) => blob.arrayBuffer()));
   }
   goTo(view, here, false);
-  ask(view, "gif", 0, { milliseconds: Math.round(1000 / view.rate) }, pictures);
+  ask(view, "gif", 0, { milliseconds: Math.round(1000 / view.rate) }, await Promise.all(pictures));
 }
 
 function numbers(view) {
