@@ -51,14 +51,18 @@ class Lab:
 
     def rest(self, widget):
         """Wait until the kernel has answered everything the widget asked."""
-        self.page.wait_for_timeout(150)  # questions are put with a short delay
+        self.page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # questions are put with a delay
         self.page.wait_for_function("root => !root.hasAttribute('aria-busy')", arg=widget.element_handle(),
                                     timeout=PATIENCE)
-        self.page.wait_for_timeout(50)
+        self.painted()
+
+    def painted(self):
+        """Wait until what has changed is on the screen."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def pixels(self, locator):
         """Return a screenshot of an element, int16 [height, width, 3]."""
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.painted()
         with Image.open(io.BytesIO(locator.screenshot())) as image:
             return np.asarray(image.convert("RGB")).astype(np.int16)
 

@@ -23,30 +23,46 @@ def count(widget):
     return widget.locator(".pl-count").inner_text()
 
 
+def shows(locator, text):
+    """Wait until an element has this text: what follows an event is drawn with the next picture of the screen."""
+    from playwright.sync_api import expect
+    expect(locator).to_contain_text(text, timeout=30_000)
+
+
+def stands_at(widget, position):
+    from playwright.sync_api import expect
+    expect(widget.locator(".pl-count")).to_have_text(position, timeout=30_000)
+
+
+def masked(handle, frame):
+    from playwright.sync_api import expect
+    expect(handle).to_have_attribute("aria-valuenow", str(frame), timeout=30_000)
+
+
 def test_scrub_relevance(lab):
     assert lab.run("scrub_relevance.ipynb") == []
     widget = lab.widget()
     picture, matrix = canvas(widget, "frame"), widget.locator(".pl-matrix")
     before, rows = lab.pixels(picture), lab.pixels(matrix)
     lab.press_slider(widget.locator(".pl-slider"), 0.7)
-    assert count(widget) == "6 / 8"
+    stands_at(widget, "6 / 8")
     lab.keep(widget, "scrub_relevance")
     assert changed(before, lab.pixels(picture)) > 0.02 and changed(rows, lab.pixels(matrix)) > 0.02
 
     box = matrix.bounding_box()
     cell = (box["height"]) / 8
     matrix.click(position={"x": 14 + 1.5 * cell, "y": 4.5 * cell})        # row 5, frame 2
-    assert count(widget) == "2 / 8"
-    assert "row 5 lit, held" in widget.locator("figcaption").nth(1).inner_text()
+    stands_at(widget, "2 / 8")
+    shows(widget.locator("figcaption").nth(1), "row 5 lit, held")
     widget.press("Escape")
-    assert "row 2 lit" in widget.locator("figcaption").nth(1).inner_text()
+    shows(widget.locator("figcaption").nth(1), "row 2 lit")
 
     widget.press("End")
-    assert count(widget) == "8 / 8"
+    stands_at(widget, "8 / 8")
     widget.press("ArrowLeft")
-    assert count(widget) == "7 / 8"
+    stands_at(widget, "7 / 8")
     widget.press("Home")
-    assert count(widget) == "1 / 8"
+    stands_at(widget, "1 / 8")
     widget.press(" ")
     lab.page.wait_for_function("document.querySelector('.pl-count').innerText !== '1 / 8'")
     widget.get_by_role("button", name="pause").click()
@@ -94,16 +110,17 @@ def test_scrub_masks(lab):
     lab.drag((box["x"] + 4.5 * cell, y), (box["x"] + 6.5 * cell, y))        # draw a run: frames 5 to 7
     lab.rest(widget)
     first, last = (widget.get_by_role("slider", name=f"{side} masked frame") for side in ("first", "last"))
-    assert [first.get_attribute("aria-valuenow"), last.get_attribute("aria-valuenow")] == ["5", "7"]
+    masked(first, 5)
+    masked(last, 7)
     short, drawn = lab.pixels(bar), scores.get_attribute("aria-label")
     assert changed(empty, short) > 0.05
 
     lab.drag((box["x"] + 7 * cell, y), (box["x"] + 13 * cell, y))           # drag its last edge to frame 13
     lab.rest(widget)
-    assert last.get_attribute("aria-valuenow") == "13"
+    masked(last, 13)
     assert changed(short, lab.pixels(bar)) > 0.05 and scores.get_attribute("aria-label") != drawn
     last.press("ArrowLeft")
-    assert last.get_attribute("aria-valuenow") == "12"
+    masked(last, 12)
 
     lab.press_slider(widget.locator(".pl-slider"), 0.7)                     # frame 11, frozen at frame 4
     frozen, original = lab.pixels(perturbed), lab.pixels(canvas(widget, "original"))
@@ -136,14 +153,14 @@ def test_compare_models(lab):
     matrix = widget.locator(".pl-matrix").nth(1)
     cell = matrix.bounding_box()["height"] / 16
     matrix.click(position={"x": 14 + 3.5 * cell, "y": 9.5 * cell})
-    assert count(widget) == "4 / 16"
+    stands_at(widget, "4 / 16")
     bar = canvas(widget, "mask", 0)
-    masked, scores = lab.pixels(bar), canvas(widget, "score", 0).get_attribute("aria-label")
+    before, scores = lab.pixels(bar), canvas(widget, "score", 0).get_attribute("aria-label")
     edge = widget.locator(".pl-panel").nth(0).get_by_role("slider", name="first masked frame").first.bounding_box()
     x, y = edge["x"] + 2, edge["y"] + 20
     lab.drag((x, y), (x + 1.2 * bar.bounding_box()["width"] / 8, y))
     lab.rest(widget)
-    assert changed(masked, lab.pixels(bar)) > 0.05
+    assert changed(before, lab.pixels(bar)) > 0.05
     assert canvas(widget, "score", 0).get_attribute("aria-label") != scores
 
 
@@ -157,7 +174,7 @@ def test_your_video(lab):
     name.fill("nothing.mp4")
     name.press("Enter")
     lab.rest(widget)
-    assert "nothing.mp4 does not exist" in widget.get_by_role("status").inner_text()
+    shows(widget.get_by_role("status"), "nothing.mp4 does not exist")
 
     example = lab.folder.parent / "home/data/cache/videos/example.mp4"
     shutil.copy(example, lab.folder / "holiday.mp4")
