@@ -128,7 +128,7 @@ def published_state(key):
     options = {**(recipe.options or {}), **({"kernel_size": recipe.kernel_size} if recipe.kernel_size != 3 else {})}
     model = models.create(recipe.name, num_classes=len(videos_.classes), width=8 if "SlowFast" in key else 4, **options)
     header = {"recipe": {"sampling": recipe.sampling, "stride": recipe.stride}, "num_frames": model.num_frames}
-    chosen = range(min(len(videos_), 24))
+    chosen = range(min(len(videos_), 40))
     batch = torch.stack([clip_format.to_clip(videos_.frames(i, indices(videos_.num_frames(i), header)))
                          for i in chosen])
     entry = weights.for_key(key)
