@@ -99,8 +99,9 @@ def markdown(table):
     return "\n".join(lines)
 
 
-def write_readme(table, file=FILE.with_name("README.md")):
+def write_readme(table):
     """Put the table of trained models between the markers of data/README.md."""
+    file = FILE.with_name("README.md")
     text = file.read_text(encoding="utf-8")
     before, rest = text.split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]

@@ -50,7 +50,7 @@ def _common(parser):
     parser.add_argument("--jobs", type=int, metavar="N",
                         help="shards computed at a time (default: one per core or GPU, or what the profile says)")
     parser.add_argument("--gpus", default="", metavar="IDS", help="GPUs of this machine to use, such as 0,1,2,3")
-    parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, kubernetes or a folder")
+    parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, or a folder with a config.yaml")
 
 
 def main(args):

@@ -77,4 +77,4 @@ def profile_folder(profile):
     for folder in (Path(profile), SNAKEFILE.parents[2] / "profiles" / profile):
         if (folder / "config.yaml").is_file():
             return folder.resolve()
-    raise InputError(f"there is no Snakemake profile {profile}; give slurm, kubernetes or a folder with a config.yaml")
+    raise InputError(f"there is no Snakemake profile {profile}; give slurm or a folder with a config.yaml")
