@@ -357,11 +357,12 @@ def draw_histograms(clips, dataset, seed=0):
                     weights=weights,
                     color=COLOURS[model],
                     alpha=0.55,
-                    label=f"{model} (n = {len(own)})",
+                    label=model,
                 )
         test = tests.loc[measure]
-        axis.set_title(f"{title}\np = {test.p:.1g}, d = {test.d:.2f}", fontsize=8)
-        axis.legend(fontsize=6)
+        counts = " and ".join(str(len(own)) for own in values.values())
+        axis.set_title(f"{title}\np = {test.p:.1g}, d = {test.d:.2f}, n = {counts}", fontsize=8)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLOURS))
     for axis in axes[:, 0]:
         axis.set_ylabel("share of clips")
     figure.suptitle(f"{dataset} (for {paper_name(dataset)})", fontsize=9)
