@@ -38,7 +38,8 @@ def accuracies(predicted, summary, chance, title, reference=()):
         axis.set(title=f"{title}: {KINDS[kind]}" if len(panels) > 1 else title, ylim=(0, 103))
     for name, value in reference:
         axes[0, 0].axhline(value, ls="--", color=plotting.BLACK, lw=0.8)
-        axes[0, 0].text(len(models) - 0.5, value + 1, name, ha="right", fontsize=6.5)
+        axes[0, 0].text(len(models) - 0.5, value + 1, name, ha="right", fontsize=6.5, zorder=9,
+                        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6})
     axes[0, 0].set_ylabel("accuracy on people never seen, %")
     handles = [plt.Rectangle((0, 0), 1, 1, color="0.3", alpha=SHADES[way], lw=0) for way in WAYS]
     figure.legend(handles, [WORDS[way] for way in WAYS], loc="outside lower center", ncols=3)
