@@ -103,19 +103,20 @@ def features(per_class, classes):
 def _per_class(per_class, classes, measures, size):
     columns = min(2, len(measures))
     figure, axes = plt.subplots(len(measures) // columns, columns, figsize=size, squeeze=False)
+    everyone = [model for model in COLOURS if model in set(per_class["model"])]
+    markers = dict(zip(everyone, plotting.MARKERS, strict=False))
     for axis, measure in zip(axes.flat, measures, strict=True):
         part = per_class[per_class["measure"] == measure]
-        models = list(dict.fromkeys(part["model"]))
+        models = [model for model in everyone if model in set(part["model"])]
         for k, model in enumerate(models):
             for row in part[part["model"] == model].itertuples():
                 x = classes.index(row[2]) + 0.8 * ((k + 0.5) / len(models) - 0.5)
                 plotting.interval_bar(axis, x, row.value, row.low, row.high, COLOURS[model],
-                                      marker=plotting.MARKERS[k])
-            axis.plot([], [], plotting.MARKERS[k], color=COLOURS[model], label=model)
+                                      marker=markers[model])
         axis.set_xticks(range(len(classes)), classes, rotation=30, fontsize=7)
         axis.set_ylabel(explain.MEASURES[measure])
-        if models:
-            axis.legend(ncols=3, fontsize=6.5)
+    handles = [plt.Line2D([], [], ls="", marker=markers[model], color=COLOURS[model]) for model in everyone]
+    figure.legend(handles, everyone, loc="outside lower center", ncols=max(1, len(everyone)))
     return figure
 
 
