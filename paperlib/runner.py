@@ -254,7 +254,8 @@ def table(results, options):
             graph.record(result.name, options).with_suffix(".log"),
         )
         figures = sorted(folder.glob(f"{result.name.split('/')[1]}.*png")) if folder.is_dir() else []
-        status = f"skipped: {result.message}" if result.status == "skipped" else result.status
+        why = result.message.split(": ")[0]  # "no checkpoint"; the whole sentence was printed when it was skipped
+        status = f"skipped: {why}" if result.status == "skipped" else result.status
         seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
         shown = [relative(file) if file and file.is_file() else "-" for file in (*figures[:1], log)]
         rows.append((result.name, status, seconds, *["-"] * (2 - len(shown)), *shown))
