@@ -115,6 +115,12 @@ def test_no_class_paints_beyond_what_it_announces(name):
         assert np.array_equal(dataset.frames(i, [n // 2])[0], together[2]), dataset.classes[dataset.labels[i]]
 
 
+def test_small_frames_show_the_soft_edges_of_flat_shapes_whole():
+    dataset = data.load("synth_ssv2", size=24)  # a wide rim, whose edge fades over two pixels
+    together = dataset.frames(178, [0, 51])
+    assert np.array_equal(dataset.frames(178, [51])[0], together[1])
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(NAMES), st.integers(0, 400), st.data())
 def test_a_frame_does_not_depend_on_the_others_asked_for(name, i, pick):

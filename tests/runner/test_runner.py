@@ -135,6 +135,7 @@ def waiting(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     )
     wait_for(tmp_path / "notebooks/p/started")
     yield tmp_path, process

@@ -220,7 +220,7 @@ def putting_into(draw, stage):
         over, lower, leave = smooth(q / 0.45), smooth((q - 0.35) / 0.3), smooth((q - 0.68) / 0.32)
         tx, ty = from_x + (x - from_x) * over, from_y + (y - 2.2 * b - from_y) * over
         ty = ty + (y - ty) * lower
-        back = canvas.local(x, y - b, 1.0, radius=top * 1.2)
+        back = canvas.local(x, y - b, 1.0, radius=top * 2.4)  # the flat ellipse has wide soft ends
         back.fill(ellipse(back.u, back.v, top, top * 0.22), dark)
         thing.paint(canvas, tx, ty)
         hx, hy = grip(thing, tx, ty, angle, 0.7)

@@ -182,7 +182,7 @@ def using_computer(draw):
                 np.maximum(np.abs(u - F(wx)) - F(a * 0.8), np.abs(v - F(wy + 0.05)) - F(b * 0.6)),
             )
             patch.paint(patch.cover(np.maximum(text * F(0.2), glass)) * F(0.6), (0.2, 0.2, 0.25))
-        arrow = canvas.local(x + size * 0.5 * moved(t) * 4, -0.2 + size * moved(t + 3.0), 0.07, radius=1.2)
+        arrow = canvas.local(x + size * 0.5 * moved(t) * 4, -0.2 + size * moved(t + 3.0), 0.07, radius=2.5)
         arrow.fill(polygon(arrow.u, arrow.v, ((-0.5, -1.0), (0.7, 0.4), (-0.5, 0.8))), DARK)
         board = canvas.local(x, desk, size, radius=1.3)
         board.fill(wedge(board.u, board.v, 0.8, 0.95, 0.17), keys)
@@ -248,7 +248,7 @@ def watering_plants(draw):
                 cx - side * (0.48 + 0.12 * fall + 0.03 * (k % 3)),
                 cy + 0.05 + 0.6 * fall * fall,
                 0.018,
-                radius=2.0,
+                radius=5.0,
             )
             drop.fill(ellipse(drop.u, drop.v, 0.7, 1.5), (0.75, 0.88, 1.0))
 
