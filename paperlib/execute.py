@@ -51,8 +51,8 @@ def execute(name, options, threads=1):
     with only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
         status, message = run_papermill(name, options, working)
         if status == "ok":
-            for file in before.keys() & _written(name, figures).keys():
-                if _written(name, figures)[file] == before[file]:
+            for file, written in _written(name, figures).items():
+                if before.get(file) == written:
                     file.unlink()  # an earlier version of the notebook wrote it, this one does not
             with paths.atomic(figures / f"{name}.ipynb") as temporary:
                 shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk

@@ -257,8 +257,9 @@ def _resume(state_file, recipe, model, optimiser, device):
         return 0, []
     try:
         with zipfile.ZipFile(state_file) as archive:  # torch.load does not look at the checksums
-            if archive.testzip():
-                raise ValueError(f"{archive.testzip()} in it has a wrong checksum")
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} in it has a wrong checksum")
         state = torch.load(state_file, map_location=device, weights_only=True)
         same = {**asdict(Recipe("", "")), **json.loads(state["recipe"])} == asdict(recipe)
     except Exception as error:  # zip, pickle and system errors, each of its own type
@@ -285,7 +286,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         order = np.stack([ranks.shard(indices) for indices in order])
         rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
     model.train()
-    total = 0.0
+    total, half = 0.0, half_precision(device, recipe.size)
     batches = _batches(train, order, model.num_frames, recipe, rng)
     for step, (indices, frames) in enumerate(tqdm(batches, total=steps, disable=not progress, leave=False,
                                                   mininterval=2,
@@ -298,7 +299,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         else:
             clip = augment(frames, generator, mirror=recipe.mirror)
         target = torch.from_numpy(train.labels[indices]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(device, recipe.size)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             scores = predict(clip)
         loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad(set_to_none=True)

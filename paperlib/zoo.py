@@ -10,8 +10,6 @@ from .errors import InputError
 from .training import Recipe, run
 from .zoo_lists import FILE, entries
 
-MARKERS = "<!-- paperlib zoo status --readme writes from here -->", "<!-- to here -->"
-
 
 def recipes(file=FILE):
     """Return {`<dataset>/<checkpoint>`: Recipe} as listed, but what a model starts from comes before it.
@@ -100,13 +98,13 @@ def markdown(table):
 
 
 def write_readme(table):
-    """Put the table of trained models between the markers of data/README.md."""
+    """Put the table of trained models into data/README.md."""
+    from . import readme
+
     file = FILE.with_name("README.md")
-    text = file.read_text(encoding="utf-8")
-    before, rest = text.split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
+    text = readme.put(file.read_text(encoding="utf-8"), "zoo", markdown(table) + "\n", file)
     with paths.atomic(file) as temporary:
-        temporary.write_text(f"{before}{MARKERS[0]}\n{markdown(table)}\n{MARKERS[1]}{after}", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def train(chosen, device="auto", progress=True):

@@ -4,6 +4,7 @@ import torch
 
 from . import windows
 from .graph import evaluating, fetch
+from .layers import Linear, alone
 from .shares import prepare
 
 
@@ -11,12 +12,14 @@ class Pass:
     """The forward pass of one batch of clips and the shares of every operation in it.
 
     logits: frame logits [B, T', K].
+    precision: numbers in which convolutions take relevance down, None for the network's own.
     """
 
-    def __init__(self, model, graph, steps, clips, bounds, contrast):
+    def __init__(self, model, graph, steps, clips, bounds, contrast, precision=None):
         self.graph, self.steps = graph, steps
         self.shares = {}
         self.head = {step.node for step in steps if step.head} | {graph.output}
+        self.precision = precision
         self.contrast = contrast                     # None, "difference" (CLRP) or "dual"
         by_node = {step.node: step for step in steps}
         last_use = {}
@@ -29,18 +32,27 @@ class Pass:
         limits = {graph.clip: bounds}                # (low, high) of everything in front of the first layers
         with evaluating(model), torch.no_grad():
             for node in graph.operations:
-                args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
-                values[node] = node.target(*args, **kwargs)
                 step = by_node.get(node)
+                values[node] = self._run(node, step, values)
                 if step is not None:
                     self.shares[node] = prepare(step, values, limits.get(step.receivers[0]),
-                                                contrast if step.last else None)
+                                                contrast if step.last else None, precision)
                     if not step.first:
                         self._carry(step, values, limits)
                 for source in node.all_input_nodes:
                     if last_use[source] is node and source is not graph.output:
                         values.pop(source, None)
         self.logits = values[graph.output]
+
+    @staticmethod
+    def _run(node, step, values):
+        """Return what an operation gives."""
+        if step is not None and step.kind == "weights" and alone(values[step.receivers[0]]):
+            linear = Linear(step, values)
+            out = linear(values[step.receivers[0]], linear.weight)
+            return out if linear.bias is None else out.add_(linear.bias)
+        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
+        return node.target(*args, **kwargs)
 
     @staticmethod
     def _carry(step, values, limits):
@@ -84,6 +96,8 @@ class Pass:
             if not held and watch is None and windows.too_large(here):
                 return torch.cat([self._descend(position + 1, {step.node: half}, finish, watch)
                                   for half in windows.halves(here)])
+            if self.precision and step.kind not in ("weights", "identity"):
+                here = windows.cast(here, self.logits.dtype)
             shares = self.shares[step.node]
             if isinstance(here, windows.Window):
                 parts = windows.down(step, shares, here)

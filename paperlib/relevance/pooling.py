@@ -34,9 +34,9 @@ class Windows:
     def _winner(self):
         """Return the flat position in the input of each window's first largest element."""
         extent = self.shape[-self.dims:]
-        inner = torch.arange(math.prod(extent), device=self.count.device, dtype=self.count.dtype).view(extent)
+        inner = torch.arange(math.prod(extent), device=self.count.device, dtype=torch.int32).view(extent)
         positions = self._pad(inner[(None,) * (len(self.shape) - self.dims)], -1)
-        found = torch.full_like(self.count, -1)
+        found = torch.full_like(self.count, -1, dtype=torch.int32)
         for view, largest in zip(self.views, self.largest, strict=True):
             found = torch.where((found < 0) & largest, positions[(..., *view)], found)
         return found.long().flatten(-self.dims)

@@ -19,7 +19,7 @@ from .pooling import windows
 POOLED = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"}
 
 
-def prepare(step, values, bounds=None, contrast=False):
+def prepare(step, values, bounds=None, contrast=False, precision=None):
     """Return the Shares of a Step, given the `values` of all nodes in the forward pass.
 
     bounds: (low, high) of the input of a layer that sees the clip. contrast: whether the last layer's shares
@@ -34,7 +34,7 @@ def prepare(step, values, bounds=None, contrast=False):
     if kind == "item":
         return Item(step.node.args[1])
     if kind == "weights":
-        return weighted(step, values, inputs, bounds, contrast)
+        return weighted(step, values, inputs, bounds, contrast, precision)
     call = Call(step.node, step.receivers, values)
     if kind in ("route", "gate"):
         return Routed(call, inputs, step.takes)

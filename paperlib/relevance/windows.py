@@ -88,6 +88,13 @@ def merge(one, two):
     return whole(one) + whole(two)
 
 
+def cast(r, dtype):
+    """Return relevance in numbers of type `dtype`."""
+    if isinstance(r, dict):
+        return {index: cast(part, dtype) for index, part in r.items()}
+    return r.like(r.r.to(dtype), r.dim, r.shape) if isinstance(r, Window) else r.to(dtype)
+
+
 def whole(r):
     """Return relevance as a plain tensor (or tensors)."""
     if isinstance(r, dict):
@@ -154,7 +161,7 @@ def _weights(step, shares, window):
         return None
     sized = _sized(linear.shape, window.dim, length)
     target = Window(r.new_empty(1).expand(len(starts), *sized), window.dim, starts, linear.shape)
-    total = None
+    total, r = None, r.to(shares.precision)
     for number, (parts, inverse) in enumerate(shares.groups):
         s = r * window.cut(inverse)
         if number and not nonzero(s):

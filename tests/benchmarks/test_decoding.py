@@ -4,6 +4,7 @@ All numbers are ratios within one run: `pytest tests/benchmarks/test_decoding.py
 """
 
 import time
+from functools import partial
 
 import av
 import numpy as np
@@ -12,6 +13,10 @@ import pytest
 from paperlib.data import sampling, video
 from tests import shared
 from tests.data import videos
+
+from .timing import seconds
+
+work = partial(seconds, clock=time.process_time)  # other programs on the machine do not count
 
 CLIPS = ("kinetics_R6llTwEh07w.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi",
          "hmdb51_cartwheel.avi")
@@ -31,21 +36,11 @@ def everything(path, indices):
                 for k, frame in enumerate(container.decode(video=0)) if k in wanted]
 
 
-def seconds(call, repeats=3):
-    """Least processor time of several calls: other programs on the machine do not count."""
-    spent = []
-    for _ in range(repeats):
-        began = time.process_time()
-        call()
-        spent.append(time.process_time() - began)
-    return min(spent)
-
-
 def compare(benchmark, path, indices):
     indices = list(map(int, indices))
     video.decode(path, indices)  # the index is cached from here on
-    plain = seconds(lambda: everything(path, indices))
-    ours = seconds(lambda: video.decode(path, indices))
+    plain = work(lambda: everything(path, indices))
+    ours = work(lambda: video.decode(path, indices))
     benchmark.extra_info["times faster than decoding from the start"] = plain / ours
     benchmark(video.decode, path, indices)
     return plain / ours
@@ -71,8 +66,8 @@ def test_against_decord(benchmark, name):
     decord = pytest.importorskip("decord")
     path = shared.path(f"clips/{name}")
     indices = sampling.uniform(video.probe(path).frames, 8)
-    theirs = seconds(lambda: decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy())
-    ours = seconds(lambda: video.decode(path, indices))
+    theirs = work(lambda: decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy())
+    ours = work(lambda: video.decode(path, indices))
     benchmark.extra_info["decord's time over ours"] = theirs / ours
     benchmark(video.decode, path, indices)
     assert theirs / ours > 0.5
@@ -106,7 +101,7 @@ def test_scaling_while_decoding_costs_less_than_afterwards(benchmark, long):
         frames = video.decode(long, indices)
         return np.stack([cv2.resize(f, (149, 112), interpolation=cv2.INTER_AREA) for f in frames])
 
-    ratio = seconds(afterwards) / seconds(lambda: video.decode(long, indices, short_side=112))
+    ratio = work(afterwards) / work(lambda: video.decode(long, indices, short_side=112))
     benchmark.extra_info["time of scaling afterwards over ours"] = ratio
     benchmark(video.decode, long, indices, 112)
     assert ratio > 0.7

@@ -1,23 +1,12 @@
 """Time of temporal masks, as ratios within one run: what perturbing costs, what learning in a batch saves."""
 
-import time
-
 import pytest
 import torch
 
 from paperlib import masks, models
 from paperlib.probing import evaluating
 
-
-def seconds(function, repeats):
-    """Return the shortest time of several calls, after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - begun)
-    return min(times)
+from .timing import seconds
 
 
 @pytest.mark.parametrize("name, options", [

@@ -4,8 +4,6 @@ Their users loop over the output steps, with a forward and a backward pass each;
 such loops. To keep the benchmark short, the loops are timed on two targets and multiplied.
 """
 
-import time
-
 import pytest
 import torch
 from captum.attr import LRP
@@ -14,18 +12,10 @@ from torch import nn
 
 from paperlib import models, relevance
 
+from .timing import seconds
+
 SIZE = 112
-
-
-def seconds(function, repeats=2):
-    """Return the shortest time of several calls, after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - begun)
-    return min(times)
+PRECISIONS = (None, "bfloat16")
 
 
 def network(name):
@@ -74,18 +64,17 @@ def with_captum(model, clip, targets):
 @pytest.mark.parametrize("name", ["I3D-R18-f8", "I3D-R18-f16", "TAM2D-R18-f8", "TAM2D-R18-f16"])
 def test_cost_in_forward_passes(benchmark, name):
     model, clip = network(name)
-    steps = model.num_frames
     with torch.no_grad():
         one = seconds(lambda: model(clip), 5)
-    matrix = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    matrix, half = (seconds(lambda p=p: relevance.relevance_matrix(model, clip, 1, precision=p)) for p in PRECISIONS)
     with pytest.MonkeyPatch.context() as patch:       # the same without windows
         from paperlib.relevance import windows
         patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))
         whole = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
-    benchmark.extra_info.update(model=name, forward_passes=matrix / one, without_windows=whole / one,
-                                bar=3 + 0.6 * steps)
-    print(f"{name}: {matrix / one:.1f} forward passes, {whole / one:.1f} without windows; bar {3 + 0.6 * steps:.1f}")
+    benchmark.extra_info.update(model=name, forward_passes=matrix / one, in_bfloat16=half / one,
+                                without_windows=whole / one, bar=3 + 0.6 * model.num_frames)
+    print(f"{name}: {matrix / one:.1f} forward passes, {half / one:.1f} in bfloat16, {whole / one:.1f} without windows")
     assert matrix <= 1.05 * whole
 
 
@@ -96,12 +85,13 @@ def test_cost_in_forward_passes(benchmark, name):
 def test_against_other_libraries_target_by_target(benchmark, library, name, least):
     model, clip = network(name)
     steps, probes = model.num_frames, [1, 11]
-    ours = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    ours, half = (seconds(lambda p=p: relevance.relevance_matrix(model, clip, 1, precision=p)) for p in PRECISIONS)
     theirs = seconds(lambda: library(model, clip, probes), 1) / len(probes) * steps
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
-    benchmark.extra_info.update(model=name, library=library.__name__, lrp=theirs / ours, clrp=2 * theirs / ours)
+    benchmark.extra_info.update(model=name, library=library.__name__, lrp=theirs / ours, clrp=2 * theirs / ours,
+                                clrp_in_bfloat16=2 * theirs / half)
     print(f"{name}: {theirs / ours:.1f} x faster than {library.__name__} for LRP, {2 * theirs / ours:.1f} x for "
-          f"the contrast of two")
+          f"the contrast of two, {2 * theirs / half:.1f} x in bfloat16")
     assert 2 * theirs / ours >= least
 
 

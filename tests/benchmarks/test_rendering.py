@@ -8,15 +8,7 @@ import torch
 
 from paperlib import data, models
 
-
-def seconds(work, repeats):
-    """Median processor time of one call (one thread), which other processes do not change."""
-    taken = []
-    for i in range(repeats):
-        start = time.process_time()
-        work(i)
-        taken.append(time.process_time() - start)
-    return float(np.median(taken))
+from .timing import seconds
 
 
 @pytest.mark.parametrize("name", ("synth_ssv2", "synth_kinetics", "synth_mit", "synth_kth"))
@@ -33,11 +25,11 @@ def test_a_clip_is_rendered_faster_than_it_is_trained_on(name, benchmark):
     model = models.create("I3D-R50-f8", num_classes=32, width=8)
     clips = torch.randn(16, 3, 8, 64, 64)
 
-    def learn(_):
+    def learn():
         torch.nn.functional.cross_entropy(model(clips), torch.zeros(16, dtype=torch.long)).backward()
 
-    trained = seconds(learn, 5) / 16
-    rendered = seconds(render, 64)
+    trained = seconds(learn, 5, time.process_time) / 16
+    rendered = seconds(lambda: [render(i) for i in range(64)], 1, time.process_time) / 64
     torch.set_num_threads(threads)
     benchmark.extra_info["clips per second per core"] = 1 / rendered
     benchmark.extra_info["rendering time / training time"] = rendered / trained

@@ -247,3 +247,40 @@ def test_throughput_script_runs_on_cpu():
     result, = relevance_throughput.main(["--model", "TAM2D-R18-f4", "--width", "4", "--size", "32", "--batch", "2",
                                          "--repeats", "1", "--device", "cpu", "--peak", "1", "--check"])
     assert result["clips_per_second"] > 0 and 0 < result["share_of_peak"] < 10 and result["error"] < 1e-3
+
+
+@pytest.mark.parametrize("make, within", [
+    (lambda: plain(8), 0.01), (lambda: Frames(Residual(3), 3), 0.01),
+    (lambda: models.create("C-LSTM-f8", num_classes=4, width=8, size=24, layers=2), 0.03),
+    (lambda: models.create("I3D-R18-f8", num_classes=4, width=8), 0.03),        # few channels, few pixels:
+    (lambda: models.create("I3D-R18-f8", num_classes=4, width=64), 0.02)],      # rounding is averaged over less
+    ids=["plain", "residual", "C-LSTM", "narrow", "wide"])
+@pytest.mark.parametrize("method", ["lrp", "clrp"])
+def test_half_precision_stays_close_to_float64(make, within, method):
+    torch.manual_seed(0)
+    net = settle(make())
+    x = clip(8, size=24, batch=2)
+    exact = relevance.relevance_matrix(net.double(), x.double(), 1, method=method)
+    half = relevance.relevance_matrix(net.float(), x, 1, method=method, precision="bfloat16")
+    assert half.dtype == torch.float32
+    assert (half - exact).abs().max() < within * exact.abs().max()
+
+
+@pytest.mark.parametrize("options", [dict(), dict(stride=(1, 2, 2)), dict(dilation=(2, 1, 1)), dict(groups=2),
+                                     dict(padding="same", padding_mode="zeros"), dict(bias=False)], ids=str)
+def test_a_single_clip_gets_the_relevance_it_has_in_float64(options):
+    """A single small clip's convolutions take another way than those of a batch."""
+    torch.manual_seed(0)
+    net = Frames(nn.Sequential(nn.Conv3d(3, 4, 3, padding=1), nn.ReLU(),
+                               nn.Conv3d(4, 4, 3, **{"padding": 1, **options}), nn.ReLU()), 4).eval()
+    x = clip(6, size=12)
+    exact = relevance.relevance_matrix(net.double(), x.double(), 1)
+    single = relevance.relevance_matrix(net.float(), x, 1)
+    batch = relevance.relevance_matrix(net, x.repeat(3, 1, 1, 1, 1), 1)
+    for found in (single, *batch[:, None]):
+        assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-6)
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(InputError, match="precision must be one of None, bfloat16"):
+        relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
