@@ -40,7 +40,7 @@ PYSLOWFAST = [
 ACCV_CLSTM = [
     (r"^cells\.(\d+)\.input\.", r"clstm.cell\1.Wx<gate>."),
     (r"^cells\.(\d+)\.hidden\.", r"clstm.cell\1.Wh<gate>."),
-    (r"^bn\.", "clstm.bn."), (r"^fc\.", "endFC."),
+    (r"^bn\.\d+\.", "clstm.bn."), (r"^fc\.", "endFC."),
 ]
 TORCHVISION = [(r"^net\.", "")]
 OWN = []

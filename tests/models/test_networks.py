@@ -191,10 +191,24 @@ def test_the_convolutional_lstm_steps_through_time():
             state = gate_f.sigmoid() * state + gate_i.sigmoid() * new.tanh()
             hidden = gate_o.sigmoid() * state.tanh()
             states[i] = hidden, state
-            x = nn.functional.max_pool2d(model.bn(hidden.unsqueeze(2)).squeeze(2), 2)
+            x = nn.functional.max_pool2d(model.bn[i](hidden.unsqueeze(2)).squeeze(2), 2)
         outputs.append(x.flatten(1))
     with torch.no_grad():
         assert torch.allclose(model(clip), model.fc(torch.cat(outputs, 1)), atol=1e-5)
+
+
+def test_layers_of_the_convolutional_lstm_share_the_weights_of_a_norm_but_not_its_statistics():
+    torch.manual_seed(0)
+    model = tiny("C-LSTM-f4", size=64, layers=2)
+    clip = torch.randn(16, 3, 4, 64, 64)
+    for norm in model.bn:
+        norm.momentum = None                             # statistics: the mean over what is seen, here one batch
+    with torch.no_grad():
+        trained = model.train()(clip)
+        evaluated = model.eval()(clip)
+    assert torch.allclose(trained, evaluated, atol=0.02 * trained.std())
+    assert not torch.allclose(model.bn[0].running_mean, model.bn[1].running_mean, rtol=0.1)
+    assert model.bn[0].weight is model.bn[1].weight and model.bn[0].bias is model.bn[1].bias
 
 
 def test_slowfast_pathways_add_up():

@@ -179,6 +179,8 @@ def test_slowfast_loads_from_pyslowfast():
 
 def test_the_convolutional_lstm_loads_from_the_accv_code():
     source = make("C-LSTM-f4", size=64, width=8)
+    for norm in source.bn[1:]:                           # there one batch norm serves all layers
+        norm.load_state_dict(source.bn[0].state_dict())
     stored = {}
     for key, value in source.state_dict().items():
         cell = re.fullmatch(r"cells\.(\d)\.(input|hidden)\.(weight|bias)", key)
@@ -188,7 +190,8 @@ def test_the_convolutional_lstm_loads_from_the_accv_code():
             for gate, part in zip("ifco", value.chunk(4), strict=True):
                 stored[f"clstm.cell{cell[1]}.{kind}{gate}.{cell[3]}"] = part
         else:
-            stored[key.replace("fc.", "endFC.") if key.startswith("fc") else f"clstm.{key}"] = value
+            key = re.sub(r"^bn\.\d\.", "clstm.bn.", key)
+            stored[key.replace("fc.", "endFC.") if key.startswith("fc") else key] = value
     target = models.create("C-LSTM-f4", num_classes=3, size=64, width=8)
     assert same(models.load_published(target, stored), source)
 
