@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .. import blobs, cache, evaluation, gradcam, masks, relevance
-from ..probing import evaluating
+from .. import analysis, blobs, cache, evaluation, gradcam, masks, relevance
 from . import asked, over_people, rows
+from .scores import softmax
 
 MEASURES = {
     "avg_atr": "avg-ATR, frames",
@@ -58,7 +58,7 @@ def explain(run, folds):
         masked = fold.model in run.settings["masked"]
         found = one(fold, chosen, own, run.settings, masked)
         table = rows(fold, chosen).assign(score=own)
-        table["avg_atr"] = relevance.atr(torch.from_numpy(found["matrix"]), torch.from_numpy(found["logits"]),
+        table["avg_atr"] = relevance.atr(torch.from_numpy(found["matrix"]), torch.from_numpy(found["frame_logits"]),
                                          sigma=run.settings["sigma"]).avg.numpy()
         for name in ("blob_count", "blob_size", "center_distance"):
             table[name] = found[name]
@@ -74,28 +74,21 @@ def explain(run, folds):
 
 def right(fold, chosen, min_score):
     """Return those of the videos that are predicted right with a score above `min_score`, and these scores."""
-    with evaluating(fold.network), torch.inference_mode():
-        scores = torch.cat([fold.network(fold.clips(some)).float().softmax(1).cpu()
-                            for some in np.array_split(chosen, -(-len(chosen) // 60))]).numpy()
-    labels = fold.videos.labels[chosen]
+    scores, labels = softmax(fold)["forward"][chosen], fold.videos.labels[chosen]
     own = scores[np.arange(len(chosen)), labels]
     passing = (scores.argmax(1) == labels) & (own > min_score)
     return chosen[passing], own[passing]
 
 
 def one(fold, chosen, own, settings, masked):
-    """Return dict of arrays over the chosen clips: matrix, logits, blob measures and, if asked for, masks."""
+    """Return dict of arrays over the chosen clips: matrix, frame_logits, blob measures and, if asked for, masks."""
     options = dict(settings.get("mask", {})) if masked else {}
     layer = settings["layer"] if hasattr(fold.network, "layer4") else None
 
     def compute():
         clips, labels = fold.clips(chosen), torch.from_numpy(fold.videos.labels[chosen])
         labels = labels.to(clips.device)
-        found = {"matrix": torch.cat([relevance.relevance_matrix(fold.network, clips[k:k + 8], labels[k:k + 8]).cpu()
-                                      for k in range(0, len(clips), 8)]).numpy()}
-        with evaluating(fold.network), torch.inference_mode():
-            logits = fold.network.frame_logits(clips).float()
-            found["logits"] = logits[torch.arange(len(clips)), :, labels].cpu().numpy()
+        found = analysis.relevance_of_batch(fold.network, clips, labels, analysis.frame_logits(fold.network, clips))
         cams = gradcam.video_gradcam(fold.network, clips, labels, layer=layer)
         shapes = blobs.per_clip(blobs.measure(cams.cpu().numpy()))
         found |= {"blob_count": shapes["count"], "blob_size": shapes["size"],
@@ -105,7 +98,7 @@ def one(fold, chosen, own, settings, masked):
             found |= {name: getattr(result, name).cpu().numpy() for name in ("mask", "original", "freeze", "reverse")}
         return found
 
-    key = fold.key("people/explain", "relevance", "masks", "gradcam", "blobs", what="instruments",
+    key = fold.key("people/explain", "analysis", "relevance", "masks", "gradcam", "blobs", what="instruments",
                    chosen=chosen.tolist(), mask=options, masked=masked, layer=layer)
     return cache.fetch("people", key, compute)
 

@@ -22,23 +22,26 @@ def predict(folds, batch=60):
     """
     parts = []
     for fold in tqdm(folds, desc="scoring", leave=False):
-        everything = np.arange(len(fold.videos))
-
-        def compute(fold=fold, everything=everything):
-            found = {way: [] for way in WAYS}
-            with evaluating(fold.network), torch.inference_mode():
-                for some in np.array_split(everything, -(-len(everything) // batch)):
-                    clips = fold.clips(some)
-                    middle = clips[:, :, clips.shape[2] // 2, None].expand_as(clips)
-                    for way, seen in zip(WAYS, (clips, clips.flip(2), middle), strict=True):
-                        found[way].append(fold.network(seen).float().softmax(1).cpu().numpy())
-            return {way: np.concatenate(scores) for way, scores in found.items()}
-
-        scores = cache.fetch("people", fold.key("people/scores", what="scores"), compute)
+        everything, scores = np.arange(len(fold.videos)), softmax(fold, batch)
         table = rows(fold, everything).assign(**{way: scores[way].argmax(1) for way in WAYS})
         table["score"] = scores["forward"][everything, table["label"]]
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
+
+
+def softmax(fold, batch=60):
+    """Return {way: softmax scores [n, K]} of all the fold's held-out videos; cached."""
+    def compute():
+        found = {way: [] for way in WAYS}
+        with evaluating(fold.network), torch.inference_mode():
+            for some in np.array_split(np.arange(len(fold.videos)), -(-len(fold.videos) // batch)):
+                clips = fold.clips(some)
+                middle = clips[:, :, clips.shape[2] // 2, None].expand_as(clips)
+                for way, seen in zip(WAYS, (clips, clips.flip(2), middle), strict=True):
+                    found[way].append(fold.network(seen).float().softmax(1).cpu().numpy())
+        return {way: np.concatenate(scores) for way, scores in found.items()}
+
+    return cache.fetch("people", fold.key("people/scores", what="scores"), compute)
 
 
 def by_fold(predicted):

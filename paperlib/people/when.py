@@ -21,6 +21,7 @@ from ..data import sampling
 from ..probing import evaluating
 from ..temporal_relevance.agreement import occlusion
 from . import asked, over_people, rows
+from .scores import kinds
 
 INSTRUMENTS = ("relevance", "mask", "occlusion")
 LEAST = 2  # frames of context on each side, at least
@@ -74,8 +75,7 @@ def _instruments(fold, chosen, clips, run):
 
     def compute():
         labels = torch.from_numpy(fold.videos.labels[chosen]).to(clips.device)
-        matrix = torch.cat([relevance.relevance_matrix(fold.network, clips[k:k + 8], labels[k:k + 8])
-                            for k in range(0, len(clips), 8)])
+        matrix = relevance.relevance_matrix(fold.network, clips, labels)
         with evaluating(fold.network):
             hidden = torch.cat([occlusion(fold.network, c, t) for c, t in zip(clips.split(32), labels.split(32),
                                                                              strict=True)])
@@ -121,7 +121,7 @@ def summary(table, seed=0):
     """Return per model, kind of class and instrument: pointing, IoU and their baselines, each with its interval."""
     found = []
     for model, part in table.groupby("model", sort=False):
-        for kind, own in (("all", part), ("motions", part[part["motion"]]), ("postures", part[~part["motion"]])):
+        for kind, own in kinds(part):
             for instrument, values in own.groupby("instrument", sort=False):
                 for measure in ("pointing", "chance_pointing", "iou", "chance_iou", "centre_iou"):
                     value = over_people(values[measure], values["person"], seed)
