@@ -15,7 +15,6 @@ FINDINGS = [
     ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
     ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
     ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
-    ("video_features/table02_per_class_f1", "I3D scores higher than C-LSTM"),
     ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
     ("explore/nagoya_fir", "I3D is drastically affected when videos of time-critical"),
     ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
@@ -23,13 +22,13 @@ FINDINGS = [
 SIGNS = {"holds": "✓ holds", "does not hold": "✗ does not", "not testable here": "not testable"}
 OURS, PRINTED = "for models trained here, procedural and real videos", "for printed numbers and architectures"
 GIVES = {
-    "temporal_relevance": "*Temporal Relevance Analysis for Video Action Models*: contrastive relevance (CLRP), "
-    "N x N frame matrices, the range of frames a model really uses (ATR)",
+    "temporal_relevance": "*Temporal Relevance Analysis for Video Action Models*: contrastive relevance (CLRP) of "
+    "every frame for every frame, the range of frames a model really uses (ATR)",
     "video_features": "*Interpreting Video Features: a Comparison of 3D Convolutional Networks and Convolutional LSTM "
     "Networks* (ACCV 2020): learned temporal masks, Grad-CAM over time, blobs",
     "deep_analysis": "*Deep Analysis of CNN-based Spatio-temporal Representations for Action Recognition* (CVPR 2021): "
-    "one framework for 2D and 3D models, 288 published models compared",
-    "explore": "your own video and model, widgets to scrub frames and drag masks, and questions of our own",
+    "2D and 3D models in one framework, 288 published ones compared",
+    "explore": "your own video and model, widgets, and questions of our own",
 }
 WIDGETS = {
     "scrub_relevance.png": "Scrubbing a clip beside its relevance matrix",
@@ -90,13 +89,14 @@ def notebooks():
     lines = ["| folder | what it gives | notebooks |", "| --- | --- | --- |"]
     names = graph.notebooks()
     for paper in sorted({name.split("/")[0] for name in names}, key=list(gallery.PAPERS).index):
-        links = []
+        links = {}
         for name in [name for name in names if name.startswith(f"{paper}/")]:
             stem = name.split("/")[1]
-            number = re.match(r"(fig|table)0*(\d+)([a-z]?)_", stem)
-            label = f"{number[1].capitalize()} {number[2]}{number[3]}" if number else stem
-            links.append(f"[{label}](notebooks/{name}.ipynb)")
-        lines.append(f"| [`{paper}`](notebooks/{paper}) | {GIVES.get(paper, '')} | {' · '.join(links)} |")
+            number = re.match(r"(fig|table)0*(\d+[a-z]?)_", stem)
+            kind, label = ({"fig": "figures ", "table": "tables "}[number[1]], number[2]) if number else ("", stem)
+            links.setdefault(kind, []).append(f"[{label}](notebooks/{name}.ipynb)")
+        listed = "; ".join(kind + " ".join(own) if kind else ", ".join(own) for kind, own in links.items())
+        lines.append(f"| [`{paper}`](notebooks/{paper}) | {GIVES.get(paper, '')} | {listed} |")
     return "\n".join(lines) + "\n"
 
 
