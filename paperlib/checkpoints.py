@@ -22,8 +22,8 @@ def save(file, model, meta, half=True):
 
     half: store floating point numbers as fp16.
     """
-    tensors = {key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
-               for key, value in model.state_dict().items()}
+    tensors = {key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous().clone()
+               for key, value in model.state_dict().items()}  # cloned: safetensors refuses weights that are shared
     header = {"config": json.dumps(model.config), **{key: json.dumps(value) for key, value in meta.items()}}
     with paths.atomic(file) as temporary:
         save_file(tensors, temporary, metadata=header)
