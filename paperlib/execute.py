@@ -32,8 +32,12 @@ def train(key, device):
 
 
 def say(*fields):
-    """Print one event for `paperlib run`: start NAME, or end NAME STATUS SECONDS MESSAGE."""
-    print("\t".join([MARK, *(re.sub(r"\s+", " ", str(field)) for field in fields)]), flush=True)
+    """Print one event for `paperlib run`: start NAME, or end NAME STATUS SECONDS MESSAGE.
+
+    In one piece: `print` writes the line's end on its own, and another notebook's line may come between.
+    """
+    sys.stdout.write("\t".join([MARK, *(re.sub(r"\s+", " ", str(field)) for field in fields)]) + "\n")
+    sys.stdout.flush()
 
 
 def execute(name, options, threads=1):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .. import blobs, cache, checkpoints, data, evaluation, gradcam, masks, needs, paths, published
+from .. import analysis, blobs, cache, checkpoints, data, evaluation, gradcam, masks, needs, paths, published
 from . import short
 
 try:
@@ -57,7 +57,9 @@ class Studied:
 
 def study_all(run):
     """Return {checkpoint: Studied} for the `models` of a notebook's settings."""
-    return {checkpoint: study(run, checkpoint) for checkpoint in available(run)}
+    there = available(run)
+    found = {checkpoint: study(run, checkpoint) for checkpoint in analysis.own_order(there)}
+    return {checkpoint: found[checkpoint] for checkpoint in there}
 
 
 def available(run):
