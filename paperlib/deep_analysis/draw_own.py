@@ -9,6 +9,8 @@ from .draw import MODULE_COLOUR
 
 COLOUR = {**MODULE_COLOUR, "Conv1D": plotting.SKY, "TSM": plotting.PURPLE, "NLN": plotting.BLACK}
 
+MOST = 100.7  # percent, where an axis of accuracies ends at the latest
+
 
 def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
     """Draw two rows of panels: the published values, and below ours with their intervals.
@@ -29,7 +31,8 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
             limits = [axis.get_ylim() for axis in row[:len(panels)]]
             half = max(high - low for low, high in limits) / 2
             for axis, (low, high) in zip(row, limits, strict=False):
-                axis.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
+                top = min((low + high) / 2 + half, MOST)
+                axis.set_ylim(top - 2 * half, top)
         for axis in row[len(panels):]:
             axis.axis("off")
         row[0].set_ylabel(ylabel)
@@ -59,6 +62,7 @@ def panel_dots(axis, part, series, filled):
     axis.set_xticks(range(len(order)), order, fontsize=7)
     axis.set_xlim(-0.5, len(order) - 0.5)
     axis.margins(y=0.2)
+    axis.set_ylim(top=min(axis.get_ylim()[1], MOST))
 
 
 def sampling(bars):
