@@ -74,7 +74,8 @@ def of_own_pooling(scored):
         helps = row["module"] == own.BASELINE
         claims += own.better(scored, *((one.key, plain.key) if helps else (plain.key, one.key)), "Figure 6",
                              f"Temporal pooling {'helps' if helps else 'hurts'} {name} on {row['dataset']}",
-                             "helps" if helps else "hurts", "change of top-1")
+                             "helps" if helps else "hurts",
+                             f"top-1 {'with minus without' if helps else 'without minus with'} temporal pooling")
     return claims
 
 
