@@ -15,7 +15,7 @@ WORDS = {"forward": "forward", "reversed": "played backwards", "single": "middle
 def accuracies(predicted, summary, chance, title, reference=()):
     """Draw accuracy per model and way, bars with intervals over people and a dot per person.
 
-    reference: (name, percent) of figures printed or reported elsewhere.
+    reference: (name, percent) of up to two figures printed or reported elsewhere.
     """
     panels = list(dict.fromkeys(summary["classes"]))
     figure, axes = plt.subplots(1, len(panels), figsize=(3.0 + 2.6 * (len(panels) - 1), 3.2), sharey=True,
@@ -36,13 +36,12 @@ def accuracies(predicted, summary, chance, title, reference=()):
         axis.axhline(chance, ls=":", color="0.4", lw=1)
         axis.set_xticks(range(len(models)), models, rotation=30)
         axis.set(title=f"{title}: {KINDS[kind]}" if len(panels) > 1 else title, ylim=(0, 103))
-    for name, value in reference:
-        axes[0, 0].axhline(value, ls="--", color=plotting.BLACK, lw=0.8)
-        axes[0, 0].text(len(models) - 0.5, value + 1, name, ha="right", fontsize=6.5, zorder=9,
-                        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6})
     axes[0, 0].set_ylabel("accuracy on people never seen, %")
     handles = [plt.Rectangle((0, 0), 1, 1, color="0.3", alpha=SHADES[way], lw=0) for way in WAYS]
-    figure.legend(handles, [WORDS[way] for way in WAYS], loc="outside lower center", ncols=3)
+    handles += [axes[0, 0].axhline(value, ls=style, color=plotting.BLACK, lw=0.9)
+                for (_, value), style in zip(reference, ("--", "-."), strict=False)]
+    names = [*(WORDS[way] for way in WAYS), *(name for name, _ in reference)]
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
 
