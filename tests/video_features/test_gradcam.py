@@ -157,8 +157,8 @@ def test_the_maps_of_a_c_lstm_are_those_of_its_last_cell():
     clips = torch.randn(2, 3, 5, 32, 32)
 
     def features(clips):
-        maps = model.cells[1](model.pool(model.bn(model.cells[0](clips))))
-        return maps, model.fc(model.pool(model.bn(maps)).transpose(1, 2).flatten(1))
+        maps = model.cells[1](model.pool(model.bn[0](model.cells[0](clips))))
+        return maps, model.fc(model.pool(model.bn[1](maps)).transpose(1, 2).flatten(1))
 
     assert torch.allclose(features(clips)[1], model(clips), atol=1e-5)
     expected = by_hand(model, features, clips, [0, 2])
