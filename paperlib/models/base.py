@@ -38,6 +38,20 @@ def average_pairs(x):
     return (x[:, :, 1:] + x[:, :, :-1]) / 2 if x.shape[2] > 1 else x
 
 
+class MaxPool3d(nn.MaxPool3d):
+    """nn.MaxPool3d with the channels last in memory: the same values, on a CPU 3 to 9 times as fast."""
+
+    def forward(self, x):
+        """[B, C, T, H, W] -> [B, C, T', H', W']."""
+        return super().forward(channels_last(x)).contiguous()
+
+
+@torch.fx.wrap
+def channels_last(x):
+    """Lay [B, C, T, H, W] out as PyTorch's CPU code wants it to use its vector instructions; elsewhere as it is."""
+    return x.contiguous(memory_format=torch.channels_last_3d) if x.device.type == "cpu" else x
+
+
 class VideoModel(nn.Module):
     """A network that scores every output time step and averages the scores.
 

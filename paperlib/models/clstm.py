@@ -5,7 +5,7 @@ from torch import nn
 
 from ..errors import InputError
 from . import base
-from .base import VideoModel, check_options
+from .base import MaxPool3d, VideoModel, check_options
 
 PATTERN = r"C-LSTM-f(?P<frames>[1-9]\d*)"
 EXAMPLE = "C-LSTM-f16"
@@ -47,7 +47,7 @@ class CLSTM(VideoModel):
         self.bn = nn.ModuleList(nn.BatchNorm3d(filters) for _ in inputs)
         for norm in self.bn[1:]:
             norm.weight, norm.bias = self.bn[0].weight, self.bn[0].bias
-        self.pool = nn.MaxPool3d((1, 2, 2))
+        self.pool = MaxPool3d((1, 2, 2))
         self.fc = nn.Linear(num_frames * filters * (size // 4 ** layers) ** 2, num_classes)
 
     def features(self, clip):
@@ -66,7 +66,6 @@ class CLSTM(VideoModel):
         return torch.einsum("btf,ktf->btk", steps, weight) * self.num_frames + self.fc.bias
 
 
-
 class Cell(nn.Module):
     """Convolutional LSTM cell: 5 x 5 kernels, stride 2 on the input, no peepholes (zeros as released).
 
@@ -81,11 +80,11 @@ class Cell(nn.Module):
 
     def forward(self, x):
         """[B, C, T, H, W] -> hidden states [B, filters, T, H/2, W/2]."""
-        driven = self.input(x)
-        hidden = state = torch.zeros_like(driven[:, :self.filters, :1])
+        driven = self.input(x).split(1, 2)      # slices would each have a gradient of the whole length
+        hidden = state = torch.zeros_like(driven[0][:, :self.filters])
         states = []
         for t in range(self.num_frames):
-            gates = driven[:, :, t:t + 1] + self.hidden(hidden)
+            gates = driven[t] + self.hidden(hidden)
             enter, forget, candidate, leave = gates.chunk(4, 1)
             state = torch.sigmoid(forget) * state + torch.sigmoid(enter) * torch.tanh(candidate)
             hidden = torch.sigmoid(leave) * torch.tanh(state)

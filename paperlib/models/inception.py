@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .base import VideoModel
+from .base import MaxPool3d, VideoModel
 from .modules import spatial_conv
 
 # unit: channels of 1x1; 1x1, 3x3; 1x1, "5x5" (a 3x3 in practice); pooling projection
@@ -81,12 +81,12 @@ def pools(module, temporal_pooling, last_pool):
     """Return the four max pools: joint ones for 3D networks, spatial then temporal ones for 2D networks."""
     if module.joint_pooling:
         stride = (2 if temporal_pooling else 1, 2, 2)
-        return [nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.MaxPool3d(3, stride, 1),
-                nn.MaxPool3d(3, stride, 1), nn.MaxPool3d(last_pool, stride, last_pool // 3)]
-    spatial = [nn.MaxPool3d((1, size, size), (1, 2, 2), ceil_mode=True) for size in (3, 3, 3, 2)]
+        return [MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)), MaxPool3d(3, stride, 1),
+                MaxPool3d(3, stride, 1), MaxPool3d(last_pool, stride, last_pool // 3)]
+    spatial = [MaxPool3d((1, size, size), (1, 2, 2), ceil_mode=True) for size in (3, 3, 3, 2)]
     if not temporal_pooling:
         return spatial
-    return spatial[:1] + [nn.Sequential(pool, nn.MaxPool3d((3, 1, 1), (2, 1, 1), (1, 0, 0)))
+    return spatial[:1] + [nn.Sequential(pool, MaxPool3d((3, 1, 1), (2, 1, 1), (1, 0, 0)))
                           for pool in spatial[1:]]
 
 
@@ -119,7 +119,7 @@ class InceptionUnit(nn.Module):
         self.branch1 = unit(channels, one, 1)
         self.branch2 = nn.Sequential(unit(channels, reduce3, 1), unit(reduce3, three, 3))
         self.branch3 = nn.Sequential(unit(channels, reduce5, 1), unit(reduce5, five, 3))
-        self.branch4 = nn.Sequential(nn.MaxPool3d((time, 3, 3), 1, (time // 2, 1, 1)),
+        self.branch4 = nn.Sequential(MaxPool3d((time, 3, 3), 1, (time // 2, 1, 1)),
                                      unit(channels, projection, 1))
         self.channels = one + three + five + projection
 

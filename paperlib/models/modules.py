@@ -23,7 +23,7 @@ To add a module, write one class with the parts that differ and add one line to 
 import torch
 from torch import nn
 
-from .base import TimeConv
+from .base import MaxPool3d, TimeConv
 
 
 class TSN:
@@ -173,7 +173,7 @@ class NonLocal(nn.Module):
         self.theta = nn.Conv3d(channels, inner, 1)
         self.phi = nn.Conv3d(channels, inner, 1)
         self.g = nn.Conv3d(channels, inner, 1)
-        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True)
+        self.pool = MaxPool3d((1, 2, 2), ceil_mode=True)
         self.out = nn.Conv3d(inner, channels, 1)
         self.bn = nn.BatchNorm3d(channels)
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from . import base
-from .base import VideoModel, check_options
+from .base import MaxPool3d, VideoModel, check_options
 from .inception import UNITS, ConvUnit, InceptionUnit
 from .modules import I3D
 
@@ -74,7 +74,7 @@ class OriginalI3D(VideoModel):
 
 def same_pool(kernel, stride):
     """Return a max pool with SAME padding; padding with zeros is safe behind a ReLU."""
-    return nn.Sequential(SamePad(kernel, stride), nn.MaxPool3d(kernel, stride))
+    return nn.Sequential(SamePad(kernel, stride), MaxPool3d(kernel, stride))
 
 
 class SamePad(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .base import VideoModel
+from .base import MaxPool3d, VideoModel
 from .modules import spatial_conv
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -25,7 +25,7 @@ class ResNet(VideoModel):
         self.conv1 = spatial_conv(3, width, module.stem["ResNet"], 7, stride=2)
         self.bn1 = nn.BatchNorm3d(width)
         self.relu = nn.ReLU()
-        self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        self.maxpool = MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         self.pools = nn.ModuleDict()
         channels = width
         for stage, count in enumerate(counts, 1):
@@ -38,7 +38,7 @@ class ResNet(VideoModel):
                 channels = blocks[-1].channels
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
             if temporal_pooling and not module.joint_pooling and stage < 4:
-                self.pools[f"pool{stage}"] = nn.MaxPool3d((3, 1, 1), stride=(2, 1, 1), padding=(1, 0, 0))
+                self.pools[f"pool{stage}"] = MaxPool3d((3, 1, 1), stride=(2, 1, 1), padding=(1, 0, 0))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
 

@@ -6,7 +6,7 @@ from torch import nn
 from ..data.clips import MEAN, STD
 from ..errors import InputError
 from . import base
-from .base import TimeConv, VideoModel, check_options
+from .base import MaxPool3d, TimeConv, VideoModel, check_options
 from .resnet import DEPTHS
 
 PATTERN = r"SlowFast-R(?P<depth>50|101|152)-(?P<slow>[1-9]\d*)x(?P<stride>[1-9]\d*)"
@@ -124,7 +124,7 @@ class Stem(nn.Module):
         super().__init__()
         self.conv = nn.Conv3d(3, channels, (time, 7, 7), (1, 2, 2), (time // 2, 3, 3), bias=False)
         self.bn, self.relu = nn.BatchNorm3d(channels), nn.ReLU()
-        self.pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
+        self.pool = MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
 
     def forward(self, x):
         """[B, 3, T, H, W] -> [B, C, T, H/4, W/4]."""
