@@ -8,7 +8,6 @@ import inspect
 from functools import partial
 
 import torch
-from torchvision.transforms.functional import gaussian_blur
 
 from ..data.clips import MEAN, STD
 from ..errors import InputError
@@ -160,6 +159,8 @@ def _blend(clips, mask, reference):
 
 
 def _blurred(clips, sigma=None):
+    from torchvision.transforms.functional import gaussian_blur     # here, because it takes two seconds
+
     sigma = 10 / 224 * min(clips.shape[-2:]) if sigma is None else sigma
     if not sigma > 0:
         raise InputError(f"the blur's sigma is {sigma}; it must be a positive number of pixels.")

@@ -1,7 +1,6 @@
 """Adapter that gives torchvision's video networks per-step logits."""
 
 from torch import nn
-from torchvision.models import video
 
 from ..errors import InputError
 from . import base
@@ -14,6 +13,7 @@ EXAMPLE = "r3d_18-f16"
 
 def build(network, frames, num_classes, width, dropout, **options):
     """Build torchvision's network with fresh weights, as `r3d_18` (16 frames) or `r3d_18-f8`."""
+    from torchvision.models import video    # here, because it takes two seconds
     frames = int(frames or 16)
     name = f"{network}-f{frames}"
     check_options(name, options, [])
@@ -32,15 +32,17 @@ class TorchvisionVideo(VideoModel):
     """
 
     def __init__(self, net, num_frames, dropout=0.0):
+        from torchvision.models import video
+
         super().__init__(num_frames)
         if not isinstance(net, (video.VideoResNet, video.S3D)):
             raise InputError(f"{type(net).__name__} is not one of torchvision's networks {', '.join(NAMES)}")
-        self.net = net
+        self.net, self.is_s3d = net, isinstance(net, video.S3D)
         self.dropout = nn.Dropout(dropout)
 
     def features(self, clip):
         """Clip [B, 3, T, H, W] -> feature maps [B, C, T', H', W']."""
-        if isinstance(self.net, video.S3D):
+        if self.is_s3d:
             return base.average_pairs(self.net.features(clip))
         x = self.net.stem(clip)
         for stage in (self.net.layer1, self.net.layer2, self.net.layer3, self.net.layer4):
@@ -51,7 +53,7 @@ class TorchvisionVideo(VideoModel):
         """Clip [B, 3, T, H, W] -> logits of every output time step [B, T', K]."""
         base.check_clip(clip, self.num_frames)
         steps = self.dropout(self.features(clip).mean((3, 4)).transpose(1, 2))
-        if not isinstance(self.net, video.S3D):
+        if not self.is_s3d:
             return self.net.fc(steps)
         last = self.net.classifier[1]
         return nn.functional.linear(steps, last.weight.flatten(1), last.bias)

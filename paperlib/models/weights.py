@@ -6,7 +6,6 @@ from pathlib import Path
 import pooch
 import torch
 import yaml
-from torchvision.models.video import R3D_18_Weights
 
 from ..data.clips import MEAN, STD
 from ..errors import InputError
@@ -42,6 +41,8 @@ class Checkpoint:
         Raises InputError for Something-Something, whose names come with the dataset (labels.json).
         """
         if self.dataset == "Kinetics-400":
+            from torchvision.models.video import R3D_18_Weights
+
             return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
         raise InputError(f"the class names of {self.name} come with {self.dataset}: its labels.json maps "
                          f"each of the {self.classes} names to its logit")
