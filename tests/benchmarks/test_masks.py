@@ -37,7 +37,7 @@ def test_perturbing_costs_at_most_5_percent_of_a_model_step(benchmark, name, opt
 # convolutions themselves are, and one core has no more to give.
 @pytest.mark.parametrize("name, options, size, least", [
     ("C-LSTM-f16", {"size": 32, "layers": 2}, 32, 5), ("TSM-R18-f8", {}, 32, 5),
-    ("C-LSTM-f16", {"size": 64}, 64, 1.3),
+    ("I3D-R18-f8", {}, 32, 5), ("C-LSTM-f16", {"size": 64}, 64, 1.3),
     ("I3D-original-f16", {"reduced_strides": True}, 64, 1.3)])
 def test_32_clips_together_are_faster_and_get_the_same_masks(benchmark, name, options, size, least):
     torch.manual_seed(0)
