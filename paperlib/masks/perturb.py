@@ -159,7 +159,7 @@ def _blend(clips, mask, reference):
 
 
 def _blurred(clips, sigma=None):
-    from torchvision.transforms.functional import gaussian_blur     # here, because it takes two seconds
+    from torchvision.transforms.functional import gaussian_blur  # here, because it takes two seconds
 
     sigma = 10 / 224 * min(clips.shape[-2:]) if sigma is None else sigma
     if not sigma > 0:
