@@ -138,8 +138,7 @@ def uses(name):
 
 def recipes():
     """Return {`<dataset>/<checkpoint>`: what it starts from, or None} of the models in the lists of the zoo."""
-    file = paths.ROOT / "data" / "zoo.yaml"
-    return {key: entry.get("init_from") for key, entry in zoo_lists.entries(file)}
+    return {key: entry.get("init_from") for key, entry in zoo_lists.entries()}
 
 
 def checkpoint(key):

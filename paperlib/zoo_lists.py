@@ -8,13 +8,13 @@ FILE = paths.ROOT / "data" / "zoo.yaml"
 PEOPLE = "zoo_people.yaml"  # models that are trained once per fold of people
 
 
-def entries(file=FILE):
+def entries(file=None):
     """Return [(`<dataset>/<checkpoint>`, entry)] of a list and of the people's list beside it, in their order.
 
     `defaults` and `datasets.<name>` fill in what an entry leaves open, `suffix` is appended to the checkpoint's
     name. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end.
     """
-    found = []
+    found, file = [], file or paths.ROOT / "data" / "zoo.yaml"
     for path in (file, file.with_name(PEOPLE)):
         content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
         for entry in content.get("models") or []:

@@ -196,28 +196,31 @@ def draw_lines(ours, x, label, xlabel, limit=None):
             lw=1.2,
             label=name,
         )
-        for place, (_, row) in zip(places, part.iterrows(), strict=True):
+        above = part.avg_atr.mean() >= ours.avg_atr.mean()
+        drawn = part.reindex(columns=["avg_atr", "avg_atr_paper"])
+        heights = drawn.max(axis=1) if above else drawn.min(axis=1)
+        for place, y, accuracy in zip(places, heights, part.accuracy, strict=True):
             axis.annotate(
-                f"{row.accuracy:.1f} %",
-                (place, row.avg_atr),
-                xytext=(0, 6 if k % 2 == 0 else -13),
+                f"{accuracy:.1f} %",
+                (place, y),
+                xytext=(0, 7 if above else -13),
                 textcoords="offset points",
                 fontsize=6.5,
                 ha="center",
                 color=plotting.COLOURS[k],
             )
         if "avg_atr_paper" in part:
-            axis.plot(
+            axis.errorbar(
                 places,
                 part.avg_atr_paper,
-                "D:",
+                fmt="D:",
                 mfc="none",
                 color=plotting.COLOURS[k],
                 lw=1,
                 label=f"{name}, paper",
             )
         if limit:
-            axis.axhline(limit(part), ls=":", color=plotting.COLOURS[k], lw=0.8)
+            axis.axhline(limit(part), ls=":", color=plotting.COLOURS[k], lw=0.8, label="all frames of the clip")
     levels = np.unique(ours[x])
     axis.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
     axis.set(xlabel=xlabel, ylabel="avg-ATR, frames", xlim=(-0.4, len(levels) - 0.6), ylim=(0, None))
