@@ -20,9 +20,6 @@ from . import graph, paths
 from .errors import InputError
 
 MARK = "::paperlib::"
-# For the C library: keep up to 1 GB of freed memory. To ask the system for every large tensor anew, and have it zeroed,
-# takes a fifth of the time.
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -128,12 +125,11 @@ def only_one(file):
 
 @contextmanager
 def environment(threads):
-    """Set for kernels started inside: threads, memory, and what makes the same run give the same bits."""
+    """Set for kernels started inside: number of threads, and what makes the same run give the same bits."""
     wanted = {
         "PYTHONHASHSEED": "0",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        **{key: os.environ.get(key, value) for key, value in MEMORY.items()},
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
     }
     before = {key: os.environ.get(key) for key in wanted}

@@ -15,6 +15,7 @@ import torch
 
 from . import claims, paths
 from .errors import InputError
+from .memory import keep_freed
 from .settings import settings
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "captum", "opencv-python-headless",
@@ -51,6 +52,7 @@ def revision():
 
 def start(name, profile="mini", data_root="", device="auto", seed=0):
     """Begin the notebook `name` (`<paper>/<notebook>`): seed everything, pick the device, return its `Run`."""
+    keep_freed()
     return Run(name, profile, data_root, device, seed)
 
 

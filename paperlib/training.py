@@ -16,6 +16,7 @@ from . import checkpoints, data, folds, models, parallel, paths, report
 from .data import loading, sampling, store
 from .data.clips import MEAN, STD
 from .errors import InputError
+from .memory import keep_freed
 
 
 @dataclass
@@ -158,6 +159,7 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
     Started by torchrun, every process takes its part of each batch: gradients and batch norms are those of the
     whole batch, and process 0 writes.
     """
+    keep_freed()
     with parallel.group(device) as ranks:
         return _run(recipe, ranks, resume, progress and ranks.first, out)
 

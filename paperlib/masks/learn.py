@@ -31,6 +31,7 @@ import pandas as pd
 import torch
 
 from ..errors import InputError
+from ..memory import keep_freed
 from ..probing import classes, evaluating, rows, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
 
@@ -136,6 +137,7 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
     Raises InputError for unknown presets or options and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
+    keep_freed()
     with evaluating(model), torch.enable_grad():
         parts = []
         for begin in range(0, len(clips), batch_size):

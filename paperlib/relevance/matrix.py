@@ -5,6 +5,7 @@ import warnings
 import torch
 
 from ..errors import InputError
+from ..memory import keep_freed
 from .engine import Pass
 from .graph import capture, evaluating
 from .memory import portions
@@ -89,6 +90,7 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
 
 def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2, precision=None):
     """Run the forward pass of `clips` and return it as a Pass, ready to take relevance down or up."""
+    keep_freed()
     with evaluating(model):
         graph = capture(model, clips)
         steps = plan(model, graph, rules)
