@@ -103,10 +103,11 @@ def _open(file):
 
 
 def initialise(model, file):
-    """Start `model` from a checkpoint of another frame count or class count; returns the keys left as they were.
+    """Start `model` from a checkpoint of another frame count, class count or smaller depth; returns the fresh keys.
 
     Progressive training: an f16 model starts from the f8 one (CVPR 2021 paper, section 4.1). Tensors whose
-    shapes differ (the classifier of another dataset) keep their random start.
+    shapes differ (the classifier of another dataset) keep their random start. The blocks that a shallower ResNet
+    lacks start as the identity, so that the deeper one starts as the same function.
     """
     with _open(find(file)) as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
@@ -114,9 +115,13 @@ def initialise(model, file):
     fitting = {key: value.to(ours[key].dtype) for key, value in tensors.items()
                if key in ours and ours[key].shape == value.shape}
     fresh = sorted(ours.keys() - fitting.keys())
+    for path, block in model.named_modules():
+        if hasattr(block, "start_as_identity") and not any(key.startswith(f"{path}.") for key in fitting):
+            block.start_as_identity()
+            fresh = [key for key in fresh if not key.startswith(f"{path}.")]
     if len({key.rpartition(".")[0] for key in fresh}) > 1:  # more than the classifier
         raise InputError(f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
-                         "must name a model that differs in frames or classes only")
+                         "must name a model that differs in frames, classes or ResNet depth only")
     with torch.no_grad():
         model.load_state_dict(fitting, strict=False)
     return fresh

@@ -79,3 +79,26 @@ def test_foreign_safetensors_are_refused(tmp_path):
     save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(InputError, match="no paperlib header"):
         checkpoints.load(file)
+
+
+def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
+    torch.manual_seed(0)
+    shallow = models.create("TAM2D-R18-f4", num_classes=3, width=4)
+    for module in shallow.modules():                       # statistics unlike those of fresh norms
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    checkpoints.save(tmp_path / "a.safetensors", shallow, {})
+    shallow, _ = checkpoints.load(tmp_path / "a.safetensors")
+    deep = models.create("TAM2D-R34-f4", num_classes=3, width=4)
+    assert checkpoints.initialise(deep, tmp_path / "a.safetensors") == []
+    clip = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(deep.eval()(clip), shallow.eval()(clip), atol=1e-5)
+    deep.train()(clip).sum().backward()
+    assert deep.layer3[5].bn2.weight.grad.abs().sum() > 0  # the new blocks learn
+
+
+def test_another_module_is_no_shallower_network(tmp_path, model):
+    checkpoints.save(tmp_path / "a.safetensors", models.create("I3D-R18-f8", num_classes=3, width=4), {})
+    with pytest.raises(InputError, match="differs in frames, classes or ResNet depth only"):
+        checkpoints.initialise(models.create("S3D-R34-f8", num_classes=3, width=4), tmp_path / "a.safetensors")

@@ -87,6 +87,10 @@ class Block(nn.Module):
         self.add_module(f"relu{suffix}", nn.ReLU())
         self.steps.append(suffix)
 
+    def start_as_identity(self):
+        """Begin with a residual branch that gives zero: the block passes its (positive) input on."""
+        nn.init.zeros_(getattr(self, f"bn{self.steps[-1]}").weight)
+
     def forward(self, x):
         """[B, C, T, H, W] -> [B, C', T', H', W']."""
         y = x if self.temporal is None else self.temporal(x)
