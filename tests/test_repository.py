@@ -9,7 +9,8 @@ import nbformat
 import pytest
 import yaml
 
-from paperlib import paths
+from paperlib import graph, paths
+from paperlib.settings import settings
 
 ROOT = paths.ROOT
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
@@ -80,11 +81,17 @@ def test_modules_stay_readable():
     assert long == {}
 
 
-def test_checkpoints_of_the_zoo_take_less_than_80_megabytes_and_those_of_people_less_than_30():
-    size = {folder.name: sum(f.stat().st_size for f in folder.glob("*.safetensors"))
-            for folder in paths.CHECKPOINTS.iterdir() if folder.is_dir()}
-    people = size.pop("nagoya_fir") + size.pop("weizmann")       # data/zoo_people.yaml: 60 folds
-    assert sum(size.values()) < 80e6 and people < 30e6
+def test_checkpoints_stay_small():
+    size = {f"{f.parent.name}/{f.stem}": f.stat().st_size for f in paths.CHECKPOINTS.rglob("*.safetensors")}
+    starts = graph.recipes()
+    relevance = {key for name in NAMES if name.startswith("temporal_relevance/")
+                 for key in settings(name, "mini").get("models", [])}
+    while more := {starts[key] for key in relevance if starts.get(key)} - relevance:
+        relevance |= more
+    people = {key for key in size if key.startswith(("nagoya_fir/", "weizmann/"))}      # 60 folds
+    assert sum(size.get(key, 0) for key in relevance) < 80e6
+    assert sum(size[key] for key in size.keys() - people) < 100e6
+    assert sum(size[key] for key in people) < 30e6
 
 
 def test_pickles_are_never_loaded():
