@@ -178,32 +178,29 @@ def _correlation(x, y, scale, seed, resamples):
 
 
 def draw_lines(ours, x, label, xlabel, limit=None):
-    """Draw avg-ATR over the column `x` with intervals, one line per value of the column `label`; accuracy
-    written in."""
+    """Draw avg-ATR over the column `x` with intervals, one line per value of `label`; accuracy written in."""
     figure, axis = plt.subplots(figsize=(4.6, 3.1))
+    families = ours[label].nunique()
+    apart = 0.05 if families <= 2 else 0.2  # room for the accuracies of many lines side by side
     for k, (name, part) in enumerate(ours.groupby(label, sort=False)):
         part = part.sort_values(x)
         arms = np.array([spread(row, "avg_atr") for _, row in part.iterrows()]).T
-        places = np.searchsorted(np.unique(ours[x]), part[x]) + 0.05 * (k - (ours[label].nunique() - 1) / 2)
+        places = np.searchsorted(np.unique(ours[x]), part[x]) + apart * (k - (families - 1) / 2)
         axis.errorbar(
             places,
             part.avg_atr,
             yerr=arms,
             fmt=f"{plotting.MARKERS[k]}-",
-            color=plotting.COLOURS[k],
-            ms=5,
-            capsize=2,
-            lw=1.2,
-            label=name,
+            color=plotting.COLOURS[k], ms=5, capsize=2, lw=1.2, label=name,
         )
         above = part.avg_atr.mean() >= ours.avg_atr.mean()
-        drawn = part.reindex(columns=["avg_atr", "avg_atr_paper"])
+        drawn = part.reindex(columns=["avg_atr_low", "avg_atr_high", "avg_atr_paper"])
         heights = drawn.max(axis=1) if above else drawn.min(axis=1)
         for place, y, accuracy in zip(places, heights, part.accuracy, strict=True):
             axis.annotate(
                 f"{accuracy:.1f} %",
                 (place, y),
-                xytext=(0, 7 if above else -13),
+                xytext=(0, 5 if above else -11),
                 textcoords="offset points",
                 fontsize=6.5,
                 ha="center",
