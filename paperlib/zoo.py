@@ -8,7 +8,9 @@ import pandas as pd
 from . import checkpoints, paths
 from .errors import InputError
 from .training import Recipe, run
-from .zoo_lists import FILE, entries
+from .zoo_lists import entries, location
+
+FILE = location()
 
 
 def recipes(file=FILE):
@@ -81,12 +83,13 @@ def status(file=FILE):
 
 
 def markdown(table):
-    """Return a Markdown table of the trained models of `status()`: accuracy and training minutes per data set.
+    """Return a Markdown table of the trained models of `status()`, accuracy per data set and minutes of training,
+    and the hours of all of them.
 
-    Models trained in folds of people are left out: what they reach is in figures/explore/.
+    Models trained in folds of people have no row: what they reach is in figures/explore/.
     """
-    in_folds = [key for key, entry in entries() if "held_out" in entry]
-    trained = table[(table.state == "trained") & ~table.model.isin(in_folds)]
+    in_folds = table.model.isin([key for key, entry in entries() if "held_out" in entry])
+    trained = table[(table.state == "trained") & ~in_folds]
     model = trained.model.str.split("/")
     datasets = list(dict.fromkeys(model.str[0]))
     lines = ["| model | " + " | ".join(datasets) + " | minutes |", "| --- |" + " ---: |" * (len(datasets) + 1)]
@@ -94,7 +97,8 @@ def markdown(table):
         accuracy = dict(zip(rows.model.str.split("/").str[0], rows.accuracy, strict=True))
         cells = [f"{100 * accuracy[d]:.1f} %" if d in accuracy else "" for d in datasets]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows.seconds.sum() / 60:.0f} |")
-    return "\n".join(lines)
+    hours, more = trained.seconds.sum() / 3600, table.seconds[in_folds].sum() / 3600
+    return "\n".join([*lines, "", f"Together: {hours:.1f} hours of one core, and {more:.1f} for the folds of people."])
 
 
 def write_readme(table):

@@ -4,8 +4,12 @@ import yaml
 
 from . import paths
 
-FILE = paths.ROOT / "data" / "zoo.yaml"
 PEOPLE = "zoo_people.yaml"  # models that are trained once per fold of people
+
+
+def location():
+    """Return the project's list, wherever the project is now: a constant would keep the folder of the first import."""
+    return paths.ROOT / "data" / "zoo.yaml"
 
 
 def entries(file=None):
@@ -14,7 +18,7 @@ def entries(file=None):
     `defaults` and `datasets.<name>` fill in what an entry leaves open, `suffix` is appended to the checkpoint's
     name. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end.
     """
-    found, file = [], file or paths.ROOT / "data" / "zoo.yaml"
+    found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
         content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
         for entry in content.get("models") or []:

@@ -84,7 +84,7 @@ def test_the_projects_folds_hold_everybody_out_once():
     weizmann = {"daria", "denis", "eli", "ido", "ira", "lena", "lyova", "moshe", "shahar"}
     for dataset, everyone in (("nagoya_fir", {f"human{k}" for k in range(1, 10)}), ("weizmann", weizmann)):
         found = {}
-        for _, entry in zoo_lists.entries(zoo_lists.FILE):
+        for _, entry in zoo_lists.entries(zoo.FILE):
             if entry["dataset"] == dataset:
                 found.setdefault(entry["model"], []).extend(p.strip() for p in entry["held_out"].split(","))
         assert len(found) == 5 and all(sorted(held) == sorted(everyone) for held in found.values())
