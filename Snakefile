@@ -7,9 +7,10 @@
 import os
 import sys
 
-from paperlib import graph, runner
+from paperlib import graph, prefork, runner
 
 PYTHON = sys.executable
+EXECUTE = [*prefork.command("run"), "paperlib.execute"]
 OPTIONS = graph.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
 WANTED = config.get("notebooks") or graph.notebooks()
 FIGURES = graph.paths.figures(OPTIONS.profile).name
@@ -63,7 +64,7 @@ rule notebook:
         options=OPTIONS,
         threads=config.get("threads", 1),
     shell:
-        "{PYTHON:q} -m paperlib.execute {wildcards.name:q} --profile {params.options.profile:q}"
+        "{EXECUTE:q} {wildcards.name:q} --profile {params.options.profile:q}"
         " --data-root={params.options.data_root:q} --device {params.options.device:q} --threads {params.threads}"
 
 
@@ -76,4 +77,4 @@ rule checkpoint:
     params:
         device=OPTIONS.device,
     shell:
-        "{PYTHON:q} -m paperlib.execute --train {wildcards.key:q} --device {params.device:q}"
+        "{EXECUTE:q} --train {wildcards.key:q} --device {params.device:q}"

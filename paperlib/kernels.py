@@ -17,6 +17,7 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from . import prefork
 from .errors import InputError
 
 PREFIX = "paperlib-kernel-"
@@ -37,7 +38,7 @@ class IPCKernelManager(AsyncKernelManager):
     def kernel_spec(self):
         """The running interpreter: a `python3` kernel registered elsewhere must not step in."""
         return KernelSpec(
-            argv=[sys.executable, "-m", "paperlib.kernels", "-f", "{connection_file}"],
+            argv=prefork.command("run", "paperlib.kernels", "-f", "{connection_file}"),
             display_name="paperlib",
             language="python",
             env={"IPYTHONDIR": f"{self.folder}/ipython"},

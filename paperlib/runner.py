@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from . import graph, kernels, paths
+from . import graph, kernels, paths, prefork
 from .errors import InputError
-from .execute import MARK
+from .execute import MARK, environment
 
 SNAKEFILE = graph.PACKAGE.parent / "Snakefile"
 QUIET = 60  # seconds without news after which the user is told what is running
+MANY = 4  # notebooks from which on it pays to import what they need once, for all of them
 LOGS = 20  # of Snakemake's own logs are kept
 
 
@@ -171,24 +173,53 @@ def snakemake(stale, options, jobs, train=False):
         "1000/4s",
         *targets,
     ]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**os.environ, "PAPERLIB_RUNNER": str(os.getpid()), "PYTHONUNBUFFERED": "1"},
-        preexec_fn=kernels.die_with_parent,
-        start_new_session=True,
-    )
     log = folder / "snakemake.log"
-    with open(log, "w", encoding="utf-8") as opened:
+    with prefork_server(len(stale)) as address, open(log, "w", encoding="utf-8") as opened:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **address, "PAPERLIB_RUNNER": str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            preexec_fn=kernels.die_with_parent,
+            start_new_session=True,
+        )
         results = follow(process, opened, len(stale))
     for name in stale:
         if name not in results:
             results[name] = Result(name, "failed", None, f"was not executed, see {relative(log)}")
     return {name: results[name] for name in stale}
+
+
+@contextmanager
+def prefork_server(notebooks):
+    """Start the process that many notebooks are forked from; yields the variables by which they find it.
+
+    On Linux only: elsewhere system libraries do not survive a fork.
+    """
+    if notebooks < MANY or sys.platform != "linux":
+        yield {}
+        return
+    folder = kernels.private_folder()
+    address = f"{folder}/prefork"
+    with environment(threads_each()):  # as the forks' own: part of it counts when Python or a library starts
+        server = subprocess.Popen(
+            prefork.command("serve", address),
+            cwd=paths.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=kernels.die_with_parent,
+            start_new_session=True,
+        )
+    try:
+        yield {prefork.ADDRESS: address}
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def follow(process, log, total):
