@@ -1,6 +1,7 @@
 """`python -m MODULE ARGUMENTS`, forked from a process that has already imported what every notebook imports.
 
-Importing torch, matplotlib, pandas and scipy takes four seconds, more than many a notebook's own work. A run of
+Importing torch, matplotlib, pandas and scipy takes four seconds, and two more for what records
+networks: more than many a notebook's own work. A run of
 many notebooks therefore starts `python prefork.py serve ADDRESS` once, and `python prefork.py run MODULE ...` asks
 it for a fork of itself: the fork takes over the asker's files, folder and environment, dies with the asker, and
 the asker ends as the fork ended. Where nobody serves, `run` becomes a plain `python -m`.
@@ -16,7 +17,7 @@ import sys
 
 ADDRESS = "PAPERLIB_PREFORK"  # environment variable: the socket of the process that serves
 IMPORTS = (
-    "torch",
+    "torch.export._trace",  # with what torch.export imports only when it is called
     "matplotlib.pyplot",
     "pandas",
     "scipy.stats",

@@ -13,12 +13,19 @@ from .table import CONVOLUTIONS
 CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
 FEW = 8          # input channels up to which by_phases is the faster transpose
+SELDOM = 16      # outputs to one of them: looking those up is faster than going through all
 
 
 def reciprocal(z, epsilon=0.0):
     """Return 1 / (z + epsilon sign(z)), and 0 where nothing contributes."""
+    return inverted(z, epsilon)[0]
+
+
+def inverted(z, epsilon=0.0):
+    """Return `reciprocal` and where something contributes."""
     z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
-    return torch.where(z.abs() > torch.finfo(z.dtype).tiny * 1e6, 1 / z, 0)
+    some = z.abs() > torch.finfo(z.dtype).tiny * 1e6
+    return torch.where(some, 1 / z, 0), some
 
 
 def alone(x):
@@ -50,6 +57,7 @@ class Linear:
         self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
         self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
+        self.pointwise = self.plain and pointwise(self.weight, *self.geometry())
 
     @property
     def bias(self):
@@ -67,6 +75,8 @@ class Linear:
             if self.plain and alone(a):
                 stride, padding, dilation, _, _, groups = self.geometry()
                 return torch.mkldnn_convolution(a, w, None, padding, stride, dilation, groups)
+            if self.pointwise and not self.unbatched:
+                return mix(every(a, self.geometry()[0]), w)
             keywords = {k: v for k, v in self.keywords.items() if k != "bias"}
             return self.target(a, w, None, *self.rest[3:], **keywords)
         x, y = (a, w) if self.first else (w, a)
@@ -120,6 +130,21 @@ def spread(value, dims):
     return value * dims if len(value) == 1 else value
 
 
+def pointwise(w, stride, padding, dilation, flipped, output_padding, groups):
+    """Whether a convolution only mixes the channels of single elements: a matrix product, twice as fast as one."""
+    return groups == 1 and set(w.shape[2:]) == {1} and set(spread(padding, 1)) == {0}
+
+
+def mix(x, w):
+    """Return the pointwise convolution of stride 1: [B, C, ...] -> [B, C', ...]."""
+    return torch.matmul(w.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def every(x, stride):
+    """Return a view of every stride-th element along the dimensions of [B, C, ...]."""
+    return x[(..., *(slice(None, None, step) for step in spread(stride, x.dim() - 2)))]
+
+
 def transposed_convolution(linear, s, w, shape=None, padding=None):
     """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...].
 
@@ -134,6 +159,12 @@ def transposed_convolution(linear, s, w, shape=None, padding=None):
         _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
         return pull(s)[0]
     stride, padding, dilation = (spread(x, dims) for x in (stride, padding, dilation))
+    if linear.pointwise:
+        if stride == [1] * dims:
+            return mix(s, w.transpose(0, 1))
+        out = s.new_zeros(shape)
+        every(out, stride).copy_(mix(s, w.transpose(0, 1)))
+        return out
     if not flipped and groups == 1 and stride != [1] * dims and shape[1] <= FEW:
         return by_phases(s, w, shape, stride, padding, dilation)
     reach = [d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True)]
@@ -197,30 +228,37 @@ class Shared:
     def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0, precision=None):
         self.linear, self.bias = linear, bias
         self.precision = precision if linear.folds else None
-        self.groups = []                             # (parts, 1 / z where they serve, 0 elsewhere)
-        served = None                                # outputs that have found contributions
+        self.groups = []             # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
+        open = None                                  # outputs that have found no contribution yet
         for tier in itertools.chain([parts], spares):
-            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
-            if tier:
-                z = sum(linear(a, w) for a, w in tier)
-                inverse = reciprocal(z if bias is None else z + bias, epsilon)
-                if served is not None:
-                    inverse = inverse.masked_fill_(served, 0)
-                here = inverse != 0
-                if bool(here.any()):
-                    self.groups.append((tier, inverse))
-                    served = here if served is None else served | here
-            if served is not None and bool(served.all()):
-                break
+            if len(tier) > 1:
+                tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
+            if not tier:
+                continue
+            z = sum(linear(a, w) for a, w in tier)
+            inverse, here = inverted(z if bias is None else z + bias, epsilon)
+            if open is not None:
+                here &= open
+                inverse = torch.where(here, inverse, 0)
+            served = int(torch.count_nonzero(here))
+            if served:
+                places = here.flatten().nonzero()[:, 0] if SELDOM * served < here.numel() else None
+                self.groups.append((tier, inverse, places))
+                open = ~here if open is None else open & ~here
+                if not bool(open.any()):
+                    break
         if self.precision:
             self.groups = [([(a.to(self.precision), w.to(self.precision)) for a, w in tier],
-                            inverse.to(self.precision)) for tier, inverse in self.groups]
+                            inverse.to(self.precision), places) for tier, inverse, places in self.groups]
 
     def down(self, r):
         total, r = None, r.to(self.precision)
-        for number, (parts, inverse) in enumerate(self.groups):
+        for number, (parts, inverse, places) in enumerate(self.groups):
+            # outputs without contributions seldom have relevance
+            if places is not None and not nonzero(r.flatten(1)[:, places]):
+                continue
             s = r * inverse
-            if number and not nonzero(s):               # outputs without contributions seldom have relevance
+            if number and places is None and not nonzero(s):
                 continue
             for a, term in self._transposed(s, parts):
                 term = term.mul_(a)
@@ -238,14 +276,14 @@ class Shared:
 
     def losses(self, r):
         """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
-        lost = {"dead": r if not self.groups else r * (sum(inverse.abs() for _, inverse in self.groups) == 0)}
+        lost = {"dead": r if not self.groups else r * (sum(inverse.abs() for _, inverse, _ in self.groups) == 0)}
         if self.bias is not None:
             lost["bias"] = r * self.bias * self.groups[0][1]
         return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
 
     def up(self, p):
         total = None
-        for parts, inverse in self.groups:
+        for parts, inverse, _ in self.groups:
             for a, w in parts:
                 term = self.linear.batched(p[0] * a, w) * inverse
                 total = term if total is None else total + term
@@ -254,7 +292,7 @@ class Shared:
 
 def nonzero(x):
     """Whether a tensor has any entry that is not zero."""
-    return bool((x != 0).any())
+    return bool(torch.count_nonzero(x))              # a quarter of the time of (x != 0).any()
 
 
 class Contrast:

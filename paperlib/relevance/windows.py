@@ -162,7 +162,7 @@ def _weights(step, shares, window):
     sized = _sized(linear.shape, window.dim, length)
     target = Window(r.new_empty(1).expand(len(starts), *sized), window.dim, starts, linear.shape)
     total, r = None, r.to(shares.precision)
-    for number, (parts, inverse) in enumerate(shares.groups):
+    for number, (parts, inverse, _) in enumerate(shares.groups):
         s = r * window.cut(inverse)
         if number and not nonzero(s):
             continue
