@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..convolution import fast_gradients
 from ..errors import InputError
 from ..memory import keep_freed
 from ..probing import classes, evaluating, rows, score
@@ -242,7 +243,8 @@ def _descend(model, clips, targets, began, settings, watch=None):
     soft = _soft(settings.perturbation)
     apply = prepare(clips, settings.perturbation, **soft)
     for step in range(settings.iterations):
-        loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
+        with fast_gradients():
+            loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
         (logits.grad,) = torch.autograd.grad(loss.sum(), logits)
         optimiser.step()
         losses[step, running] = loss.detach()

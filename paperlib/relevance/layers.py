@@ -6,13 +6,12 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
+from ..convolution import by_autograd, every, mix, pointwise, spread, transposed
 from . import rules as R
 from .graph import opname
 from .table import CONVOLUTIONS
 
-CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
-FEW = 8          # input channels up to which by_phases is the faster transpose
 SELDOM = 16      # outputs to one of them: looking those up is faster than going through all
 
 
@@ -57,7 +56,7 @@ class Linear:
         self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
         self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
-        self.pointwise = self.plain and pointwise(self.weight, *self.geometry())
+        self.pointwise = self.plain and pointwise(self.weight, self.geometry()[1], self.geometry()[5])
 
     @property
     def bias(self):
@@ -124,27 +123,6 @@ class Linear:
                 spread(given["output_padding"], dims), given["groups"])
 
 
-def spread(value, dims):
-    """Return one number per dimension."""
-    value = [value] if isinstance(value, int) else list(value)
-    return value * dims if len(value) == 1 else value
-
-
-def pointwise(w, stride, padding, dilation, flipped, output_padding, groups):
-    """Whether a convolution only mixes the channels of single elements: a matrix product, twice as fast as one."""
-    return groups == 1 and set(w.shape[2:]) == {1} and set(spread(padding, 1)) == {0}
-
-
-def mix(x, w):
-    """Return the pointwise convolution of stride 1: [B, C, ...] -> [B, C', ...]."""
-    return torch.matmul(w.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
-
-
-def every(x, stride):
-    """Return a view of every stride-th element along the dimensions of [B, C, ...]."""
-    return x[(..., *(slice(None, None, step) for step in spread(stride, x.dim() - 2)))]
-
-
 def transposed_convolution(linear, s, w, shape=None, padding=None):
     """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...].
 
@@ -154,69 +132,12 @@ def transposed_convolution(linear, s, w, shape=None, padding=None):
     padding = own if padding is None else padding
     channels = w.shape[0] if flipped else w.shape[1] * groups      # parts side by side have more than one
     shape = (s.shape[0], channels, *(shape or linear.shape)[2:])
-    dims = w.dim() - 2
     if linear.rest[3:] and "same" in linear.rest[3:5]:      # an even kernel pads unevenly: let autograd do it
         _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
         return pull(s)[0]
-    stride, padding, dilation = (spread(x, dims) for x in (stride, padding, dilation))
-    if linear.pointwise:
-        if stride == [1] * dims:
-            return mix(s, w.transpose(0, 1))
-        out = s.new_zeros(shape)
-        every(out, stride).copy_(mix(s, w.transpose(0, 1)))
-        return out
-    if not flipped and groups == 1 and stride != [1] * dims and shape[1] <= FEW:
-        return by_phases(s, w, shape, stride, padding, dilation)
-    reach = [d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True)]
-    if not flipped and stride == [1] * dims and min(reach) >= 0:
-        # a convolution with the flipped kernel: the same sum, and faster than autograd's transpose
-        return CONVOLVE[dims](s, flip(w, groups), None, 1, reach, dilation, groups)
-    like = s.new_empty(1).expand(shape)                     # only its shape is read
-    return torch.ops.aten.convolution_backward(s, like, w, None, stride, padding, dilation, flipped,
-                                               spread(output_padding, dims), groups, [True, False, False])[0]
-
-
-def flip(w, groups=1):
-    """Return the kernel of the transposed convolution of stride 1: flipped, inputs and outputs exchanged."""
-    w = w.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
-    return w.flip(*range(2, w.dim())).contiguous()
-
-
-def by_phases(s, w, shape, stride, padding, dilation):
-    """Transposed convolution of stride > 1 as one convolution of stride 1 per phase of the input grid.
-
-    Input position q = stride * m + phase takes relevance through the taps t with t * dilation = phase +
-    padding (mod stride) only. All phases are one convolution to stride-many times the channels: several times
-    faster than autograd's transpose where the input has few channels, as in front of the first layer.
-    """
-    dims, size = w.dim() - 2, w.shape[2:]
-    # per dimension and phase: {offset of the output position relative to m: tap}
-    reads = []
-    for k, st, p, d in zip(size, stride, padding, dilation, strict=True):
-        reads.append([{(f + p - t * d) // st: t for t in range(k) if (f + p - t * d) % st == 0}
-                      for f in range(st)])
-    low = [min(o for phase in r for o in phase) for r in reads]
-    high = [max(o for phase in r for o in phase) for r in reads]
-    phases = list(itertools.product(*(range(st) for st in stride)))
-    extent = [h - l + 1 for l, h in zip(low, high, strict=True)]
-    kernel = w.new_zeros(len(phases), shape[1], w.shape[0], *extent)
-    for number, phase in enumerate(phases):
-        for taps in itertools.product(*(reads[i][f].items() for i, f in enumerate(phase))):
-            place = tuple(offset - l for (offset, _), l in zip(taps, low, strict=True))
-            kernel[(number, slice(None), slice(None), *place)] = w[(..., *(t for _, t in taps))].T
-    cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]       # positions m per dimension
-    widths = []
-    for l, h, n, m in zip(low, high, s.shape[2:], cells, strict=True):
-        widths = [-l, m - 1 + h - (n - 1), *widths]
-    out = CONVOLVE[dims](torch.nn.functional.pad(s, widths), kernel.flatten(0, 1))
-    out = out.unflatten(1, (*stride, shape[1]))                     # [B, phases.., C, cells..]
-    order = [0, dims + 1]
-    for i in range(dims):
-        order += [dims + 2 + i, 1 + i]
-    out = out.permute(order)
-    for i in range(dims):
-        out = out.flatten(2 + i, 3 + i)
-    return out[(..., *(slice(n) for n in shape[2:]))]
+    if flipped:
+        return by_autograd(s, w, shape, stride, padding, dilation, groups, output_padding)
+    return transposed(s, w, shape, stride, padding, dilation, groups)
 
 
 class Shared:
