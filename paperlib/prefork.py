@@ -1,10 +1,10 @@
 """`python -m MODULE ARGUMENTS`, forked from a process that has already imported what every notebook imports.
 
-Importing torch, matplotlib, pandas and scipy takes four seconds, and two more for what records
-networks: more than many a notebook's own work. A run of
-many notebooks therefore starts `python prefork.py serve ADDRESS` once, and `python prefork.py run MODULE ...` asks
-it for a fork of itself: the fork takes over the asker's files, folder and environment, dies with the asker, and
-the asker ends as the fork ended. Where nobody serves, `run` becomes a plain `python -m`.
+Importing torch, matplotlib, pandas and scipy takes four seconds, and two more what torch.export needs to record a
+network: more than many a notebook's own work. A run of many notebooks therefore starts `python prefork.py serve
+ADDRESS` once, and `python prefork.py run MODULE ...` asks it for a fork of itself: the fork takes over the asker's
+files, folder and environment, dies with the asker, and the asker ends as the fork ended. Where nobody serves, `run`
+becomes a plain `python -m`.
 
 Nothing of paperlib is imported here: a fork must see the library as it is when it starts, not when the run did.
 """
@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # what a kernel sets before it imports matplotlib
     "JPY_PARENT_PID": "1",  # what ipykernel reads when imported; 1: whoever started the kernel ends it
 }
-LONGEST = 1 << 20  # bytes of a request
+PORTION = 1 << 20  # bytes of a request read at once
 
 
 def command(verb, *arguments):
@@ -50,7 +50,10 @@ def serve(address):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended forks need no wait()
     while True:
         connection, _ = listener.accept()
-        request, files, *_ = socket.recv_fds(connection, LONGEST, 3)
+        request, files, *_ = socket.recv_fds(connection, PORTION, 3)
+        while request and not request.endswith(b"\n"):
+            more = connection.recv(PORTION)
+            request = request + more if more else b""
         if request and os.fork() == 0:
             listener.close()
             become(connection, files, path, **json.loads(request))
@@ -98,7 +101,9 @@ def run(module, *arguments):
         asked = socket.socket(socket.AF_UNIX)
         asked.connect(os.environ[ADDRESS])
         request = {"module": module, "arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
-        socket.send_fds(asked, [json.dumps(request).encode()], [0, 1, 2])
+        message = json.dumps(request).encode() + b"\n"
+        sent = socket.send_fds(asked, [message], [0, 1, 2])
+        asked.sendall(message[sent:])
         answers = asked.makefile()
         fork = int(answers.readline())
     except (KeyError, OSError, ValueError):  # nobody serves, or no longer

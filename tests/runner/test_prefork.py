@@ -89,6 +89,12 @@ def test_a_fork_has_the_askers_files_folder_arguments_and_environment(server, mo
     }
 
 
+def test_a_large_environment_arrives_whole(server, modules):
+    env = {**server[1], **{f"LARGE{i}": "x" * 120_000 for i in range(6)}, "WORD": "last"}
+    done = ask("reports", folder=modules, env=env, input="")
+    assert json.loads(done.stdout)["word"] == "last" and json.loads(done.stdout)["torch"]
+
+
 @pytest.mark.parametrize("address", [None, "/nowhere/socket"])
 def test_without_a_server_it_is_a_process_of_its_own(address, server, modules):
     env = {**os.environ, **({prefork.ADDRESS: address} if address else {})}
