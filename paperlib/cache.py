@@ -10,6 +10,7 @@ from . import paths
 PACKAGE = paths.Path(__file__).parent
 # Read when the process starts: an edit while it runs must not pass for the code that computed a result.
 SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in sorted(PACKAGE.rglob("*.py"))}
+BUILT_ON = {"relevance": {"convolution"}, "masks": {"convolution"}}  # whose results depend on more than themselves
 
 
 def code(*packages):
@@ -18,7 +19,7 @@ def code(*packages):
     It is the source as it was when this process started.
     """
     digest = hashlib.sha256()
-    for package in sorted(packages):
+    for package in sorted(set(packages).union(*(BUILT_ON.get(package, ()) for package in packages))):
         files = [name for name in SOURCES if name == f"{package}.py" or name.startswith(f"{package}/")]
         if not files:
             raise ValueError(f"paperlib has no module {package}")

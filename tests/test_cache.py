@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from paperlib import cache, paths
+from paperlib import cache, graph, paths
 
 VALUES = {"x": np.arange(20), "y": np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)}
 
@@ -95,7 +95,8 @@ def test_the_code_that_counts_is_that_of_the_start(tmp_path):
     for name in ("__init__.py", "paths.py", "cache.py"):
         shutil.copy(cache.PACKAGE / name, package)
     (package / "relevance" / "rules.py").write_text("old")
-    (package / "masks.py").write_text("")
+    for name in ("masks.py", "convolution.py"):
+        (package / name).write_text("")
     program = ("from paperlib import cache, paths\nfile = cache.PACKAGE / 'relevance' / 'rules.py'\n"
                "first = cache.code('relevance')\nfile.write_text('new')\n"
                "print(first == cache.code('relevance'), first, cache.code('masks'))")
@@ -104,3 +105,20 @@ def test_the_code_that_counts_is_that_of_the_start(tmp_path):
     assert said[0][0] == said[1][0] == "True" and said[0][1] != said[1][1] and said[0][2] == said[1][2]
     with pytest.raises(ValueError, match="no module nonsense"):
         cache.code("nonsense")
+
+
+@pytest.mark.parametrize("package", ["relevance", "masks"])
+def test_results_depend_on_the_convolutions_they_are_made_of(package, monkeypatch):
+    before = cache.code(package)
+    monkeypatch.setitem(cache.SOURCES, "convolution.py", b"another")
+    assert cache.code(package) != before
+
+
+def test_a_method_imports_no_other_computation_than_its_key_knows():
+    """Beside its own files: errors, memory settings, what every explanation does first (keys name it), and BUILT_ON."""
+    for package, more in cache.BUILT_ON.items():
+        files = [name for name in graph.library([f"paperlib.{package}"]) if name.parent.name == package]
+        found = {name.split(".")[1] for file in files
+                 for name in graph.imports(file.read_text(encoding="utf-8"), f"paperlib.{package}")
+                 if graph.module_file(name) and name.count(".")}
+        assert found <= {package, "errors", "memory", "probing", "data"} | more

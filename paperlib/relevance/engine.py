@@ -96,9 +96,9 @@ class Pass:
             if not held and watch is None and windows.too_large(here):
                 return torch.cat([self._descend(position + 1, {step.node: half}, finish, watch)
                                   for half in windows.halves(here)])
-            if self.precision and step.kind not in ("weights", "identity"):
-                here = windows.cast(here, self.logits.dtype)
             shares = self.shares[step.node]
+            if self.precision and not (step.kind in ("weights", "identity") or getattr(shares, "each", None)):
+                here = windows.cast(here, self.logits.dtype)
             if isinstance(here, windows.Window):
                 parts = windows.down(step, shares, here)
             else:                                    # batch norm hands a window on in its tuple

@@ -9,6 +9,7 @@ from ..errors import InputError
 
 HELD = 5          # tensors of the largest size alive at once per target: R, s, their product, two branches
 CPU_PORTION = 512 * 2 ** 20      # beyond this, more clips at once no longer run faster on a CPU
+CPU_FRAMES = 64                  # nor with more frames, and every other number of clips has to be captured anew
 
 
 def portions(graph, steps, batch, device, memory="auto"):
@@ -20,11 +21,15 @@ def portions(graph, steps, batch, device, memory="auto"):
     per_target = HELD * max(sizes)
     per_clip = 2 * sum(sizes)                        # activations and denominators
     free = budget(device, memory)
-    width = max(1, min(steps, int(free // per_target)))
     if device.type == "cpu":
         free = min(free, CPU_PORTION)
-    at_once = max(1, min(batch, int(free // (per_clip + per_target * width))))
-    return math.ceil(batch / math.ceil(batch / at_once)), width
+    width = _equal(steps, free / (2 * per_target) if device.type == "cpu" else free / per_target)
+    return _equal(batch, free / (per_clip + per_target * width)), width
+
+
+def _equal(total, most):
+    """Return the size of equal portions of `total`, at least 1 and at most `most` each."""
+    return math.ceil(total / math.ceil(total / max(1, min(total, int(most)))))
 
 
 def budget(device, memory):

@@ -41,7 +41,7 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
     if kind == "attention":
         return Averaged(call, inputs, step.takes[0])
     if kind == "sum":
-        return summed(step, call, inputs)
+        return summed(step, call, inputs, precision)
     if opname(step.node) in POOLED:
         return MaxPooled(step.node, inputs[0])
     return Largest(call, inputs[0])
@@ -148,7 +148,7 @@ class Routed:
         return out - base
 
 
-def summed(step, call, inputs):
+def summed(step, call, inputs, precision=None):
     """Return the shares of a sum or average."""
     name = opname(step.node)
     epsilon = step.rule.epsilon
@@ -156,7 +156,11 @@ def summed(step, call, inputs):
     flip = [1] * len(inputs)
     if name in ("sub", "rsub") and len(inputs) == 2:
         flip = [1, -1] if name == "sub" else [-1, 1]
-    return Sum(call, inputs, epsilon, signed, len(inputs) == 1 and name in ("add", "sub", "rsub"), flip)
+    plus = name in ("add", "sub", "rsub")
+    shares = Sum(call, inputs, epsilon, signed, len(inputs) == 1 and plus, flip)
+    if len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape:
+        shares.divide(precision)
+    return shares
 
 
 class Sum:
@@ -164,6 +168,7 @@ class Sum:
 
     def __init__(self, call, inputs, epsilon, signed, constant, flip):
         self.call, self.shapes = call, [x.shape for x in inputs]
+        self.each = None                             # the share of each addend, once divided
         self.constant = constant                     # x + constant: a bias, which takes nothing
         self.like = inputs[0]
         if constant:
@@ -186,13 +191,24 @@ class Sum:
         if bool(dead.any()):
             self.groups.append((ones, torch.where(dead, reciprocal(self.call(*ones)), 0)))
 
+    def divide(self, precision=None):
+        """Make the addends' shares now, once for all targets: for sums of element and element."""
+        _, pull = vjp(self.call, *(torch.zeros_like(x) for x in self.groups[0][0]))
+        terms = [[s * x for s, x in zip(pull(inverse), addends, strict=True)] for addends, inverse in self.groups]
+        self.each = [sum(parts).to(precision) for parts in zip(*terms, strict=True)]
+        del self.groups
+
     def losses(self, r):
         """Return the relevance of sums that are zero and have nobody to share: {"dead": ..}."""
         if self.constant:
             return {}
+        if self.each:
+            return {"dead": float((r * (sum(x.abs() for x in self.each) == 0)).sum(dtype=torch.float64))}
         return {"dead": float((r * (sum(x.abs() for _, x in self.groups) == 0)).sum(dtype=torch.float64))}
 
     def down(self, r):
+        if self.each:
+            return [r * share for share in self.each]
         _, pull = vjp(self.call, *(self.like.new_zeros(shape) for shape in self.shapes))
         if self.constant:
             return list(vmap(pull)(r))
@@ -211,6 +227,8 @@ class Sum:
              for x, shape in zip(p, self.shapes, strict=True)]
         if self.constant:
             return vmap(self.call)(p[0]) - self.call(self.like.new_zeros(self.shapes[0]))
+        if self.each:
+            return sum(x * share for x, share in zip(p, self.each, strict=True))
         return sum(vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
                    for addends, inverse in self.groups)
 

@@ -208,6 +208,8 @@ def _sum(step, shares, window):
         return None
     if shares.constant:
         return [window]
+    if shares.each:
+        return [window.like(window.r * window.cut(share), dim, window.shape) for share in shares.each]
     shapes = [_sized(shape, dim, window.length) for shape in shares.shapes]
     _, pull = vjp(shares.call, *(window.r.new_zeros(shape) for shape in shapes))
     totals = None

@@ -1,11 +1,41 @@
 """The common part of the procedural datasets: labels, lengths, seeds, and checking what is asked for."""
 
+import threading
 import zlib
+from collections import OrderedDict
 
 import numpy as np
 
 from ...errors import InputError
 from .canvas import Draw
+
+KEPT = 2**29  # bytes of frames rendered last that a process keeps: the next model is asked about the same clips
+
+
+class Recent:
+    """The arrays asked for last, up to a number of bytes."""
+
+    def __init__(self, limit):
+        self.limit, self.size = limit, 0
+        self.arrays, self.lock = OrderedDict(), threading.Lock()
+
+    def get(self, key, make):
+        """Return a copy of the array kept under `key`, or of `make()`, which is kept from now on."""
+        with self.lock:
+            if key in self.arrays:
+                self.arrays.move_to_end(key)
+                return self.arrays[key].copy()
+        made = make()
+        with self.lock:
+            if key not in self.arrays:
+                self.arrays[key] = made
+                self.size += made.nbytes
+            while self.size > self.limit:
+                self.size -= self.arrays.popitem(last=False)[1].nbytes
+        return made.copy()
+
+
+_rendered = Recent(KEPT)
 
 
 class Procedural:
@@ -55,7 +85,8 @@ class Procedural:
             )
         if not len(indices):
             return np.empty((0, self.size, self.size, 3), np.uint8)
-        return self._render(i, (indices + 0.5) / self.fps, self.size)
+        key = (type(self), getattr(self, "module", None), self.ids[i], self.size, self.fps, indices.tobytes())
+        return _rendered.get(key, lambda: self._render(i, (indices + 0.5) / self.fps, self.size))
 
     def _render(self, i, seconds, size):
         """Frames of video i at these times."""

@@ -1,0 +1,32 @@
+"""Rendered frames are kept for the next model that is asked about the same clip."""
+
+import numpy as np
+
+from paperlib import data
+from paperlib.data.synthetic.dataset import Recent
+
+
+def test_frames_kept_are_the_frames_rendered(monkeypatch):
+    videos = data.load("synth_ssv2", split="val", size=32, limit=40)
+    first = videos.frames(3, [0, 5, 9])
+    rendered = []
+    monkeypatch.setattr(type(videos), "_render", lambda self, *a: rendered.append(a) or np.zeros((1, 32, 32, 3), "u1"))
+    again = data.load("synth_ssv2", split="val", size=32, limit=8).frames(3, np.array([0, 5, 9]))
+    assert np.array_equal(first, again) and not rendered
+    again[:] = 0  # a copy
+    assert np.array_equal(videos.frames(3, [0, 5, 9]), first)
+    for other in (videos.frames(3, [0, 5]), data.load("synth_ssv2", "val", size=16).frames(3, [0, 5, 9]),
+                  data.load("synth_ssv2", "train", size=32).frames(3, [0, 5, 9]), videos.frames(4, [0, 5, 9])):
+        assert other.max() == 0
+    assert len(rendered) == 4
+
+
+def test_what_was_asked_for_last_stays_within_the_bytes():
+    recent, made = Recent(limit=100), []
+
+    def get(key, size=40):
+        return recent.get(key, lambda: made.append(key) or np.full(size, key, np.uint8))
+
+    assert [get(key)[0] for key in (1, 2, 1, 3, 1, 2)] == [1, 2, 1, 3, 1, 2]
+    assert made == [1, 2, 3, 2] and recent.size <= 100  # 2 had to go for 3, 1 had been asked for since
+    assert get(9, size=200)[0] == 9 and recent.size <= 100  # too large to keep
