@@ -16,6 +16,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
+BATCH = 8  # clips whose masks are learned together: enough on a CPU, and portions small enough to share
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
 
 
@@ -85,28 +86,31 @@ def study(run, checkpoint):
     settings = masks.resolve(preset, None, dict(run.settings.get("mask", {})))[0]
     key = {
         **_key(checkpoint, videos),
-        "chosen": chosen.tolist(),
         "settings": asdict(settings),
         "explaining": cache.code("masks", "gradcam", "probing"),
     }
 
-    def compute():
-        parts = []
-        batches = np.array_split(chosen, -(-len(chosen) // 16))
-        for some in tqdm(batches, desc=f"masks of {checkpoint}", leave=False):
-            clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
-            result = masks.learn(
-                model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {})
-            )
-            part = {name: getattr(result, name).cpu().numpy() for name in FIELDS}
-            part["loss"] = result.loss[-1].cpu().numpy()
-            cams = gradcam.video_gradcam(model, clips, result.targets)
-            part["cams"] = cams.cpu().numpy().astype(np.float16)
-            parts.append(part)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def compute(some):
+        clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
+        result = masks.learn(
+            model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {})
+        )
+        part = {name: getattr(result, name).cpu().numpy() for name in FIELDS}
+        part["loss"] = result.loss[-1].cpu().numpy()
+        cams = gradcam.video_gradcam(model, clips, result.targets)
+        part["cams"] = cams.cpu().numpy().astype(np.float16)
+        return part
 
-    with alone(checkpoint):  # notebooks that run side by side learn these masks once
-        found = cache.fetch("video_features", key, compute)
+    parts, left = {}, list(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
+    with tqdm(total=len(left), desc=f"masks of {checkpoint}", leave=False) as progress:
+        while left:  # notebooks that run side by side learn these masks once
+            left.sort(key=lambda one: busy(checkpoint, one[0]))
+            number, some = left.pop(0)
+            with alone(checkpoint, number):
+                about = {**key, "chosen": some.tolist()}
+                parts[number] = cache.fetch("video_features", about, lambda some=some: compute(some))
+            progress.update()
+    found = {name: np.concatenate([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
     return Studied(
         checkpoint,
         *short(checkpoint),
@@ -119,14 +123,29 @@ def study(run, checkpoint):
 
 
 @contextlib.contextmanager
-def alone(checkpoint):
-    """Wait until no other process studies this checkpoint; without effect where files cannot be locked."""
-    file = paths.CACHE / "video_features" / f"{checkpoint.replace('/', '-')}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a") as opened:
+def alone(checkpoint, number):
+    """Wait until no other process is at this batch; without effect where files cannot be locked."""
+    with open(_lock(checkpoint, number), "a") as opened:
         if fcntl is not None:
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def busy(checkpoint, number):
+    """Whether another process is at this batch now."""
+    with open(_lock(checkpoint, number), "a") as opened:
+        try:
+            if fcntl is not None:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lock(checkpoint, number):
+    file = paths.CACHE / "video_features" / f"{checkpoint.replace('/', '-')}.{number}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
 def predictions(run, checkpoint, reverse=False):
