@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from . import graph, paths
+from . import graph, locks, paths
 from .errors import InputError
 
 MARK = "::paperlib::"
@@ -52,7 +52,8 @@ def execute(name, options, threads=1):
     began, inputs = time.monotonic(), graph.inputs(name, options)
     figures = paths.figures(options.profile)
     before = _written(name, figures)
-    with only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
+    # What is left of a killed run ends before its successor writes the figures.
+    with locks.only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
         status, message = run_papermill(name, options, working)
         if status == "ok":
             for file, written in _written(name, figures).items():
@@ -111,16 +112,6 @@ def run_papermill(name, options, out):
         )
     except DeadKernelError:
         return "failed", "the kernel died (killed, or out of memory?)"
-
-
-@contextmanager
-def only_one(file):
-    """Hold a lock on `file`: what is left of a killed run ends before its successor writes the figures."""
-    import fcntl
-
-    with open(file, "a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

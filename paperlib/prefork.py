@@ -84,14 +84,16 @@ def become(connection, files, path, module, arguments, folder, environment):
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        code = int(end.code or 0)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         code = 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        connection.sendall(f"{code}\n".encode())
+        connection.sendall(f"{int(code)}\n".encode())
         os._exit(code)
 
 

@@ -10,15 +10,14 @@ from .errors import InputError
 from .training import Recipe, run
 from .zoo_lists import entries, location
 
-FILE = location()
 
-
-def recipes(file=FILE):
+def recipes(file=None):
     """Return {`<dataset>/<checkpoint>`: Recipe} as listed, but what a model starts from comes before it.
 
     An entry of the YAML list names `model` and `dataset`, optionally `suffix` and `folds` (see
     `zoo_lists.entries`), and any field of Recipe.
     """
+    file = file or location()
     known = {field.name for field in fields(Recipe)}
     listed = {}
     for key, entry in entries(file):
@@ -47,8 +46,9 @@ def recipes(file=FILE):
     return ordered
 
 
-def select(names=(), missing=False, file=FILE):
+def select(names=(), missing=False, file=None):
     """Return the recipes whose key matches one of `names` (globs; none: all), only untrained ones if `missing`."""
+    file = file or location()
     known = recipes(file)
     for name in names:
         if not any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for key in known):
@@ -70,7 +70,7 @@ def state(key, recipe):
     return "trained" if same else "other recipe"
 
 
-def status(file=FILE):
+def status(file=None):
     """Return a table of every listed model: state, accuracy, epochs, training seconds, device, file size in MB."""
     rows = []
     for key, recipe in recipes(file).items():
@@ -105,7 +105,7 @@ def write_readme(table):
     """Put the table of trained models into data/README.md."""
     from . import readme
 
-    file = FILE.with_name("README.md")
+    file = location().with_name("README.md")
     text = readme.put(file.read_text(encoding="utf-8"), "zoo", markdown(table) + "\n", file)
     with paths.atomic(file) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -11,7 +11,8 @@ from . import toy
 
 
 def write(tmp_path, *entries, extra=""):
-    file = tmp_path / "zoo.yaml"
+    file = tmp_path / "data" / "zoo.yaml"
+    file.parent.mkdir(exist_ok=True)
     file.write_text("defaults: {width: 4, size: 32, epochs: 1, batch: 16}\n" + extra + "models:\n"
                     + "\n".join(f"  - {entry}" for entry in entries))
     return file
@@ -57,7 +58,7 @@ def test_every_committed_checkpoint_is_listed_and_was_trained_by_its_recipe():
 
 
 def test_the_readme_of_the_data_shows_what_is_trained():
-    written = zoo.FILE.with_name("README.md").read_text(encoding="utf-8")
+    written = zoo.location().with_name("README.md").read_text(encoding="utf-8")
     assert zoo.markdown(zoo.status()) in written, "run: paperlib zoo status --readme"
 
 
@@ -89,9 +90,7 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
 
 
-def test_the_command_takes_options_and_names(folder, monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "FILE", write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}"))
-    for function in (zoo.recipes, zoo.select, zoo.status):
-        monkeypatch.setattr(function, "__defaults__", (*function.__defaults__[:-1], zoo.FILE))
+def test_the_command_takes_options_and_names(folder, capsys):
+    write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}")
     assert cli.main(["zoo", "train", "--missing", "--device", "cpu", "TAM*"]) == 0
     assert "trained" in capsys.readouterr().out

@@ -2,10 +2,11 @@
 
 import torch
 
+from ..convolution import falls_back
 from . import windows
 from .graph import evaluating, fetch
-from .layers import Linear, alone
-from .shares import prepare
+from .layers import Linear
+from .shares import Addition, prepare
 
 
 class Pass:
@@ -47,7 +48,7 @@ class Pass:
     @staticmethod
     def _run(node, step, values):
         """Return what an operation gives."""
-        if step is not None and step.kind == "weights" and alone(values[step.receivers[0]]):
+        if step is not None and step.kind == "weights" and falls_back(values[step.receivers[0]]):
             linear = Linear(step, values)
             out = linear(values[step.receivers[0]], linear.weight)
             return out if linear.bias is None else out.add_(linear.bias)
@@ -97,7 +98,7 @@ class Pass:
                 return torch.cat([self._descend(position + 1, {step.node: half}, finish, watch)
                                   for half in windows.halves(here)])
             shares = self.shares[step.node]
-            if self.precision and not (step.kind in ("weights", "identity") or getattr(shares, "each", None)):
+            if self.precision and not (step.kind in ("weights", "identity") or isinstance(shares, Addition)):
                 here = windows.cast(here, self.logits.dtype)
             if isinstance(here, windows.Window):
                 parts = windows.down(step, shares, here)

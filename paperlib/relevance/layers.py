@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
-from ..convolution import by_autograd, every, mix, pointwise, spread, transposed
+from ..convolution import by_autograd, every, falls_back, mix, pointwise, spread, transposed
 from . import rules as R
 from .graph import opname
 from .table import CONVOLUTIONS
@@ -25,15 +25,6 @@ def inverted(z, epsilon=0.0):
     z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
     some = z.abs() > torch.finfo(z.dtype).tiny * 1e6
     return torch.where(some, 1 / z, 0), some
-
-
-def alone(x):
-    """Whether PyTorch computes this clip's 3D convolutions by its slow fallback, although oneDNN is there.
-
-    It does for a single clip of at most 20,480 elements without the width (2.14), where oneDNN is 3 times as fast.
-    """
-    return (x.dim() == 5 and len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32
-            and x[..., 0].numel() <= 20480 and torch.backends.mkldnn.is_available())
 
 
 class Linear:
@@ -56,7 +47,8 @@ class Linear:
         self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
         self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
-        self.pointwise = self.plain and pointwise(self.weight, self.geometry()[1], self.geometry()[5])
+        self.pointwise = (self.plain and not self.unbatched
+                          and pointwise(self.weight, self.geometry()[1], self.geometry()[5]))
 
     @property
     def bias(self):
@@ -71,10 +63,10 @@ class Linear:
     def __call__(self, a, w):
         """The layer without its bias."""
         if self.folds:
-            if self.plain and alone(a):
+            if self.plain and falls_back(a):
                 stride, padding, dilation, _, _, groups = self.geometry()
                 return torch.mkldnn_convolution(a, w, None, padding, stride, dilation, groups)
-            if self.pointwise and not self.unbatched:
+            if self.pointwise:
                 return mix(every(a, self.geometry()[0]), w)
             keywords = {k: v for k, v in self.keywords.items() if k != "bias"}
             return self.target(a, w, None, *self.rest[3:], **keywords)
@@ -150,7 +142,7 @@ class Shared:
         self.linear, self.bias = linear, bias
         self.precision = precision if linear.folds else None
         self.groups = []             # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
-        open = None                                  # outputs that have found no contribution yet
+        missing = None                                  # outputs that have found no contribution yet
         for tier in itertools.chain([parts], spares):
             if len(tier) > 1:
                 tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
@@ -158,15 +150,15 @@ class Shared:
                 continue
             z = sum(linear(a, w) for a, w in tier)
             inverse, here = inverted(z if bias is None else z + bias, epsilon)
-            if open is not None:
-                here &= open
+            if missing is not None:
+                here &= missing
                 inverse = torch.where(here, inverse, 0)
             served = int(torch.count_nonzero(here))
             if served:
                 places = here.flatten().nonzero()[:, 0] if SELDOM * served < here.numel() else None
                 self.groups.append((tier, inverse, places))
-                open = ~here if open is None else open & ~here
-                if not bool(open.any()):
+                missing = ~here if missing is None else missing & ~here
+                if not bool(missing.any()):
                     break
         if self.precision:
             self.groups = [([(a.to(self.precision), w.to(self.precision)) for a, w in tier],

@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..memory import keep_freed
 from .engine import Pass
 from .graph import capture, evaluating
-from .memory import CPU_FRAMES, portions
+from .memory import largest_portion, portions
 from .table import plan
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -144,12 +144,12 @@ def pixel_bounds(clips, bounds=None):
 def prepared(model, clips, targets, memory):
     """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
     clips = check_clips(model, clips)
-    first = clips[:max(1, CPU_FRAMES // clips.shape[2])] if clips.device.type == "cpu" else clips
+    sample = largest_portion(clips)
     with evaluating(model):
-        graph = capture(model, first)
+        graph = capture(model, sample)
     steps, classes = graph.output.meta["val"].shape[1:]
     targets = check_targets(targets, len(clips), classes, clips.device)
-    at_once, width = portions(graph, steps, len(first), clips.device, memory)
+    at_once, width = portions(graph, steps, len(sample), clips.device, memory)
     for first in range(0, len(clips), at_once):
         part = slice(first, first + at_once)
         yield clips[part], targets[part], width

@@ -12,10 +12,15 @@ CPU_PORTION = 512 * 2 ** 20      # beyond this, more clips at once no longer run
 CPU_FRAMES = 64                  # nor with more frames, and every other number of clips has to be captured anew
 
 
-def portions(graph, steps, batch, device, memory="auto"):
-    """Return (clips at once, output steps at once) for a graph captured with all clips of the batch.
+def largest_portion(clips):
+    """Return the first of the clips, as many as may go at once where memory is no concern."""
+    return clips[:max(1, CPU_FRAMES // clips.shape[2])] if clips.device.type == "cpu" else clips
 
-    Portions of clips are as equal as they can be, since every size of portion is captured anew.
+
+def portions(graph, steps, batch, device, memory="auto"):
+    """Return (clips at once, output steps at once) for a graph captured with `batch` clips, the largest portion.
+
+    Smaller portions of it are as equal as they can be, since every size of portion is captured anew.
     """
     sizes = [_size(node) / batch for node in graph.varies]
     per_target = HELD * max(sizes)

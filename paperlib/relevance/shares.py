@@ -159,7 +159,7 @@ def summed(step, call, inputs, precision=None):
     plus = name in ("add", "sub", "rsub")
     shares = Sum(call, inputs, epsilon, signed, len(inputs) == 1 and plus, flip)
     if len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape:
-        shares.divide(precision)
+        return Addition(shares, precision)
     return shares
 
 
@@ -168,7 +168,6 @@ class Sum:
 
     def __init__(self, call, inputs, epsilon, signed, constant, flip):
         self.call, self.shapes = call, [x.shape for x in inputs]
-        self.each = None                             # the share of each addend, once divided
         self.constant = constant                     # x + constant: a bias, which takes nothing
         self.like = inputs[0]
         if constant:
@@ -191,24 +190,13 @@ class Sum:
         if bool(dead.any()):
             self.groups.append((ones, torch.where(dead, reciprocal(self.call(*ones)), 0)))
 
-    def divide(self, precision=None):
-        """Make the addends' shares now, once for all targets: for sums of element and element."""
-        _, pull = vjp(self.call, *(torch.zeros_like(x) for x in self.groups[0][0]))
-        terms = [[s * x for s, x in zip(pull(inverse), addends, strict=True)] for addends, inverse in self.groups]
-        self.each = [sum(parts).to(precision) for parts in zip(*terms, strict=True)]
-        del self.groups
-
     def losses(self, r):
         """Return the relevance of sums that are zero and have nobody to share: {"dead": ..}."""
         if self.constant:
             return {}
-        if self.each:
-            return {"dead": float((r * (sum(x.abs() for x in self.each) == 0)).sum(dtype=torch.float64))}
         return {"dead": float((r * (sum(x.abs() for _, x in self.groups) == 0)).sum(dtype=torch.float64))}
 
     def down(self, r):
-        if self.each:
-            return [r * share for share in self.each]
         _, pull = vjp(self.call, *(self.like.new_zeros(shape) for shape in self.shapes))
         if self.constant:
             return list(vmap(pull)(r))
@@ -227,10 +215,27 @@ class Sum:
              for x, shape in zip(p, self.shapes, strict=True)]
         if self.constant:
             return vmap(self.call)(p[0]) - self.call(self.like.new_zeros(self.shapes[0]))
-        if self.each:
-            return sum(x * share for x, share in zip(p, self.each, strict=True))
         return sum(vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
                    for addends, inverse in self.groups)
+
+
+class Addition:
+    """A Sum of element and element: each addend's share is one number per element, made once for all targets."""
+
+    def __init__(self, shares, precision=None):
+        _, pull = vjp(shares.call, *(torch.zeros_like(x) for x in shares.groups[0][0]))
+        terms = [[s * x for s, x in zip(pull(inverse), addends, strict=True)] for addends, inverse in shares.groups]
+        self.each = [sum(parts).to(precision) for parts in zip(*terms, strict=True)]
+
+    def losses(self, r):
+        """Return the relevance of sums that have nobody to share: {"dead": ..}."""
+        return {"dead": float((r * (sum(x.abs() for x in self.each) == 0)).sum(dtype=torch.float64))}
+
+    def down(self, r):
+        return [r * share for share in self.each]
+
+    def up(self, p):
+        return sum(x * share for x, share in zip(p, self.each, strict=True) if x is not None)
 
 
 class Averaged:

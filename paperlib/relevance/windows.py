@@ -12,7 +12,7 @@ from torch.func import vjp, vmap
 
 from .graph import opname
 from .layers import Contrast, Shared, nonzero, transposed_convolution
-from .shares import Item, Passing, Routed, Sum
+from .shares import Addition, Item, Passing, Routed, Sum
 
 CPU_COMFORT = 24 * 2 ** 20      # bytes up to which the C library reuses memory instead of mapping it anew
 SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
@@ -106,8 +106,8 @@ def down(step, shares, window):
     """Take a Window through one operation, as its shares' `down` does; plain tensors where that is all."""
     if isinstance(shares, Item):
         return [{shares.index: window}]
-    for kind, function in ((Passing, _passing), (Contrast, _contrast), (Shared, _weights), (Sum, _sum),
-                           (Routed, _routed)):
+    for kind, function in ((Passing, _passing), (Contrast, _contrast), (Shared, _weights), (Addition, _addition),
+                           (Sum, _sum), (Routed, _routed)):
         if isinstance(shares, kind):
             found = function(step, shares, window)
             if found is not None:
@@ -189,6 +189,10 @@ def _crop(x, dim, had, starts, length):
     return out
 
 
+def _addition(step, shares, window):
+    return [window.like(window.r * window.cut(share), window.dim, window.shape) for share in shares.each]
+
+
 def _sum(step, shares, window):
     """Sums of tensors of one shape, and averages over other dimensions than time."""
     name = opname(step.node)
@@ -208,8 +212,6 @@ def _sum(step, shares, window):
         return None
     if shares.constant:
         return [window]
-    if shares.each:
-        return [window.like(window.r * window.cut(share), dim, window.shape) for share in shares.each]
     shapes = [_sized(shape, dim, window.length) for shape in shares.shapes]
     _, pull = vjp(shares.call, *(window.r.new_zeros(shape) for shape in shapes))
     totals = None

@@ -1,6 +1,5 @@
 """What the notebooks compute once per checkpoint: predictions both ways, masks, Grad-CAM maps, blobs."""
 
-import contextlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,13 +7,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .. import analysis, blobs, cache, checkpoints, data, evaluation, gradcam, masks, needs, paths, published
+from .. import analysis, blobs, cache, checkpoints, data, evaluation, gradcam, locks, masks, needs, paths, published
 from . import short
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None
 
 BATCH = 8  # clips whose masks are learned together: enough on a CPU, and portions small enough to share
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
@@ -104,9 +98,9 @@ def study(run, checkpoint):
     parts, left = {}, list(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
     with tqdm(total=len(left), desc=f"masks of {checkpoint}", leave=False) as progress:
         while left:  # notebooks that run side by side learn these masks once
-            left.sort(key=lambda one: busy(checkpoint, one[0]))
+            left.sort(key=lambda one: locks.busy(_lock(checkpoint, one[0])))
             number, some = left.pop(0)
-            with alone(checkpoint, number):
+            with locks.only_one(_lock(checkpoint, number)):
                 about = {**key, "chosen": some.tolist()}
                 parts[number] = cache.fetch("video_features", about, lambda some=some: compute(some))
             progress.update()
@@ -122,30 +116,8 @@ def study(run, checkpoint):
     )
 
 
-@contextlib.contextmanager
-def alone(checkpoint, number):
-    """Wait until no other process is at this batch; without effect where files cannot be locked."""
-    with open(_lock(checkpoint, number), "a") as opened:
-        if fcntl is not None:
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-
-
-def busy(checkpoint, number):
-    """Whether another process is at this batch now."""
-    with open(_lock(checkpoint, number), "a") as opened:
-        try:
-            if fcntl is not None:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def _lock(checkpoint, number):
-    file = paths.CACHE / "video_features" / f"{checkpoint.replace('/', '-')}.{number}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
+    return paths.CACHE / "video_features" / f"{checkpoint.replace('/', '-')}.{number}.lock"
 
 
 def predictions(run, checkpoint, reverse=False):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import nbformat
 
@@ -63,3 +64,11 @@ def record(root, name, profile="mini"):
 def tables(root):
     """Return {name: content} of all CSVs under figures/."""
     return {f.relative_to(root).as_posix(): f.read_bytes() for f in sorted(root.glob("figures/**/*.csv"))}
+
+
+def until(condition, seconds=60):
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import nbformat
@@ -16,6 +15,7 @@ import pytest
 from paperlib import execute, graph, kernels, paths
 
 from . import projects
+from .projects import until
 
 
 @pytest.fixture
@@ -164,11 +164,3 @@ def test_nothing_survives_a_kill(project, victim):
     assert not (project / "figures/p/n.ipynb").exists() and not list(project.rglob("n.json"))
     kernels.sweep()
     assert not list(Path(kernels.tempfile.gettempdir()).glob(f"{kernels.PREFIX}{process.pid}-*"))
-
-
-def until(condition, seconds=60):
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)

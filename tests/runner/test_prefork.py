@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from paperlib import prefork
+
+from .projects import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of loaded libraries are used on Linux only")
 
@@ -43,6 +44,7 @@ def modules(tmp_path):
         "waits": WAITS,
         "fails": "1 / 0",
         "ends": "import sys\nsys.exit(7)",
+        "says": "import sys\nsys.exit('no such thing')",
         "true": "import sys\nsys.exit(True)",
         "catches": WAITS.replace("time.sleep(100)", "try: time.sleep(100)\nexcept KeyboardInterrupt: exit(5)"),
     }.items():
@@ -55,14 +57,6 @@ def ask(module, *arguments, folder, env, **more):
     return subprocess.run(
         prefork.command("run", module, *arguments), cwd=folder, env=env, capture_output=True, text=True, **more
     )
-
-
-def until(condition, seconds=60):
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def started(modules):
@@ -103,11 +97,12 @@ def test_without_a_server_it_is_a_process_of_its_own(address, server, modules):
     assert (done.returncode, found["torch"], found["argv"]) == (0, False, ["x"])
 
 
-@pytest.mark.parametrize("module, code", [("ends", 7), ("true", 1), ("fails", 1), ("absent", 1)])
+@pytest.mark.parametrize("module, code", [("ends", 7), ("true", 1), ("says", 1), ("fails", 1), ("absent", 1)])
 def test_the_exit_code_and_the_traceback_come_back(module, code, server, modules):
     done = ask(module, folder=modules, env=server[1])
     assert done.returncode == code
-    assert {"fails": "ZeroDivisionError", "absent": "No module named"}.get(module, "") in done.stderr
+    said = {"fails": "ZeroDivisionError", "absent": "No module named", "says": "no such thing"}
+    assert said.get(module, "") in done.stderr
 
 
 def test_a_fork_dies_with_who_asked_for_it(server, modules):

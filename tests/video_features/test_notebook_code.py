@@ -260,33 +260,26 @@ def test_learned_masks_stand_beside_the_best_window(run, monkeypatch, tmp_path):
     assert table.overlap.to_numpy() == pytest.approx(6 / each.length[:8])
 
 
-def test_one_process_at_a_time_learns_the_masks_of_a_batch(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "CACHE", tmp_path)
-    name = "synth_ssv2/I3D-original-f16"
-    with study.alone(name, 0):
-        held = open(tmp_path / "video_features" / "synth_ssv2-I3D-original-f16.0.lock")
-        with held, pytest.raises(BlockingIOError):
-            study.fcntl.flock(held, study.fcntl.LOCK_EX | study.fcntl.LOCK_NB)
-        assert study.busy(name, 0) and not study.busy(name, 1)
-        with study.alone(name, 1):
-            pass  # another batch is free
-    assert not study.busy(name, 0)
-
-
 def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_path):
     """And what has been learned is not learned again."""
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     order, checkpoint = [], "synth_ssv2/I3D-original-f16"
     run.settings.update(clips=3, presets={}, mask={"iterations": 1})
     monkeypatch.setattr(study, "BATCH", 1)
-    monkeypatch.setattr(study, "busy", lambda checkpoint, number: number == 0)
-    learn = study.masks.learn
-    monkeypatch.setattr(
-        study.masks, "learn", lambda model, clips, **more: order.append(clips) or learn(model, clips, **more)
-    )
+    busy, learn, held = study.locks.busy, study.masks.learn, []
+    files = [tmp_path / "video_features" / f"synth_ssv2-I3D-original-f16.{number}.lock" for number in range(3)]
+    monkeypatch.setattr(study.locks, "busy", lambda file: file == files[0])
+
+    def watched(model, clips, **more):
+        order.append(clips)
+        held.append([number for number, file in enumerate(files) if busy(file)])
+        return learn(model, clips, **more)
+
+    monkeypatch.setattr(study.masks, "learn", watched)
     first = study.study(run, checkpoint)
     videos = study.open_checkpoint(run, checkpoint)[2]
     for clip, number in zip(order, [*first.videos[1:], first.videos[0]], strict=True):
         assert torch.equal(clip, study.evaluation.load_clips(videos, [number], clip.shape[2]))
+    assert held == [[1], [2], [0]]
     again = study.study(run, checkpoint)
     assert len(order) == len(first.videos) and np.array_equal(again.mask, first.mask)

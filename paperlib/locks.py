@@ -1,0 +1,33 @@
+"""Files that one process at a time may hold; without effect where files cannot be locked."""
+
+import contextlib
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+@contextlib.contextmanager
+def only_one(file):
+    """Wait until no other process holds `file`, and hold it."""
+    with _opened(file) as opened:
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+def busy(file):
+    """Whether another process holds `file` now."""
+    with _opened(file) as opened:
+        try:
+            if fcntl is not None:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _opened(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return open(file, "a")
