@@ -97,10 +97,11 @@ def by_phases(s, w, shape, stride, padding, dilation):
     phases, offsets = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
     kernel = kernel.permute(*phases, 0, 1, *offsets).flatten(0, dims)
     cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]       # positions m per dimension
-    widths = []
-    for l, h, n, m in zip(low, high, s.shape[2:], cells, strict=True):
-        widths = [-l, m - 1 + h - (n - 1), *widths]
-    out = CONVOLVE[dims](torch.nn.functional.pad(s, widths), kernel)
+    before = [-l for l in low]                       # zeros that the first position needs in front of `s`
+    after = [m - 1 + h - (n - 1) for h, n, m in zip(high, s.shape[2:], cells, strict=True)]
+    padding = [max(b, a, 0) for b, a in zip(before, after, strict=True)]
+    out = CONVOLVE[dims](s, kernel, None, 1, padding)               # padding both ends alike saves a copy of `s`
+    out = out[(..., *(slice(p - b, p - b + m) for p, b, m in zip(padding, before, cells, strict=True)))]
     out = out.unflatten(1, (*stride, shape[1]))                     # [B, phases.., C, cells..]
     order = [0, dims + 1]
     for i in range(dims):

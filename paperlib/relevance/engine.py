@@ -94,9 +94,9 @@ class Pass:
             here = held.pop(step.node, None)
             if here is None:
                 continue
-            if not held and watch is None and windows.too_large(here):
-                return torch.cat([self._descend(position + 1, {step.node: half}, finish, watch)
-                                  for half in windows.halves(here)])
+            if watch is None and windows.too_large(here, step):
+                return torch.cat([self._descend(position + 1, half, finish, watch)
+                                  for half in windows.halves({step.node: here, **held})])
             shares = self.shares[step.node]
             if self.precision and not (step.kind in ("weights", "identity") or isinstance(shares, Addition)):
                 here = windows.cast(here, self.logits.dtype)

@@ -22,14 +22,15 @@ def portions(graph, steps, batch, device, memory="auto"):
 
     Smaller portions of it are as equal as they can be, since every size of portion is captured anew.
     """
-    sizes = [_size(node) / batch for node in graph.varies]
+    sizes = [size(node) / batch for node in graph.varies]
     per_target = HELD * max(sizes)
     per_clip = 2 * sum(sizes)                        # activations and denominators
     free = budget(device, memory)
-    if device.type == "cpu":
-        free = min(free, CPU_PORTION)
-    width = _equal(steps, free / (2 * per_target) if device.type == "cpu" else free / per_target)
-    return _equal(batch, free / (per_clip + per_target * width)), width
+    width = _equal(steps, free / per_target)
+    at_once = free / (per_clip + per_target * width)
+    if device.type == "cpu":                         # where targets go on in smaller portions, see windows.too_large
+        at_once = min(at_once, CPU_PORTION / (per_clip + per_target))
+    return _equal(batch, at_once), width
 
 
 def _equal(total, most):
@@ -51,7 +52,7 @@ def budget(device, memory):
     return free / 2
 
 
-def _size(node):
+def size(node):
     """Return the bytes of a node's value."""
     value = node.meta.get("val")
     parts = value if isinstance(value, (tuple, list)) else [value]

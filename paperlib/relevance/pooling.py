@@ -7,11 +7,14 @@ import torch
 
 from .graph import opname
 
+POOLS = {1: torch.nn.functional.max_pool1d, 2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}
+LAST = {2: torch.channels_last, 3: torch.channels_last_3d}       # several times as fast on a CPU
+
 
 class Windows:
     """Which inputs of each pooling window are its largest, and how many share that."""
 
-    def __init__(self, a, kernel, stride, padding, dilation, size):
+    def __init__(self, a, kernel, stride, padding, dilation, ceil_mode, size):
         self.shape, self.padding = a.shape, padding
         self.dims = len(kernel)
         self.views = [tuple(slice(k * d, k * d + (n - 1) * s + 1, s)
@@ -22,24 +25,14 @@ class Windows:
         extent = a.shape[-self.dims:]
         # behind the input's end, where ceil_mode lets windows hang over
         self.extra = [max(0, r - n - p) for r, n, p in zip(reach, extent, padding, strict=True)]
+        batched = a.dim() == self.dims + 2
+        laid = a.contiguous(memory_format=LAST[self.dims]) if batched and self.dims in LAST else a
+        top, winner = POOLS[self.dims](laid, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+        self.winner = winner.contiguous().flatten(-self.dims)        # each window's first largest input
         padded = self._pad(a, float("-inf"))
-        top = padded[(..., *self.views[0])]
-        for view in self.views[1:]:
-            top = torch.maximum(top, padded[(..., *view)])
         self.largest = [padded[(..., *view)] == top for view in self.views]
-        self.count = sum(x.to(a.dtype) for x in self.largest)
-        self.tied = self.count > 1
-        self.winner = self._winner()
-
-    def _winner(self):
-        """Return the flat position in the input of each window's first largest element."""
-        extent = self.shape[-self.dims:]
-        inner = torch.arange(math.prod(extent), device=self.count.device, dtype=torch.int32).view(extent)
-        positions = self._pad(inner[(None,) * (len(self.shape) - self.dims)], -1)
-        found = torch.full_like(self.count, -1, dtype=torch.int32)
-        for view, largest in zip(self.views, self.largest, strict=True):
-            found = torch.where((found < 0) & largest, positions[(..., *view)], found)
-        return found.long().flatten(-self.dims)
+        self.count = sum(x.view(torch.uint8) if len(self.views) < 256 else x.int() for x in self.largest)
+        self.ties = (self.count > 1).flatten().nonzero()[:, 0]
 
     def _pad(self, x, value):
         pairs = zip(reversed(self.padding), reversed(self.extra), strict=True)
@@ -50,8 +43,8 @@ class Windows:
         """[targets, *pooled] -> [targets, *input]."""
         # Windows of nothing but zeros are all ties, but behind a ReLU they have no relevance to share; where no
         # tie has any, each window's one winner takes everything, which is one scatter.
-        shared = r * self.tied
-        if bool(shared.any()):
+        if bool(torch.count_nonzero(r.flatten(1)[:, self.ties])):
+            shared = r * (self.count > 1)
             return self._share(shared / self.count) + self._scatter(r - shared)
         return self._scatter(r)
 
@@ -81,14 +74,14 @@ class Windows:
 def windows(node, a):
     """Return the Windows of a max pooling node on input `a`."""
     dims = next(int(c) for c in opname(node) if c.isdigit())
-    names = ["kernel_size", "stride", "padding", "dilation"]
-    given = dict(zip(names, node.args[1:5], strict=False)) | dict(node.kwargs)
+    names = ["kernel_size", "stride", "padding", "dilation", "ceil_mode"]
+    given = dict(zip(names, node.args[1:6], strict=False)) | dict(node.kwargs)
     kernel = _spread(given["kernel_size"], dims)
     stride = _spread(given.get("stride") or kernel, dims)
     value = node.meta["val"]
     size = (value[0] if isinstance(value, (tuple, list)) else value).shape[-dims:]
     return Windows(a, kernel, stride, _spread(given.get("padding", 0), dims),
-                   _spread(given.get("dilation", 1), dims), size)
+                   _spread(given.get("dilation", 1), dims), bool(given.get("ceil_mode", False)), size)
 
 
 def _spread(value, dims):

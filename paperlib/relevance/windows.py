@@ -12,9 +12,10 @@ from torch.func import vjp, vmap
 
 from .graph import opname
 from .layers import Contrast, Shared, nonzero, transposed_convolution
+from .memory import size
 from .shares import Addition, Item, Passing, Routed, Sum
 
-CPU_COMFORT = 24 * 2 ** 20      # bytes up to which the C library reuses memory instead of mapping it anew
+CPU_COMFORT = 24 * 2 ** 20      # bytes of the largest tensor that goes on whole
 SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
 
 
@@ -61,14 +62,20 @@ def count(r):
     return len(r.starts if isinstance(r, Window) else r)
 
 
-def too_large(r):
-    """Whether the targets should go on in two halves: large tensors cost a CPU more than small batches do."""
+def too_large(r, step):
+    """Whether the targets should go on in two halves: what a CPU's caches hold is several times as fast."""
     x = r.r if isinstance(r, Window) else r
-    return isinstance(x, torch.Tensor) and x.device.type == "cpu" and len(x) > 1 and x.nbytes > CPU_COMFORT
+    if not isinstance(x, torch.Tensor) or x.device.type != "cpu" or len(x) == 1:
+        return False
+    growth = max((size(source) for source in step.receivers), default=0) / max(1, size(step.node))
+    return x.nbytes * max(1, growth) > CPU_COMFORT
 
 
 def halves(r):
-    """Return the first and the second half of the targets."""
+    """Return the first and the second half of the targets, in whatever form their relevance is held."""
+    if isinstance(r, dict):
+        parts = {index: halves(part) for index, part in r.items()}
+        return [{index: part[half] for index, part in parts.items()} for half in (0, 1)]
     middle = count(r) // 2
     if isinstance(r, Window):
         return [Window(r.r[part], r.dim, r.starts[part], r.shape) for part in (slice(middle), slice(middle, None))]

@@ -23,7 +23,9 @@ def write_video(file, frames, rate=12):
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(file), "w") as out:
-        stream = out.add_stream("libx264", rate=rate, options={"crf": "16"})
+        # without the second option x264 writes other bytes from one process to the next
+        options = {"crf": "16", "x264-params": "cpu-independent=1"}
+        stream = out.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for frame in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

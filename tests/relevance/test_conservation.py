@@ -168,3 +168,22 @@ def test_portions_and_batches_do_not_change_the_result():
     assert torch.allclose(relevance.relevance_matrix(model, x[order], targets[order]), A[order])
     for b in range(4):
         assert torch.allclose(relevance.relevance_matrix(model, x[b:b + 1], [targets[b]])[0], A[b])
+
+
+@pytest.mark.parametrize("make", [
+    lambda: models.create("SlowFast-R50-8x8", num_classes=3, width=8), lambda: Frames(nn.Sequential(Pools(), Residual(3)), 3),
+    lambda: models.create("C-LSTM-f8", num_classes=3, width=4, size=24, layers=2),
+    lambda: models.create("I3D-R18-f8", num_classes=3, width=4)], ids=["SlowFast", "pools", "C-LSTM", "I3D"])
+def test_targets_that_go_on_in_halves_do_not_change_the_result(make, monkeypatch):
+    """As they do on a CPU where their relevance gets large, with or without a branch that waits beside."""
+    from paperlib.relevance import windows
+
+    torch.manual_seed(0)
+    model = settle(make()).double()
+    x = clip(getattr(model, "num_frames", 4), size=24, batch=2, dtype=torch.float64)
+    whole = relevance.relevance_matrix(model, x, 1)
+    seen, halves = [], windows.halves
+    monkeypatch.setattr(windows, "halves", lambda r: seen.append(r) or halves(r))
+    monkeypatch.setattr(windows, "CPU_COMFORT", 1000)
+    assert torch.allclose(relevance.relevance_matrix(model, x, 1), whole)
+    assert seen
