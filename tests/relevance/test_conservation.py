@@ -171,7 +171,8 @@ def test_portions_and_batches_do_not_change_the_result():
 
 
 @pytest.mark.parametrize("make", [
-    lambda: models.create("SlowFast-R50-8x8", num_classes=3, width=8), lambda: Frames(nn.Sequential(Pools(), Residual(3)), 3),
+    lambda: models.create("SlowFast-R50-8x8", num_classes=3, width=8),
+    lambda: Frames(nn.Sequential(Pools(), Residual(3)), 3),
     lambda: models.create("C-LSTM-f8", num_classes=3, width=4, size=24, layers=2),
     lambda: models.create("I3D-R18-f8", num_classes=3, width=4)], ids=["SlowFast", "pools", "C-LSTM", "I3D"])
 def test_targets_that_go_on_in_halves_do_not_change_the_result(make, monkeypatch):
