@@ -21,9 +21,12 @@ def reciprocal(z, epsilon=0.0):
 
 
 def inverted(z, epsilon=0.0):
-    """Return `reciprocal` and where something contributes."""
+    """Return `reciprocal` and where something contributes, None for everywhere."""
     z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
-    some = z.abs() > torch.finfo(z.dtype).tiny * 1e6
+    least = torch.finfo(z.dtype).tiny * 1e6
+    if z.numel() and bool(z.min() > least):          # with positive contributions only, as often as not
+        return z.reciprocal(), None
+    some = z.abs() > least
     return torch.where(some, 1 / z, 0), some
 
 
@@ -151,12 +154,14 @@ class Shared:
             z = sum(linear(a, w) for a, w in tier)
             inverse, here = inverted(z if bias is None else z + bias, epsilon)
             if missing is not None:
-                here &= missing
+                here = missing if here is None else here & missing
                 inverse = torch.where(here, inverse, 0)
-            served = int(torch.count_nonzero(here))
+            served = inverse.numel() if here is None else int(torch.count_nonzero(here))
             if served:
-                places = here.flatten().nonzero()[:, 0] if SELDOM * served < here.numel() else None
+                places = here.flatten().nonzero()[:, 0] if SELDOM * served < inverse.numel() else None
                 self.groups.append((tier, inverse, places))
+                if served == inverse.numel():
+                    break
                 missing = ~here if missing is None else missing & ~here
                 if not bool(missing.any()):
                     break

@@ -70,7 +70,7 @@ class ZPlus(Weighted):
         self.bias = bias
 
     def parts(self, a, w):
-        if bool((a >= 0).all()):                     # behind a ReLU
+        if bool(a.min() >= 0):                       # behind a ReLU
             return [(a, w.clamp(min=0))]
         return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
 

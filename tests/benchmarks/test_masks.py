@@ -6,7 +6,7 @@ import torch
 from paperlib import masks, models
 from paperlib.probing import evaluating
 
-from .timing import seconds
+from .timing import in_turns, seconds
 
 
 @pytest.mark.parametrize("name, options", [
@@ -54,7 +54,7 @@ def test_32_clips_together_are_faster_and_get_the_same_masks(benchmark, name, op
         return torch.cat([masks.learn(model, clip[None], **settings).mask for clip in clips])
 
     assert (together() - alone()).abs().max() < 1e-3
-    one_by_one, batched = seconds(alone, 1), seconds(together, 3)
+    one_by_one, batched = in_turns(alone, together, repeats=2)
     benchmark.pedantic(together, rounds=1)
     benchmark.extra_info.update(model=name, size=size, speedup=one_by_one / batched)
     assert one_by_one >= least * batched

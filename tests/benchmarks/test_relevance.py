@@ -11,8 +11,9 @@ from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, Identit
 from torch import nn
 
 from paperlib import models, relevance
+from paperlib.relevance import windows
 
-from .timing import seconds
+from .timing import in_turns, seconds
 
 SIZE = 112
 PRECISIONS = (None, "bfloat16")
@@ -22,6 +23,16 @@ def network(name):
     torch.manual_seed(0)
     model = models.create(name, num_classes=10).eval()
     return model, torch.rand(1, 3, model.num_frames, SIZE, SIZE) * 4 - 2
+
+
+def relevance_of(model, clip):
+    """Return functions that compute a relevance matrix in each precision."""
+    return [lambda p=p: relevance.relevance_matrix(model, clip, 1, precision=p) for p in PRECISIONS]
+
+
+@torch.no_grad()
+def forward(model, clip):
+    return model(clip)
 
 
 class Rows(nn.Module):
@@ -64,13 +75,12 @@ def with_captum(model, clip, targets):
 @pytest.mark.parametrize("name", ["I3D-R18-f8", "I3D-R18-f16", "TAM2D-R18-f8", "TAM2D-R18-f16"])
 def test_cost_in_forward_passes(benchmark, name):
     model, clip = network(name)
-    with torch.no_grad():
-        one = seconds(lambda: model(clip), 5)
-    matrix, half = (seconds(lambda p=p: relevance.relevance_matrix(model, clip, 1, precision=p)) for p in PRECISIONS)
-    with pytest.MonkeyPatch.context() as patch:       # the same without windows
-        from paperlib.relevance import windows
-        patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))
-        whole = seconds(lambda: relevance.relevance_matrix(model, clip, 1))
+    def without_windows():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))
+            relevance.relevance_matrix(model, clip, 1)
+
+    one, matrix, half, whole = in_turns(lambda: forward(model, clip), *relevance_of(model, clip), without_windows)
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
     benchmark.extra_info.update(model=name, forward_passes=matrix / one, in_bfloat16=half / one,
                                 without_windows=whole / one, bar=3 + 0.6 * model.num_frames)
@@ -85,8 +95,8 @@ def test_cost_in_forward_passes(benchmark, name):
 def test_against_other_libraries_target_by_target(benchmark, library, name, least):
     model, clip = network(name)
     steps, probes = model.num_frames, [1, 11]
-    ours, half = (seconds(lambda p=p: relevance.relevance_matrix(model, clip, 1, precision=p)) for p in PRECISIONS)
-    theirs = seconds(lambda: library(model, clip, probes), 1) / len(probes) * steps
+    theirs, ours, half = in_turns(lambda: library(model, clip, probes), *relevance_of(model, clip))
+    theirs *= steps / len(probes)
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
     benchmark.extra_info.update(model=name, library=library.__name__, lrp=theirs / ours, clrp=2 * theirs / ours,
                                 clrp_in_bfloat16=2 * theirs / half)

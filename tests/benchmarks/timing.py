@@ -15,3 +15,16 @@ def seconds(function, repeats=3, clock=time.perf_counter):
         function()
         times.append(clock() - began)
     return min(times)
+
+
+def in_turns(*functions, repeats=5):
+    """Return the shortest time of each function, called in turns: a slow stretch of the machine meets all alike."""
+    for function in functions:
+        function()
+    times = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, found in zip(functions, times, strict=True):
+            began = time.perf_counter()
+            function()
+            found.append(time.perf_counter() - began)
+    return [min(found) for found in times]
