@@ -202,8 +202,10 @@ function keyed(view, event) {
 }
 
 function otherRow(view, by) {
-  for (const panel of view.panels.filter((p) => p.found))
+  for (const panel of view.panels.filter((p) => p.found)) {
+    place(view, panel);
     panel.pinned = clamp(panel.row + by, 0, panel.found.rows - 1);
+  }
   view.redraw();
 }
 
@@ -213,8 +215,10 @@ function unpin(view) {
 }
 
 function maskHere(view) {
-  for (const panel of view.panels.filter((p) => p.bar))
+  for (const panel of view.panels.filter((p) => p.bar)) {
+    place(view, panel);
     panel.edit(panel.mask.map((value, t) => (t === panel.at ? Number(value <= THRESHOLD) : value)));
+  }
 }
 
 // ---- drawing ----
@@ -227,10 +231,15 @@ function draw(view) {
   view.count_label.textContent = view.panels.length ? `${view.frame + 1} / ${view.count}` : "";
 }
 
-function drawPanel(view, panel, ink) {
+// Where a panel stands now: keys may come faster than pictures are drawn.
+function place(view, panel) {
   const count = panel.clip.frames.length;
   panel.at = Math.floor(((view.frame + 0.5) * count) / view.count);
   if (panel.found) panel.row = panel.pinned ?? Math.floor(((panel.at + 0.5) * panel.found.rows) / count);
+}
+
+function drawPanel(view, panel, ink) {
+  place(view, panel);
   const picture = paper(panel.picture, panel.side, panel.side);
   cover(picture, panel.images[panel.at], 0, 0, panel.side, panel.side);
   if (panel.found && view.tinted && !panel.bar) {

@@ -78,7 +78,7 @@ function placeHandles(panel) {
           class: "pl-handle",
           role: "slider",
           tabindex: 0,
-          onkeydown: (event) => nudge(panel, handle.edge, event),
+          onkeydown: (event) => nudge(panel, handle, event),
         }),
       );
     const frame = edge.side === "first" ? edge.first + 1 : edge.end;
@@ -115,7 +115,9 @@ function withRun(mask, [first, end], by) {
   return changed;
 }
 
-function nudge(panel, edge, event) {
+function nudge(panel, handle, event) {
+  placeHandles(panel); // keys may come faster than pictures are drawn
+  const edge = handle.edge;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
   if (event.key === "Delete" || event.key === "Backspace")
     panel.edit(panel.mask.map((v, t) => (t >= edge.first && t < edge.end ? 0 : v)));
