@@ -84,9 +84,10 @@ def become(connection, files, path, module, arguments, folder, environment):
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
+        code = 0 if end.code is None else end.code
+        if not isinstance(code, int):  # words, which the interpreter would say
+            print(code, file=sys.stderr)
+            code = 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
         code = 1

@@ -196,16 +196,15 @@ function keyed(view, event) {
     m: () => maskHere(view),
   };
   if (press || !acts[event.key]) return;
+  for (const panel of view.panels) place(view, panel); // keys may come faster than pictures are drawn
   acts[event.key]();
   event.preventDefault();
   event.stopPropagation();
 }
 
 function otherRow(view, by) {
-  for (const panel of view.panels.filter((p) => p.found)) {
-    place(view, panel);
+  for (const panel of view.panels.filter((p) => p.found))
     panel.pinned = clamp(panel.row + by, 0, panel.found.rows - 1);
-  }
   view.redraw();
 }
 
@@ -215,10 +214,8 @@ function unpin(view) {
 }
 
 function maskHere(view) {
-  for (const panel of view.panels.filter((p) => p.bar)) {
-    place(view, panel);
+  for (const panel of view.panels.filter((p) => p.bar))
     panel.edit(panel.mask.map((value, t) => (t === panel.at ? Number(value <= THRESHOLD) : value)));
-  }
 }
 
 // ---- drawing ----
@@ -231,7 +228,7 @@ function draw(view) {
   view.count_label.textContent = view.panels.length ? `${view.frame + 1} / ${view.count}` : "";
 }
 
-// Where a panel stands now: keys may come faster than pictures are drawn.
+// Where a panel stands now: its frame, and the row of its matrix.
 function place(view, panel) {
   const count = panel.clip.frames.length;
   panel.at = Math.floor(((view.frame + 0.5) * count) / view.count);

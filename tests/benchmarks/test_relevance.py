@@ -75,6 +75,7 @@ def with_captum(model, clip, targets):
 @pytest.mark.parametrize("name", ["I3D-R18-f8", "I3D-R18-f16", "TAM2D-R18-f8", "TAM2D-R18-f16"])
 def test_cost_in_forward_passes(benchmark, name):
     model, clip = network(name)
+
     def without_windows():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))

@@ -8,23 +8,17 @@ def seconds(function, repeats=3, clock=time.perf_counter):
 
     clock: time.process_time counts this process's work alone, and all its threads'.
     """
-    function()
-    times = []
-    for _ in range(repeats):
-        began = clock()
-        function()
-        times.append(clock() - began)
-    return min(times)
+    return in_turns(function, repeats=repeats, clock=clock)[0]
 
 
-def in_turns(*functions, repeats=5):
+def in_turns(*functions, repeats=5, clock=time.perf_counter):
     """Return the shortest time of each function, called in turns: a slow stretch of the machine meets all alike."""
     for function in functions:
         function()
     times = [[] for _ in functions]
     for _ in range(repeats):
         for function, found in zip(functions, times, strict=True):
-            began = time.perf_counter()
+            began = clock()
             function()
-            found.append(time.perf_counter() - began)
+            found.append(clock() - began)
     return [min(found) for found in times]
