@@ -33,8 +33,12 @@ def provide(key):
     if not file.is_file():
         same = tuple(entry.mean) == MEAN and tuple(entry.std) == STD
         extra = {} if same else {"mean": list(entry.mean), "std": list(entry.std)}
-        about = {"source": entry.url, "citation": entry.citation, "licence": entry.licence,
-                 "accuracy": entry.top1 / 100}
+        about = {
+            "source": entry.url,
+            "citation": entry.citation,
+            "licence": entry.licence,
+            "accuracy": entry.top1 / 100,
+        }
         adopt(weights.get(entry.name, progress=False), key, file, about=about, **extra)
     return file
 
@@ -55,8 +59,14 @@ def adopt(source, key, out=None, size=224, about=None, **options):
     model = models.create(recipe.name, num_classes=classes, width=width, **extra)
     models.load_published(model, state)
     names = class_names(key.partition("/")[0], classes)
-    header = {"dataset": recipe.dataset, "classes": names, "recipe": {**asdict(recipe), "width": width},
-              "source": origin, "num_frames": model.num_frames, **(about or {})}
+    header = {
+        "dataset": recipe.dataset,
+        "classes": names,
+        "recipe": {**asdict(recipe), "width": width},
+        "source": origin,
+        "num_frames": model.num_frames,
+        **(about or {}),
+    }
     checkpoints.save(out, model, header, half=False)
     return out
 
@@ -71,8 +81,11 @@ def _classes(state, origin):
 
 def _width(state, name, origin):
     """Return the network's width, the channels of its first convolution (twice the filters of a C-LSTM)."""
-    first = [tensor.shape[0] for tensor in state.values()
-             if tensor.dim() > 3 and tensor.shape[1] == 3 and tensor.shape[-1] >= 5]
+    first = [
+        tensor.shape[0]
+        for tensor in state.values()
+        if tensor.dim() > 3 and tensor.shape[1] == 3 and tensor.shape[-1] >= 5
+    ]
     if not first:
         raise InputError(f"{origin} has no first convolution of three colour channels")
     return 2 * first[0] if name.startswith("C-LSTM") else max(first)

@@ -22,14 +22,23 @@ def provenance(checkpoint, clips=24, batch=4, seed=0):
     chosen = analysis.in_turn(np.random.default_rng(seed).permutation(len(labels)), labels)[:clips]
     found, logits = [], []
     for first in range(0, len(chosen), batch):
-        part = torch.stack([clip.to_clip(videos.frames(i, analysis.indices(videos.num_frames(i), header)))
-                            for i in chosen[first:first + batch]])
+        part = torch.stack(
+            [
+                clip.to_clip(videos.frames(i, analysis.indices(videos.num_frames(i), header)))
+                for i in chosen[first : first + batch]
+            ]
+        )
         found.append(relevance.frame_provenance(model, part))
         with torch.no_grad():
             logits.append(model(part))
     whole = torch.cat(found)
-    return dict(profiles=whole.sum(1).numpy(), logits=torch.cat(logits).numpy(), labels=labels[chosen],
-                classes=list(videos.classes), matrix=whole[0].numpy())
+    return dict(
+        profiles=whole.sum(1).numpy(),
+        logits=torch.cat(logits).numpy(),
+        labels=labels[chosen],
+        classes=list(videos.classes),
+        matrix=whole[0].numpy(),
+    )
 
 
 def reversed_twins(classes):
@@ -56,9 +65,17 @@ def comparisons(found):
         rival = int(np.argsort(np.where(np.arange(len(logits)) == target, -np.inf, logits))[-1])
         others = np.delete(alike, target)
         apart = abs(int(profiles[target].argmax()) - int(profiles[rival].argmax()))
-        rows.append(dict(target=found["classes"][target], rival=found["classes"][rival], with_rival=alike[rival],
-                         with_twin=alike[twins[target]] if twins[target] >= 0 else np.nan,
-                         with_others=others.mean(), other_peak=apart > 0, frames_apart=apart))
+        rows.append(
+            dict(
+                target=found["classes"][target],
+                rival=found["classes"][rival],
+                with_rival=alike[rival],
+                with_twin=alike[twins[target]] if twins[target] >= 0 else np.nan,
+                with_others=others.mean(),
+                other_peak=apart > 0,
+                frames_apart=apart,
+            )
+        )
     return pd.DataFrame(rows)
 
 
@@ -68,6 +85,5 @@ def averages(table, seed=0):
     for name in ("with_rival", "with_twin", "with_others", "other_peak", "frames_apart"):
         values = table[name].dropna().astype(float).to_numpy()
         interval = statistics.bootstrap_interval(values, seed=seed)
-        rows.append(dict(quantity=name, value=interval.value, low=interval.low, high=interval.high,
-                         clips=len(values)))
+        rows.append(dict(quantity=name, value=interval.value, low=interval.low, high=interval.high, clips=len(values)))
     return pd.DataFrame(rows)

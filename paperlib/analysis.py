@@ -101,9 +101,7 @@ def explain(
     model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
     labels = scored["labels"]
-    passing = np.flatnonzero(
-        scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score)
-    )
+    passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
     if len(passing) == 0:
         raise InputError(
             f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
@@ -143,9 +141,7 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
 
         about = {"videos of the batch": np.asarray(some).tolist(), "targets": np.asarray(target).tolist()}
         parts[start] = cache.fetch("relevance", {**key, **about}, compute)
-    return {
-        name: np.concatenate([parts[start][name] for start in starts]) for name in ("matrix", "frame_logits")
-    }
+    return {name: np.concatenate([parts[start][name] for start in starts]) for name in ("matrix", "frame_logits")}
 
 
 def frame_logits(model, clips):
@@ -196,8 +192,9 @@ def in_turn(members, labels):
 def _open(checkpoint, dataset, split, limit, device, root):
     model, header = checkpoints.load(checkpoint, device)
     header["num_frames"] = model.num_frames
-    videos = _videos(dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None,
-                     model.num_frames)
+    videos = _videos(
+        dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None, model.num_frames
+    )
     return model, header, videos
 
 

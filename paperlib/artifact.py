@@ -84,11 +84,21 @@ def of_video(file, model, header, wanted=None, device="cpu"):
         frames = video.crops(video.decode(file, indices, short_side=size), size)[0]
     else:
         frames = videos.frames(number, indices)
-    artifact = Artifact(frames, {
-        "video": Path(file).name, "indices": indices.tolist(), "video_frames": total,
-        "model": model.config["name"], "config": model.config, "dataset": header.get("dataset", ""),
-        "accuracy": header.get("accuracy"), "classes": list(header["classes"]), "revision": report.revision(),
-        "versions": {name: report._version(name) for name in report.PACKAGES}})
+    artifact = Artifact(
+        frames,
+        {
+            "video": Path(file).name,
+            "indices": indices.tolist(),
+            "video_frames": total,
+            "model": model.config["name"],
+            "config": model.config,
+            "dataset": header.get("dataset", ""),
+            "accuracy": header.get("accuracy"),
+            "classes": list(header["classes"]),
+            "revision": report.revision(),
+            "versions": {name: report._version(name) for name in report.PACKAGES},
+        },
+    )
     return score(artifact, model, wanted, device)
 
 
@@ -124,12 +134,24 @@ def from_arguments(args):
 
 def video_arguments(parser):
     """Declare the options shared by `paperlib relevance`, `mask` and `gradcam`."""
-    parser.add_argument("--video", required=True, metavar="FILE",
-                        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7")
-    parser.add_argument("--model", required=True, metavar="CHECKPOINT",
-                        help="a .safetensors file, or DATASET/NAME of the zoo (see paperlib zoo status)")
-    parser.add_argument("--class", dest="wanted", metavar="NAME",
-                        help="class to explain, by name, part of a name or number (default: the predicted one)")
+    parser.add_argument(
+        "--video",
+        required=True,
+        metavar="FILE",
+        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="CHECKPOINT",
+        help="a .safetensors file, or DATASET/NAME of the zoo (see paperlib zoo status)",
+    )
+    parser.add_argument(
+        "--class",
+        dest="wanted",
+        metavar="NAME",
+        help="class to explain, by name, part of a name or number (default: the predicted one)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--out", metavar="PREFIX", help="where results go (default: VIDEO-COMMAND in this folder)")
 

@@ -24,23 +24,25 @@ class Detector:
     `repeatability` thresholds or more.
     """
 
-    low: float = 0.25           # lowest threshold: fainter patches are no blobs
-    high: float = 0.95          # thresholds stay below this
+    low: float = 0.25  # lowest threshold: fainter patches are no blobs
+    high: float = 0.95  # thresholds stay below this
     step: float = 0.05
-    repeatability: int = 2      # thresholds at which a blob must be found
+    repeatability: int = 2  # thresholds at which a blob must be found
     min_distance: float = 0.05  # between two blobs' centres, as a share of the frame's shorter side
-    min_area: float = 0.001     # of a region, as a share of the frame's area (50 pixels of 224 x 224)
+    min_area: float = 0.001  # of a region, as a share of the frame's area (50 pixels of 224 x 224)
     max_area: float = 1.0
     min_circularity: float = 0.0  # 4 pi area / perimeter^2; 0: any shape
-    min_convexity: float = 0.0    # area / area of the convex hull; 0: any
-    min_inertia: float = 0.0      # 1 for a circle, towards 0 for a line; 0: any
+    min_convexity: float = 0.0  # area / area of the convex hull; 0: any
+    min_inertia: float = 0.0  # 1 for a circle, towards 0 for a line; 0: any
 
     def build(self, height, width):
         """Return the OpenCV detector for maps of height x width pixels scaled to 0..255."""
         if not 0 <= self.low < self.high <= 1 or self.step <= 0 or self.repeatability < 1:
-            raise InputError("a blob detector needs 0 <= low < high <= 1, step > 0, repeatability >= 1, not "
-                             f"low {self.low}, high {self.high}, step {self.step}, repeatability "
-                             f"{self.repeatability}.")
+            raise InputError(
+                "a blob detector needs 0 <= low < high <= 1, step > 0, repeatability >= 1, not "
+                f"low {self.low}, high {self.high}, step {self.step}, repeatability "
+                f"{self.repeatability}."
+            )
         parameters = cv2.SimpleBlobDetector_Params()
         parameters.minThreshold, parameters.maxThreshold = 255 * self.low, 255 * self.high
         parameters.thresholdStep = 255 * self.step
@@ -50,8 +52,11 @@ class Detector:
         parameters.filterByArea = True
         parameters.minArea = self.min_area * height * width
         parameters.maxArea = self.max_area * height * width + 1  # OpenCV's upper bounds are exclusive
-        for name, value in (("Circularity", self.min_circularity), ("Convexity", self.min_convexity),
-                            ("InertiaRatio", self.min_inertia)):
+        for name, value in (
+            ("Circularity", self.min_circularity),
+            ("Convexity", self.min_convexity),
+            ("InertiaRatio", self.min_inertia),
+        ):
             setattr(parameters, "filterBy" + name.removesuffix("Ratio"), value > 0)
             if value > 0:
                 setattr(parameters, "min" + name, value)
@@ -78,8 +83,7 @@ def detect(cams, detector=None, **options):
                 away = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2)
                 rows.append((clip, frame, x, y, point.size, away))
     table = pd.DataFrame(rows, columns=["clip", "frame", "x", "y", "size", "center_distance"])
-    table = table.astype({"clip": int, "frame": int, "x": float, "y": float, "size": float,
-                          "center_distance": float})
+    table = table.astype({"clip": int, "frame": int, "x": float, "y": float, "size": float, "center_distance": float})
     table.attrs["detector"] = {**asdict(detector), "height": height, "width": width}
     return table
 
@@ -107,20 +111,30 @@ def per_clip(table):
 
     Clips are independent and frames of a clip are not: use these rows for tests and intervals.
     """
-    weighted = table.assign(size=table["size"] * table["count"],
-                            center_distance=table["center_distance"] * table["count"])
+    weighted = table.assign(
+        size=table["size"] * table["count"], center_distance=table["center_distance"] * table["count"]
+    )
     sums = weighted.groupby("clip")[["count", "size", "center_distance"]].sum()
     blobs = sums["count"].where(sums["count"] > 0)
     frames = table.groupby("clip").size()
-    return pd.DataFrame({"count": sums["count"] / frames, "size": sums["size"] / blobs,
-                         "center_distance": sums["center_distance"] / blobs}).reset_index()
+    return pd.DataFrame(
+        {
+            "count": sums["count"] / frames,
+            "size": sums["size"] / blobs,
+            "center_distance": sums["center_distance"] / blobs,
+        }
+    ).reset_index()
 
 
 VARIED = {
-    "low": (0.05, 0.15, 0.25, 0.35, 0.5, 0.65), "step": (0.02, 0.05, 0.1, 0.2),
-    "repeatability": (1, 2, 3, 5), "min_distance": (0.01, 0.05, 0.1, 0.2),
-    "min_area": (0.0001, 0.001, 0.005, 0.02), "min_circularity": (0.0, 0.5, 0.8),
-    "min_convexity": (0.0, 0.8, 0.95), "min_inertia": (0.0, 0.1, 0.5),
+    "low": (0.05, 0.15, 0.25, 0.35, 0.5, 0.65),
+    "step": (0.02, 0.05, 0.1, 0.2),
+    "repeatability": (1, 2, 3, 5),
+    "min_distance": (0.01, 0.05, 0.1, 0.2),
+    "min_area": (0.0001, 0.001, 0.005, 0.02),
+    "min_circularity": (0.0, 0.5, 0.8),
+    "min_convexity": (0.0, 0.8, 0.95),
+    "min_inertia": (0.0, 0.1, 0.5),
 }
 
 
@@ -134,9 +148,16 @@ def sensitivity(cams, detector=None, vary=None):
     for name, values in (vary or VARIED).items():
         for value in values:
             found = detect(cams, _detector(detector, {name: value}))
-            rows.append({"parameter": name, "value": value, "ours": value == getattr(detector, name),
-                         "count": len(found) / (cams.shape[0] * cams.shape[1]), "size": found["size"].mean(),
-                         "center_distance": found["center_distance"].mean()})
+            rows.append(
+                {
+                    "parameter": name,
+                    "value": value,
+                    "ours": value == getattr(detector, name),
+                    "count": len(found) / (cams.shape[0] * cams.shape[1]),
+                    "size": found["size"].mean(),
+                    "center_distance": found["center_distance"].mean(),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -144,8 +165,10 @@ def _detector(detector, options):
     try:
         return replace(detector or Detector(), **options)
     except TypeError:
-        raise InputError(f"a blob detector does not have the parameter(s) {', '.join(options)}; it has "
-                         f"{', '.join(asdict(Detector()))}.") from None
+        raise InputError(
+            f"a blob detector does not have the parameter(s) {', '.join(options)}; it has "
+            f"{', '.join(asdict(Detector()))}."
+        ) from None
 
 
 def _checked(cams):

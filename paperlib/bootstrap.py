@@ -55,18 +55,13 @@ def say(text):
 
 def pins(file):
     """Return [(name, version, marker)] of a lock file or an environment.yml."""
-    return [
-        (name, version, (marker or "").strip())
-        for name, version, marker in PIN.findall(file.read_text("utf-8"))
-    ]
+    return [(name, version, (marker or "").strip()) for name, version, marker in PIN.findall(file.read_text("utf-8"))]
 
 
 def differences(python, wanted):
     """Return what an environment lacks as one phrase, or None if it has every pin."""
     try:
-        done = subprocess.run(
-            [python, "-I", "-c", COMPARE], input=json.dumps(wanted), capture_output=True, text=True
-        )
+        done = subprocess.run([python, "-I", "-c", COMPARE], input=json.dumps(wanted), capture_output=True, text=True)
     except OSError as error:
         return f"{python} does not start ({error.strerror})"
     if done.returncode:
@@ -75,9 +70,7 @@ def differences(python, wanted):
     if not wrong:
         return None
     pin, there = next(iter(wrong.items()))
-    return f"{pin} is wanted and {there} is there" + (
-        f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
-    )
+    return f"{pin} is wanted and {there} is there" + (f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else "")
 
 
 def conda(root):
@@ -131,9 +124,7 @@ def create(folder):
     """Make an empty virtual environment, in place of whatever half-made one is there."""
     if folder.exists() and not (folder / "pyvenv.cfg").exists() and any(folder.iterdir()):
         raise SetupError(f"{folder} is in the way and is no virtual environment; move it elsewhere")
-    done = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, text=True)
     if done.returncode:
         raise SetupError(
             f"{sys.executable} cannot make a virtual environment (on Debian and Ubuntu: install the "
@@ -161,9 +152,7 @@ def pip(python, log, *arguments, packages=0):
     def report():
         while packages and not done.wait(15):
             text = log.read_text("utf-8", errors="replace")
-            fetched = len(
-                re.findall(r"^ *(?:Downloading|Using cached) \S+\.(?:whl|tar\.gz)", text, re.MULTILINE)
-            )
+            fetched = len(re.findall(r"^ *(?:Downloading|Using cached) \S+\.(?:whl|tar\.gz)", text, re.MULTILINE))
             phase = "unpacking" if "Installing collected packages" in text else f"{fetched} packages fetched"
             say(f"  {time.monotonic() - began:.0f} s: {phase}")
 
@@ -191,9 +180,7 @@ def pip(python, log, *arguments, packages=0):
         done.set()
     if code:
         last = "\n".join("  " + line for line in log.read_text("utf-8", errors="replace").splitlines()[-8:])
-        raise SetupError(
-            f"pip could not install the packages (is the network there?); the end of {log}:\n{last}"
-        )
+        raise SetupError(f"pip could not install the packages (is the network there?); the end of {log}:\n{last}")
     if packages:
         say(f"  {time.monotonic() - began:.0f} s: environment ready")
 

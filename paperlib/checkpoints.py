@@ -22,8 +22,10 @@ def save(file, model, meta, half=True):
 
     half: store floating point numbers as fp16.
     """
-    tensors = {key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous().clone()
-               for key, value in model.state_dict().items()}  # cloned: safetensors refuses weights that are shared
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous().clone()
+        for key, value in model.state_dict().items()
+    }  # cloned: safetensors refuses weights that are shared
     header = {"config": json.dumps(model.config), **{key: json.dumps(value) for key, value in meta.items()}}
     with paths.atomic(file) as temporary:
         save_file(tensors, temporary, metadata=header)
@@ -54,11 +56,16 @@ def load(file, device="cpu"):
     with _open(file) as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
     ours = model.state_dict()
-    wrong = sorted(key for key in ours.keys() | tensors.keys()
-                   if key not in ours or key not in tensors or ours[key].shape != tensors[key].shape)
+    wrong = sorted(
+        key
+        for key in ours.keys() | tensors.keys()
+        if key not in ours or key not in tensors or ours[key].shape != tensors[key].shape
+    )
     if wrong:
-        raise InputError(f"{file} does not fit {header['config'].get('name')}: missing, unexpected or of another "
-                         f"shape are {', '.join(wrong[:5])}" + (f" and {len(wrong) - 5} more" if wrong[5:] else ""))
+        raise InputError(
+            f"{file} does not fit {header['config'].get('name')}: missing, unexpected or of another "
+            f"shape are {', '.join(wrong[:5])}" + (f" and {len(wrong) - 5} more" if wrong[5:] else "")
+        )
     model.load_state_dict({key: value.to(ours[key].dtype) for key, value in tensors.items()})
     return model.eval().to(device), header
 
@@ -72,13 +79,17 @@ def find(file):
         if candidate.is_file():
             return candidate
     from . import adopted  # not at the top: it needs this module
+
     public = adopted.provide(str(file))
     if public is not None:
         return public
-    there = sorted(f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix()
-                   for f in paths.CHECKPOINTS.glob("*/*.safetensors"))
-    raise InputError(f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's: "
-                     + (", ".join(there) or "(none is trained yet, see paperlib zoo train)"))
+    there = sorted(
+        f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")
+    )
+    raise InputError(
+        f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's: "
+        + (", ".join(there) or "(none is trained yet, see paperlib zoo train)")
+    )
 
 
 def digest(file):
@@ -91,8 +102,10 @@ def _check_name(file, header):
     name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)
     named = dataset == file.parent.name and f"{file.stem}-".startswith(f"{name}-")
     if file.parent.parent == paths.CHECKPOINTS and not named:
-        raise InputError(f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
-                         f"{file.parent.name}/{file.stem}: fetch or train that one again")
+        raise InputError(
+            f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
+            f"{file.parent.name}/{file.stem}: fetch or train that one again"
+        )
 
 
 def _open(file):
@@ -112,16 +125,21 @@ def initialise(model, file):
     with _open(find(file)) as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     ours = model.state_dict()
-    fitting = {key: value.to(ours[key].dtype) for key, value in tensors.items()
-               if key in ours and ours[key].shape == value.shape}
+    fitting = {
+        key: value.to(ours[key].dtype)
+        for key, value in tensors.items()
+        if key in ours and ours[key].shape == value.shape
+    }
     fresh = sorted(ours.keys() - fitting.keys())
     for path, block in model.named_modules():
         if hasattr(block, "start_as_identity") and not any(key.startswith(f"{path}.") for key in fitting):
             block.start_as_identity()
             fresh = [key for key in fresh if not key.startswith(f"{path}.")]
     if len({key.rpartition(".")[0] for key in fresh}) > 1:  # more than the classifier
-        raise InputError(f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
-                         "must name a model that differs in frames, classes or ResNet depth only")
+        raise InputError(
+            f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
+            "must name a model that differs in frames, classes or ResNet depth only"
+        )
     with torch.no_grad():
         model.load_state_dict(fitting, strict=False)
     return fresh

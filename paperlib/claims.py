@@ -5,8 +5,19 @@ import pandas as pd
 from . import paths
 from .errors import InputError
 
-COLUMNS = ["paper", "where", "statement", "quantity", "published", "ours", "low", "high", "verdict", "dataset",
-           "notebook"]
+COLUMNS = [
+    "paper",
+    "where",
+    "statement",
+    "quantity",
+    "published",
+    "ours",
+    "low",
+    "high",
+    "verdict",
+    "dataset",
+    "notebook",
+]
 VERDICTS = ("holds", "does not hold", "not testable here")
 
 
@@ -17,11 +28,15 @@ def row(notebook, where, statement, quantity, published, ours, verdict, dataset,
     if verdict not in VERDICTS:
         raise InputError(f"verdict {verdict!r} of the claim {statement!r} is not one of {', '.join(VERDICTS)}")
     value, low, high = ours if isinstance(ours, tuple | list) else (ours, None, None)
-    value, low, high = ("" if x is None else x if isinstance(x, str) else f"{x:.{digits}f}"
-                        for x in (value, low, high))
+    value, low, high = ("" if x is None else x if isinstance(x, str) else f"{x:.{digits}f}" for x in (value, low, high))
     paper, _, _ = notebook.partition("/")
-    return dict(zip(COLUMNS, [paper, where, statement, quantity, published, value, low, high, verdict, dataset,
-                              notebook], strict=True))
+    return dict(
+        zip(
+            COLUMNS,
+            [paper, where, statement, quantity, published, value, low, high, verdict, dataset, notebook],
+            strict=True,
+        )
+    )
 
 
 def merge(figures=None):

@@ -38,8 +38,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name, doc in known.items():
-        sub = subparsers.add_parser(name, help=doc.partition("\n")[0].rstrip("."), description=doc,
-                                    formatter_class=plain)
+        sub = subparsers.add_parser(
+            name, help=doc.partition("\n")[0].rstrip("."), description=doc, formatter_class=plain
+        )
         if name in argv[:1]:
             module = importlib.import_module(f"paperlib.commands.{name}")
             module.arguments(sub)

@@ -8,7 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
-FEW = 8          # input channels up to which by_phases is the faster transpose
+FEW = 8  # input channels up to which by_phases is the faster transpose
 
 
 def transposed(s, w, shape, stride, padding, dilation, groups):
@@ -33,7 +33,7 @@ def transposed(s, w, shape, stride, padding, dilation, groups):
 
 def by_autograd(s, w, shape, stride, padding, dilation, groups, output_padding=None):
     """Return what PyTorch gives; with `output_padding`, for a transposed convolution."""
-    like = s.new_empty(1).expand(shape)                     # only its shape is read
+    like = s.new_empty(1).expand(shape)  # only its shape is read
     dims, flipped = w.dim() - 2, output_padding is not None
     geometry = (*(spread(x, dims) for x in (stride, padding, dilation)), flipped, spread(output_padding or 0, dims))
     return torch.ops.aten.convolution_backward(s, like, w, None, *geometry, groups, [True, False, False])[0]
@@ -55,8 +55,14 @@ def falls_back(x):
 
     It does for a single clip of at most 20,480 elements without the width (2.14), where oneDNN is 3 times as fast.
     """
-    return (x.dim() == 5 and len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32
-            and x[..., 0].numel() <= 20480 and torch.backends.mkldnn.is_available())
+    return (
+        x.dim() == 5
+        and len(x) == 1
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x[..., 0].numel() <= 20480
+        and torch.backends.mkldnn.is_available()
+    )
 
 
 def mix(x, w):
@@ -86,23 +92,22 @@ def by_phases(s, w, shape, stride, padding, dilation):
     # per dimension and phase: {offset of the output position relative to m: tap}
     reads = []
     for k, st, p, d in zip(size, stride, padding, dilation, strict=True):
-        reads.append([{(f + p - t * d) // st: t for t in range(k) if (f + p - t * d) % st == 0}
-                      for f in range(st)])
+        reads.append([{(f + p - t * d) // st: t for t in range(k) if (f + p - t * d) % st == 0} for f in range(st)])
     low = [min(o for phase in r for o in phase) for r in reads]
     high = [max(o for phase in r for o in phase) for r in reads]
-    kernel = torch.nn.functional.pad(w.transpose(0, 1), [0, 1] * dims)      # the last tap, read by none, is zero
+    kernel = torch.nn.functional.pad(w.transpose(0, 1), [0, 1] * dims)  # the last tap, read by none, is zero
     for i, (r, l, h, k) in enumerate(zip(reads, low, high, size, strict=True)):
         taps = torch.tensor([[phase.get(o, k) for o in range(l, h + 1)] for phase in r], device=w.device)
         kernel = kernel.index_select(2 + 2 * i, taps.flatten()).unflatten(2 + 2 * i, taps.shape)
     phases, offsets = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
     kernel = kernel.permute(*phases, 0, 1, *offsets).flatten(0, dims)
-    cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]       # positions m per dimension
-    before = [-l for l in low]                       # zeros that the first position needs in front of `s`
+    cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]  # positions m per dimension
+    before = [-l for l in low]  # zeros that the first position needs in front of `s`
     after = [m - 1 + h - (n - 1) for h, n, m in zip(high, s.shape[2:], cells, strict=True)]
     padding = [max(b, a, 0) for b, a in zip(before, after, strict=True)]
-    out = CONVOLVE[dims](s, kernel, None, 1, padding)               # padding both ends alike saves a copy of `s`
+    out = CONVOLVE[dims](s, kernel, None, 1, padding)  # padding both ends alike saves a copy of `s`
     out = out[(..., *(slice(p - b, p - b + m) for p, b, m in zip(padding, before, cells, strict=True)))]
-    out = out.unflatten(1, (*stride, shape[1]))                     # [B, phases.., C, cells..]
+    out = out.unflatten(1, (*stride, shape[1]))  # [B, phases.., C, cells..]
     order = [0, dims + 1]
     for i in range(dims):
         order += [dims + 2 + i, 1 + i]
@@ -151,7 +156,8 @@ class _Convolution(torch.autograd.Function):
         stride, padding, dilation, groups = context.geometry
         needs, found = context.needs_input_grad, [None, None, None]
         if any(needs[1:3]):
-            found = torch.ops.aten.convolution_backward(s, x, w, context.bias, stride, padding, dilation, False,
-                                                        [0] * len(stride), groups, [False, *needs[1:3]])
+            found = torch.ops.aten.convolution_backward(
+                s, x, w, context.bias, stride, padding, dilation, False, [0] * len(stride), groups, [False, *needs[1:3]]
+            )
         own = transposed(s, w, x.shape, *context.geometry) if needs[0] else None
         return own, found[1], found[2], None, None, None, None

@@ -22,13 +22,20 @@ def facts(names):
     for name in names:
         train, val = data.load(name, "train"), data.load(name, "val")
         lengths = np.array([val.num_frames(i) for i in range(len(val))])
-        rows.append({
-            "dataset": name, "classes": len(val.classes),
-            "temporal classes": "" if val.temporal is None else int(val.temporal.sum()),
-            "train videos": len(train), "val videos": len(val), "frames per second": val.fps,
-            "frames, shortest": lengths.min(), "frames, mean": round(float(lengths.mean()), 1),
-            "frames, longest": lengths.max(), "seconds, mean": round(float(lengths.mean()) / val.fps, 2),
-        })
+        rows.append(
+            {
+                "dataset": name,
+                "classes": len(val.classes),
+                "temporal classes": "" if val.temporal is None else int(val.temporal.sum()),
+                "train videos": len(train),
+                "val videos": len(val),
+                "frames per second": val.fps,
+                "frames, shortest": lengths.min(),
+                "frames, mean": round(float(lengths.mean()), 1),
+                "frames, longest": lengths.max(),
+                "seconds, mean": round(float(lengths.mean()) / val.fps, 2),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -41,16 +48,20 @@ def rendering_speed(names, clips=48, frames=8, size=64):
         begun = time.process_time()
         for i in range(clips):
             dataset.frames(i, sampling.uniform(dataset.num_frames(i), frames))
-        rows.append({"dataset": name, "clip": f"{frames} x {size} x {size}",
-                     "clips per second and core": round(clips / (time.process_time() - begun))})
+        rows.append(
+            {
+                "dataset": name,
+                "clip": f"{frames} x {size} x {size}",
+                "clips per second and core": round(clips / (time.process_time() - begun)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def contact_sheet(dataset, frames=8, videos=2):
     """Draw `videos` clips of every class, `frames` frames each, evenly spread over the video."""
     rows, columns = len(dataset.classes), videos
-    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), dpi=72,
-                                squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), dpi=72, squeeze=False)
     for label, text in enumerate(dataset.classes):
         for column, i in enumerate(np.flatnonzero(dataset.labels == label)[:videos]):
             shown = dataset.frames(int(i), sampling.uniform(dataset.num_frames(int(i)), frames))
@@ -85,10 +96,12 @@ def wall(animations, size=96):
     for text, file in animations.items():
         picture = base64.b64encode(file.read_bytes()).decode()
         style = f"display:inline-block;width:{size + 24}px;margin:4px;vertical-align:top"
-        cells.append(f'<figure style="{style}">'
-                     f'<img width="{size}" height="{size}" alt="{html.escape(text)}" '
-                     f'src="data:image/gif;base64,{picture}">'
-                     f'<figcaption style="font-size:10px">{html.escape(text)}</figcaption></figure>')
+        cells.append(
+            f'<figure style="{style}">'
+            f'<img width="{size}" height="{size}" alt="{html.escape(text)}" '
+            f'src="data:image/gif;base64,{picture}">'
+            f'<figcaption style="font-size:10px">{html.escape(text)}</figcaption></figure>'
+        )
     return "".join(cells)
 
 
@@ -98,7 +111,7 @@ def treat(clips, treatment, rng):
     if treatment == "reversed":
         return clips.flip(2)
     if treatment == "one frame":
-        return clips[:, :, steps // 2:steps // 2 + 1].expand_as(clips)
+        return clips[:, :, steps // 2 : steps // 2 + 1].expand_as(clips)
     if treatment == "shuffled":
         return torch.stack([clip[:, torch.as_tensor(rng.permutation(steps))] for clip in clips])
     return clips
@@ -138,8 +151,15 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
     for treatment, found in scores(model, dataset, seed, device).items():
         right = (found.argmax(1) == labels).double().numpy()
         value, low, high = statistics.bootstrap_interval(right, seed=seed)
-        row = {"dataset": dataset.name, "model": header["config"]["name"], "input": treatment,
-               "clips": len(right), "top-1": value, "low": low, "high": high}
+        row = {
+            "dataset": dataset.name,
+            "model": header["config"]["name"],
+            "input": treatment,
+            "clips": len(right),
+            "top-1": value,
+            "low": low,
+            "high": high,
+        }
         paired = other[labels] >= 0
         if paired.any():
             own, partner = (found[paired].gather(1, c[paired, None]) for c in (labels, other[labels]))
@@ -151,16 +171,16 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
 def draw_probes(table):
     """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model."""
     names, models = table["dataset"].unique(), list(table["model"].unique())
-    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True,
-                                squeeze=False)
+    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True, squeeze=False)
     drawn = {}
     for axis, name in zip(axes[0], names, strict=True):
         for model, rows in table[table["dataset"] == name].groupby("model", sort=False):
             k = models.index(model)
             spread = [rows["top-1"] - rows["low"], rows["high"] - rows["top-1"]]
             x = np.arange(len(rows)) + 0.15 * k
-            drawn[model] = axis.errorbar(x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2,
-                                         fmt=plotting.MARKERS[k], color=plotting.COLOURS[k])
+            drawn[model] = axis.errorbar(
+                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=plotting.COLOURS[k]
+            )
         axis.set(title=name, xticks=range(len(TREATMENTS)), ylim=(0, 1.02))
         axis.set_xticklabels(TREATMENTS, rotation=25, ha="right")
     axes[0, 0].set_ylabel("top-1 accuracy")

@@ -15,8 +15,9 @@ from .probing import evaluating
 def load_clips(dataset, indices, frames):
     """Return the videos `indices` of a data set as clips float32 [B, 3, frames, H, W], uniformly sampled."""
     chosen = [sampling.uniform(dataset.num_frames(int(i)), frames) for i in indices]
-    return torch.stack([clip_format.to_clip(dataset.frames(int(i), steps))
-                        for i, steps in zip(indices, chosen, strict=True)])
+    return torch.stack(
+        [clip_format.to_clip(dataset.frames(int(i), steps)) for i, steps in zip(indices, chosen, strict=True)]
+    )
 
 
 def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, top=5):
@@ -49,7 +50,7 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     scores = []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
-            clips = load_clips(dataset, indices[begin:begin + batch_size], frames)
+            clips = load_clips(dataset, indices[begin : begin + batch_size], frames)
             clips = clips.flip(2) if reverse else clips
             scores.append(model(clips.to(device)).float().softmax(1).cpu())
     return torch.cat(scores).numpy()
@@ -59,13 +60,22 @@ def predictions(scores, dataset, indices, reverse=False, top=5):
     """Return `evaluate`'s table for class scores [n, K] of the videos `indices`."""
     labels = np.asarray(dataset.labels)[indices]
     if scores.shape[1] <= labels.max():
-        raise InputError(f"the model has {scores.shape[1]} classes, but {dataset.name} has the label "
-                         f"{labels.max()}; use a model trained on it.")
+        raise InputError(
+            f"the model has {scores.shape[1]} classes, but {dataset.name} has the label "
+            f"{labels.max()}; use a model trained on it."
+        )
     order = np.argsort(-scores, axis=1, kind="stable")
     own = scores[np.arange(len(scores)), labels]
-    table = pd.DataFrame({
-        "clip": indices, "label": labels, "predicted": order[:, 0], "score": scores.max(1),
-        "label_score": own, "rank": 1 + (order == labels[:, None]).argmax(1)})
+    table = pd.DataFrame(
+        {
+            "clip": indices,
+            "label": labels,
+            "predicted": order[:, 0],
+            "score": scores.max(1),
+            "label_score": own,
+            "rank": 1 + (order == labels[:, None]).argmax(1),
+        }
+    )
     for k in range(min(top, scores.shape[1])):
         table[f"top{k + 1}"] = order[:, k]
     if getattr(dataset, "ids", None) is not None:
@@ -84,8 +94,7 @@ def confusion(table, classes=None):
 
     classes: number of classes K, by default that of the table's data set.
     """
-    return _confusion(table["label"].to_numpy(), table["predicted"].to_numpy(),
-                      classes or len(table.attrs["classes"]))
+    return _confusion(table["label"].to_numpy(), table["predicted"].to_numpy(), classes or len(table.attrs["classes"]))
 
 
 def f1_per_class(table, k=1, classes=None):
@@ -122,9 +131,9 @@ def _confusion(labels, predicted, classes):
 class Drops:
     """Score drops under freezing and reversing: the ACCV paper's drop ratio and drop difference."""
 
-    ratio: np.ndarray       # [kept] (OS - FS) / (OS - RS)
+    ratio: np.ndarray  # [kept] (OS - FS) / (OS - RS)
     difference: np.ndarray  # [n] (OS - FS) - (OS - RS) = RS - FS
-    kept: np.ndarray        # bool [n], sequences that entered the ratio
+    kept: np.ndarray  # bool [n], sequences that entered the ratio
     threshold: float
 
     @property
@@ -141,8 +150,10 @@ def drops(original, freeze, reverse, threshold=0.001):
     """
     original, freeze, reverse = (np.asarray(x, dtype=float) for x in (original, freeze, reverse))
     if not original.shape == freeze.shape == reverse.shape:
-        raise InputError(f"original, freeze and reverse scores must be as many, not {original.shape}, "
-                         f"{freeze.shape} and {reverse.shape}.")
+        raise InputError(
+            f"original, freeze and reverse scores must be as many, not {original.shape}, "
+            f"{freeze.shape} and {reverse.shape}."
+        )
     kept = (original - reverse > threshold) & (original - freeze > threshold)
     ratio = (original - freeze)[kept] / (original - reverse)[kept]
     return Drops(ratio, reverse - freeze, kept, threshold)

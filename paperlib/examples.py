@@ -18,13 +18,13 @@ ON, OFF = plotting.VERMILION, plotting.GREEN  # the mask's red and green, safe f
 class Example:
     """One clip as one model sees it."""
 
-    frames: np.ndarray      # uint8 [T, H, W, 3]
-    cam: np.ndarray         # [T, H, W] in [0, 1]
-    frozen: np.ndarray      # uint8 [T, H, W, 3], frozen by the mask
-    mask: np.ndarray        # [T] in [0, 1]
-    scores: dict            # OS, FS, RS and, where misclassified, CS
-    label: str              # name of the true class
-    predicted: str          # name of the class guessed and explained
+    frames: np.ndarray  # uint8 [T, H, W, 3]
+    cam: np.ndarray  # [T, H, W] in [0, 1]
+    frozen: np.ndarray  # uint8 [T, H, W, 3], frozen by the mask
+    mask: np.ndarray  # [T] in [0, 1]
+    scores: dict  # OS, FS, RS and, where misclassified, CS
+    label: str  # name of the true class
+    predicted: str  # name of the class guessed and explained
     model: str
 
     @property
@@ -54,10 +54,18 @@ def from_masks(result, clips, cams, classes, name, labels=None):
         if not torch.isnan(result.truth[b]):
             scores["CS"] = result.truth[b]
         predicted = classes[int(result.targets[b])]
-        found.append(Example(
-            clip_format.to_frames(clips[b]), cams[b].cpu().numpy(), clip_format.to_frames(frozen[b]),
-            result.mask[b].cpu().numpy(), {key: float(value) for key, value in scores.items()},
-            predicted if labels is None else classes[int(labels[b])], predicted, name))
+        found.append(
+            Example(
+                clip_format.to_frames(clips[b]),
+                cams[b].cpu().numpy(),
+                clip_format.to_frames(frozen[b]),
+                result.mask[b].cpu().numpy(),
+                {key: float(value) for key, value in scores.items()},
+                predicted if labels is None else classes[int(labels[b])],
+                predicted,
+                name,
+            )
+        )
     return found
 
 
@@ -75,8 +83,7 @@ def strip(figure, example, columns=16, title=True):
     """
     frames = len(example.mask)
     shown = np.unique(np.linspace(0, frames - 1, min(columns, frames)).round().astype(int))
-    rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam),
-            "frozen": example.frozen}
+    rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam), "frozen": example.frozen}
     axis = figure.subplots()
     pictures = [np.concatenate(list(row[shown]), axis=1) for row in rows.values()]
     axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
@@ -103,7 +110,7 @@ def bar(axis, mask, current=None):
     if current is not None:
         axis.bar([current], 1, width=0.94, fill=False, edgecolor="black", lw=1.5)
     axis.set(xlim=(-0.5, len(mask) - 0.5), ylim=(0, 1.02), yticks=[])
-    axis.set_xticks(edges[::max(1, len(mask) // 8)], edges[::max(1, len(mask) // 8)] + 1, fontsize=6)
+    axis.set_xticks(edges[:: max(1, len(mask) // 8)], edges[:: max(1, len(mask) // 8)] + 1, fontsize=6)
 
 
 def maps(artifact, columns=16):
@@ -116,8 +123,10 @@ def maps(artifact, columns=16):
     height, width = artifact.frames.shape[1:3]
     axis.set_yticks([height / 2, height * 1.5], ["original", "Grad-CAM"], fontsize=7)
     axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
-    axis.set_title(f"{artifact.info['video']}: {artifact.target_name}, {artifact.info['model']}, layer "
-                   f"{artifact.info['layer']}", fontsize=8)
+    axis.set_title(
+        f"{artifact.info['video']}: {artifact.target_name}, {artifact.info['model']}, layer {artifact.info['layer']}",
+        fontsize=8,
+    )
     return figure
 
 
@@ -134,12 +143,11 @@ def animate(examples, file, scale=2, milliseconds=200):
         # without dithering: its noise would double the file
         steps.append(Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE))
     with paths.atomic(file) as temporary:
-        steps[0].save(temporary, format="GIF", save_all=True, append_images=steps[1:],
-                      duration=milliseconds, loop=0)
+        steps[0].save(temporary, format="GIF", save_all=True, append_images=steps[1:], duration=milliseconds, loop=0)
 
 
 def _row(example, t, scale):
-    salient = overlay(example.frames[t:t + 1], example.cam[t:t + 1])[0]
+    salient = overlay(example.frames[t : t + 1], example.cam[t : t + 1])[0]
     frames = [example.frames[t], salient, example.frozen[t]]
     return np.concatenate(frames, axis=1).repeat(scale, 0).repeat(scale, 1)
 

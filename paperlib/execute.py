@@ -176,9 +176,7 @@ def _escape(path):
 
 def main(argv=None):
     """Execute the notebook named on the command line; exit code 1 if it failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m paperlib.execute", description=__doc__.partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m paperlib.execute", description=__doc__.partition("\n")[0])
     parser.add_argument("name", help="<paper>/<notebook>, or <dataset>/<checkpoint> with --train")
     parser.add_argument("--train", action="store_true", help="train a checkpoint instead")
     parser.add_argument("--profile", default="mini")
@@ -192,9 +190,7 @@ def main(argv=None):
     say("start", args.name)
     began = time.monotonic()
     try:
-        status, message = (
-            train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
-        )
+        status, message = train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
     except KeyboardInterrupt:
         status, message = "failed", "interrupted"
     except InputError as error:

@@ -53,11 +53,7 @@ def sections(figures):
     """Return the papers in the order of the page, each with its entries and all its claims."""
     names = {
         *graph.notebooks(),
-        *(
-            f"{f.parent.name}/{f.name.split('.')[0]}"
-            for f in figures.glob("*/*.*")
-            if not f.name.startswith(".")
-        ),
+        *(f"{f.parent.name}/{f.name.split('.')[0]}" for f in figures.glob("*/*.*") if not f.name.startswith(".")),
     }
     papers = sorted(
         {name.split("/")[0] for name in names},
@@ -98,8 +94,7 @@ def entry(name, figures):
         "title": title or stem.replace("_", " "),
         "caption": caption,
         "images": [
-            {"data": embed(f), "link": f"{paper}/{f.name}", "alt": f"{title or name}, figure"}
-            for f in pictures
+            {"data": embed(f), "link": f"{paper}/{f.name}", "alt": f"{title or name}, figure"} for f in pictures
         ],
         "thumbnail": embed(pictures[0], THUMBNAIL) if pictures else None,
         "tables": [

@@ -15,8 +15,9 @@ from .probing import classes, evaluating, rows
 NORMALISATIONS = ("frame", "clip", None)
 
 
-def video_gradcam(model, clips, targets=None, layer=None, normalise="frame", relu=True, softmax=False,
-                  per_step=True, batch_size=16):
+def video_gradcam(
+    model, clips, targets=None, layer=None, normalise="frame", relu=True, softmax=False, per_step=True, batch_size=16
+):
     """Return Grad-CAM maps [B, T, H, W] in [0, 1], one per input frame, for clips [B, 3, T, H, W].
 
     The maps of `raw_maps` (equation 2), their negative part cut off (`relu`, as in Grad-CAM; the equation
@@ -109,6 +110,7 @@ def _last_with_maps(model, clip):
         def hook(module, inputs, output):
             if torch.is_tensor(output) and output.ndim in (4, 5) and output.shape[-1] * output.shape[-2] > 1:
                 found.append(name)
+
         return hook
 
     handles = [module.register_forward_hook(look(name)) for name, module in model.named_modules() if name]
@@ -132,8 +134,9 @@ def _module(model, layer):
         return modules[layer], layer
     near = difflib.get_close_matches(str(layer), modules, n=5, cutoff=0.3) or list(modules)[1:6]
     stages = [name for name, _ in model.named_children() if name not in near]
-    raise InputError(f"{type(model).__name__} has no layer {layer!r}; there are, for example, "
-                     f"{', '.join(near + stages)}.")
+    raise InputError(
+        f"{type(model).__name__} has no layer {layer!r}; there are, for example, {', '.join(near + stages)}."
+    )
 
 
 def _maps(model, clips, targets, module, layer, softmax, per_step):
@@ -143,8 +146,7 @@ def _maps(model, clips, targets, module, layer, softmax, per_step):
     def cut(module, inputs, output):
         # a fresh leaf: the gradient is needed from here on only, and nothing below keeps a graph
         if not torch.is_tensor(output) or not output.is_floating_point():
-            raise InputError(f"layer {layer} returns {type(output).__name__}, not a tensor of maps; "
-                             "choose another.")
+            raise InputError(f"layer {layer} returns {type(output).__name__}, not a tensor of maps; choose another.")
         seen.append(output.detach().requires_grad_())
         return seen[-1].clone()
 
@@ -154,8 +156,7 @@ def _maps(model, clips, targets, module, layer, softmax, per_step):
     finally:
         handle.remove()
     if not seen:
-        raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; "
-                         "choose another.")
+        raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
     targets = classes(logits, targets)
     own = (logits.softmax(1) if softmax else logits).gather(1, targets[:, None])
     gradient = None
@@ -175,8 +176,9 @@ def _by_time(values, layer, batch):
         return values
     if values.ndim == 4 and len(values) % batch == 0:
         return values.unflatten(0, (batch, len(values) // batch)).transpose(1, 2)
-    raise InputError(f"layer {layer} returns {list(values.shape)}; Grad-CAM needs maps [B, C, T, H, W] or "
-                     "[B * T, C, H, W].")
+    raise InputError(
+        f"layer {layer} returns {list(values.shape)}; Grad-CAM needs maps [B, C, T, H, W] or [B * T, C, H, W]."
+    )
 
 
 def _divided(maps, largest):

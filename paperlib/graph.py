@@ -103,17 +103,13 @@ def library(names):
     files, queue = set(), list(names)
     while queue:
         parts = queue.pop().split(".")
-        for name in (
-            ".".join(parts[:i]) for i in range(1, len(parts) + 1)
-        ):  # importing a.b runs a/__init__ first
+        for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
             file = module_file(name)
             if file is None or file in files:
                 continue
             files.add(file)
             if file.name == "__init__.py" and file.parent != PACKAGE:
-                files.update(
-                    f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")
-                )
+                files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             queue.extend(imports(file.read_text(encoding="utf-8"), package))
     return sorted(files)
@@ -177,9 +173,7 @@ def inputs(name, options):
     notebook, *others = files(name, options)
     found = {
         "the notebook": _notebook_sha(name),
-        "its settings": _sha(
-            json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()
-        ),
+        "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
         "the options": _sha(json.dumps(asdict(options)).encode()),
         "installed packages": _sha(json.dumps([_version(package) for package in PACKAGES]).encode()),
     }
@@ -214,18 +208,14 @@ def why_stale(name, options):
     if done["status"] != "ok":
         return f"was {done['status']}"
     now = inputs(name, options)
-    changed = sorted(
-        key for key in now.keys() | done["inputs"].keys() if now.get(key) != done["inputs"].get(key)
-    )
+    changed = sorted(key for key in now.keys() | done["inputs"].keys() if now.get(key) != done["inputs"].get(key))
     if changed:
         return f"{changed[0]} changed" + (f", and {len(changed) - 1} more" if changed[1:] else "")
     there = outputs(name, options)
     for file, digest in done["outputs"].items():
         if file not in there:
             return f"{file} is missing"
-        if there[file] != digest and not file.endswith(
-            (".ipynb", ".json")
-        ):  # people open those and save them
+        if there[file] != digest and not file.endswith((".ipynb", ".json")):  # people open those and save them
             return f"{file} is not the file that was written"
     return None
 

@@ -55,15 +55,9 @@ class IPCKernelManager(AsyncKernelManager):
 def private_folder():
     """Make a folder for one kernel's sockets whose path is short enough for them."""
     for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp", "/dev/shm"):
-        if (
-            base
-            and len(os.fsencode(base)) + len(PREFIX) + 20 <= LONGEST
-            and os.access(base, os.W_OK | os.X_OK)
-        ):
+        if base and len(os.fsencode(base)) + len(PREFIX) + 20 <= LONGEST and os.access(base, os.W_OK | os.X_OK):
             return tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base)
-    raise InputError(
-        "no writable folder with a short path for kernel sockets; set TMPDIR to one of under 50 bytes"
-    )
+    raise InputError("no writable folder with a short path for kernel sockets; set TMPDIR to one of under 50 bytes")
 
 
 def sweep():

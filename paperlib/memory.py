@@ -5,7 +5,7 @@ import os
 import platform
 from functools import cache
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3     # glibc's numbers for its settings (malloc.h)
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers for its settings (malloc.h)
 
 
 @cache

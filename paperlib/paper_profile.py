@@ -13,20 +13,32 @@ from .data.public import ADAPTERS
 from .models import weights
 from .settings import settings
 
-SPEED = 40e12     # assumed effective floating point operations per second of one GPU in mixed precision
-TRAINING = 3      # a training step costs this many forward passes: one forward, two backward
-RELEVANCE = 3     # a row of a relevance matrix: one forward and one backward pass through its window of the clip
-MASKS = 3 * 300   # 300 iterations of forward and backward (ACCV section 3.1)
+SPEED = 40e12  # assumed effective floating point operations per second of one GPU in mixed precision
+TRAINING = 3  # a training step costs this many forward passes: one forward, two backward
+RELEVANCE = 3  # a row of a relevance matrix: one forward and one backward pass through its window of the clip
+MASKS = 3 * 300  # 300 iterations of forward and backward (ACCV section 3.1)
 
 # Videos of the official lists: training, validation; the mini versions as in the CVPR 2021 paper
 VIDEOS = {
-    "kinetics400": (240_000, 20_000), "mini_kinetics": (120_000, 10_000),
-    "ssv2": (168_913, 24_777), "mini_ssv2": (81_663, 11_799),
-    "mit": (802_264, 33_900), "mini_mit": (100_000, 10_000), "kth": (1_528, 863),
+    "kinetics400": (240_000, 20_000),
+    "mini_kinetics": (120_000, 10_000),
+    "ssv2": (168_913, 24_777),
+    "mini_ssv2": (81_663, 11_799),
+    "mit": (802_264, 33_900),
+    "mini_mit": (100_000, 10_000),
+    "kth": (1_528, 863),
 }
-TITLE = {"kinetics400": "Kinetics-400", "mini_kinetics": "Mini-Kinetics", "ssv2": "Something-Something-V2",
-         "mini_ssv2": "Mini-SSV2", "mit": "Moments in Time", "mini_mit": "Mini-MiT", "kth": "KTH",
-         "nagoya_fir": "Nagoya FIR", "weizmann": "Weizmann"}
+TITLE = {
+    "kinetics400": "Kinetics-400",
+    "mini_kinetics": "Mini-Kinetics",
+    "ssv2": "Something-Something-V2",
+    "mini_ssv2": "Mini-SSV2",
+    "mit": "Moments in Time",
+    "mini_mit": "Mini-MiT",
+    "kth": "KTH",
+    "nagoya_fir": "Nagoya FIR",
+    "weizmann": "Weizmann",
+}
 
 
 def frames(name):
@@ -101,15 +113,17 @@ def rows():
         keys = on_public_data(own)
         datasets = dict.fromkeys(key.partition("/")[0] for key in own.get("models", []))
         todo = chain(keys)
-        found.append({
-            "name": name,
-            "data": [TITLE[d] for d in datasets if d in ADAPTERS],
-            "public": [key for key in keys if weights.for_key(key) is not None],
-            "instead": on_public_data(own, "public"),
-            "train": todo,
-            "hours": sum(inference_hours(name, key, own) for key in keys),
-            "training": sum(training_hours(key) for key in todo),
-        })
+        found.append(
+            {
+                "name": name,
+                "data": [TITLE[d] for d in datasets if d in ADAPTERS],
+                "public": [key for key in keys if weights.for_key(key) is not None],
+                "instead": on_public_data(own, "public"),
+                "train": todo,
+                "hours": sum(inference_hours(name, key, own) for key in keys),
+                "training": sum(training_hours(key) for key in todo),
+            }
+        )
     return found
 
 
@@ -126,25 +140,51 @@ def markdown():
     total, inference = sum(map(training_hours, everything)), sum(row["hours"] for row in table)
     example = "kinetics400/I3D-R50-f8"
     recipe = recipes.recipe(example)
-    lines = [TEXT.format(
-        macs=macs(example) / 1e9, speed=SPEED / 1e12, videos=VIDEOS["kinetics400"][0], epochs=recipe.epochs,
-        training=TRAINING, hours=training_hours(example), relevance=RELEVANCE, masks=MASKS, total=number(total),
-        models=len(everything), inference=number(inference), command=recipes.command(example))]
-    lines += ["| notebook | data | public checkpoints | without the others | to be trained | GPU h, training | GPU h |",
-              "| --- | --- | --- | --- | ---: | ---: | ---: |"]
+    lines = [
+        TEXT.format(
+            macs=macs(example) / 1e9,
+            speed=SPEED / 1e12,
+            videos=VIDEOS["kinetics400"][0],
+            epochs=recipe.epochs,
+            training=TRAINING,
+            hours=training_hours(example),
+            relevance=RELEVANCE,
+            masks=MASKS,
+            total=number(total),
+            models=len(everything),
+            inference=number(inference),
+            command=recipes.command(example),
+        )
+    ]
+    lines += [
+        "| notebook | data | public checkpoints | without the others | to be trained | GPU h, training | GPU h |",
+        "| --- | --- | --- | --- | ---: | ---: | ---: |",
+    ]
     for row in table:
-        lines.append(f"| {row['name']} | {', '.join(row['data']) or '-'} | {', '.join(row['public']) or '-'} "
-                     f"| {without(row)} | {len(row['train']) or '-'} | {number(row['training'])} "
-                     f"| {number(row['hours'])} |")
-    lines += ["", "## Recipes", "", "| checkpoint | starts from | clips per step | epochs | lr | frames | GPU h |",
-              "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+        lines.append(
+            f"| {row['name']} | {', '.join(row['data']) or '-'} | {', '.join(row['public']) or '-'} "
+            f"| {without(row)} | {len(row['train']) or '-'} | {number(row['training'])} "
+            f"| {number(row['hours'])} |"
+        )
+    lines += [
+        "",
+        "## Recipes",
+        "",
+        "| checkpoint | starts from | clips per step | epochs | lr | frames | GPU h |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for key in sorted(key for key in everything if not key.startswith("mini_")):
         one = recipes.recipe(key)
-        lines.append(f"| {key} | {one.init_from or one.inflate or 'scratch'} | {one.batch} | {one.epochs} | {one.lr:g} "
-                     f"| {frames(one.name)} | {number(training_hours(key))} |")
+        lines.append(
+            f"| {key} | {one.init_from or one.inflate or 'scratch'} | {one.batch} | {one.epochs} | {one.lr:g} "
+            f"| {frames(one.name)} | {number(training_hours(key))} |"
+        )
     mini = [key for key in everything if key.startswith("mini_")]
-    lines += ["", f"and {len(mini)} checkpoints on the mini data sets by the same recipes, "
-              f"{number(sum(map(training_hours, mini)))} GPU hours."]
+    lines += [
+        "",
+        f"and {len(mini)} checkpoints on the mini data sets by the same recipes, "
+        f"{number(sum(map(training_hours, mini)))} GPU hours.",
+    ]
     return "\n".join(lines) + "\n"
 
 

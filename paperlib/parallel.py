@@ -51,7 +51,7 @@ class Ranks:
 
     def shard(self, indices):
         """Return this process's part of the indices; the parts are disjoint and make up the whole."""
-        return indices[self.rank::self.count]
+        return indices[self.rank :: self.count]
 
 
 @contextmanager
@@ -65,8 +65,10 @@ def group(device="auto"):
     if own.type == "cuda":
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         if own.index >= torch.cuda.device_count():
-            raise InputError(f"torchrun started a process for GPU {own.index}, but there are "
-                             f"{torch.cuda.device_count()}; lower --nproc-per-node")
+            raise InputError(
+                f"torchrun started a process for GPU {own.index}, but there are "
+                f"{torch.cuda.device_count()}; lower --nproc-per-node"
+            )
         torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:

@@ -16,12 +16,21 @@ def relevance(artifact):
     matrix, info = artifact.arrays["matrix"], artifact.info
     logits = artifact.arrays["frame_logits"][:, info["target"]]
     rows, columns = matrix.shape
-    side = min(0.7, 11 / columns)                                   # inches of one cell
+    side = min(0.7, 11 / columns)  # inches of one cell
     width, height = columns * side + 1.7 + side, rows * side + 1.55 + side
     figure = plt.figure(figsize=(width, height), layout="none")
-    grid = figure.add_gridspec(3, 3, width_ratios=[1, columns, 0.3], height_ratios=[rows, 1, 0.3], wspace=0.03,
-                               hspace=0.03, left=0.35 / width, right=1 - 0.75 / width, top=1 - 0.55 / height,
-                               bottom=0.5 / height)
+    grid = figure.add_gridspec(
+        3,
+        3,
+        width_ratios=[1, columns, 0.3],
+        height_ratios=[rows, 1, 0.3],
+        wspace=0.03,
+        hspace=0.03,
+        left=0.35 / width,
+        right=1 - 0.75 / width,
+        top=1 - 0.55 / height,
+        bottom=0.5 / height,
+    )
     centre = figure.add_subplot(grid[0, 1])
     image = centre.imshow(matrix, cmap=plotting.MAP, aspect="auto", vmin=0, interpolation="nearest")
     centre.set(xticks=[], yticks=[])
@@ -41,8 +50,11 @@ def relevance(artifact):
     for axis in figure.axes[:4]:
         axis.spines[:].set_visible(False)
     score = artifact.arrays["scores"][info["target"]]
-    figure.suptitle(f"{info['video']}: {artifact.target_name} (score {score:.2f}), {info['model']}\n"
-                    f"{info['method'].upper()}, avg-ATR {info['avg_atr']:.2f} of {columns} frames", fontsize=9)
+    figure.suptitle(
+        f"{info['video']}: {artifact.target_name} (score {score:.2f}), {info['model']}\n"
+        f"{info['method'].upper()}, avg-ATR {info['avg_atr']:.2f} of {columns} frames",
+        fontsize=9,
+    )
     return figure
 
 

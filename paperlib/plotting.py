@@ -6,7 +6,15 @@ import numpy as np
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MAP = "viridis"
@@ -14,18 +22,35 @@ MAP = "viridis"
 
 def style():
     """Set matplotlib's defaults for the project's figures."""
-    matplotlib.rcParams.update({
-        "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "legend.frameon": False,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.prop_cycle": plt.cycler(color=COLOURS),
-        "image.cmap": MAP, "figure.constrained_layout.use": True, "figure.dpi": 100, "savefig.facecolor": "white",
-    })
+    matplotlib.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "legend.fontsize": 8,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "image.cmap": MAP,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "savefig.facecolor": "white",
+        }
+    )
 
 
 def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True):
     """Draw a relevance matrix [T', N]: rows are outputs i, columns input frames j, counted from 1."""
     matrix = np.asarray(matrix, dtype=float)
-    image = axis.imshow(matrix, vmin=0, vmax=vmax, cmap=cmap, aspect="auto" if matrix.shape[0] != matrix.shape[1]
-                        else "equal", interpolation="nearest")
+    image = axis.imshow(
+        matrix,
+        vmin=0,
+        vmax=vmax,
+        cmap=cmap,
+        aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal",
+        interpolation="nearest",
+    )
     rows, columns = matrix.shape
     for ticks, count in ((axis.set_xticks, columns), (axis.set_yticks, rows)):
         shown = np.unique(np.linspace(0, count - 1, min(count, 4)).round().astype(int))
@@ -46,8 +71,17 @@ def published_mark(axis, x, y, spread=None, label=None):
 
 def interval_bar(axis, x, value, low, high, colour=BLUE, label=None, marker="o"):
     """Draw one of our values with its 95 % interval."""
-    axis.errorbar([x], [value], yerr=[[value - low], [high - value]], fmt=marker, color=colour, ms=5, capsize=2,
-                  lw=1.2, label=label)
+    axis.errorbar(
+        [x],
+        [value],
+        yerr=[[value - low], [high - value]],
+        fmt=marker,
+        color=colour,
+        ms=5,
+        capsize=2,
+        lw=1.2,
+        label=label,
+    )
 
 
 style()

@@ -112,8 +112,9 @@ def explain(model, frames, probes=5):
     plain = relevance.pixel_relevance(model, clip, 0, method="lrp", rules=EXCLUDED, steps=rows)
     explained[rows] = plain.sum((2, 3, 4, 5))[0] / logits[0, rows]
     atr = relevance.atr(A, logits)
-    table = pd.DataFrame(dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr.frames[0].numpy(),
-                              explained=explained))
+    table = pd.DataFrame(
+        dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr.frames[0].numpy(), explained=explained)
+    )
     return A[0], table
 
 
@@ -122,6 +123,7 @@ def summary(tables):
     rows = []
     for video, table in tables.items():
         for kind, part in (("boundary", table[table.logit > 0]), ("ordinary", table[table.logit <= 0])):
-            rows.append(dict(video=video, frames=kind, count=len(part), atr=part.atr.mean(),
-                             explained=part.explained.mean()))
+            rows.append(
+                dict(video=video, frames=kind, count=len(part), atr=part.atr.mean(), explained=part.explained.mean())
+            )
     return pd.DataFrame(rows)

@@ -35,12 +35,15 @@ def classes(logits, targets, what="target"):
     targets = torch.as_tensor(targets, device=logits.device).long()
     targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
     if targets.shape != logits.shape[:1]:
-        raise InputError(f"there are {len(logits)} clips but {what} classes of shape {list(targets.shape)}; "
-                         "give one class index per clip.")
+        raise InputError(
+            f"there are {len(logits)} clips but {what} classes of shape {list(targets.shape)}; "
+            "give one class index per clip."
+        )
     outside = targets[(targets < 0) | (targets >= logits.shape[1])]
     if len(outside):
-        raise InputError(f"{what} class {int(outside[0])} does not exist; the model has classes 0 to "
-                         f"{logits.shape[1] - 1}.")
+        raise InputError(
+            f"{what} class {int(outside[0])} does not exist; the model has classes 0 to {logits.shape[1] - 1}."
+        )
     return targets
 
 

@@ -102,6 +102,9 @@ def notebooks():
 
 def widgets():
     """Return the pictures of the widgets that are there, side by side, each a link to its notebook."""
-    return "".join(f'<a href="notebooks/explore/{name.removesuffix(".png")}.ipynb">'
-                   f'<img src="docs/images/{name}" alt="{alt}" width="49%"></a>\n'
-                   for name, alt in WIDGETS.items() if (FOLDER / name).is_file())
+    return "".join(
+        f'<a href="notebooks/explore/{name.removesuffix(".png")}.ipynb">'
+        f'<img src="docs/images/{name}" alt="{alt}" width="49%"></a>\n'
+        for name, alt in WIDGETS.items()
+        if (FOLDER / name).is_file()
+    )

@@ -47,12 +47,14 @@ def recipe(key, width=64, size=224):
     """
     dataset, name, suffixes = parts(key)
     mirror = 0.5 if "kinetics" in dataset or "mit" in dataset else 0.0  # SSV2 tells left from right
-    own = dict(name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25,
-               **_from(suffixes))
+    own = dict(
+        name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25, **_from(suffixes)
+    )
     family = "C-LSTM" if name.startswith("C-LSTM") else "I3D" if name.startswith("I3D-original") else ""
     if family:
-        options = {"size": size, "layers": 2 if dataset == "kth" else 3} if family == "C-LSTM" else \
-            {"reduced_strides": True}
+        options = (
+            {"size": size, "layers": 2 if dataset == "kth" else 3} if family == "C-LSTM" else {"reduced_strides": True}
+        )
         return Recipe(**{**own, "batch": 16, "options": options, **ACCV[family, "kth" if dataset == "kth" else "ssv2"]})
     frames = re.search(r"-f(\d+)|-(\d+)x\d+", name)
     count = int(frames[1]) if frames and frames[1] else 4 * int(frames[2]) if frames else 16

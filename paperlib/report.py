@@ -18,8 +18,7 @@ from .errors import InputError
 from .memory import keep_freed
 from .settings import settings
 
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "captum", "opencv-python-headless",
-            "av")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "captum", "opencv-python-headless", "av")
 
 
 class Skipped(Exception):
@@ -40,9 +39,12 @@ def device(wanted="auto"):
 
 def revision():
     """Return the git revision of the checkout, with `+` where files differ from it, or `unknown` outside git."""
+
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(paths.ROOT), *arguments], capture_output=True, text=True,
-                              check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(paths.ROOT), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "paperlib", "notebooks", "data")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
@@ -100,8 +102,7 @@ class Run:
         published: the paper's value; ours: a number, or (value, low, high) with a 95 % interval;
         verdict: `holds`, `does not hold` or `not testable here`, or a bool; dataset: what ours was measured on.
         """
-        self.claims.append(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset,
-                                      digits))
+        self.claims.append(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset, digits))
         with paths.atomic(self.path("claims.csv")) as temporary:
             pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
@@ -120,17 +121,22 @@ class Run:
     def stamp(self, status="ok", **more):
         """Write the provenance beside the results: seed, device, dtype, versions, revision, wall time."""
         with paths.atomic(self.path("json")) as temporary:
-            temporary.write_text(json.dumps({**self.provenance(), "status": status, **more}, indent=1) + "\n",
-                                 encoding="utf-8")
+            temporary.write_text(
+                json.dumps({**self.provenance(), "status": status, **more}, indent=1) + "\n", encoding="utf-8"
+            )
 
     def provenance(self):
         """Return what a reader needs to repeat this run."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.processor()
         return {
-            "notebook": self.name, "profile": self.profile, "seed": self.seed,
-            "device": f"{self.device} {name}".strip(), "threads": torch.get_num_threads(),
+            "notebook": self.name,
+            "profile": self.profile,
+            "seed": self.seed,
+            "device": f"{self.device} {name}".strip(),
+            "threads": torch.get_num_threads(),
             "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
-            "revision": revision(), "python": platform.python_version(),
+            "revision": revision(),
+            "python": platform.python_version(),
             "versions": {package: _version(package) for package in PACKAGES},
             "seconds": round(time.monotonic() - self.begun, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -123,9 +123,7 @@ def tidy():
 
 def train_again(names, options):
     """Train anew every checkpoint that the given notebooks use; one is replaced only by a better one."""
-    keys = sorted(
-        {key for name in names for key in graph.checkpoints(name, options)} & graph.recipes().keys()
-    )
+    keys = sorted({key for name in names for key in graph.checkpoints(name, options)} & graph.recipes().keys())
     if not keys:
         print("the chosen notebooks use no checkpoint of data/zoo.yaml; nothing to train", flush=True)
         return
@@ -272,9 +270,7 @@ def follow(process, log, total):
             )
     process.wait()
     for name in running:
-        results[name] = Result(
-            name, "failed", None, "interrupted" if interrupted else "its process was killed"
-        )
+        results[name] = Result(name, "failed", None, "interrupted" if interrupted else "its process was killed")
     if interrupted:
         raise KeyboardInterrupt
     return results
@@ -297,8 +293,7 @@ def table(results, options):
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     rows.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 

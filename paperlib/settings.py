@@ -46,9 +46,7 @@ def _read(profile):
         file = paths.ROOT / profile
     if not file.is_file():
         known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-        raise InputError(
-            f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file"
-        )
+        raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:

@@ -33,8 +33,7 @@ class Comparison(NamedTuple):
     n_b: int
 
 
-def bootstrap_interval(values, statistic=np.mean, level=0.95, seed=0, units=None, method="BCa",
-                       resamples=9999):
+def bootstrap_interval(values, statistic=np.mean, level=0.95, seed=0, units=None, method="BCa", resamples=9999):
     """Return the statistic of `values` with its bootstrap interval, as `Interval(value, low, high)`.
 
     values: [n] numbers. statistic: a function of one array that returns a number; with an `axis` argument
@@ -50,8 +49,9 @@ def bootstrap_interval(values, statistic=np.mean, level=0.95, seed=0, units=None
     return _bootstrap([values], None if units is None else [units], statistic, level, seed, method, resamples)
 
 
-def bootstrap_difference(a, b, statistic=np.mean, level=0.95, seed=0, units=None, paired=False, method="BCa",
-                         resamples=9999):
+def bootstrap_difference(
+    a, b, statistic=np.mean, level=0.95, seed=0, units=None, paired=False, method="BCa", resamples=9999
+):
     """Return statistic(a) - statistic(b) with its bootstrap interval, as `Interval(value, low, high)`.
 
     a, b: [n] and [m] numbers, drawn independently; units: (labels of a, labels of b) or None, as in
@@ -108,8 +108,7 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
     if units is not None:
         grouped = [_groups(sample, labels) for sample, labels in zip(samples, units, strict=True)]
         data = [np.arange(len(groups)) for groups in grouped]
-        draw = [lambda rows, groups=groups: np.concatenate([groups[i] for i in rows.astype(int)])
-                for groups in grouped]
+        draw = [lambda rows, groups=groups: np.concatenate([groups[i] for i in rows.astype(int)]) for groups in grouped]
         vectorized = False
     elif len(samples) == 2:
         vectorized = False
@@ -126,10 +125,16 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
 
     def interval(method):
         with np.errstate(divide="ignore", invalid="ignore"):
-            return stats.bootstrap(data, statistic if vectorized is None else combined, n_resamples=resamples,
-                                   confidence_level=level, method=method, vectorized=vectorized,
-                                   batch=max(1, 10_000_000 // max(map(len, data))),
-                                   rng=np.random.default_rng(seed)).confidence_interval
+            return stats.bootstrap(
+                data,
+                statistic if vectorized is None else combined,
+                n_resamples=resamples,
+                confidence_level=level,
+                method=method,
+                vectorized=vectorized,
+                batch=max(1, 10_000_000 // max(map(len, data))),
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -155,6 +160,8 @@ def _finite(values):
     if values.ndim != 1 or not len(values):
         raise InputError(f"a sample must be a non-empty flat list of numbers, not of shape {values.shape}")
     if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite; "
-                         "remove them and report how many")
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite; "
+            "remove them and report how many"
+        )
     return values

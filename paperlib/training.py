@@ -23,39 +23,45 @@ from .memory import keep_freed
 class Recipe:
     """Everything that decides what a training run gives; written into the checkpoint's header."""
 
-    name: str                       # model name, e.g. I3D-R50-f8
-    dataset: str                    # e.g. synth_ssv2
-    width: int = 8                  # channels of the stem (64 in the papers)
-    kernel_size: int = 3            # of the temporal module
-    size: int = 64                  # side of the clips, pixels
+    name: str  # model name, e.g. I3D-R50-f8
+    dataset: str  # e.g. synth_ssv2
+    width: int = 8  # channels of the stem (64 in the papers)
+    kernel_size: int = 3  # of the temporal module
+    size: int = 64  # side of the clips, pixels
     epochs: int = 12
     batch: int = 32
-    lr: float = 0.1                 # peak learning rate, reached after `warmup` epochs
-    warmup: float = 1.0             # epochs
+    lr: float = 0.1  # peak learning rate, reached after `warmup` epochs
+    warmup: float = 1.0  # epochs
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     dropout: float = 0.0
-    sampling: str = "uniform"       # or "dense"
-    stride: int = 4                 # of dense sampling, in source frames
-    ensemble: int = 0               # predict from this many evenly spaced frame logits; 0 means all
-    init_from: str = ""             # checkpoint to start from, `<dataset>/<name>` or a file
-    inflate: str = ""               # 2D checkpoint to start from (torchvision, ImageNet), repeated over time
-    limit: int = 0                  # train on the first so many videos; 0 means all
-    held_out: str = ""              # people, separated by commas, who validate while everybody else trains
-    mirror: float = 0.0             # share of the training clips that are mirrored
+    sampling: str = "uniform"  # or "dense"
+    stride: int = 4  # of dense sampling, in source frames
+    ensemble: int = 0  # predict from this many evenly spaced frame logits; 0 means all
+    init_from: str = ""  # checkpoint to start from, `<dataset>/<name>` or a file
+    inflate: str = ""  # 2D checkpoint to start from (torchvision, ImageNet), repeated over time
+    limit: int = 0  # train on the first so many videos; 0 means all
+    held_out: str = ""  # people, separated by commas, who validate while everybody else trains
+    mirror: float = 0.0  # share of the training clips that are mirrored
     seed: int = 0
-    options: dict | None = None     # further arguments of models.create, e.g. {"placement": "top"}
-    optimiser: str = "sgd"          # or "adam"
-    zoom: float = 1.0               # above 1: random squares of frames so much larger, scaled to `size`
+    options: dict | None = None  # further arguments of models.create, e.g. {"placement": "top"}
+    optimiser: str = "sgd"  # or "adam"
+    zoom: float = 1.0  # above 1: random squares of frames so much larger, scaled to `size`
 
 
 def build(recipe, classes):
     """Return the recipe's untrained model, started from `init_from` or `inflate` where one is given."""
     torch.manual_seed(recipe.seed)
     extra = {"dropout": recipe.dropout} if recipe.dropout else {}
-    model = models.create(recipe.name, num_classes=classes, width=recipe.width, kernel_size=recipe.kernel_size,
-                          **extra, **(recipe.options or {}))
+    model = models.create(
+        recipe.name,
+        num_classes=classes,
+        width=recipe.width,
+        kernel_size=recipe.kernel_size,
+        **extra,
+        **(recipe.options or {}),
+    )
     if recipe.init_from:
         checkpoints.initialise(model, recipe.init_from)
     elif recipe.inflate:
@@ -66,13 +72,16 @@ def build(recipe, classes):
 def imagenet(name):
     """Return torchvision's ImageNet weights (state dict) for the backbone in a model's name, fetched once."""
     from torchvision.models import get_model_weights
+
     backbone = name.split("-")[1]
     weights = get_model_weights("googlenet" if backbone == "Inc" else f"resnet{backbone[1:]}").IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # URLs, sockets and hashes each raise their own
-        raise InputError(f"{weights.url} could not be fetched ({type(error).__name__}); fetch it elsewhere and name "
-                         "the file by --inflate") from error
+        raise InputError(
+            f"{weights.url} could not be fetched ({type(error).__name__}); fetch it elsewhere and name "
+            "the file by --inflate"
+        ) from error
 
 
 def datasets(recipe):
@@ -80,8 +89,12 @@ def datasets(recipe):
     if recipe.held_out:
         return folds.split(recipe.dataset, recipe.held_out, recipe.size)
     sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
-    return tuple(data.load(recipe.dataset, split=split, size=sides[split],
-                           limit=recipe.limit or None if split == "train" else None) for split in ("train", "val"))
+    return tuple(
+        data.load(
+            recipe.dataset, split=split, size=sides[split], limit=recipe.limit or None if split == "train" else None
+        )
+        for split in ("train", "val")
+    )
 
 
 def learning_rate(recipe, step, steps):
@@ -105,7 +118,7 @@ def augment(frames, generator, shift=4, mirror=0.0):
     padded = F.pad(clip.flatten(1, 2), (shift,) * 4, mode="replicate")
     offsets = torch.randint(0, 2 * shift + 1, (len(clip), 2), generator=generator)
     gain = 0.8 + 0.4 * torch.rand(len(clip), 1, 1, 1, generator=generator)
-    moved = torch.stack([p[:, y:y + side, x:x + side] for p, (y, x) in zip(padded, offsets.tolist(), strict=True)])
+    moved = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, offsets.tolist(), strict=True)])
     moved = (moved * gain.to(moved)).view(clip.shape)
     return moved.contiguous(memory_format=torch.channels_last_3d)  # a quarter faster for 3D convolutions on CPU
 
@@ -120,7 +133,7 @@ def zoomed(frames, generator, size, mirror=0.0):
     for one in clip:
         side = int(torch.randint(size, clip.shape[-1] + 1, (), generator=generator))
         y, x = torch.randint(0, clip.shape[-1] - side + 1, (2,), generator=generator).tolist()
-        part = one[:, :, y:y + side, x:x + side]
+        part = one[:, :, y : y + side, x : x + side]
         if torch.rand((), generator=generator) < mirror:
             part = part.flip(3)
         found.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True, align_corners=False))
@@ -193,16 +206,32 @@ def _run(recipe, ranks, resume, progress, out):
             tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
         if ranks.first:
             with paths.atomic(state_file) as temporary:
-                torch.save({"recipe": json.dumps(asdict(recipe)), "epoch": epoch + 1, "model": model.state_dict(),
-                            "optimiser": optimiser.state_dict(), "history": json.dumps(history)}, temporary)
+                torch.save(
+                    {
+                        "recipe": json.dumps(asdict(recipe)),
+                        "epoch": epoch + 1,
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "history": json.dumps(history),
+                    },
+                    temporary,
+                )
         ranks.wait()
     if not history or "accuracy" not in history[-1]:
         raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
-    meta = {"recipe": asdict(recipe), "dataset": recipe.dataset, "classes": list(train.classes),
-            "accuracy": history[-1]["accuracy"], "seed": recipe.seed, "revision": report.revision(),
-            "skipped": [name for _, name, _ in unread + more], "history": history, "device": device.type,
-            "precision": "bfloat16" if half_precision(device, recipe.size) else "float32",
-            "seconds": round(sum(row["seconds"] for row in history), 1)}
+    meta = {
+        "recipe": asdict(recipe),
+        "dataset": recipe.dataset,
+        "classes": list(train.classes),
+        "accuracy": history[-1]["accuracy"],
+        "seed": recipe.seed,
+        "revision": report.revision(),
+        "skipped": [name for _, name, _ in unread + more],
+        "history": history,
+        "device": device.type,
+        "precision": "bfloat16" if half_precision(device, recipe.size) else "float32",
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+    }
     if ranks.count > 1:
         meta["processes"] = ranks.count
     if ranks.first:
@@ -283,16 +312,23 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
     own = recipe.seed * 100_003 + epoch + 1_000_000_007 * ranks.rank
     generator = torch.Generator().manual_seed(own)
     torch.manual_seed(own)  # dropout
-    order = rng.permutation(len(train))[:steps * recipe.batch].reshape(steps, recipe.batch)
+    order = rng.permutation(len(train))[: steps * recipe.batch].reshape(steps, recipe.batch)
     if ranks.count > 1:
         order = np.stack([ranks.shard(indices) for indices in order])
         rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
     model.train()
     total, half = 0.0, half_precision(device, recipe.size)
     batches = _batches(train, order, model.num_frames, recipe, rng)
-    for step, (indices, frames) in enumerate(tqdm(batches, total=steps, disable=not progress, leave=False,
-                                                  mininterval=2,
-                                                  desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}")):
+    for step, (indices, frames) in enumerate(
+        tqdm(
+            batches,
+            total=steps,
+            disable=not progress,
+            leave=False,
+            mininterval=2,
+            desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}",
+        )
+    ):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         frames = torch.from_numpy(frames).to(device)
@@ -311,15 +347,18 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         total += loss.item()
     total = ranks.total(total) / ranks.count
     if not math.isfinite(total):
-        raise InputError(f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr "
-                         f"({recipe.lr})")
+        raise InputError(
+            f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr ({recipe.lr})"
+        )
     return total / steps
 
 
 def _batches(train, order, frames, recipe, rng):
     """Yield (indices, uint8 clips [B, T, H, W, 3]) of each step; video files are decoded one step ahead."""
+
     def clips(indices):
         return indices, train.clips(indices, frames, recipe.sampling, recipe.stride, rng)
+
     if not getattr(train, "decodes", False):
         yield from map(clips, order)
         return

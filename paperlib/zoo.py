@@ -24,8 +24,10 @@ def recipes(file=None):
         name = entry.pop("model")
         unknown = sorted(entry.keys() - known)
         if unknown:
-            raise InputError(f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
-                             f"suffix, folds, {', '.join(sorted(known - {'name'}))}")
+            raise InputError(
+                f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
+                f"suffix, folds, {', '.join(sorted(known - {'name'}))}"
+            )
         if key in listed:
             raise InputError(f"{file.name} lists {key} twice; give one of them a suffix")
         listed[key] = Recipe(name=name, **entry)
@@ -41,6 +43,7 @@ def recipes(file=None):
             if listed[key].init_from:
                 add(listed[key].init_from, (*above, key))
             ordered[key] = listed[key]
+
     for key in listed:
         add(key)
     return ordered
@@ -53,8 +56,11 @@ def select(names=(), missing=False, file=None):
     for name in names:
         if not any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for key in known):
             raise InputError(f"no model of {file.name} matches {name!r}; paperlib zoo status lists them")
-    chosen = {key: recipe for key, recipe in known.items()
-              if not names or any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for name in names)}
+    chosen = {
+        key: recipe
+        for key, recipe in known.items()
+        if not names or any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for name in names)
+    }
     if missing:
         chosen = {key: recipe for key, recipe in chosen.items() if state(key, recipe) != "trained"}
     return chosen
@@ -76,9 +82,17 @@ def status(file=None):
     for key, recipe in recipes(file).items():
         path = checkpoints.path(*key.split("/"))
         header = checkpoints.meta(path) if path.is_file() else {}
-        rows.append({"model": key, "state": state(key, recipe), "accuracy": header.get("accuracy"),
-                     "epochs": recipe.epochs, "seconds": header.get("seconds"), "device": header.get("device"),
-                     "MB": round(path.stat().st_size / 1e6, 2) if path.is_file() else None})
+        rows.append(
+            {
+                "model": key,
+                "state": state(key, recipe),
+                "accuracy": header.get("accuracy"),
+                "epochs": recipe.epochs,
+                "seconds": header.get("seconds"),
+                "device": header.get("device"),
+                "MB": round(path.stat().st_size / 1e6, 2) if path.is_file() else None,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -36,7 +36,8 @@ def pytest_runtest_makereport(item, call):
         device = gpu() if on_gpu else cpu()
         item.config.stash.setdefault(MEASURED, []).extend(
             (item.nodeid, device, name, f"{value:.4g}" if isinstance(value, float) else str(value))
-            for name, value in found.items())
+            for name, value in found.items()
+        )
     return report
 
 
@@ -56,6 +57,7 @@ def pytest_sessionfinish(session):
 def gpu():
     """Return the name of the GPU, or None where there is none."""
     import torch
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 

@@ -31,9 +31,16 @@ def main(out):
         off = max((whole_statistics[k] - statistics[k]).abs().max() for k in statistics)
         shared.eval(), alone.eval()
         away = (shared(clip) - alone(clip)).abs().max()
-        found = {"rank": ranks.rank, "indices": mine.tolist(), "gradient": float(worst), "statistics": float(off),
-                 "names": sorted(shared.state_dict()) == sorted(alone.state_dict()), "evaluation": float(away),
-                 "shared": ranks.share(lambda: f"from {ranks.rank}"), "total": ranks.total(ranks.rank + 1)}
+        found = {
+            "rank": ranks.rank,
+            "indices": mine.tolist(),
+            "gradient": float(worst),
+            "statistics": float(off),
+            "names": sorted(shared.state_dict()) == sorted(alone.state_dict()),
+            "evaluation": float(away),
+            "shared": ranks.share(lambda: f"from {ranks.rank}"),
+            "total": ranks.total(ranks.rank + 1),
+        }
         with open(f"{out}.{ranks.rank}", "w", encoding="utf-8") as file:
             json.dump(found, file)
 

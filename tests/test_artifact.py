@@ -25,7 +25,7 @@ def encode(file, frames=20, size=(48, 64), audio=False):
             stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
             for t in range(frames):
                 image = np.full((*size, 3), 90, np.uint8)
-                image[2 * t % 30:2 * t % 30 + 12, 20:40] = 230
+                image[2 * t % 30 : 2 * t % 30 + 12, 20:40] = 230
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         out.mux(stream.encode(None))
     return file
@@ -40,8 +40,20 @@ def checkpoint(tmp_path):
 
 
 def run(tmp_path, checkpoint, video, *more):
-    return cli.main(["relevance", "--video", str(video), "--model", str(checkpoint), "--out", str(tmp_path / "out"),
-                     "--device", "cpu", *more])
+    return cli.main(
+        [
+            "relevance",
+            "--video",
+            str(video),
+            "--model",
+            str(checkpoint),
+            "--out",
+            str(tmp_path / "out"),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def test_command_writes_matrix_picture_and_artifact(tmp_path, checkpoint, capsys):
@@ -57,8 +69,16 @@ def test_command_writes_matrix_picture_and_artifact(tmp_path, checkpoint, capsys
     assert "explained: Moving down" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name, content", [("empty.mp4", b""), ("text.mp4", b"hello " * 999), ("missing.mp4", None),
-                                           ("truncated.mp4", 300), ("sound.mp4", "audio")])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("empty.mp4", b""),
+        ("text.mp4", b"hello " * 999),
+        ("missing.mp4", None),
+        ("truncated.mp4", 300),
+        ("sound.mp4", "audio"),
+    ],
+)
 def test_unusable_files_give_one_sentence_and_exit_code_2(tmp_path, checkpoint, capsys, name, content):
     video = tmp_path / name
     if content == "audio":
@@ -94,8 +114,12 @@ def test_classes_are_found_by_name_part_or_number():
     assert artifact.class_index(CLASSES, "turning AROUND") == 2
     assert artifact.class_index(CLASSES, "down") == 1
     assert artifact.class_index(CLASSES, "0") == 0
-    for wanted, message in (("moving", "fits several.*up.*down"), ("jump", "unknown.*Turning"), ("3", "0 to 2"),
-                            ("-1", "0 to 2")):
+    for wanted, message in (
+        ("moving", "fits several.*up.*down"),
+        ("jump", "unknown.*Turning"),
+        ("3", "0 to 2"),
+        ("-1", "0 to 2"),
+    ):
         with pytest.raises(InputError, match=message):
             artifact.class_index(CLASSES, wanted)
 

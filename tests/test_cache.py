@@ -23,13 +23,14 @@ def stored(tmp_path, monkeypatch):
         return cache.fetch("kind", {"a": key}, lambda: computed.append(1) or VALUES), bool(computed)
 
     assert fetch()[1]
-    file, = (tmp_path / "kind").iterdir()
+    (file,) = (tmp_path / "kind").iterdir()
     return file, fetch
 
 
 def whole(found):
     return found.keys() == VALUES.keys() and all(
-        np.array_equal(found[name], array) and found[name].dtype == array.dtype for name, array in VALUES.items())
+        np.array_equal(found[name], array) and found[name].dtype == array.dtype for name, array in VALUES.items()
+    )
 
 
 def test_an_equal_key_is_not_computed_again(stored):
@@ -43,7 +44,7 @@ def test_whatever_bit_is_flipped_the_values_are_right(stored):
     file, fetch = stored
     good, noticed = file.read_bytes(), 0
     for i in range(len(good)):
-        file.write_bytes(good[:i] + bytes([good[i] ^ (1 << i % 8)]) + good[i + 1:])
+        file.write_bytes(good[:i] + bytes([good[i] ^ (1 << i % 8)]) + good[i + 1 :])
         found, computed = fetch()
         assert whole(found), f"byte {i}"
         noticed += computed
@@ -54,7 +55,7 @@ def test_whatever_bit_is_flipped_the_values_are_right(stored):
 def test_a_truncated_file_is_computed_again(stored, rest):
     file, fetch = stored
     content = file.read_bytes()
-    file.write_bytes(content[:int(rest * len(content)) if isinstance(rest, float) else rest])
+    file.write_bytes(content[: int(rest * len(content)) if isinstance(rest, float) else rest])
     found, computed = fetch()
     assert whole(found) and computed
     assert not fetch()[1] and file.read_bytes() == content
@@ -63,7 +64,7 @@ def test_a_truncated_file_is_computed_again(stored, rest):
 def test_the_content_of_another_key_or_a_forged_one_is_not_used(stored):
     file, fetch = stored
     cache.fetch("kind", {"a": 3}, lambda: {"x": np.zeros(20), "y": VALUES["y"]})
-    other, = set(file.parent.iterdir()) - {file}
+    (other,) = set(file.parent.iterdir()) - {file}
     shutil.copy(other, file)
     found, computed = fetch()
     assert whole(found) and computed
@@ -97,11 +98,15 @@ def test_the_code_that_counts_is_that_of_the_start(tmp_path):
     (package / "relevance" / "rules.py").write_text("old")
     for name in ("masks.py", "convolution.py"):
         (package / name).write_text("")
-    program = ("from paperlib import cache, paths\nfile = cache.PACKAGE / 'relevance' / 'rules.py'\n"
-               "first = cache.code('relevance')\nfile.write_text('new')\n"
-               "print(first == cache.code('relevance'), first, cache.code('masks'))")
-    said = [subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True).stdout.split()
-            for _ in range(2)]
+    program = (
+        "from paperlib import cache, paths\nfile = cache.PACKAGE / 'relevance' / 'rules.py'\n"
+        "first = cache.code('relevance')\nfile.write_text('new')\n"
+        "print(first == cache.code('relevance'), first, cache.code('masks'))"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True).stdout.split()
+        for _ in range(2)
+    ]
     assert said[0][0] == said[1][0] == "True" and said[0][1] != said[1][1] and said[0][2] == said[1][2]
     with pytest.raises(ValueError, match="no module nonsense"):
         cache.code("nonsense")
@@ -118,7 +123,10 @@ def test_a_method_imports_no_other_computation_than_its_key_knows():
     """Beside its own files: errors, memory settings, what every explanation does first (keys name it), and BUILT_ON."""
     for package, more in cache.BUILT_ON.items():
         files = [name for name in graph.library([f"paperlib.{package}"]) if name.parent.name == package]
-        found = {name.split(".")[1] for file in files
-                 for name in graph.imports(file.read_text(encoding="utf-8"), f"paperlib.{package}")
-                 if graph.module_file(name) and name.count(".")}
+        found = {
+            name.split(".")[1]
+            for file in files
+            for name in graph.imports(file.read_text(encoding="utf-8"), f"paperlib.{package}")
+            if graph.module_file(name) and name.count(".")
+        }
         assert found <= {package, "errors", "memory", "probing", "data"} | more

@@ -47,6 +47,7 @@ def test_pickle_is_never_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
             return (open, (str(tmp_path / "executed"), "w"))
+
     file = tmp_path / "bomb.safetensors"
     file.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(InputError, match="bomb.safetensors"):
@@ -84,7 +85,7 @@ def test_foreign_safetensors_are_refused(tmp_path):
 def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
     torch.manual_seed(0)
     shallow = models.create("TAM2D-R18-f4", num_classes=3, width=4)
-    for module in shallow.modules():                       # statistics unlike those of fresh norms
+    for module in shallow.modules():  # statistics unlike those of fresh norms
         if isinstance(module, torch.nn.BatchNorm3d):
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
     checkpoints.save(tmp_path / "a.safetensors", shallow, {})

@@ -18,8 +18,9 @@ def test_every_command_has_help(command, capsys):
 
 
 def test_general_help_is_quick_and_lists_all_commands():
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "paperlib.cli", "--help"], capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "paperlib.cli", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert all(name in done.stdout for name in cli.commands())
     assert "torch" not in done.stderr  # the list of imported modules

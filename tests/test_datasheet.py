@@ -64,6 +64,7 @@ def test_partners_are_mutual():
 
 def test_a_model_that_reads_order_is_told_by_its_scores():
     """A hand-made "model" that knows whether brightness rises or falls over the clip."""
+
     class Rising(torch.nn.Module):
         num_frames = 4
 

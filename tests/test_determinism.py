@@ -14,8 +14,10 @@ from paperlib import execute, graph, models, paths, relevance, runner
 # A notebook of each paper, asked little enough to take seconds.
 NOTEBOOKS = {
     "temporal_relevance/fig08_per_class": {"models": ["synth_ssv2/TAM2D-R18-f8"], "clips": 40, "scored": 64},
-    "deep_analysis/table03_sampling": {"models": ["synth_kinetics/TSN-R18-f8"],
-                                       "views": {"clips": 2, "crops": 1, "videos": 8}},
+    "deep_analysis/table03_sampling": {
+        "models": ["synth_kinetics/TSN-R18-f8"],
+        "views": {"clips": 2, "crops": 1, "videos": 8},
+    },
     "video_features/fig01_architectures": {},
 }
 # Largest error against float64, relative to the largest value: float32 on the CPU, and on a GPU without TF32.
@@ -25,8 +27,13 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 def tables(name, root, patch, device="cpu"):
     """Execute one of NOTEBOOKS in a new project with empty caches; returns {file: content} of its CSVs."""
-    for key, folder in {"ROOT": "", "NOTEBOOKS": "notebooks", "FIGURES": "figures", "CACHE": "data/cache",
-                        "CHECKPOINTS": "data/checkpoints"}.items():
+    for key, folder in {
+        "ROOT": "",
+        "NOTEBOOKS": "notebooks",
+        "FIGURES": "figures",
+        "CACHE": "data/cache",
+        "CHECKPOINTS": "data/checkpoints",
+    }.items():
         patch.setattr(paths, key, root / folder)
     patch.setenv("PAPERLIB_HOME", str(root))
     (root / "notebooks" / name).parent.mkdir(parents=True)
@@ -79,8 +86,7 @@ def results(model, clips, device, dtype):
         logits = model.frame_logits(clips)
     matrix = relevance.relevance_matrix(model, clips, targets)
     chosen = logits[torch.arange(len(clips)), :, targets]
-    found = {"frame logits": logits, "relevance": matrix,
-             "atr": relevance.atr(matrix.cpu(), chosen.abs().cpu()).avg}
+    found = {"frame logits": logits, "relevance": matrix, "atr": relevance.atr(matrix.cpu(), chosen.abs().cpu()).avg}
     return {key: value.detach().double().cpu().numpy() for key, value in found.items()}
 
 

@@ -43,8 +43,9 @@ def test_readme_says_what_the_claims_and_the_folders_say(part):
 def test_every_notebook_is_in_the_readme_and_counts_add_up():
     found = readme.parts(committed_claims())
     linked = set(re.findall(r"\(notebooks/([\w/]+)\.ipynb\)", found["notebooks"]))
-    assert linked == {f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix()
-                      for f in paths.NOTEBOOKS.glob("*/*.ipynb")}
+    assert linked == {
+        f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix() for f in paths.NOTEBOOKS.glob("*/*.ipynb")
+    }
     counts = re.findall(r"(?<=\| )(\d+), (\d+), (\d+)(?= \|)", found["results"])
     assert sum(int(n) for row in counts for n in row) == len(committed_claims())
 
@@ -75,8 +76,13 @@ def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     made = re.compile(r"figures/index\.html")  # by run_all.sh
-    missing = [link for link in links if not link.startswith(("http", "#")) and not made.fullmatch(link)
-               and not (page.parent / link.partition("#")[0]).exists()]
+    missing = [
+        link
+        for link in links
+        if not link.startswith(("http", "#"))
+        and not made.fullmatch(link)
+        and not (page.parent / link.partition("#")[0]).exists()
+    ]
     assert missing == []
 
 
@@ -88,8 +94,11 @@ def test_functions_named_as_file_and_function_exist(page):
     for file, name, link in named:
         code = paths.ROOT / "paperlib" / file
         assert (page.parent / link).resolve() == code.resolve(), link
-        defined = {node.name for node in ast.parse(code.read_text(encoding="utf-8")).body
-                   if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        defined = {
+            node.name
+            for node in ast.parse(code.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
         assert name in defined, f"{file} has no {name}"
 
 
@@ -97,6 +106,7 @@ def parser_of(arguments):
     """Parse a command line of paperlib without running it; returns the exit code, 0 if it can be parsed."""
     with pytest.MonkeyPatch.context() as patch:
         import importlib
+
         module = importlib.import_module(f"paperlib.commands.{arguments[0]}")
         patch.setattr(module, "main", lambda args: 0)
         try:
@@ -119,7 +129,7 @@ def test_command_lines_can_be_parsed(page):
 @pytest.mark.parametrize("command", sorted(cli.commands()))
 def test_help_of_every_command_shows_an_example_that_can_be_parsed(command):
     doc = cli.commands()[command]
-    examples = doc[doc.find("example"):] if "example" in doc else ""
+    examples = doc[doc.find("example") :] if "example" in doc else ""
     shown = re.findall(rf"^(?:example: | *)paperlib ({command}\b.*)$", examples, re.MULTILINE)
     assert shown, f"paperlib {command} --help shows no example"
     for line in shown:
@@ -136,12 +146,13 @@ def test_an_unknown_option_exits_with_2(command, capsys):
 def film(file, frames=40):
     """Write a short video: a ball that falls."""
     import av
+
     with av.open(str(file), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for t in range(frames):
             picture = np.full((120, 160, 3), 190, np.uint8)
-            picture[2 * t:2 * t + 24, 60:84] = (200, 60, 40)
+            picture[2 * t : 2 * t + 24, 60:84] = (200, 60, 40)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 
@@ -187,6 +198,7 @@ def test_the_citation_file_names_all_that_tools_need():
     import yaml
 
     import paperlib
+
     cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "title", "message", "authors"} <= set(cited) and cited["version"] == paperlib.__version__
     titles = [reference["title"].lower() for reference in cited["references"]]

@@ -38,8 +38,10 @@ HOSTILE = {
     "old torch": written(lambda f, c: torch.save(c, f, _use_new_zipfile_serialization=False), {"x": Bomb()}),
     "npy": written(lambda f, c: np.save(f, c), np.array([Bomb()], object)),
     "npz": written(lambda f, c: np.savez(f, frames=c, info=c, original_masks=c), np.array([Bomb()], object)),
-    "safetensors": save({"a": torch.frombuffer(bytearray(pickle.dumps(Bomb())), dtype=torch.uint8)},
-                        {"config": "!!python/object/apply:os.system ['touch executed']"}),
+    "safetensors": save(
+        {"a": torch.frombuffer(bytearray(pickle.dumps(Bomb())), dtype=torch.uint8)},
+        {"config": "!!python/object/apply:os.system ['touch executed']"},
+    ),
 }
 
 
@@ -48,8 +50,12 @@ def network():
 
 
 READERS = {
-    "model.safetensors": [checkpoints.load, checkpoints.meta, lambda f: checkpoints.initialise(network(), f),
-                          lambda f: models.load_published(network(), f)],
+    "model.safetensors": [
+        checkpoints.load,
+        checkpoints.meta,
+        lambda f: checkpoints.initialise(network(), f),
+        lambda f: models.load_published(network(), f),
+    ],
     "weights.pth": [lambda f: models.load_published(network(), f)],
     "weights.pth.tar": [lambda f: models.load_published(network(), f)],
     "weights.pyth": [lambda f: models.load_published(network(), f)],
@@ -82,6 +88,7 @@ def test_the_files_would_execute_if_they_were_loaded(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["plain pickle", "npy", "npz", "torch"])
 def test_a_matlab_file_is_not_unpickled(tmp_path, monkeypatch, kind):
     from paperlib.data.public import weizmann
+
     monkeypatch.chdir(tmp_path)
     for name in weizmann.FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,12 @@ with locks.only_one(pathlib.Path(sys.argv[1])):
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds a file in a folder nobody has made."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "new" / "a.lock")],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "new" / "a.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()

@@ -30,10 +30,31 @@ def test_plain(record_property):
 
 def run(folder, *arguments, gpu=False, speedup=2.5):
     (folder / "test_these.py").write_text(TESTS.format(gpu=gpu, speedup=speedup))
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "tests.conftest", "-p", "no:cacheprovider",
-               "-c", paths.ROOT / "pyproject.toml", "--rootdir", folder, *arguments, folder / "test_these.py"]
-    return subprocess.run(command, cwd=paths.ROOT, env={**os.environ, "PAPERLIB_HOME": str(folder)},
-                          capture_output=True, text=True, timeout=100).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        paths.ROOT / "pyproject.toml",
+        "--rootdir",
+        folder,
+        *arguments,
+        folder / "test_these.py",
+    ]
+    return subprocess.run(
+        command,
+        cwd=paths.ROOT,
+        env={**os.environ, "PAPERLIB_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    ).stdout
 
 
 def test_measurements_are_kept_by_test_and_device(tmp_path):

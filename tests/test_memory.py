@@ -31,7 +31,7 @@ def test_freed_memory_serves_the_next_tensor(monkeypatch):
         done = subprocess.run([sys.executable, "-c", TEN, argument], capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert fresh("keep") < 64 * 2 ** 20 < fresh("leave")
+    assert fresh("keep") < 64 * 2**20 < fresh("leave")
 
 
 def test_settings_of_the_environment_stay(monkeypatch):

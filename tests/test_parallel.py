@@ -18,8 +18,27 @@ from paperlib import checkpoints
 from .data import videos
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-TRAIN = ["train", "--model", "TAM2D-R18-f4", "--dataset", "folder", "--width", "4", "--size", "32", "--batch", "8",
-         "--lr", "0.05", "--epochs", "6", "--zoom", "1.25", "--device", "cpu"]
+TRAIN = [
+    "train",
+    "--model",
+    "TAM2D-R18-f4",
+    "--dataset",
+    "folder",
+    "--width",
+    "4",
+    "--size",
+    "32",
+    "--batch",
+    "8",
+    "--lr",
+    "0.05",
+    "--epochs",
+    "6",
+    "--zoom",
+    "1.25",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture
@@ -33,10 +52,20 @@ def project(tmp_path):
 
 
 def start(root, *arguments):
-    environment = {**os.environ, "PAPERLIB_HOME": str(root), "OMP_NUM_THREADS": "1",
-                   "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.Popen([*TORCHRUN, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, start_new_session=True)
+    environment = {
+        **os.environ,
+        "PAPERLIB_HOME": str(root),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    return subprocess.Popen(
+        [*TORCHRUN, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def train(root, name):

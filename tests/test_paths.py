@@ -23,11 +23,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_what_a_killed_process_leaves_is_hidden_and_swept_after_a_day(tmp_path):
-    program = ("import os, signal\nfrom paperlib import paths\n"
-               f"with paths.atomic({str(tmp_path / 'deep' / 'n.claims.csv')!r}) as f:\n"
-               "    f.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)")
+    program = (
+        "import os, signal\nfrom paperlib import paths\n"
+        f"with paths.atomic({str(tmp_path / 'deep' / 'n.claims.csv')!r}) as f:\n"
+        "    f.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
-    left, = (tmp_path / "deep").iterdir()
+    (left,) = (tmp_path / "deep").iterdir()
     assert left.name.startswith(".") and not list(tmp_path.glob("*/*.claims.csv"))
     (tmp_path / ".gitkeep").touch()
     paths.sweep([tmp_path, tmp_path / "absent"])
@@ -48,4 +50,4 @@ def test_a_run_keeps_the_last_logs_of_snakemake(tmp_path, monkeypatch):
     for name in names:
         (folder / name).touch()
     runner.tidy()
-    assert sorted(f.name for f in folder.iterdir()) == names[-runner.LOGS:]
+    assert sorted(f.name for f in folder.iterdir()) == names[-runner.LOGS :]

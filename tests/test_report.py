@@ -38,6 +38,7 @@ def test_tables_and_figures_are_the_same_bytes_every_time(run, tmp_path):
         run.save_figure(figure)
         plt.close(figure)
         return (tmp_path / "paper/figure.csv").read_bytes(), (tmp_path / "paper/figure.png").read_bytes()
+
     assert save() == save()
     assert save()[0] == "a,b\n0.333333,x\n2e-09,ü\n".encode()
 

@@ -50,20 +50,30 @@ def test_notebook_takes_the_four_parameters_and_reports_under_its_own_name(file)
     assert len(tagged) == 1 and tagged[0] is code[0]
     given = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(tagged[0].source).body}
     assert given == PARAMETERS
-    assert f'report.start("{file.parent.name}/{file.stem}"' in "\n".join(cell.source for cell in code).replace("\n", "")
+    source = "".join(cell.source for cell in code).replace("\n", "")
+    assert re.search(rf'report\.start\( *"{file.parent.name}/{file.stem}"', source)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=NAMES)
 def test_notebook_does_not_ask_which_profile_it_runs_under(file):
-    tree = ast.parse("\n".join(cell.source for cell in read(file).cells
-                               if cell.cell_type == "code" and not cell.source.startswith(("%", "!"))))
-    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)
-                and any(isinstance(n, ast.Name) and n.id == "profile" for n in ast.walk(node))]
+    tree = ast.parse(
+        "\n".join(
+            cell.source
+            for cell in read(file).cells
+            if cell.cell_type == "code" and not cell.source.startswith(("%", "!"))
+        )
+    )
+    compared = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and any(isinstance(n, ast.Name) and n.id == "profile" for n in ast.walk(node))
+    ]
     assert not compared
 
 
 def test_profiles_name_only_notebooks_and_checkpoints_that_exist():
     from paperlib import zoo
+
     known = zoo.recipes()
     mini = yaml.safe_load((ROOT / "paperlib/profiles/mini.yaml").read_text())
     assert set(mini["notebooks"]) <= set(NAMES)
@@ -76,19 +86,26 @@ def test_files_are_small():
 
 
 def test_modules_stay_readable():
-    long = {f.relative_to(ROOT).as_posix(): n for f in sorted((ROOT / "paperlib").rglob("*.py"))
-            if (n := len(f.read_text(encoding="utf-8").splitlines())) > 410}
+    long = {
+        f.relative_to(ROOT).as_posix(): n
+        for f in sorted((ROOT / "paperlib").rglob("*.py"))
+        if (n := len(f.read_text(encoding="utf-8").splitlines())) > 410
+    }
     assert long == {}
 
 
 def test_checkpoints_stay_small():
     size = {f"{f.parent.name}/{f.stem}": f.stat().st_size for f in paths.CHECKPOINTS.rglob("*.safetensors")}
     starts = graph.recipes()
-    relevance = {key for name in NAMES if name.startswith("temporal_relevance/")
-                 for key in settings(name, "mini").get("models", [])}
+    relevance = {
+        key
+        for name in NAMES
+        if name.startswith("temporal_relevance/")
+        for key in settings(name, "mini").get("models", [])
+    }
     while more := {starts[key] for key in relevance if starts.get(key)} - relevance:
         relevance |= more
-    people = {key for key in size if key.startswith(("nagoya_fir/", "weizmann/"))}      # 60 folds
+    people = {key for key in size if key.startswith(("nagoya_fir/", "weizmann/"))}  # 60 folds
     assert sum(size.get(key, 0) for key in relevance) < 80e6
     assert sum(size[key] for key in size.keys() - people) < 100e6
     assert sum(size[key] for key in people) < 30e6
@@ -129,8 +146,11 @@ def test_jupyter_is_only_started_on_this_machine_and_behind_a_token():
 
 
 def test_every_figure_in_the_repository_belongs_to_a_notebook():
-    stems = {f"{f.parent.name}/{f.name.partition('.')[0]}" for f in tracked()
-             if f.is_relative_to(paths.FIGURES) and len(f.relative_to(paths.FIGURES).parts) == 2}
+    stems = {
+        f"{f.parent.name}/{f.name.partition('.')[0]}"
+        for f in tracked()
+        if f.is_relative_to(paths.FIGURES) and len(f.relative_to(paths.FIGURES).parts) == 2
+    }
     assert stems <= set(NAMES)
 
 
@@ -138,6 +158,7 @@ def test_claims_in_the_repository_are_the_merge_of_the_notebooks_claims(tmp_path
     import shutil
 
     from paperlib import claims
+
     merged = paths.FIGURES / "claims.csv"
     if not merged.is_file():
         pytest.skip("no claims yet")

@@ -61,8 +61,16 @@ def test_state_of_another_recipe_is_not_resumed(folder, monkeypatch):
     model = training.build(RECIPE, 2)
     optimiser = training._optimiser(model, RECIPE)
     file = folder / "state.pt"
-    torch.save({"recipe": "another", "epoch": 1, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-                "history": "[]"}, file)
+    torch.save(
+        {
+            "recipe": "another",
+            "epoch": 1,
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "history": "[]",
+        },
+        file,
+    )
     assert training._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
 
 
@@ -77,8 +85,16 @@ def test_a_damaged_state_is_named_and_training_starts_over(folder, monkeypatch, 
     optimiser = training._optimiser(model, RECIPE)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     file = folder / "state.pt"
-    torch.save({"recipe": json.dumps(asdict(RECIPE)), "epoch": 1, "optimiser": optimiser.state_dict(),
-                "model": training.build(replace(RECIPE, seed=1), 2).state_dict(), "history": "[]"}, file)
+    torch.save(
+        {
+            "recipe": json.dumps(asdict(RECIPE)),
+            "epoch": 1,
+            "optimiser": optimiser.state_dict(),
+            "model": training.build(replace(RECIPE, seed=1), 2).state_dict(),
+            "history": "[]",
+        },
+        file,
+    )
     good = file.read_bytes()
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 16  # in the weights
@@ -97,7 +113,7 @@ def test_a_damaged_state_is_named_and_training_starts_over(folder, monkeypatch, 
 def test_kept_frames_that_are_damaged_are_rendered_again(folder):
     videos = toy.load("toy_bars", "val", size=16, limit=4)
     frames = store.stored(videos, progress=False).array
-    file, = (folder / "cache" / "frames").iterdir()
+    (file,) = (folder / "cache" / "frames").iterdir()
     good, stamp = file.read_bytes(), file.stat().st_ino
     store.stored(videos, progress=False)
     assert file.stat().st_ino == stamp  # read, not rendered
@@ -131,6 +147,7 @@ def test_ensemble_averages_evenly_spaced_outputs():
     class Model:
         def frame_logits(self, clip):
             return torch.arange(16.0).view(1, 16, 1)
+
     assert training.prediction(Model(), None, 0).item() == 7.5
     assert training.prediction(Model(), None, 2).item() == (4 + 12) / 2
 
@@ -171,6 +188,7 @@ def test_dense_and_long_clips_are_taken_from_the_video_itself():
 
 def test_a_2d_checkpoint_is_inflated(folder):
     from torchvision.models import resnet18
+
     two = resnet18()
     torch.save(two.state_dict(), folder / "resnet18.pth")
     model = training.build(replace(RECIPE, name="I3D-R18-f8", width=64, inflate=str(folder / "resnet18.pth")), 2)
@@ -182,13 +200,18 @@ def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch,
     from paperlib import data
 
     from .data import videos
+
     for label in ("a", "b"):
         for i in range(6):
             videos.write(folder / "own" / label / f"{i}.mp4", n=12, width=32, height=32)
     (folder / "own" / "a" / "broken.mp4").write_bytes(b"nothing")
     seen = data.load("folder", "train", size=32, root=str(folder / "own"))
     monkeypatch.setattr(data, "load", lambda name, split, size, limit: seen)
-    meta = training.run(replace(RECIPE, dataset="folder", epochs=1, batch=4), device="cpu", progress=False,
-                        out=folder / "own.safetensors")
+    meta = training.run(
+        replace(RECIPE, dataset="folder", epochs=1, batch=4),
+        device="cpu",
+        progress=False,
+        out=folder / "own.safetensors",
+    )
     assert len(meta["skipped"]) == 2 and all("broken" in name for name in meta["skipped"])
     assert "broken" in capsys.readouterr().out

@@ -13,8 +13,12 @@ from . import toy
 def write(tmp_path, *entries, extra=""):
     file = tmp_path / "data" / "zoo.yaml"
     file.parent.mkdir(exist_ok=True)
-    file.write_text("defaults: {width: 4, size: 32, epochs: 1, batch: 16}\n" + extra + "models:\n"
-                    + "\n".join(f"  - {entry}" for entry in entries))
+    file.write_text(
+        "defaults: {width: 4, size: 32, epochs: 1, batch: 16}\n"
+        + extra
+        + "models:\n"
+        + "\n".join(f"  - {entry}" for entry in entries)
+    )
     return file
 
 
@@ -25,20 +29,26 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_what_a_model_starts_from_comes_first(tmp_path):
-    file = write(tmp_path, "{model: TAM2D-R18-f16, dataset: toy_bars, init_from: toy_bars/TAM2D-R18-f8}",
-                 "{model: TAM2D-R18-f8, dataset: toy_bars, epochs: 3}",
-                 "{model: TAM2D-R18-f8, dataset: toy_bars, suffix: -k5, kernel_size: 5}")
+    file = write(
+        tmp_path,
+        "{model: TAM2D-R18-f16, dataset: toy_bars, init_from: toy_bars/TAM2D-R18-f8}",
+        "{model: TAM2D-R18-f8, dataset: toy_bars, epochs: 3}",
+        "{model: TAM2D-R18-f8, dataset: toy_bars, suffix: -k5, kernel_size: 5}",
+    )
     listed = zoo.recipes(file)
     assert list(listed) == ["toy_bars/TAM2D-R18-f8", "toy_bars/TAM2D-R18-f16", "toy_bars/TAM2D-R18-f8-k5"]
     assert [r.epochs for r in listed.values()] == [3, 1, 1] and listed["toy_bars/TAM2D-R18-f8-k5"].kernel_size == 5
 
 
-@pytest.mark.parametrize("entries, message", [
-    (["{model: A, dataset: d}", "{model: A, dataset: d}"], "d/A twice"),
-    (["{model: A, dataset: d, init_from: d/B}"], "d/B, which is not listed"),
-    (["{model: A, dataset: d, init_from: d/B}", "{model: B, dataset: d, init_from: d/A}"], "circle among d/A, d/B"),
-    (["{model: A, dataset: d, epoch: 3}"], "unknown fields epoch"),
-])
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        (["{model: A, dataset: d}", "{model: A, dataset: d}"], "d/A twice"),
+        (["{model: A, dataset: d, init_from: d/B}"], "d/B, which is not listed"),
+        (["{model: A, dataset: d, init_from: d/B}", "{model: B, dataset: d, init_from: d/A}"], "circle among d/A, d/B"),
+        (["{model: A, dataset: d, epoch: 3}"], "unknown fields epoch"),
+    ],
+)
 def test_mistakes_in_the_list_are_named(tmp_path, entries, message):
     with pytest.raises(InputError, match=message):
         zoo.recipes(write(tmp_path, *entries))
@@ -75,7 +85,7 @@ def test_training_what_is_missing_then_nothing(folder):
 
 def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeypatch):
     file = write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}")
-    (key, recipe), = zoo.recipes(file).items()
+    ((key, recipe),) = zoo.recipes(file).items()
     model = models.create("TAM2D-R18-f8", num_classes=2, width=4)
 
     def trained(accuracy):
@@ -83,9 +93,11 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
             meta = {"accuracy": accuracy, "recipe": asdict(recipe)}
             checkpoints.save(out, model, meta)
             return meta
+
         monkeypatch.setattr(zoo, "run", run)
         zoo.train({key: recipe}, progress=False)
         return checkpoints.meta(checkpoints.path(*key.split("/")))["accuracy"]
+
     assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
 

@@ -27,7 +27,7 @@ class Bars:
         for row, t in enumerate(indices):
             where = int(t * (self.size - 4) / (self.num_frames(i) - 1))
             x = where if self.labels[i] else self.size - 4 - where
-            out[row, :, x:x + 4] = 230
+            out[row, :, x : x + 4] = 230
         return out
 
 

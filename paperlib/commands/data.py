@@ -23,10 +23,15 @@ def arguments(parser):
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     one = actions.add_parser("check", help="compare a data folder with the lists, decode the videos")
     one.add_argument("root", help="the data folder, or one dataset's folder")
-    one.add_argument("--dataset", action="append", choices=list(public.ADAPTERS), metavar="NAME",
-                     help="only this one (repeatable)")
-    one.add_argument("--depth", choices=["list", "frames", "all"], default="frames",
-                     help="how much to decode (default: eight frames of every video)")
+    one.add_argument(
+        "--dataset", action="append", choices=list(public.ADAPTERS), metavar="NAME", help="only this one (repeatable)"
+    )
+    one.add_argument(
+        "--depth",
+        choices=["list", "frames", "all"],
+        default="frames",
+        help="how much to decode (default: eight frames of every video)",
+    )
     one.add_argument("--workers", type=int, help="videos decoded at a time (default: one per core)")
     one.add_argument("--output", help="CSV file for every missing or unreadable video")
     actions.add_parser("where", help="say which files of which dataset to put where")
@@ -56,8 +61,10 @@ def show(report):
     if report.problem:
         print(f"{report.name} {report.split}: {report.problem}")
         return
-    print(f"{report.name} {report.split} in {report.folder}: {report.present} videos of {report.classes} "
-          f"classes, {len(report.missing)} missing, {len(report.unreadable)} unreadable")
+    print(
+        f"{report.name} {report.split} in {report.folder}: {report.present} videos of {report.classes} "
+        f"classes, {len(report.missing)} missing, {len(report.unreadable)} unreadable"
+    )
     lines = [f"unreadable {identity}: {reason}" for identity, reason in report.unreadable]
     for kind in (lines, [f"missing {identity}" for identity in report.missing]):
         for line in kind[:SHOWN]:

@@ -37,18 +37,25 @@ def _common(parser):
     parser.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N videos, balanced over the classes")
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
-    parser.add_argument("--target", choices=("label", "predicted"), default="label",
-                        help="the class to explain (default: label)")
-    parser.add_argument("--min-score", type=float, metavar="S",
-                        help="explain only clips classified right with a softmax score above S")
+    parser.add_argument(
+        "--target", choices=("label", "predicted"), default="label", help="the class to explain (default: label)"
+    )
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="explain only clips classified right with a softmax score above S"
+    )
     parser.add_argument("--batch", type=int, default=8, help="clips computed together (default: 8)")
-    parser.add_argument("--memory", type=float, default=2.0, metavar="GB",
-                        help="what relevance may occupy in each job (default: 2)")
+    parser.add_argument(
+        "--memory", type=float, default=2.0, metavar="GB", help="what relevance may occupy in each job (default: 2)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="cores of each job (default: 1)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     parser.add_argument("--shards", type=int, metavar="N", help="number of files (default: one per 500 clips)")
-    parser.add_argument("--jobs", type=int, metavar="N",
-                        help="shards computed at a time (default: one per core or GPU, or what the profile says)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="shards computed at a time (default: one per core or GPU, or what the profile says)",
+    )
     parser.add_argument("--gpus", default="", metavar="IDS", help="GPUs of this machine to use, such as 0,1,2,3")
     parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, or a folder with a config.yaml")
 
@@ -68,8 +75,15 @@ def main(args):
     out = args.out or Path(f"{args.dataset}-{Path(args.checkpoint).stem}-{args.kind}.parquet")
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} should end in .parquet")
-    settings = plan(args.kind, args.dataset, args.checkpoint, out.resolve(), data_root=root, gpus=gpus,
-                    **{name: getattr(args, name) for name in (*same, *OPTIONS[args.kind])})
+    settings = plan(
+        args.kind,
+        args.dataset,
+        args.checkpoint,
+        out.resolve(),
+        data_root=root,
+        gpus=gpus,
+        **{name: getattr(args, name) for name in (*same, *OPTIONS[args.kind])},
+    )
     with runner.lock(files.folder(out)):
         done = run.run(settings, args.jobs, args.profile)
     if done:

@@ -13,8 +13,7 @@ def arguments(parser):
     parser.add_argument("--frames", type=int, default=8, help="frames of the clip (default 8)")
     parser.add_argument("--classes", type=int, default=400, help="number of classes (default 400)")
     parser.add_argument("--size", type=int, default=224, help="height and width of the clip (default 224)")
-    parser.add_argument("--width", type=int, default=64,
-                        help="channels of the first convolution (default 64)")
+    parser.add_argument("--width", type=int, default=64, help="channels of the first convolution (default 64)")
 
 
 def main(args):
@@ -33,9 +32,11 @@ def main(args):
         options = {"size": args.size} if name.startswith("C-LSTM") else {}
         fixed = args.width != 64 and name.split("-")[0] in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
         if fixed and not args.names:
-            continue        # torchvision's networks come in one width
+            continue  # torchvision's networks come in one width
         with torch.device("meta"):
             model = models.create(name, num_classes=args.classes, width=args.width, **options)
         total, field = models.count(model, args.size), models.temporal_receptive_field(model)
-        print(f"{name:22}{total.parameters:>12,}{total.flops / 1e9:>10.2f}"
-              f"{'all' if field == math.inf else field:>13}", flush=True)
+        print(
+            f"{name:22}{total.parameters:>12,}{total.flops / 1e9:>10.2f}{'all' if field == math.inf else field:>13}",
+            flush=True,
+        )

@@ -10,11 +10,17 @@ example: paperlib relevance --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8
 def arguments(parser):
     """Declare the options of the command."""
     from ..artifact import video_arguments
+
     video_arguments(parser)
-    parser.add_argument("--method", choices=("clrp", "lrp"), default="clrp",
-                        help="contrastive relevance (default) or plain LRP")
-    parser.add_argument("--sigma", type=float, default=0.975,
-                        help="share of a row's relevance that the active temporal range holds (default: 0.975)")
+    parser.add_argument(
+        "--method", choices=("clrp", "lrp"), default="clrp", help="contrastive relevance (default) or plain LRP"
+    )
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=0.975,
+        help="share of a row's relevance that the active temporal range holds (default: 0.975)",
+    )
 
 
 def main(args):
@@ -22,13 +28,13 @@ def main(args):
     import pandas as pd
 
     from .. import artifact, paths, pictures, relevance
+
     found, model = artifact.from_arguments(args)
     clip = found.clip.to(next(model.parameters()).device)
     matrix = relevance.relevance_matrix(model, clip, [found.info["target"]], method=args.method).cpu()
     logits = found.arrays["frame_logits"][None, :, found.info["target"]]
     atr = relevance.atr(matrix, logits, sigma=args.sigma)
-    found.arrays.update(matrix=matrix[0].numpy(), atr=atr.frames[0].numpy(),
-                        segments=atr.segments[0].numpy())
+    found.arrays.update(matrix=matrix[0].numpy(), atr=atr.frames[0].numpy(), segments=atr.segments[0].numpy())
     found.info.update(method=args.method, sigma=args.sigma, avg_atr=float(atr.avg[0]), max_atr=float(atr.max[0]))
     out = artifact.prefix(args, "relevance")
     rows, columns = matrix.shape[1:]
@@ -40,6 +46,8 @@ def main(args):
         pictures.relevance(found).savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
     predicted = found.info["classes"][found.info["predicted"]]
-    print(f"predicted: {predicted} ({found.arrays['scores'].max():.1%}); explained: {found.target_name}\n"
-          f"avg-ATR {atr.avg[0]:.2f} of {columns} frames, max-ATR {atr.max[0]:.0f}\n"
-          f"{out}.csv, {out}.png, {out}.npz")
+    print(
+        f"predicted: {predicted} ({found.arrays['scores'].max():.1%}); explained: {found.target_name}\n"
+        f"avg-ATR {atr.avg[0]:.2f} of {columns} frames, max-ATR {atr.max[0]:.0f}\n"
+        f"{out}.csv, {out}.png, {out}.npz"
+    )

@@ -17,20 +17,14 @@ from pathlib import Path
 def arguments(parser):
     """Declare the options of run_all.sh (which documents them in its --help as well)."""
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="names or globs (default: all)")
-    parser.add_argument(
-        "--profile", default="mini", help="mini (default), paper, or a .yaml file of your own"
-    )
+    parser.add_argument("--profile", default="mini", help="mini (default), paper, or a .yaml file of your own")
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one per core)")
-    parser.add_argument(
-        "--force", action="store_true", help="execute the notebooks even if they are up to date"
-    )
+    parser.add_argument("--force", action="store_true", help="execute the notebooks even if they are up to date")
     parser.add_argument("--train", action="store_true", help="train the checkpoints that are missing, first")
     parser.add_argument("--retrain", action="store_true", help="train the checkpoints they use anew, first")
-    parser.add_argument(
-        "--list", action="store_true", help="list the notebooks and what is up to date; run nothing"
-    )
+    parser.add_argument("--list", action="store_true", help="list the notebooks and what is up to date; run nothing")
 
 
 def needs_data(name, options):

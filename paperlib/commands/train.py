@@ -12,22 +12,31 @@ examples:
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
-HELP = {"kernel_size": "kernel of the temporal module, frames", "size": "side of the clips, pixels",
-        "init_from": "checkpoint to start from",
-        "inflate": "2D checkpoint to start from: a file, or ImageNet for torchvision's",
-        "limit": "number of training videos, 0 for all", "sampling": "uniform or dense",
-        "stride": "source frames between the frames of a dense clip", "width": "channels of the stem",
-        "lr": "peak learning rate", "warmup": "epochs until the peak learning rate",
-        "batch": "clips per step, of all processes together",
-        "dropout": "rate in front of the classifier", "seed": "of weights, order and augmentation",
-        "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
-        "mirror": "share of the training clips that are mirrored", "optimiser": "sgd or adam",
-        "zoom": "cut random squares out of frames so much larger, and scale them down",
-        "ensemble": "predict from so many evenly spaced frame logits, 0 for all"}
+HELP = {
+    "kernel_size": "kernel of the temporal module, frames",
+    "size": "side of the clips, pixels",
+    "init_from": "checkpoint to start from",
+    "inflate": "2D checkpoint to start from: a file, or ImageNet for torchvision's",
+    "limit": "number of training videos, 0 for all",
+    "sampling": "uniform or dense",
+    "stride": "source frames between the frames of a dense clip",
+    "width": "channels of the stem",
+    "lr": "peak learning rate",
+    "warmup": "epochs until the peak learning rate",
+    "batch": "clips per step, of all processes together",
+    "dropout": "rate in front of the classifier",
+    "seed": "of weights, order and augmentation",
+    "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
+    "mirror": "share of the training clips that are mirrored",
+    "optimiser": "sgd or adam",
+    "zoom": "cut random squares out of frames so much larger, and scale them down",
+    "ensemble": "predict from so many evenly spaced frame logits, 0 for all",
+}
 
 
 def _fields():
     from ..training import Recipe
+
     return [f for f in fields(Recipe) if f.name not in ("name", "dataset", "options")]
 
 
@@ -35,12 +44,20 @@ def arguments(parser):
     """Declare one option per field of the training recipe."""
     parser.add_argument("--model", help="model name, e.g. I3D-R50-f8 (see paperlib models)")
     parser.add_argument("--dataset", help="e.g. synth_ssv2")
-    parser.add_argument("--paper", metavar="KEY", help="instead of both: a checkpoint of the paper profile, e.g. "
-                        "ssv2/I3D-R50-f8, trained by the papers' recipe except for the options given here")
+    parser.add_argument(
+        "--paper",
+        metavar="KEY",
+        help="instead of both: a checkpoint of the paper profile, e.g. "
+        "ssv2/I3D-R50-f8, trained by the papers' recipe except for the options given here",
+    )
     for field in _fields():
         default = field.default if field.default is not MISSING else None
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(default), default=None,
-                            help=f"{HELP.get(field.name, field.name.replace('_', ' '))} (default: {default!r})")
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type(default),
+            default=None,
+            help=f"{HELP.get(field.name, field.name.replace('_', ' '))} (default: {default!r})",
+        )
     parser.add_argument("--data-root", metavar="DIR", help="where the public data sets are")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--out", type=Path, help="checkpoint file (default: data/checkpoints/DATASET/MODEL)")
@@ -67,5 +84,6 @@ def main(args):
         out = args.out or checkpoints.path(args.dataset, args.model)
     meta = training.run(recipe, args.device, resume=not args.restart, out=out)
     if os.environ.get("RANK", "0") == "0":
-        print(f"{out}: validation accuracy {meta['accuracy']:.1%} after {recipe.epochs} epochs, "
-              f"{meta['seconds']:.0f} s")
+        print(
+            f"{out}: validation accuracy {meta['accuracy']:.1%} after {recipe.epochs} epochs, {meta['seconds']:.0f} s"
+        )

@@ -46,8 +46,18 @@ def main(args):
     rows = [("name", "network", "dataset", "classes", "top-1", "licence", "here", "url")]
     for entry in weights.registry().values():
         here = "yes" if (weights.FOLDER / entry.file).is_file() else "no"
-        rows.append((entry.name, entry.model, entry.dataset, str(entry.classes), f"{entry.top1:.1f}",
-                     entry.licence, here, entry.url))
+        rows.append(
+            (
+                entry.name,
+                entry.model,
+                entry.dataset,
+                str(entry.classes),
+                f"{entry.top1:.1f}",
+                entry.licence,
+                here,
+                entry.url,
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

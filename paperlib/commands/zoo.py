@@ -23,6 +23,7 @@ def arguments(parser):
 def main(args):
     """Print the table; train first if asked to."""
     from .. import zoo
+
     if args.action == "train":
         zoo.train(zoo.select(args.names, args.missing), args.device)
     table = zoo.status()

@@ -37,14 +37,24 @@ def unpack(archive, folder):
 
 def _zip_entries(content):
     """List (name, bytes, is a plain file, function that opens it), without folders."""
-    return [(entry.filename, entry.file_size, not stat.S_ISLNK(entry.external_attr >> 16),
-             lambda entry=entry: content.open(entry))
-            for entry in content.infolist() if not entry.is_dir()]
+    return [
+        (
+            entry.filename,
+            entry.file_size,
+            not stat.S_ISLNK(entry.external_attr >> 16),
+            lambda entry=entry: content.open(entry),
+        )
+        for entry in content.infolist()
+        if not entry.is_dir()
+    ]
 
 
 def _tar_entries(content):
-    return [(entry.name, entry.size, entry.isreg(), lambda entry=entry: content.extractfile(entry))
-            for entry in content.getmembers() if not entry.isdir()]
+    return [
+        (entry.name, entry.size, entry.isreg(), lambda entry=entry: content.extractfile(entry))
+        for entry in content.getmembers()
+        if not entry.isdir()
+    ]
 
 
 def _unpack(archive, folder, entries):

@@ -43,8 +43,10 @@ def check(root, names=None, depth="frames", workers=None):
             raise InputError(f"there is no public dataset called {name!r}; known are {', '.join(ADAPTERS)}.")
     places = {name: locate(name, root) for name in names} if names else found(root)
     if not places:
-        raise InputError(f"{root} holds none of the public datasets {', '.join(ADAPTERS)}; "
-                         "`paperlib data where` says what to put where.")
+        raise InputError(
+            f"{root} holds none of the public datasets {', '.join(ADAPTERS)}; "
+            "`paperlib data where` says what to put where."
+        )
     seen, reports = {}, []
     for name, folder in places.items():
         for split in ("train", "val"):
@@ -84,8 +86,9 @@ def _split(name, folder, split, depth, workers, seen):
         return dataset.ids[i], seen[key]
 
     with ThreadPoolExecutor(workers) as pool:
-        results = tqdm(pool.map(look, range(len(dataset))), total=len(dataset), desc=f"{name} {split}",
-                       disable=None, leave=False)
+        results = tqdm(
+            pool.map(look, range(len(dataset))), total=len(dataset), desc=f"{name} {split}", disable=None, leave=False
+        )
         report.unreadable = [(identity, reason) for identity, reason in results if reason]
     return report
 

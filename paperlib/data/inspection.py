@@ -4,8 +4,16 @@ import os
 
 from . import video
 
-KINDS = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi",
-         ".mpg": "mpeg", ".mpeg": "mpeg"}
+KINDS = {
+    ".mp4": "mov",
+    ".m4v": "mov",
+    ".mov": "mov",
+    ".webm": "matroska",
+    ".mkv": "matroska",
+    ".avi": "avi",
+    ".mpg": "mpeg",
+    ".mpeg": "mpeg",
+}
 
 
 def problems(path):

@@ -23,8 +23,7 @@ class batches:
     is an InputError.
     """
 
-    def __init__(self, dataset, n_frames, batch_size, sampling="uniform", stride=2, views=None,
-                 seed=None, workers=0):
+    def __init__(self, dataset, n_frames, batch_size, sampling="uniform", stride=2, views=None, seed=None, workers=0):
         if sampling not in ("uniform", "dense"):
             raise InputError(f"the sampling is 'uniform' or 'dense', not {sampling!r}.")
         if batch_size < 1 or n_frames < 1:
@@ -57,8 +56,10 @@ class batches:
         if kept:
             yield self._batch(kept)
         elif not done and self.skipped:
-            raise InputError(f"none of the {len(self.skipped)} videos of {self.dataset.name} can be read; "
-                             f"the first: {self.skipped[0][2]}")
+            raise InputError(
+                f"none of the {len(self.skipped)} videos of {self.dataset.name} can be read; "
+                f"the first: {self.skipped[0][2]}"
+            )
 
     def _batch(self, kept):
         indices = np.array([i for i, _ in kept], np.int64)

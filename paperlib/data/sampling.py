@@ -66,8 +66,10 @@ def partial_uniform(n, i, left, right):
     """
     _check(n=n)
     if not 0 <= left <= i <= right < n:
-        raise InputError(f"partial_uniform: the window [{left}, {right}] has to hold frame {i} and lie "
-                         f"inside the clip's frames 0 to {n - 1}.")
+        raise InputError(
+            f"partial_uniform: the window [{left}, {right}] has to hold frame {i} and lie "
+            f"inside the clip's frames 0 to {n - 1}."
+        )
     return np.clip(np.arange(n), left, right)
 
 

@@ -29,9 +29,11 @@ class Direct:
 
     def clips(self, indices, n, how="uniform", stride=4, rng=None):
         """Return uint8 [len(indices), n, H, W, 3]; with `rng` the frames are jittered as in training."""
+
         def chosen(i):
             length = self.dataset.num_frames(i)
             return sampling.uniform(length, n, rng) if how == "uniform" else sampling.dense(length, n, stride, rng)
+
         wanted = [(int(i), chosen(i)) for i in indices]  # drawn in order, whoever decodes first
         if not self.decodes:
             return np.stack([self.dataset.frames(i, steps) for i, steps in wanted])
@@ -84,8 +86,9 @@ def _render(dataset, file, progress):
     fork = multiprocessing.get_context("fork")  # workers inherit the data set, nothing is pickled
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork, _hold, (dataset,)) as pool:
         work = pool.map(_kept_of_held, range(len(dataset)), chunksize=32)
-        for i, frames in enumerate(tqdm(work, total=len(dataset), disable=not progress, leave=False,
-                                        desc=f"rendering {dataset.name}")):
+        for i, frames in enumerate(
+            tqdm(work, total=len(dataset), disable=not progress, leave=False, desc=f"rendering {dataset.name}")
+        ):
             array[i] = frames
     array.flush()
     with open(file, "ab") as opened:

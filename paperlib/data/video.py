@@ -101,15 +101,20 @@ def crops(frames, size, count=1):
     """
     height, width = frames.shape[-3:-1]
     if min(height, width) < size or count not in (1, 3):
-        raise InputError(f"crops: {count} crops of {size} pixels do not fit frames of {width} x {height}; "
-                         "1 or 3 are possible, no larger than the shorter side.")
+        raise InputError(
+            f"crops: {count} crops of {size} pixels do not fit frames of {width} x {height}; "
+            "1 or 3 are possible, no larger than the shorter side."
+        )
     down, across = height - size, width - size
     corners = [(round(down / 2), round(across / 2))]
     if count == 3:
-        start, end = ((0, corners[0][1]), (down, corners[0][1])) if down > across else \
-            ((corners[0][0], 0), (corners[0][0], across))
+        start, end = (
+            ((0, corners[0][1]), (down, corners[0][1]))
+            if down > across
+            else ((corners[0][0], 0), (corners[0][0], across))
+        )
         corners = [start, corners[0], end]
-    return np.stack([frames[..., y:y + size, x:x + size, :] for y, x in corners])
+    return np.stack([frames[..., y : y + size, x : x + size, :] for y, x in corners])
 
 
 def existing(path):
@@ -142,8 +147,11 @@ class opened:
 
     def __enter__(self):
         try:
-            self.container = av.open(f"file:{self.path}", metadata_errors="ignore", container_options={
-                "format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
+            self.container = av.open(
+                f"file:{self.path}",
+                metadata_errors="ignore",
+                container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            )
         except FAILURES as error:
             raise VideoError(f"{self.path} is damaged or not a video ({_reason(error)}).") from None
         pictures = [s for s in self.container.streams.video if not s.disposition & 0x400]  # 0x400: cover art
@@ -178,8 +186,15 @@ def _probe(path, size, modified):
         if _quarters(first) % 2:
             width, height = height, width
         rate = stream.average_rate or stream.guessed_rate
-        return VideoInfo(count, float(rate) if rate else None, width, height, int(first.rotation),
-                         stream.codec_context.name, container.format.name)
+        return VideoInfo(
+            count,
+            float(rate) if rate else None,
+            width,
+            height,
+            int(first.rotation),
+            stream.codec_context.name,
+            container.format.name,
+        )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -279,8 +294,10 @@ def _quarters(frame):
 
 def _decode_torchcodec(path, indices, short_side):
     def unusable(error):
-        return InputError(f"the decoder 'torchcodec' cannot be used ({str(error).splitlines()[0]}); "
-                          "install torchcodec with FFmpeg, or use backend='pyav'.")
+        return InputError(
+            f"the decoder 'torchcodec' cannot be used ({str(error).splitlines()[0]}); "
+            "install torchcodec with FFmpeg, or use backend='pyav'."
+        )
 
     try:
         from torchcodec.decoders import VideoDecoder

@@ -71,9 +71,11 @@ def contributions(models):
     baseline = accuracy[BASELINE, 0]
     parts = []
     for module in (m for m in accuracy.columns.unique(0) if m != BASELINE):
-        for metric, pooling, function in (("phi", 0, spatial_contribution),
-                                          ("psi_ta", 0, temporal_improvement),
-                                          ("psi_ta_tp", 1, temporal_improvement)):
+        for metric, pooling, function in (
+            ("phi", 0, spatial_contribution),
+            ("psi_ta", 0, temporal_improvement),
+            ("psi_ta_tp", 1, temporal_improvement),
+        ):
             if (module, pooling) in accuracy:
                 values = function(accuracy[module, pooling], baseline).dropna()
                 parts.append(values.rename("value").reset_index().assign(module=module, metric=metric))
@@ -105,21 +107,21 @@ def printed_table07():
     """Return Table 7 as printed: dataset, metric, module, printed."""
     table = published.table("deep_analysis_table07")
     return table.rename(columns={"row": "metric", "column": "module", "value": "printed"})[
-        ["dataset", "metric", "module", "printed"]]
+        ["dataset", "metric", "module", "printed"]
+    ]
 
 
 def compare(recomputed, printed, decimals=2):
     """Return the cells of both tables side by side, `differs` where they disagree at so many decimals."""
     both = recomputed.merge(printed, on=["dataset", "metric", "module"], how="left", validate="1:1")
-    both["differs"] = (both.recomputed.round(decimals) - both.printed).abs() > 10.0 ** -decimals / 2
+    both["differs"] = (both.recomputed.round(decimals) - both.printed).abs() > 10.0**-decimals / 2
     return both
 
 
 def exchange(table, a, b, metrics):
     """Return a Table 7 (column `printed`) with modules a and b exchanged in the rows of these metrics."""
     swap = {a: b, b: a}
-    module = [swap.get(m, m) if metric in metrics else m for m, metric in zip(table.module, table.metric,
-                                                                             strict=True)]
+    module = [swap.get(m, m) if metric in metrics else m for m, metric in zip(table.module, table.metric, strict=True)]
     return table.assign(module=module)
 
 
@@ -144,8 +146,9 @@ def subsets(models, printed):
     reproduces the table.
     """
     rows = []
-    for column, backbones, frames in itertools.product(("top1", "top5"), _subsets(models.backbone),
-                                                       _subsets(models.num_frames)):
+    for column, backbones, frames in itertools.product(
+        ("top1", "top5"), _subsets(models.backbone), _subsets(models.num_frames)
+    ):
         part = models[models.backbone.isin(backbones) & models.num_frames.isin(frames)]
         recomputed = means(part.assign(top1=part[column]))
         agree = int((~compare(recomputed, printed).differs).sum())
@@ -170,8 +173,9 @@ def pooling_gain(models):
 
 def frame_gain(models):
     """Return the change of top-1 from each frame count to the next: columns from_frames, to_frames, gain."""
-    accuracy = models.pivot(index=["dataset", "module", "backbone", "temporal_pooling"], columns="num_frames",
-                            values="top1")
+    accuracy = models.pivot(
+        index=["dataset", "module", "backbone", "temporal_pooling"], columns="num_frames", values="top1"
+    )
     steps = accuracy.diff(axis=1).iloc[:, 1:]
     gain = steps.rename_axis(columns="to_frames").stack().rename("gain").reset_index()
     previous = dict(zip(accuracy.columns[1:], accuracy.columns[:-1], strict=True))

@@ -9,24 +9,25 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from .. import plotting, published
 from . import DATASETS, METRICS, MODULES
 
-MODULE_COLOUR = {"I3D": plotting.BLUE, "S3D": plotting.VERMILION, "TAM": plotting.GREEN,
-                 "TSN": plotting.ORANGE}
+MODULE_COLOUR = {"I3D": plotting.BLUE, "S3D": plotting.VERMILION, "TAM": plotting.GREEN, "TSN": plotting.ORANGE}
 BACKBONE_MARK = {"InceptionV1": "^", "ResNet18": "s", "ResNet50": "o"}
-METRIC_TITLE = {"phi": r"spatial contribution $\bar\Phi_a$",
-                "psi_ta": r"temporal improvement $\bar\Psi_a^{ta}$",
-                "psi_ta_tp": r"with pooling $\bar\Psi_a^{ta+tp}$"}
+METRIC_TITLE = {
+    "phi": r"spatial contribution $\bar\Phi_a$",
+    "psi_ta": r"temporal improvement $\bar\Psi_a^{ta}$",
+    "psi_ta_tp": r"with pooling $\bar\Psi_a^{ta+tp}$",
+}
 
 
 def legend(figure, with_backbones=True, extra=()):
     """Put the legend of modules (colour) and backbones (mark) under the panels."""
-    handles = [Line2D([], [], color=colour, marker="o", ms=5, label=module) for module, colour in
-               MODULE_COLOUR.items()]
+    handles = [Line2D([], [], color=colour, marker="o", ms=5, label=module) for module, colour in MODULE_COLOUR.items()]
     if with_backbones:
-        handles += [Line2D([], [], color="0.4", marker=mark, ls="none", ms=5, label=backbone)
-                    for backbone, mark in BACKBONE_MARK.items()]
+        handles += [
+            Line2D([], [], color="0.4", marker=mark, ls="none", ms=5, label=backbone)
+            for backbone, mark in BACKBONE_MARK.items()
+        ]
     handles += list(extra)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2,
-                  handletextpad=0.4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
 
 
 def table07(cells, exchanged):
@@ -55,11 +56,12 @@ def table07(cells, exchanged):
     axes[0, 0].set_ylim(0.4, 1.02)
     axes[1, 0].set_ylabel("printed minus\nrecomputed")
     handles = [Line2D([], [], color=MODULE_COLOUR[x], marker="o", ms=5, label=x) for x in MODULES]
-    handles += [Line2D([], [], color="k", marker="D", mfc="none", ls="none", ms=5, label="printed"),
-                Line2D([], [], color="0.4", marker="D", ls="none", ms=5, label="difference"),
-                Line2D([], [], color="k", marker="o", mfc="none", ls="none", ms=7,
-                       label="with I3D, S3D exchanged"),
-                Patch(color="0.88", label="rounding")]
+    handles += [
+        Line2D([], [], color="k", marker="D", mfc="none", ls="none", ms=5, label="printed"),
+        Line2D([], [], color="0.4", marker="D", ls="none", ms=5, label="difference"),
+        Line2D([], [], color="k", marker="o", mfc="none", ls="none", ms=7, label="with I3D, S3D exchanged"),
+        Patch(color="0.88", label="rounding"),
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.0, handletextpad=0.4)
     return figure
 
@@ -79,8 +81,7 @@ def accuracy(models, datasets=DATASETS):
             look = dict(color=MODULE_COLOUR[module], marker=BACKBONE_MARK[backbone], ms=4, lw=0.8, alpha=0.9)
             axes[0, column].plot(line.num_frames, line.top1, **look)
             axes[1, column].plot(line.gmacs, line.top1, **look)
-        for axis, label, base in ((axes[0, column], "input frames", 2),
-                                  (axes[1, column], "GMACs per clip", 10)):
+        for axis, label, base in ((axes[0, column], "input frames", 2), (axes[1, column], "GMACs per clip", 10)):
             axis.set_xscale("log", base=base)
             axis.set_xlabel(label)
         axes[0, column].set_xticks(frames, frames)
@@ -118,4 +119,3 @@ def pooling(gain):
     axes[0].set_ylabel("change of top-1 with\ntemporal pooling (points)")
     legend(figure, extra=[Line2D([], [], color=MODULE_COLOUR["TSN"], ls="--", label="TSN, as in the text")])
     return figure
-

@@ -8,14 +8,31 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from .. import plotting
 from .structure import KINDS
 
-APPROACH_COLOUR = {"TSN": plotting.ORANGE, "I3D": plotting.BLUE, "TAM": plotting.GREEN,
-                   "SlowFast": plotting.PURPLE, "CorrNet": plotting.SKY, "X3D": plotting.VERMILION,
-                   "CSN": plotting.BLACK}
-KIND_COLOUR = dict(zip(KINDS, (plotting.BLUE, "0.75", plotting.VERMILION, plotting.GREEN, "0.9",
-                               plotting.PURPLE, plotting.SKY), strict=True))
-KIND_LABEL = {"3D": "3D (3x3x3)", "2D": "2D (1x3x3)", "1D": "1D temporal (3x1x1)",
-              "1D depthwise": "1D temporal, depthwise", "1x1": "1x1x1", "shift": "temporal shift",
-              "non-local": "non-local"}
+APPROACH_COLOUR = {
+    "TSN": plotting.ORANGE,
+    "I3D": plotting.BLUE,
+    "TAM": plotting.GREEN,
+    "SlowFast": plotting.PURPLE,
+    "CorrNet": plotting.SKY,
+    "X3D": plotting.VERMILION,
+    "CSN": plotting.BLACK,
+}
+KIND_COLOUR = dict(
+    zip(
+        KINDS,
+        (plotting.BLUE, "0.75", plotting.VERMILION, plotting.GREEN, "0.9", plotting.PURPLE, plotting.SKY),
+        strict=True,
+    )
+)
+KIND_LABEL = {
+    "3D": "3D (3x3x3)",
+    "2D": "2D (1x3x3)",
+    "1D": "1D temporal (3x1x1)",
+    "1D depthwise": "1D temporal, depthwise",
+    "1x1": "1x1x1",
+    "shift": "temporal shift",
+    "non-local": "non-local",
+}
 
 
 def progress(table):
@@ -24,13 +41,28 @@ def progress(table):
     figure, axis = plt.subplots(figsize=(7.2, 4.0))
     for x, row in enumerate(table.itertuples()):
         colour = APPROACH_COLOUR[row.approach]
-        axis.scatter(x, row.top1, s=row.gmacs * 3, color=colour, alpha=0.35 if row.retrained else 0.1,
-                     edgecolor=colour, linewidth=1.2)
+        axis.scatter(
+            x,
+            row.top1,
+            s=row.gmacs * 3,
+            color=colour,
+            alpha=0.35 if row.retrained else 0.1,
+            edgecolor=colour,
+            linewidth=1.2,
+        )
         axis.plot(x, row.top1, ".", color=colour)
-        axis.annotate(f"{row.top1:.1f}", (x, row.top1), xytext=(0, -18), textcoords="offset points",
-                      ha="center", va="top", fontsize=8)
-    names = [f"{m.replace(' (reported)', '')}{'*' if r else ''}" for m, r in
-             zip(table.model, table.retrained, strict=True)]
+        axis.annotate(
+            f"{row.top1:.1f}",
+            (x, row.top1),
+            xytext=(0, -18),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8,
+        )
+    names = [
+        f"{m.replace(' (reported)', '')}{'*' if r else ''}" for m, r in zip(table.model, table.retrained, strict=True)
+    ]
     names = [name.replace("-", "\n", 1).replace("-f", "\nf") for name in names]
     axis.set_xticks(range(len(table)), names, fontsize=7)
     for year, rows in table.groupby("year").groups.items():
@@ -40,8 +72,10 @@ def progress(table):
     axis.set_ylabel("top-1 accuracy on Kinetics-400 (%)")
     axis.set_xlim(-0.6, len(table) - 0.4)
     axis.set_ylim(67.5, 79)
-    handles = [axis.scatter([], [], s=g * 3, color="0.85", edgecolor="0.4", label=f"{g} GMACs per clip")
-               for g in (50, 150, 300)]
+    handles = [
+        axis.scatter([], [], s=g * 3, color="0.85", edgecolor="0.4", label=f"{g} GMACs per clip")
+        for g in (50, 150, 300)
+    ]
     axis.legend(handles=handles, loc="lower right", labelspacing=2.0, borderpad=1.5, handletextpad=1.2)
     return figure
 
@@ -49,11 +83,17 @@ def progress(table):
 def habits(used, differ):
     """Draw Figure 2: shares of the surveyed papers; used, differ: rows with row and value (percent)."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.2), sharex=True)
-    for axis, table, title, colour in ((axes[0], used, "datasets used", plotting.BLUE),
-                                       (axes[1], differ, "compared under different ...", plotting.VERMILION)):
+    for axis, table, title, colour in (
+        (axes[0], used, "datasets used", plotting.BLUE),
+        (axes[1], differ, "compared under different ...", plotting.VERMILION),
+    ):
         table = table.iloc[::-1]
-        bars = axis.barh([x.replace(" (", "\n(").replace(" and ", "\nand ") for x in table.row], table.value,
-                         color=colour, height=0.6)
+        bars = axis.barh(
+            [x.replace(" (", "\n(").replace(" and ", "\nand ") for x in table.row],
+            table.value,
+            color=colour,
+            height=0.6,
+        )
         axis.bar_label(bars, [f"{v:.0f} %" for v in table.value], padding=3, fontsize=8)
         axis.set_xlabel("share of papers (%)")
         axis.set_title(title, loc="left")
@@ -67,12 +107,18 @@ def composition(counts):
     figure, axis = plt.subplots(figsize=(7.2, 3.2))
     left = np.zeros(len(counts))
     for kind in kinds:
-        axis.barh(counts.model, counts[kind], left=left, color=KIND_COLOUR[kind], label=KIND_LABEL[kind],
-                  height=0.7)
+        axis.barh(counts.model, counts[kind], left=left, color=KIND_COLOUR[kind], label=KIND_LABEL[kind], height=0.7)
         for y, (start, width) in enumerate(zip(left, counts[kind], strict=True)):
             if width:
-                axis.text(start + width / 2, y, str(width), ha="center", va="center", fontsize=7,
-                          color="white" if kind in ("3D", "1D", "1D depthwise") else "black")
+                axis.text(
+                    start + width / 2,
+                    y,
+                    str(width),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if kind in ("3D", "1D", "1D depthwise") else "black",
+                )
         left += counts[kind].to_numpy()
     for y, (end, parameters) in enumerate(zip(left, counts.parameters, strict=True)):
         axis.text(end + 0.4, y, f"{parameters / 1e6:.1f} M", va="center", fontsize=7)
@@ -90,10 +136,19 @@ def framework(stages, pooled, blocks):
     figure, axes = plt.subplots(2, 1, figsize=(7.2, 4.4), height_ratios=[1, 1.6])
     chain(axes[0], stages, pooled)
     variants(axes[1], blocks)
-    handles = [Patch(color=KIND_COLOUR[k], label=KIND_LABEL[k]) for k in KINDS
-               if any(kind == k for layers in blocks.values() for _, kind in layers)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0,
-                  handletextpad=0.4, fontsize=7)
+    handles = [
+        Patch(color=KIND_COLOUR[k], label=KIND_LABEL[k])
+        for k in KINDS
+        if any(kind == k for layers in blocks.values() for _, kind in layers)
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        columnspacing=1.0,
+        handletextpad=0.4,
+        fontsize=7,
+    )
     return figure
 
 
@@ -109,8 +164,7 @@ def chain(axis, stages, pooled):
         size = f"{shape[0]} x {shape[2]} x {shape[3]}" if shape[2] > 1 else f"{shape[0]} classes"
         axis.text(x + 0.44, 0.54, size, ha="center", va="top", fontsize=7)
         axis.text(x + 0.44, 0.34, f"T = {shape[1]}", ha="center", va="top", fontsize=8, weight="bold")
-        axis.text(x + 0.44, 0.15, f"T = {short[1]}", ha="center", va="top", fontsize=8,
-                  color=plotting.VERMILION)
+        axis.text(x + 0.44, 0.15, f"T = {short[1]}", ha="center", va="top", fontsize=8, color=plotting.VERMILION)
         if x:
             axis.annotate("", (x + 0.08, 0.79), (x - 0.2, 0.79), arrowprops=dict(arrowstyle="->", lw=1))
     axis.text(-0.02, 0.34, "no pooling", ha="right", va="top", fontsize=7, weight="bold")
@@ -127,23 +181,24 @@ def variants(axis, blocks):
         axis.text(x + 0.42, 0.0, module, ha="center", va="bottom", weight="bold")
         top = 0.14
         for size, kind in layers:
-            box(axis, x + 0.1, top, 0.64, 0.13, size, KIND_COLOUR[kind],
-                dark=kind in ("3D", "1D", "1D depthwise"))
+            box(axis, x + 0.1, top, 0.64, 0.13, size, KIND_COLOUR[kind], dark=kind in ("3D", "1D", "1D depthwise"))
             top += 0.17
         axis.plot([x + 0.42], [top + 0.03], "o", mfc="white", mec="k", ms=11)
         axis.text(x + 0.42, top + 0.027, "+", ha="center", va="center", fontsize=10)
-        axis.plot([x + 0.42, x + 0.86, x + 0.86, x + 0.48], [0.11, 0.11, top + 0.03, top + 0.03], color="0.5",
-                  lw=0.9)
-        axis.annotate("", (x + 0.42, top + 0.01), (x + 0.42, 0.08), zorder=0,
-                      arrowprops=dict(arrowstyle="-", lw=0.9, color="0.5"))
+        axis.plot([x + 0.42, x + 0.86, x + 0.86, x + 0.48], [0.11, 0.11, top + 0.03, top + 0.03], color="0.5", lw=0.9)
+        axis.annotate(
+            "", (x + 0.42, top + 0.01), (x + 0.42, 0.08), zorder=0, arrowprops=dict(arrowstyle="-", lw=0.9, color="0.5")
+        )
 
 
 def box(axis, x, y, width, height, text, face, dark=False):
     """Draw a rounded box with a text in its middle."""
-    axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.03", fc=face,
-                                  ec="k", lw=0.7))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8,
-              color="white" if dark else "black")
+    axis.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.03", fc=face, ec="k", lw=0.7)
+    )
+    axis.text(
+        x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8, color="white" if dark else "black"
+    )
 
 
 def i3d_variants(table, steps):
@@ -155,14 +210,12 @@ def i3d_variants(table, steps):
         for x, row in enumerate(part.itertuples()):
             change = "" if np.isnan(row.change) else f"{row.change:+.1f}"
             axis.text(x, row.top1 + 0.25, f"{row.top1:.1f}", ha="center", fontsize=8)
-            axis.text(x, row.top1 - 0.25, change, ha="center", va="top", fontsize=8, color="white",
-                      weight="bold")
+            axis.text(x, row.top1 - 0.25, change, ha="center", va="top", fontsize=8, color="white", weight="bold")
         axis.set_ylim(part.top1.min() - 4, part.top1.max() + 1.5)
         axis.set_title(f"{dataset}, published")
         axis.tick_params(axis="x", labelsize=7)
     axes[0].set_ylabel("top-1 accuracy (%), axis cut")
-    looks = {"InceptionV1 to ResNet50": ("Inc-tp to R50-tp", "s"),
-             "temporal pooling removed": ("R50-tp to R50", "o")}
+    looks = {"InceptionV1 to ResNet50": ("Inc-tp to R50-tp", "s"), "temporal pooling removed": ("R50-tp to R50", "o")}
     for (dataset, step), line in steps[steps.dataset != "mini-MiT"].groupby(["dataset", "step"]):
         label, mark = looks[step]
         colour = plotting.VERMILION if dataset == "mini-SSV2" else plotting.BLUE
@@ -186,8 +239,7 @@ def sota(table):
             value, approach = getattr(row, dataset), row.row.split("-")[0]
             theirs = row.origin == "reported by the authors of the model"
             mark = "D" if "ResNet101" in row.row else "^" if approach == "X3D" else "o"
-            axis.plot(row.FLOPs, value, mark, color=APPROACH_COLOUR[approach], ms=6,
-                      mfc="none" if theirs else None)
+            axis.plot(row.FLOPs, value, mark, color=APPROACH_COLOUR[approach], ms=6, mfc="none" if theirs else None)
         axis.set_xscale("log")
         axis.set_xlim(18, 900)
         axis.set_xticks([30, 100, 300], ["30", "100", "300"])
@@ -198,9 +250,14 @@ def sota(table):
             axis.axhline(getattr(row, dataset), color="0.6", lw=0.8, ls=":")
             axis.text(18, getattr(row, dataset), row.row.split(" ")[0], fontsize=6.5, va="bottom")
     axes[0].set_ylabel("top-1 accuracy (%)")
-    handles = [Line2D([], [], color=colour, marker="o", ls="none", ms=5, label=approach)
-               for approach, colour in APPROACH_COLOUR.items() if table.row.str.startswith(approach).any()]
-    handles += [Line2D([], [], color="0.4", marker=m, ls="none", ms=5, mfc=f, label=text) for m, f, text in
-                (("o", None, "ResNet50"), ("D", None, "ResNet101"), ("o", "none", "as reported"))]
+    handles = [
+        Line2D([], [], color=colour, marker="o", ls="none", ms=5, label=approach)
+        for approach, colour in APPROACH_COLOUR.items()
+        if table.row.str.startswith(approach).any()
+    ]
+    handles += [
+        Line2D([], [], color="0.4", marker=m, ls="none", ms=5, mfc=f, label=text)
+        for m, f, text in (("o", None, "ResNet50"), ("D", None, "ResNet101"), ("o", "none", "as reported"))
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.4)
     return figure

@@ -28,16 +28,18 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
             panel_dots(axis, table[table.panel == panel], series, filled="low" in table)
             axis.set_title(("own: " if "low" in table else "published: ") + panel)
         if same_span:
-            limits = [axis.get_ylim() for axis in row[:len(panels)]]
+            limits = [axis.get_ylim() for axis in row[: len(panels)]]
             half = max(high - low for low, high in limits) / 2
             for axis, (low, high) in zip(row, limits, strict=False):
                 top = min((low + high) / 2 + half, MOST)
                 axis.set_ylim(top - 2 * half, top)
-        for axis in row[len(panels):]:
+        for axis in row[len(panels) :]:
             axis.axis("off")
         row[0].set_ylabel(ylabel)
-    handles = [Line2D([], [], color=plotting.COLOURS[i], marker=plotting.MARKERS[i], ls="none", label=s)
-               for i, s in enumerate(series)]
+    handles = [
+        Line2D([], [], color=plotting.COLOURS[i], marker=plotting.MARKERS[i], ls="none", label=s)
+        for i, s in enumerate(series)
+    ]
     if len(series) > 1:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(series)))
     return figure
@@ -57,8 +59,9 @@ def panel_dots(axis, part, series, filled):
         else:
             axis.plot(x, line.value, mark, mfc="none", color=colour, ms=6)
             for at, value in zip(x, line.value, strict=True) if len(present) <= 3 else ():
-                axis.annotate(f"{value:g}", (at, value), xytext=(0, 5), textcoords="offset points",
-                              fontsize=6, ha="center")
+                axis.annotate(
+                    f"{value:g}", (at, value), xytext=(0, 5), textcoords="offset points", fontsize=6, ha="center"
+                )
     axis.set_xticks(range(len(order)), order, fontsize=7)
     axis.set_xlim(-0.5, len(order) - 0.5)
     axis.margins(y=0.2)
@@ -82,8 +85,9 @@ def sampling(bars):
             axis.bar(x, row.single, width=0.34, color=colour)
             more = max(0, row.multi - row.single)
             axis.bar(x, more, bottom=row.single, width=0.34, color=colour, alpha=0.3)
-            axis.errorbar(x, row.single, yerr=[[row.single - row.low], [row.high - row.single]], color="k",
-                          capsize=2, lw=1)
+            axis.errorbar(
+                x, row.single, yerr=[[row.single - row.low], [row.high - row.single]], color="k", capsize=2, lw=1
+            )
         axis.set_xticks(range(len(order)), order)
         axis.set_title(dataset)
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
@@ -102,8 +106,15 @@ def clips(curves):
     for i, ((model, how), line) in enumerate(curves.groupby(["model", "sampling"], sort=False)):
         label = f"{model} ({how[0].upper()})"
         for axis, x in zip(axes, (line.clips, line.gmacs), strict=True):
-            axis.plot(x, line.value, marker=plotting.MARKERS[i], color=plotting.COLOURS[i], ms=4, label=label,
-                      ls="-" if how == "uniform" else "--")
+            axis.plot(
+                x,
+                line.value,
+                marker=plotting.MARKERS[i],
+                color=plotting.COLOURS[i],
+                ms=4,
+                label=label,
+                ls="-" if how == "uniform" else "--",
+            )
     axes[0].set_xlabel("clips per video (3 crops each)")
     axes[1].set_xlabel("GMACs per video")
     axes[1].set_xscale("log")
@@ -124,17 +135,33 @@ def relevance(points):
     for axis, dataset in zip(axes[0], datasets, strict=True):
         for row in points[points.dataset == dataset].itertuples():
             colour = COLOUR[row.module]
-            axis.errorbar(row.atr, row.psi, color=colour, marker="o", ms=3 + 0.25 * row.layers, lw=0.8,
-                          xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
-                          yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]])
-            axis.annotate(row.model.partition("-")[2], (row.atr, row.psi), xytext=(4, 4), fontsize=6,
-                          textcoords="offset points", color=colour)
+            axis.errorbar(
+                row.atr,
+                row.psi,
+                color=colour,
+                marker="o",
+                ms=3 + 0.25 * row.layers,
+                lw=0.8,
+                xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
+                yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]],
+            )
+            axis.annotate(
+                row.model.partition("-")[2],
+                (row.atr, row.psi),
+                xytext=(4, 4),
+                fontsize=6,
+                textcoords="offset points",
+                color=colour,
+            )
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
         axis.set_xlabel("avg-ATR (share of the input frames)")
         axis.set_title(dataset)
         axis.margins(0.15)
     axes[0, 0].set_ylabel(r"temporal improvement $\Psi$")
-    handles = [Line2D([], [], color=COLOUR[module], marker="o", ls="none", label=module)
-               for module in COLOUR if module in set(points.module)]
+    handles = [
+        Line2D([], [], color=COLOUR[module], marker="o", ls="none", label=module)
+        for module in COLOUR
+        if module in set(points.module)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

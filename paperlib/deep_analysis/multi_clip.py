@@ -21,8 +21,7 @@ def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=N
     """
     model, header = checkpoints.load(key, device)
     recipe, side = header["recipe"], header["recipe"]["size"]
-    videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit,
-                       root=root or None)
+    videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit, root=root or None)
     top = (videos.size - side) // 2
     offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
 
@@ -37,15 +36,21 @@ def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=N
             chosen = steps(videos.num_frames(i))
             needed, place = np.unique(chosen, return_inverse=True)  # the clips of a video share most frames
             frames = videos.frames(i, needed)[place.reshape(chosen.shape)]
-            batch = [clip_format.to_clip(clip[:, top:top + side, x:x + side])
-                     for clip in frames for x in offsets]
+            batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in frames for x in offsets]
             with torch.inference_mode():
                 scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
         return {"scores": np.stack(scores).reshape(len(videos), clips, len(offsets), -1)}
 
-    about = {"checkpoint": checkpoints.digest(key), "dataset": videos.name, "videos": len(videos),
-             "clips": clips, "crops": crops, "margin": margin, "torch": torch.__version__,
-             "code": cache.code("models", "data", "checkpoints", "deep_analysis")}
+    about = {
+        "checkpoint": checkpoints.digest(key),
+        "dataset": videos.name,
+        "videos": len(videos),
+        "clips": clips,
+        "crops": crops,
+        "margin": margin,
+        "torch": torch.__version__,
+        "code": cache.code("models", "data", "checkpoints", "deep_analysis"),
+    }
     scores = cache.fetch("views", about, compute)["scores"]
     return {"scores": scores, "labels": np.asarray(videos.labels)}
 
@@ -72,15 +77,27 @@ def sampled(run):
     rows = []
     for key in own.listed(run):
         row = own.describe(key)
-        found = views(key, options["clips"], options["crops"], limit=options["videos"], device=run.device,
-                          root=run.data_root)
+        found = views(
+            key, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
+        )
         # one view: the middle clip and the middle crop
         middle = found["scores"][:, options["clips"] // 2, options["crops"] // 2].argmax(1) == found["labels"]
         many = multi_clip(found, options["clips"])
         value, low, high = statistics.bootstrap_interval(100.0 * middle)
-        rows.append({"key": key, "dataset": row["dataset"], "model": row["model"].removesuffix("-dense"),
-                     "sampling": row["sampling"], "single": value, "low": low, "high": high,
-                     "multi": 100 * many.mean(), "one": middle, "many": many})
+        rows.append(
+            {
+                "key": key,
+                "dataset": row["dataset"],
+                "model": row["model"].removesuffix("-dense"),
+                "sampling": row["sampling"],
+                "single": value,
+                "low": low,
+                "high": high,
+                "multi": 100 * many.mean(),
+                "one": middle,
+                "many": many,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -105,15 +122,29 @@ def of_sampling(bars, where="Figure 5"):
             continue
         videos = len(found.one["dense"])
         one, many = found.one, found.many["dense"]
-        pairs = [("Uniform sampling beats dense sampling for one clip", one["uniform"], one["dense"],
-                  "better"),
-                 ("Several clips help dense sampling", many, one["dense"],
-                  "5 to 20" if own.STANDS_FOR.get(dataset) == "mini-SSV2" else "6 to 15")]
+        pairs = [
+            ("Uniform sampling beats dense sampling for one clip", one["uniform"], one["dense"], "better"),
+            (
+                "Several clips help dense sampling",
+                many,
+                one["dense"],
+                "5 to 20" if own.STANDS_FOR.get(dataset) == "mini-SSV2" else "6 to 15",
+            ),
+        ]
         for statement, a, b, text in pairs:
             interval = tuple(statistics.bootstrap_difference(100.0 * a, 100.0 * b, paired=True))
-            claims.append(claim(where, f"{statement}: {model} on {dataset}",
-                                f"difference of top-1 in points over {videos} videos, {SINGLE}", text,
-                                interval, interval[1] > 0, dataset, digits=1))
+            claims.append(
+                claim(
+                    where,
+                    f"{statement}: {model} on {dataset}",
+                    f"difference of top-1 in points over {videos} videos, {SINGLE}",
+                    text,
+                    interval,
+                    interval[1] > 0,
+                    dataset,
+                    digits=1,
+                )
+            )
     return claims
 
 
@@ -122,15 +153,24 @@ def clip_curves(run):
     options = run.settings.get("views")
     rows = []
     for key in own.listed(run):
-        found = views(key, options["clips"], options["crops"], limit=options["videos"], device=run.device,
-                          root=run.data_root)
+        found = views(
+            key, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
+        )
         row, (model, header) = own.describe(key), checkpoints.load(key)
         cost = models.count(model, header["recipe"]["size"]).flops / 1e9 * options["crops"]
         for k in range(1, options["clips"] + 1):
             correct = multi_clip(found, k)
-            rows.append({"model": row["model"].removesuffix("-dense"), "dataset": row["dataset"],
-                         "sampling": row["sampling"], "clips": k, "value": 100 * correct.mean(),
-                         "gmacs": cost * k, "correct": correct})
+            rows.append(
+                {
+                    "model": row["model"].removesuffix("-dense"),
+                    "dataset": row["dataset"],
+                    "sampling": row["sampling"],
+                    "clips": k,
+                    "value": 100 * correct.mean(),
+                    "gmacs": cost * k,
+                    "correct": correct,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -143,12 +183,20 @@ def of_clips(curves, enough=5):
     for (model, how), line in curves.groupby(["model", "sampling"], sort=False):
         correct = line.set_index("clips").correct
         first = min(enough, last) if how == "dense" else 1
-        interval = tuple(statistics.bootstrap_difference(100.0 * correct[last], 100.0 * correct[first],
-                                                         paired=True))
+        interval = tuple(statistics.bootstrap_difference(100.0 * correct[last], 100.0 * correct[first], paired=True))
         few = "one clip is" if first == 1 else f"{first} clips are"
         text = f"{how} sampling of {model}: {few} about as good as {last}"
-        quantity = (f"top-1 with {last} minus with {first} clips, points; holds if the interval contains 0, "
-                    f"{SINGLE}")
-        claims.append(claim("Figure 8", text, quantity, "saturated" if how == "dense" else "little",
-                            interval, interval[1] <= 0 <= interval[2], line.dataset.iloc[0], digits=1))
+        quantity = f"top-1 with {last} minus with {first} clips, points; holds if the interval contains 0, {SINGLE}"
+        claims.append(
+            claim(
+                "Figure 8",
+                text,
+                quantity,
+                "saturated" if how == "dense" else "little",
+                interval,
+                interval[1] <= 0 <= interval[2],
+                line.dataset.iloc[0],
+                digits=1,
+            )
+        )
     return claims

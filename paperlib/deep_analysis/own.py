@@ -15,8 +15,14 @@ from ..errors import InputError
 from . import BASELINE, spatial_contribution, temporal_improvement
 from .findings import claim
 
-STANDS_FOR = {"synth_ssv2": "mini-SSV2", "synth_kinetics": "mini-Kinetics", "synth_mit": "mini-MiT",
-              "mini_ssv2": "mini-SSV2", "mini_kinetics": "mini-Kinetics", "mini_mit": "mini-MiT"}
+STANDS_FOR = {
+    "synth_ssv2": "mini-SSV2",
+    "synth_kinetics": "mini-Kinetics",
+    "synth_mit": "mini-MiT",
+    "mini_ssv2": "mini-SSV2",
+    "mini_kinetics": "mini-Kinetics",
+    "mini_mit": "mini-MiT",
+}
 MODULE = {"TAM2D": "TAM"}
 BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in (18, 34, 50, 101, 152)}}
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
@@ -66,20 +72,26 @@ def describe(key):
     recipe, config = header["recipe"], header["config"]
     found = NAME.fullmatch(config["name"])
     module, backbone, frames, pooled = found.groups() if found else (config["name"], "", 0, None)
-    return {"model": key.partition("/")[2], "dataset": header["dataset"],
-            "module": MODULE.get(module, module), "backbone": BACKBONE.get(backbone, backbone),
-            "num_frames": int(frames), "temporal_pooling": int(bool(pooled)),
-            "placement": config.get("placement", "all"), "init_from": recipe.get("init_from", ""),
-            "sampling": recipe.get("sampling", "uniform"),
-            "kernel_size": config.get("kernel_size", 3), "ensemble": recipe.get("ensemble", 0)}
+    return {
+        "model": key.partition("/")[2],
+        "dataset": header["dataset"],
+        "module": MODULE.get(module, module),
+        "backbone": BACKBONE.get(backbone, backbone),
+        "num_frames": int(frames),
+        "temporal_pooling": int(bool(pooled)),
+        "placement": config.get("placement", "all"),
+        "init_from": recipe.get("init_from", ""),
+        "sampling": recipe.get("sampling", "uniform"),
+        "kernel_size": config.get("kernel_size", 3),
+        "ensemble": recipe.get("ensemble", 0),
+    }
 
 
 def score(run, keys=None):
     """Return {checkpoint: Scored} of the listed checkpoints on the validation videos, one clip each."""
     found = {}
     for key in listed(run) if keys is None else keys:
-        answers = analysis.predictions(key, limit=run.settings.get("videos"), device=run.device,
-                                       root=run.data_root)
+        answers = analysis.predictions(key, limit=run.settings.get("videos"), device=run.device, root=run.data_root)
         found[key] = Scored(key, np.asarray(answers["correct"]), describe(key))
     return found
 
@@ -102,10 +114,18 @@ def benchmark(scored, seed=0):
     models = table(scored, seed)
     if models.empty:
         return models
-    transferred = [bool(start) and not start.startswith(dataset)
-                   for start, dataset in zip(models.init_from, models.dataset, strict=True)]
-    plain = ((models.placement == "all") & (models["sampling"] == "uniform") & (models.kernel_size == 3)
-             & (models.ensemble == 0) & (models.backbone != "") & ~np.array(transferred))
+    transferred = [
+        bool(start) and not start.startswith(dataset)
+        for start, dataset in zip(models.init_from, models.dataset, strict=True)
+    ]
+    plain = (
+        (models.placement == "all")
+        & (models["sampling"] == "uniform")
+        & (models.kernel_size == 3)
+        & (models.ensemble == 0)
+        & (models.backbone != "")
+        & ~np.array(transferred)
+    )
     models = models[plain & models.dataset.isin(list(STANDS_FOR))]
     return models.assign(stands_for=models.dataset.map(STANDS_FOR)).reset_index(drop=True)
 
@@ -129,15 +149,21 @@ def contribution(model, baseline, metric="psi_ta", seed=0):
 
     The 95 % interval is a bootstrap over videos, the same for both models.
     """
-    return tuple(statistics.bootstrap_interval(_answers(model, baseline), _of_answers(metric), seed=seed,
-                                               method="percentile", resamples=1999))
+    return tuple(
+        statistics.bootstrap_interval(
+            _answers(model, baseline), _of_answers(metric), seed=seed, method="percentile", resamples=1999
+        )
+    )
 
 
 def contribution_difference(a, b, metric="psi_ta", seed=0):
     """Return Phi or Psi of pair a minus that of pair b, (value, low, high); a, b: (model, baseline), each on
     its own videos."""
-    return tuple(statistics.bootstrap_difference(_answers(*a), _answers(*b), _of_answers(metric), seed=seed,
-                                                 method="percentile", resamples=1999))
+    return tuple(
+        statistics.bootstrap_difference(
+            _answers(*a), _answers(*b), _of_answers(metric), seed=seed, method="percentile", resamples=1999
+        )
+    )
 
 
 def _answers(model, baseline):
@@ -154,6 +180,7 @@ def _of_answers(metric):
         if max(right, base) == 0 or base == 100:  # a resample in which equation 1 has no value
             return 0.0
         return float(function(right, base))
+
     return statistic
 
 
@@ -164,8 +191,13 @@ def baseline_of(scored, model):
     is none.
     """
     row = model.row
-    same = [s for s in scored.values() if s.row["module"] == BASELINE and not s.row["temporal_pooling"]
-            and (s.row["dataset"], s.row["backbone"]) == (row["dataset"], row["backbone"])]
+    same = [
+        s
+        for s in scored.values()
+        if s.row["module"] == BASELINE
+        and not s.row["temporal_pooling"]
+        and (s.row["dataset"], s.row["backbone"]) == (row["dataset"], row["backbone"])
+    ]
     return min(same, key=lambda s: abs(s.row["num_frames"] - row["num_frames"]), default=None)
 
 

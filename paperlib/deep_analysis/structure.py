@@ -52,8 +52,14 @@ def counts(networks):
     for network in networks:
         model = build(network)
         kinds = pd.Series(layers(model)).value_counts().reindex(KINDS, fill_value=0)
-        rows.append({"model": network, **kinds, "temporal": int(kinds[list(TEMPORAL)].sum()),
-                     "parameters": models.count(model, size=64).parameters})
+        rows.append(
+            {
+                "model": network,
+                **kinds,
+                "temporal": int(kinds[list(TEMPORAL)].sum()),
+                "parameters": models.count(model, size=64).parameters,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -63,8 +69,11 @@ def shapes(model, size=224):
     for child, layer in model.named_children():
         parts = layer.named_children() if isinstance(layer, nn.ModuleDict) else [(child, layer)]
         for part, inner in parts:
-            hooks.append(inner.register_forward_hook(
-                lambda _, __, output, part=part: found.append((part, list(output.shape[1:])))))
+            hooks.append(
+                inner.register_forward_hook(
+                    lambda _, __, output, part=part: found.append((part, list(output.shape[1:])))
+                )
+            )
     with torch.no_grad():
         model(torch.empty(1, 3, model.num_frames, size, size, device="meta"))
     for hook in hooks:

@@ -21,7 +21,26 @@ from .perturb import (
 )
 from .search import SearchResult, search
 
-__all__ = ["PERTURBATIONS", "PRESETS", "THRESHOLD", "MaskResult", "SearchResult", "Settings", "black", "blur",
-           "central_mask", "freeze", "freeze_matrix", "learn", "mean", "perturb", "prepare", "resolve",
-           "reverse",
-           "search", "segments", "shuffle", "total_variation"]
+__all__ = [
+    "PERTURBATIONS",
+    "PRESETS",
+    "THRESHOLD",
+    "MaskResult",
+    "SearchResult",
+    "Settings",
+    "black",
+    "blur",
+    "central_mask",
+    "freeze",
+    "freeze_matrix",
+    "learn",
+    "mean",
+    "perturb",
+    "prepare",
+    "resolve",
+    "reverse",
+    "search",
+    "segments",
+    "shuffle",
+    "total_variation",
+]

@@ -42,28 +42,36 @@ class Settings:
     """Everything that decides which mask is learned; the defaults are ours, see PRESETS for the paper's."""
 
     iterations: int = 300
-    length_weight: float = 0.01     # lambda 1, of the mask's sum
-    tv_weight: float = 0.003        # lambda 2, of its total variation
-    beta: float = 3                 # exponent of the total variation
-    learning_rate: float = 0.2      # of Adam, on the mask's logits
-    tolerance: float = 1e-5         # a clip stops when its loss moves less than this; 0: never
-    patience: int = 5               # in so many iterations one after the other
-    start: float = 5.0              # mask logits start at plus or minus this
-    initial: str = "central"        # or "central_released", "full"; see `central_mask`
-    coverage: float = 0.9           # share of the full mask's drop that the initial mask keeps
-    double_inner: bool = False      # count inner edges twice in the variation, as the released code does
-    soft_reverse: bool = False      # blend when reversing, as the released code does
-    perturbation: str = "freeze"    # what the mask is learned with
-    logit: bool = False             # lower the class's logit instead of its softmax score
+    length_weight: float = 0.01  # lambda 1, of the mask's sum
+    tv_weight: float = 0.003  # lambda 2, of its total variation
+    beta: float = 3  # exponent of the total variation
+    learning_rate: float = 0.2  # of Adam, on the mask's logits
+    tolerance: float = 1e-5  # a clip stops when its loss moves less than this; 0: never
+    patience: int = 5  # in so many iterations one after the other
+    start: float = 5.0  # mask logits start at plus or minus this
+    initial: str = "central"  # or "central_released", "full"; see `central_mask`
+    coverage: float = 0.9  # share of the full mask's drop that the initial mask keeps
+    double_inner: bool = False  # count inner edges twice in the variation, as the released code does
+    soft_reverse: bool = False  # blend when reversing, as the released code does
+    perturbation: str = "freeze"  # what the mask is learned with
+    logit: bool = False  # lower the class's logit instead of its softmax score
 
 
 PRESETS = {
     "default": Settings(),
     "as_published": Settings(tv_weight=0.02, learning_rate=0.001, tolerance=0),
-    "as_released": Settings(tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True,
-                            soft_reverse=True),
-    "as_released_kth": Settings(iterations=100, length_weight=0.02, tv_weight=0.04, tolerance=0,
-                                initial="central_released", double_inner=True, soft_reverse=True),
+    "as_released": Settings(
+        tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True, soft_reverse=True
+    ),
+    "as_released_kth": Settings(
+        iterations=100,
+        length_weight=0.02,
+        tv_weight=0.04,
+        tolerance=0,
+        initial="central_released",
+        double_inner=True,
+        soft_reverse=True,
+    ),
 }
 
 
@@ -71,17 +79,17 @@ PRESETS = {
 class MaskResult:
     """Learned masks of B clips with T frames, and the scores under them (softmax, [B])."""
 
-    mask: torch.Tensor          # [B, T], values in [0, 1]
-    initial: torch.Tensor       # [B, T], where the masks started
-    targets: torch.Tensor       # [B] int64, the class explained
+    mask: torch.Tensor  # [B, T], values in [0, 1]
+    initial: torch.Tensor  # [B, T], where the masks started
+    targets: torch.Tensor  # [B] int64, the class explained
     labels: torch.Tensor | None  # [B] int64, the true class, where it was given
-    original: torch.Tensor      # OS: score of the target class on the clip as it is
-    freeze: torch.Tensor        # FS: on the clip frozen by the mask
-    reverse: torch.Tensor       # RS: on the clip reversed by the thresholded mask
-    truth: torch.Tensor         # CS: score of the true class where it is not the target, else NaN
-    perturbed: torch.Tensor     # score under the perturbation that the mask was learned with
-    loss: torch.Tensor          # [iterations, B], equation 1 before each step; held after a clip stops
-    iterations: torch.Tensor    # [B] int64, steps taken
+    original: torch.Tensor  # OS: score of the target class on the clip as it is
+    freeze: torch.Tensor  # FS: on the clip frozen by the mask
+    reverse: torch.Tensor  # RS: on the clip reversed by the thresholded mask
+    truth: torch.Tensor  # CS: score of the true class where it is not the target, else NaN
+    perturbed: torch.Tensor  # score under the perturbation that the mask was learned with
+    loss: torch.Tensor  # [iterations, B], equation 1 before each step; held after a clip stops
+    iterations: torch.Tensor  # [B] int64, steps taken
     settings: Settings
 
     @property
@@ -106,18 +114,27 @@ class MaskResult:
 
     def table(self):
         """Return a DataFrame, one row per clip: classes, scores, mask length, movement, iterations, loss."""
-        columns = {"target": self.targets, "OS": self.original, "FS": self.freeze, "RS": self.reverse,
-                   "CS": self.truth, "mask_length": self.length, "moved": self.moved, "flipped": self.flipped,
-                   "iterations": self.iterations,
-                   "loss": self.loss[-1] if len(self.loss) else torch.full_like(self.original, np.nan)}
+        columns = {
+            "target": self.targets,
+            "OS": self.original,
+            "FS": self.freeze,
+            "RS": self.reverse,
+            "CS": self.truth,
+            "mask_length": self.length,
+            "moved": self.moved,
+            "flipped": self.flipped,
+            "iterations": self.iterations,
+            "loss": self.loss[-1] if len(self.loss) else torch.full_like(self.original, np.nan),
+        }
         table = pd.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
         table.insert(0, "clip", np.arange(len(table)))
         table.insert(2, "label", -1 if self.labels is None else self.labels.cpu().numpy())
         return table
 
 
-def learn(model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32,
-          watch=None, **options):
+def learn(
+    model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32, watch=None, **options
+):
     """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
 
     Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
@@ -143,12 +160,18 @@ def learn(model, clips, targets=None, iterations=None, labels=None, preset="defa
         parts = []
         for begin in range(0, len(clips), batch_size):
             part = slice(begin, begin + batch_size)
-            parts.append(_learn(model, clips[part], rows(targets, part), rows(labels, part),
-                                _initial(given, part), settings, watch))
+            parts.append(
+                _learn(
+                    model, clips[part], rows(targets, part), rows(labels, part), _initial(given, part), settings, watch
+                )
+            )
     if not parts:
         raise InputError("there are no clips to learn masks for; clips must be [B, C, T, H, W] with B > 0.")
-    joined = {name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
-              for name in (f.name for f in fields(MaskResult)) if torch.is_tensor(getattr(parts[0], name))}
+    joined = {
+        name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
+        for name in (f.name for f in fields(MaskResult))
+        if torch.is_tensor(getattr(parts[0], name))
+    }
     return MaskResult(**{"labels": None, **joined}, settings=settings)
 
 
@@ -177,10 +200,9 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
     for cut, mask in enumerate(centred):
         mask[:cut] = 0
-        mask[frames - cut:] = 0
+        mask[frames - cut :] = 0
     original = score(model, clips, targets)
-    drops = torch.stack([original - score(model, apply(mask.expand(len(clips), -1)), targets)
-                         for mask in centred])
+    drops = torch.stack([original - score(model, apply(mask.expand(len(clips), -1)), targets) for mask in centred])
     keeps = drops >= coverage * drops[0]
     if released:
         fails = drops / drops[0] < coverage
@@ -203,8 +225,7 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
     if initial is None:
         initial = _start(model, clips, targets, settings)
     if initial.shape not in ((clips.shape[2],), (len(clips), clips.shape[2])):
-        raise InputError(f"the initial mask has shape {list(initial.shape)}; the clips have "
-                         f"{clips.shape[2]} frames.")
+        raise InputError(f"the initial mask has shape {list(initial.shape)}; the clips have {clips.shape[2]} frames.")
     initial = initial.to(clips).expand(len(clips), -1)
     began = (initial * 2 - 1) * settings.start
     final, loss, steps = _descend(model, clips, targets, began, settings, watch)
@@ -215,11 +236,19 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         truth = torch.where(labels == targets, truth, softmax.gather(1, labels[:, None])[:, 0])
     soft = _soft(settings.perturbation)
     return MaskResult(
-        mask=mask, initial=began.sigmoid(), targets=targets, labels=labels, original=own,
+        mask=mask,
+        initial=began.sigmoid(),
+        targets=targets,
+        labels=labels,
+        original=own,
         freeze=score(model, freeze(clips, mask), targets),
-        reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets), truth=truth,
+        reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets),
+        truth=truth,
         perturbed=score(model, perturb(clips, mask, settings.perturbation, **soft), targets),
-        loss=loss, iterations=steps, settings=settings)
+        loss=loss,
+        iterations=steps,
+        settings=settings,
+    )
 
 
 def _start(model, clips, targets, settings):
@@ -287,8 +316,7 @@ def resolve(preset, iterations, options):
     known = [field.name for field in fields(Settings)]
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise InputError(f"masks.learn does not know {', '.join(unknown)}; its options are "
-                         f"{', '.join(known)}.")
+        raise InputError(f"masks.learn does not know {', '.join(unknown)}; its options are {', '.join(known)}.")
     if iterations is not None:
         options["iterations"] = iterations
     given = options.get("initial")
@@ -296,14 +324,15 @@ def resolve(preset, iterations, options):
         options["initial"] = "given"
         given = torch.as_tensor(given)
     elif given not in (None, "central", "central_released", "full"):
-        raise InputError(f"there is no initial mask called {given!r}; use central, central_released, full or "
-                         "numbers.")
+        raise InputError(f"there is no initial mask called {given!r}; use central, central_released, full or numbers.")
     else:
         given = None
     settings = replace(PRESETS[preset], **options)
     if settings.iterations < 0 or settings.learning_rate <= 0 or settings.beta < 1:
-        raise InputError(f"iterations ({settings.iterations}) must not be negative, learning_rate "
-                         f"({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1.")
+        raise InputError(
+            f"iterations ({settings.iterations}) must not be negative, learning_rate "
+            f"({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1."
+        )
     return settings, given
 
 

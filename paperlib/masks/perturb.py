@@ -81,8 +81,7 @@ def mean(clips, mask):
     return _blend(clips, mask, _mean(clips))
 
 
-PERTURBATIONS = {"freeze": freeze, "reverse": reverse, "shuffle": shuffle, "blur": blur, "black": black,
-                 "mean": mean}
+PERTURBATIONS = {"freeze": freeze, "reverse": reverse, "shuffle": shuffle, "blur": blur, "black": black, "mean": mean}
 
 
 def perturb(clips, mask, kind="freeze", **options):
@@ -190,8 +189,9 @@ def _checked(clips, mask):
     mask = mask if mask.is_floating_point() else mask.to(clips.dtype)
     batch, frames = clips.shape[0], clips.shape[2]
     if mask.shape not in ((frames,), (batch, frames), (1, frames)):
-        raise InputError(f"the mask has shape {list(mask.shape)}; clips of {frames} frames need [{frames}] "
-                         f"or [{batch}, {frames}].")
+        raise InputError(
+            f"the mask has shape {list(mask.shape)}; clips of {frames} frames need [{frames}] or [{batch}, {frames}]."
+        )
     if not ((mask >= 0) & (mask <= 1)).all():
         raise InputError("mask values must lie between 0 and 1; apply a sigmoid to a real-valued mask first.")
     return clips, mask.expand(batch, frames)

@@ -14,12 +14,12 @@ from .perturb import prepare
 class SearchResult:
     """The best window of each of B clips."""
 
-    mask: torch.Tensor      # [B, T], one inside the window
-    start: torch.Tensor     # [B], first frame of the window
-    stop: torch.Tensor      # [B], one past its last frame
-    value: torch.Tensor     # [B], the criterion's value of that window
-    values: torch.Tensor    # [B, windows], of every window
-    windows: torch.Tensor   # [windows, 2], start and stop of each, shortest first
+    mask: torch.Tensor  # [B, T], one inside the window
+    start: torch.Tensor  # [B], first frame of the window
+    stop: torch.Tensor  # [B], one past its last frame
+    value: torch.Tensor  # [B], the criterion's value of that window
+    values: torch.Tensor  # [B, windows], of every window
+    windows: torch.Tensor  # [windows, 2], start and stop of each, shortest first
 
 
 @torch.no_grad()
@@ -37,17 +37,24 @@ def search(model, clips, targets=None, criterion="loss", batch_size=32, **option
         raise InputError(f"there is no search criterion called {criterion!r}; use 'loss' or 'crop'.")
     settings, _ = resolve("default", None, options)
     frames = clips.shape[2]
-    windows = torch.tensor([(start, start + length) for length in range(1, frames + 1)
-                            for start in range(frames - length + 1)], device=clips.device)
+    windows = torch.tensor(
+        [(start, start + length) for length in range(1, frames + 1) for start in range(frames - length + 1)],
+        device=clips.device,
+    )
     steps = torch.arange(frames, device=clips.device)
     masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).to(clips.dtype)
     with evaluating(model):
         targets = classes(torch.cat([model(part) for part in clips.split(batch_size)]), targets)
-        values = torch.stack([_values(model, clip, target, masks, windows, criterion, batch_size, settings)
-                              for clip, target in zip(clips, targets, strict=True)])
+        values = torch.stack(
+            [
+                _values(model, clip, target, masks, windows, criterion, batch_size, settings)
+                for clip, target in zip(clips, targets, strict=True)
+            ]
+        )
     best = values.argmax(1) if criterion == "crop" else values.argmin(1)
-    return SearchResult(masks[best], windows[best, 0], windows[best, 1],
-                        values.gather(1, best[:, None])[:, 0], values, windows)
+    return SearchResult(
+        masks[best], windows[best, 0], windows[best, 1], values.gather(1, best[:, None])[:, 0], values, windows
+    )
 
 
 def _values(model, clip, target, masks, windows, criterion, batch_size, settings):
@@ -61,8 +68,11 @@ def _values(model, clip, target, masks, windows, criterion, batch_size, settings
         logits = model(seen).float()
         own = (logits if settings.logit else logits.softmax(1))[:, target]
         if criterion == "loss":
-            own = own + settings.length_weight * part.sum(1) + settings.tv_weight * total_variation(
-                part, settings.beta, settings.double_inner)
+            own = (
+                own
+                + settings.length_weight * part.sum(1)
+                + settings.tv_weight * total_variation(part, settings.beta, settings.double_inner)
+            )
         values.append(own)
     return torch.cat(values)
 

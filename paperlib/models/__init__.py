@@ -15,5 +15,4 @@ from .published import load_published
 from .reach import temporal_receptive_field
 from .torchvision_video import TorchvisionVideo
 
-__all__ = ["TorchvisionVideo", "count", "create", "inflate", "load_published", "names",
-           "temporal_receptive_field"]
+__all__ = ["TorchvisionVideo", "count", "create", "inflate", "load_published", "names", "temporal_receptive_field"]

@@ -85,13 +85,21 @@ class TimeConv(nn.Conv3d):
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, groups=1, bias=False):
-        super().__init__(in_channels, out_channels, (kernel_size, 1, 1), stride=(stride, 1, 1),
-                         padding=(kernel_size // 2, 0, 0), groups=groups, bias=bias)
+        super().__init__(
+            in_channels,
+            out_channels,
+            (kernel_size, 1, 1),
+            stride=(stride, 1, 1),
+            padding=(kernel_size // 2, 0, 0),
+            groups=groups,
+            bias=bias,
+        )
 
     def forward(self, x):
         """[B, C, T, H, W] -> [B, C', T', H, W]."""
-        y = nn.functional.conv2d(x.flatten(3), self.weight.squeeze(-1), self.bias, self.stride[:2],
-                                 self.padding[:2], groups=self.groups)
+        y = nn.functional.conv2d(
+            x.flatten(3), self.weight.squeeze(-1), self.bias, self.stride[:2], self.padding[:2], groups=self.groups
+        )
         return y.unflatten(3, x.shape[3:])
 
 

@@ -19,12 +19,12 @@ def build(frames, num_classes, width, dropout, size=224, layers=3, **options):
     """
     name = f"C-LSTM-f{frames}"
     check_options(name, options, ["size", "layers"])
-    if size // 4 ** layers < 1:
-        raise InputError(f"size={size} for {name}: {layers} layers divide it by {4 ** layers}, "
-                         f"so it must be at least that")
+    if size // 4**layers < 1:
+        raise InputError(
+            f"size={size} for {name}: {layers} layers divide it by {4**layers}, so it must be at least that"
+        )
     model = CLSTM(int(frames), num_classes, max(1, width // 2), dropout, size, layers)
-    model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, size=size,
-                        layers=layers)
+    model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, size=size, layers=layers)
     return model
 
 
@@ -48,7 +48,7 @@ class CLSTM(VideoModel):
         for norm in self.bn[1:]:
             norm.weight, norm.bias = self.bn[0].weight, self.bn[0].bias
         self.pool = MaxPool3d((1, 2, 2))
-        self.fc = nn.Linear(num_frames * filters * (size // 4 ** layers) ** 2, num_classes)
+        self.fc = nn.Linear(num_frames * filters * (size // 4**layers) ** 2, num_classes)
 
     def features(self, clip):
         """Clip [B, 3, T, size, size] -> output sequence [B, C, T, H', W']."""
@@ -80,8 +80,8 @@ class Cell(nn.Module):
 
     def forward(self, x):
         """[B, C, T, H, W] -> hidden states [B, filters, T, H/2, W/2]."""
-        driven = self.input(x).split(1, 2)      # slices would each have a gradient of the whole length
-        hidden = state = torch.zeros_like(driven[0][:, :self.filters])
+        driven = self.input(x).split(1, 2)  # slices would each have a gradient of the whole length
+        hidden = state = torch.zeros_like(driven[0][:, : self.filters])
         states = []
         for t in range(self.num_frames):
             gates = driven[t] + self.hidden(hidden)
@@ -96,5 +96,7 @@ class Cell(nn.Module):
 def check_size(clip, size):
     """Raise InputError unless the clip has size x size pixels."""
     if tuple(clip.shape[3:]) != (size, size):
-        raise InputError(f"this C-LSTM was created for {size} x {size} pixels, but the clip has "
-                         f"{clip.shape[3]} x {clip.shape[4]}; pass size= to models.create")
+        raise InputError(
+            f"this C-LSTM was created for {size} x {size} pixels, but the clip has "
+            f"{clip.shape[3]} x {clip.shape[4]}; pass size= to models.create"
+        )

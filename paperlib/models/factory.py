@@ -10,9 +10,14 @@ from .modules import MODULES
 from .resnet import DEPTHS, ResNet
 
 BACKBONES = [f"R{depth}" for depth in DEPTHS] + ["Inc"]
-ALIASES = {"TAM": "TAM2D", "INCEPTIONV1": "Inc", "GOOGLENET": "Inc", "CONV": "Conv1D",
-           **{f"RESNET{depth}": f"R{depth}" for depth in DEPTHS}}
-FAMILIES = (original_i3d, clstm, slowfast, torchvision_video)    # networks with names of their own
+ALIASES = {
+    "TAM": "TAM2D",
+    "INCEPTIONV1": "Inc",
+    "GOOGLENET": "Inc",
+    "CONV": "Conv1D",
+    **{f"RESNET{depth}": f"R{depth}" for depth in DEPTHS},
+}
+FAMILIES = (original_i3d, clstm, slowfast, torchvision_video)  # networks with names of their own
 PLACEMENTS = ("all", "top", "bottom", "uniform")
 
 
@@ -29,8 +34,12 @@ def create(name, num_classes, width=64, dropout=0.0, **options):
     and S3D-Inc), reduced_strides (I3D-original), size and layers (C-LSTM), alpha (SlowFast).
     Raises InputError naming the part of the name, or the option, that is not understood.
     """
-    settings = dict(num_classes=_positive("num_classes", num_classes), width=_positive("width", width),
-                    dropout=_rate(dropout), **options)
+    settings = dict(
+        num_classes=_positive("num_classes", num_classes),
+        width=_positive("width", width),
+        dropout=_rate(dropout),
+        **options,
+    )
     model = _build(str(name), settings)
     return model if next(model.parameters()).is_meta else initialise(model)
 
@@ -57,8 +66,10 @@ def _build(name, settings):
     parts = name.split("-")
     if len(parts) not in (3, 4):
         examples = ", ".join(family.EXAMPLE for family in FAMILIES)
-        raise InputError(f"'{name}' is not a network name: it should read "
-                         f"<module>-<backbone>-f<frames>[-tp], as I3D-R50-f16, or be like one of {examples}")
+        raise InputError(
+            f"'{name}' is not a network name: it should read "
+            f"<module>-<backbone>-f<frames>[-tp], as I3D-R50-f16, or be like one of {examples}"
+        )
     kind = _pick("module", parts[0], list(MODULES), name)
     backbone = _pick("backbone", parts[1], BACKBONES, name)
     frames = re.fullmatch(r"f([1-9]\d*)", parts[2])
@@ -78,33 +89,50 @@ def _pick(what, text, allowed, name):
     raise InputError(f"'{text}' in '{name}' is not a {what}; it should be one of {', '.join(allowed)}")
 
 
-def framework(kind, backbone, num_frames, temporal_pooling, num_classes, width, dropout, kernel_size=3,
-              placement="all", **options):
+def framework(
+    kind, backbone, num_frames, temporal_pooling, num_classes, width, dropout, kernel_size=3, placement="all", **options
+):
     """Build backbone x module x temporal pooling, without initialising it."""
     module = MODULES[kind](kernel_size)
     if kernel_size not in (module.kernel_sizes or (3,)):
-        allowed = "one of " + ", ".join(map(str, module.kernel_sizes)) if module.kernel_sizes else \
-            f"left out, since {kind} has no temporal kernel"
+        allowed = (
+            "one of " + ", ".join(map(str, module.kernel_sizes))
+            if module.kernel_sizes
+            else f"left out, since {kind} has no temporal kernel"
+        )
         raise InputError(f"kernel_size={kernel_size!r} for {kind}: it should be {allowed}")
     blocks = len(PLACES) if backbone == "Inc" else sum(DEPTHS[int(backbone[1:])])
     placement = normalise_placement(placement)
     if placement != "all" and not module.placeable:
         raise InputError(f"placement='{placement}' for {kind}: only TAM2D, TSM and Conv1D can be placed")
-    shared = dict(num_frames=num_frames, num_classes=num_classes, width=width, dropout=dropout,
-                  temporal_pooling=temporal_pooling, placed=places(placement, blocks))
-    config = dict(name=f"{kind}-{backbone}-f{num_frames}" + "-tp" * temporal_pooling, num_classes=num_classes,
-                  width=width, dropout=dropout, kernel_size=kernel_size, placement=placement)
+    shared = dict(
+        num_frames=num_frames,
+        num_classes=num_classes,
+        width=width,
+        dropout=dropout,
+        temporal_pooling=temporal_pooling,
+        placed=places(placement, blocks),
+    )
+    config = dict(
+        name=f"{kind}-{backbone}-f{num_frames}" + "-tp" * temporal_pooling,
+        num_classes=num_classes,
+        width=width,
+        dropout=dropout,
+        kernel_size=kernel_size,
+        placement=placement,
+    )
     if backbone == "Inc" and module.joint_pooling:
         given = options.pop("last_pool", None)
         shared["last_pool"] = config["last_pool"] = given or default_last_pool(config, kind, temporal_pooling)
         if config["last_pool"] not in (2, 3):
             raise InputError(f"last_pool={given!r} for {config['name']}: it should be 2 or 3")
         if shared["last_pool"] == 2 and num_frames < (8 if temporal_pooling else 2):
-            raise InputError(f"{config['name']} has too few frames for its pools; it should have at least "
-                             f"{8 if temporal_pooling else 2}")
+            raise InputError(
+                f"{config['name']} has too few frames for its pools; it should have at least "
+                f"{8 if temporal_pooling else 2}"
+            )
     check_options(config["name"], options, [key for key in config if key not in ("name", "width", "dropout")])
-    model = InceptionV1(module, **shared) if backbone == "Inc" else \
-        ResNet(module, int(backbone[1:]), **shared)
+    model = InceptionV1(module, **shared) if backbone == "Inc" else ResNet(module, int(backbone[1:]), **shared)
     model.config = config
     return model
 
@@ -136,14 +164,22 @@ def places(placement, blocks):
     top and bottom: the half closer to the output or the input; uniform: every other one, from the first.
     """
     half = blocks // 2
-    return [{"all": True, "top": i >= blocks - half, "bottom": i < half, "uniform": i % 2 == 0}[placement]
-            for i in range(blocks)]
+    return [
+        {"all": True, "top": i >= blocks - half, "bottom": i < half, "uniform": i % 2 == 0}[placement]
+        for i in range(blocks)
+    ]
 
 
 def names(frames=8):
     """Return the name of every network at `frames` frames, the framework's first."""
-    framework_names = [f"{kind}-{backbone}-f{frames}{tp}" for kind in MODULES for backbone in BACKBONES
-                       for tp in ("", "-tp")]
-    others = [f"I3D-original-f{frames}", f"C-LSTM-f{frames}", "SlowFast-R50-8x8", "SlowFast-R50-16x8",
-              *(f"{network}-f{frames}" for network in torchvision_video.NAMES)]
+    framework_names = [
+        f"{kind}-{backbone}-f{frames}{tp}" for kind in MODULES for backbone in BACKBONES for tp in ("", "-tp")
+    ]
+    others = [
+        f"I3D-original-f{frames}",
+        f"C-LSTM-f{frames}",
+        "SlowFast-R50-8x8",
+        "SlowFast-R50-16x8",
+        *(f"{network}-f{frames}" for network in torchvision_video.NAMES),
+    ]
     return framework_names + others

@@ -8,12 +8,17 @@ from .modules import spatial_conv
 
 # unit: channels of 1x1; 1x1, 3x3; 1x1, "5x5" (a 3x3 in practice); pooling projection
 UNITS = {
-    "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64), "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
 }
-PLACES = ("1", "2", "3", *UNITS)     # where a module's `at_input` layer goes: behind each of these
+PLACES = ("1", "2", "3", *UNITS)  # where a module's `at_input` layer goes: behind each of these
 EPS = 1e-3
 
 
@@ -25,8 +30,9 @@ class InceptionV1(VideoModel):
     temporal pooling it takes one time step away, so that T' = T - 1).
     """
 
-    def __init__(self, module, num_frames, num_classes, width=64, temporal_pooling=False, placed=None,
-                 dropout=0.0, last_pool=3):
+    def __init__(
+        self, module, num_frames, num_classes, width=64, temporal_pooling=False, placed=None, dropout=0.0, last_pool=3
+    ):
         super().__init__(num_frames)
 
         def scaled(channels):
@@ -81,13 +87,16 @@ def pools(module, temporal_pooling, last_pool):
     """Return the four max pools: joint ones for 3D networks, spatial then temporal ones for 2D networks."""
     if module.joint_pooling:
         stride = (2 if temporal_pooling else 1, 2, 2)
-        return [MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)), MaxPool3d(3, stride, 1),
-                MaxPool3d(3, stride, 1), MaxPool3d(last_pool, stride, last_pool // 3)]
+        return [
+            MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            MaxPool3d(3, stride, 1),
+            MaxPool3d(3, stride, 1),
+            MaxPool3d(last_pool, stride, last_pool // 3),
+        ]
     spatial = [MaxPool3d((1, size, size), (1, 2, 2), ceil_mode=True) for size in (3, 3, 3, 2)]
     if not temporal_pooling:
         return spatial
-    return spatial[:1] + [nn.Sequential(pool, MaxPool3d((3, 1, 1), (2, 1, 1), (1, 0, 0)))
-                          for pool in spatial[1:]]
+    return spatial[:1] + [nn.Sequential(pool, MaxPool3d((3, 1, 1), (2, 1, 1), (1, 0, 0))) for pool in spatial[1:]]
 
 
 class ConvUnit(nn.Module):
@@ -119,8 +128,7 @@ class InceptionUnit(nn.Module):
         self.branch1 = unit(channels, one, 1)
         self.branch2 = nn.Sequential(unit(channels, reduce3, 1), unit(reduce3, three, 3))
         self.branch3 = nn.Sequential(unit(channels, reduce5, 1), unit(reduce5, five, 3))
-        self.branch4 = nn.Sequential(MaxPool3d((time, 3, 3), 1, (time // 2, 1, 1)),
-                                     unit(channels, projection, 1))
+        self.branch4 = nn.Sequential(MaxPool3d((time, 3, 3), 1, (time // 2, 1, 1)), unit(channels, projection, 1))
         self.channels = one + three + five + projection
 
     def forward(self, x):

@@ -11,10 +11,14 @@ RELEASED = [  # CVPR 2021 code: torchvision's names, and a 1 x 1 convolution per
     (r"(^|\.)temporal(\w*)\.conv\.weight$", r"\1tam\2.<frame>.fc1.weight"),
 ]
 ORIGINAL_I3D = [  # public PyTorch port of the original I3D, whose units are 3b, 3c, 4b ... 4f
-    (r"\.conv\.", ".conv3d."), (r"^fc\.", "logits.conv3d."),
-    (r"^conv1\.", "Conv3d_1a_7x7."), (r"^conv2\.", "Conv3d_2b_1x1."), (r"^conv3\.", "Conv3d_2c_3x3."),
+    (r"\.conv\.", ".conv3d."),
+    (r"^fc\.", "logits.conv3d."),
+    (r"^conv1\.", "Conv3d_1a_7x7."),
+    (r"^conv2\.", "Conv3d_2b_1x1."),
+    (r"^conv3\.", "Conv3d_2c_3x3."),
     (r"^inception(\d)([a-z])\.", lambda m: f"Mixed_{m[1]}{chr(ord(m[2]) + 1)}."),
-    (r"\.branch1\.", ".b0."), (r"\.branch4\.1\.", ".b3b."),
+    (r"\.branch1\.", ".b0."),
+    (r"\.branch4\.1\.", ".b3b."),
     (r"\.branch([23])\.([01])\.", lambda m: f".b{int(m[1]) - 1}{'ab'[int(m[2])]}."),
 ]
 PYTORCHVIDEO = [  # SlowFast
@@ -23,16 +27,19 @@ PYTORCHVIDEO = [  # SlowFast
     (r"^(slow|fast)\.0\.bn\.", r"\1.0.norm."),
     (r"^(slow|fast)\.(\d)\.(\d+)\.", r"\1.\2.res_blocks.\3."),
     (r"^(slow|fast)\.(\d)\.", lambda m: f"blocks.{m[2]}.multipathway_blocks.{'sf'.index(m[1][0])}."),
-    (r"\.downsample\.0\.", ".branch1_conv."), (r"\.downsample\.1\.", ".branch1_norm."),
+    (r"\.downsample\.0\.", ".branch1_conv."),
+    (r"\.downsample\.1\.", ".branch1_norm."),
     (r"\.conv([123])\.", lambda m: f".branch2.conv_{'_abc'[int(m[1])]}."),
     (r"\.bn([123])\.", lambda m: f".branch2.norm_{'_abc'[int(m[1])]}."),
     (r"^fc\.", "blocks.6.proj."),
 ]
 PYSLOWFAST = [
-    (r"^fuse\.(\d)\.", lambda m: f"s{int(m[1]) + 1}_fuse."), (r"_fuse\.conv\.", "_fuse.conv_f2s."),
+    (r"^fuse\.(\d)\.", lambda m: f"s{int(m[1]) + 1}_fuse."),
+    (r"_fuse\.conv\.", "_fuse.conv_f2s."),
     (r"^(slow|fast)\.0\.", lambda m: f"s1.pathway{'sf'.index(m[1][0])}_stem."),
     (r"^(slow|fast)\.(\d)\.(\d+)\.", lambda m: f"s{int(m[2]) + 1}.pathway{'sf'.index(m[1][0])}_res{m[3]}."),
-    (r"\.downsample\.0\.", ".branch1."), (r"\.downsample\.1\.", ".branch1_bn."),
+    (r"\.downsample\.0\.", ".branch1."),
+    (r"\.downsample\.1\.", ".branch1_bn."),
     (r"\.conv([123])\.", lambda m: f".branch2.{'_abc'[int(m[1])]}."),
     (r"\.bn([123])\.", lambda m: f".branch2.{'_abc'[int(m[1])]}_bn."),
     (r"^fc\.", "head.projection."),
@@ -40,11 +47,12 @@ PYSLOWFAST = [
 ACCV_CLSTM = [
     (r"^cells\.(\d+)\.input\.", r"clstm.cell\1.Wx<gate>."),
     (r"^cells\.(\d+)\.hidden\.", r"clstm.cell\1.Wh<gate>."),
-    (r"^bn\.\d+\.", "clstm.bn."), (r"^fc\.", "endFC."),
+    (r"^bn\.\d+\.", "clstm.bn."),
+    (r"^fc\.", "endFC."),
 ]
 TORCHVISION = [(r"^net\.", "")]
 OWN = []
-LAYOUTS = (RELEASED, ORIGINAL_I3D, PYTORCHVIDEO, PYSLOWFAST, ACCV_CLSTM, TORCHVISION, OWN)   # first wins ties
+LAYOUTS = (RELEASED, ORIGINAL_I3D, PYTORCHVIDEO, PYSLOWFAST, ACCV_CLSTM, TORCHVISION, OWN)  # first wins ties
 
 
 @dataclass
@@ -65,16 +73,18 @@ def match(theirs, ours):
     result = Match(unexpected=[name for name in theirs if name not in known])
     for key, there in table.items():
         absent = [name for name in there if name not in theirs]
-        if absent:      # checkpoints older than PyTorch 0.4.1 do not count batches
+        if absent:  # checkpoints older than PyTorch 0.4.1 do not count batches
             result.missing += [name for name in absent if not name.endswith("num_batches_tracked")]
             continue
         target = part_shape(ours[key].shape, there)
         parts = [fit(theirs[name], target) for name in there]
-        result.wrong += [f"{name} is {list(theirs[name].shape)} and should be {list(target)}"
-                         for name, part in zip(there, parts, strict=True) if part is None]
+        result.wrong += [
+            f"{name} is {list(theirs[name].shape)} and should be {list(target)}"
+            for name, part in zip(there, parts, strict=True)
+            if part is None
+        ]
         if not any(part is None for part in parts):
-            result.tensors[key] = parts[0] if len(parts) == 1 else \
-                torch.cat(parts, 0 if is_gate(there) else 2)
+            result.tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, 0 if is_gate(there) else 2)
     return result
 
 
@@ -82,10 +92,9 @@ def names(key, own, layout):
     """Return the names under which a layout stores the tensor `own`, which is called `key` here."""
     for pattern, replacement in layout:
         key = re.sub(pattern, replacement, key)
-    if "<frame>" in key:        # from the earliest frame to the latest
+    if "<frame>" in key:  # from the earliest frame to the latest
         frames = own.shape[2]
-        parts = ["prev_se", "curr_se", "next_se"] if frames == 3 else \
-            [f"blending_layers.{i}" for i in range(frames)]
+        parts = ["prev_se", "curr_se", "next_se"] if frames == 3 else [f"blending_layers.{i}" for i in range(frames)]
         return [key.replace("<frame>", part) for part in parts]
     return [key.replace("<gate>", gate) for gate in "ifco"] if "<gate>" in key else [key]
 

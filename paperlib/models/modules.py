@@ -29,10 +29,10 @@ from .base import MaxPool3d, TimeConv
 class TSN:
     """No exchange between frames: a 2D network on every frame (TSN; with `-tp` only the pools see time)."""
 
-    kernel_sizes = ()        # temporal kernels that may be asked for; empty: the module has none
+    kernel_sizes = ()  # temporal kernels that may be asked for; empty: the module has none
     joint_pooling = False
-    placeable = False        # whether `at_input` can be restricted to half of the blocks
-    stem = {"ResNet": 1, "InceptionV1": 1}      # temporal extent of the first convolution
+    placeable = False  # whether `at_input` can be restricted to half of the blocks
+    stem = {"ResNet": 1, "InceptionV1": 1}  # temporal extent of the first convolution
 
     def __init__(self, kernel_size=3):
         self.kernel_size = kernel_size
@@ -128,8 +128,14 @@ MODULES = {"I3D": I3D, "S3D": S3D, "TSN": TSN, "TAM2D": TAM2D, "TSM": TSM, "NLN"
 
 def spatial_conv(in_channels, out_channels, time, size, stride=1, time_stride=1):
     """Return a time x size x size convolution without bias that keeps the size where the strides are 1."""
-    return nn.Conv3d(in_channels, out_channels, (time, size, size), stride=(time_stride, stride, stride),
-                     padding=(time // 2, size // 2, size // 2), bias=False)
+    return nn.Conv3d(
+        in_channels,
+        out_channels,
+        (time, size, size),
+        stride=(time_stride, stride, stride),
+        padding=(time // 2, size // 2, size // 2),
+        bias=False,
+    )
 
 
 class Aggregation(nn.Module):
@@ -154,7 +160,7 @@ class Shift(nn.Module):
 
     def forward(self, x):
         """[B, C, T, H, W] -> the same shape."""
-        back, ahead, rest = x[:, :self.fold], x[:, self.fold:2 * self.fold], x[:, 2 * self.fold:]
+        back, ahead, rest = x[:, : self.fold], x[:, self.fold : 2 * self.fold], x[:, 2 * self.fold :]
         back = nn.functional.pad(back[:, :, 1:], (0, 0, 0, 0, 0, 1))
         ahead = nn.functional.pad(ahead[:, :, :-1], (0, 0, 0, 0, 1, 0))
         return torch.cat([back, ahead, rest], 1)

@@ -21,8 +21,9 @@ def build(frames, num_classes, width, dropout, reduced_strides=False, **options)
     name = f"I3D-original-f{frames}"
     check_options(name, options, ["reduced_strides"])
     model = OriginalI3D(int(frames), num_classes, width, dropout, bool(reduced_strides))
-    model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout,
-                        reduced_strides=bool(reduced_strides))
+    model.config = dict(
+        name=name, num_classes=num_classes, width=width, dropout=dropout, reduced_strides=bool(reduced_strides)
+    )
     return model
 
 
@@ -96,5 +97,5 @@ def same_pad(x, kernel, stride):
     pads = []
     for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
         total = max(k - s if size % s == 0 else k - size % s, 0)
-        pads = [total // 2, total - total // 2] + pads      # F.pad wants the last dimension first
+        pads = [total // 2, total - total // 2] + pads  # F.pad wants the last dimension first
     return nn.functional.pad(x, pads) if any(pads) else x

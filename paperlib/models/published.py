@@ -10,9 +10,13 @@ from ..errors import InputError
 from .layouts import match
 
 # training scripts store accuracies beside the weights, some as numpy scalars
-NUMPY_SCALARS = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np._core.multiarray.scalar,
-                 np.dtype, *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64"))]
-LISTED = 20      # names of each kind in an error
+NUMPY_SCALARS = [
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np._core.multiarray.scalar,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
+]
+LISTED = 20  # names of each kind in an error
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
@@ -28,9 +32,15 @@ def load_published(model, source):
     """
     theirs, origin = read(source)
     found = match(theirs, model.state_dict())
-    problems = [f"{len(keys)} {what}: {', '.join(keys[:LISTED])}{' ...' if len(keys) > LISTED else ''}"
-                for what, keys in (("missing", found.missing), ("unexpected", found.unexpected),
-                                   ("of the wrong shape", found.wrong)) if keys]
+    problems = [
+        f"{len(keys)} {what}: {', '.join(keys[:LISTED])}{' ...' if len(keys) > LISTED else ''}"
+        for what, keys in (
+            ("missing", found.missing),
+            ("unexpected", found.unexpected),
+            ("of the wrong shape", found.wrong),
+        )
+        if keys
+    ]
     if problems:
         raise InputError(f"{origin} does not fit {describe(model)}: {'; '.join(problems)}")
     model.load_state_dict(found.tensors)
@@ -64,8 +74,9 @@ def read(source):
         if isinstance(source, dict) and isinstance(source.get(wrapper), dict):
             source = source[wrapper]
     if not isinstance(source, dict) or not any(isinstance(value, torch.Tensor) for value in source.values()):
-        raise InputError(f"{origin} holds no state dict: expected a mapping from names to tensors, "
-                         f"possibly under 'state_dict'")
+        raise InputError(
+            f"{origin} holds no state dict: expected a mapping from names to tensors, possibly under 'state_dict'"
+        )
     tensors = {key: value for key, value in source.items() if isinstance(value, torch.Tensor)}
     while all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): value for key, value in tensors.items()}

@@ -21,7 +21,7 @@ def temporal_receptive_field(model):
     the clip; it is math.inf for networks with global exchange (non-local, C-LSTM).
     """
     graph = Tracer().trace(model)
-    reach = {}      # node -> (field, step), both in input frames
+    reach = {}  # node -> (field, step), both in input frames
     for node in graph.nodes:
         inputs = [reach[n] for n in node.all_input_nodes if n in reach]
         field = max((f for f, _ in inputs), default=1)
@@ -45,7 +45,7 @@ def _extent(node, model):
     if node.op == "call_function" and node.target is base.average_pairs:
         return 2, 1
     if node.op == "call_function" and node.target is operator.getitem and isinstance(node.args[1], tuple):
-        frames = [index for index in node.args[1] if isinstance(index, list)]     # SlowFast's slow frames
+        frames = [index for index in node.args[1] if isinstance(index, list)]  # SlowFast's slow frames
         if frames and len(frames[0]) > 1:
             return 1, round((frames[0][-1] - frames[0][0]) / (len(frames[0]) - 1))
     return 1, 1
@@ -56,8 +56,7 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, module, qualified_name):
         """Return whether to keep `module` as one operation."""
-        return isinstance(module, (*KERNELS, NonLocal, Cell, Shift)) or \
-            super().is_leaf_module(module, qualified_name)
+        return isinstance(module, (*KERNELS, NonLocal, Cell, Shift)) or super().is_leaf_module(module, qualified_name)
 
     def trace(self, root, concrete_args=None):
         """Trace in evaluation mode, without parameters' values being touched."""

@@ -16,8 +16,9 @@ class ResNet(VideoModel):
     first three stages in 2D ones. width: channels of the first convolution, 64 in the papers.
     """
 
-    def __init__(self, module, depth, num_frames, num_classes, width=64, temporal_pooling=False,
-                 placed=None, dropout=0.0):
+    def __init__(
+        self, module, depth, num_frames, num_classes, width=64, temporal_pooling=False, placed=None, dropout=0.0
+    ):
         super().__init__(num_frames)
         counts = DEPTHS[depth]
         placed = iter(placed or [True] * sum(counts))
@@ -32,9 +33,19 @@ class ResNet(VideoModel):
             blocks = []
             for index in range(count):
                 first = index == 0 and stage > 1
-                blocks.append(Block(module, channels, width * 2 ** (stage - 1), bottleneck=depth >= 50,
-                                    stride=2 if first else 1, time_stride=time_stride if first else 1,
-                                    temporal=next(placed), stage=stage, index=index))
+                blocks.append(
+                    Block(
+                        module,
+                        channels,
+                        width * 2 ** (stage - 1),
+                        bottleneck=depth >= 50,
+                        stride=2 if first else 1,
+                        time_stride=time_stride if first else 1,
+                        temporal=next(placed),
+                        stage=stage,
+                        index=index,
+                    )
+                )
                 channels = blocks[-1].channels
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
             if temporal_pooling and not module.joint_pooling and stage < 4:
@@ -77,7 +88,8 @@ class Block(nn.Module):
         if stride != 1 or in_channels != self.channels:
             self.downsample = nn.Sequential(
                 nn.Conv3d(in_channels, self.channels, 1, stride=(time_stride, stride, stride), bias=False),
-                nn.BatchNorm3d(self.channels))
+                nn.BatchNorm3d(self.channels),
+            )
         self.after = module.at_output(self.channels, stage, index)
 
     def _add(self, suffix, conv):

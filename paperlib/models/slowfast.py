@@ -22,8 +22,9 @@ def build(depth, slow, stride, num_classes, width, dropout, alpha=4, mean=None, 
     name = f"SlowFast-R{depth}-{slow}x{stride}"
     check_options(name, options, ["alpha", "mean", "std"])
     if width < 8 or width % 8:
-        raise InputError(f"width={width} for {name}: it should be a multiple of 8, since the fast pathway "
-                         f"has an eighth")
+        raise InputError(
+            f"width={width} for {name}: it should be a multiple of 8, since the fast pathway has an eighth"
+        )
     model = SlowFast(int(depth), int(slow), alpha, num_classes, width, dropout)
     model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, alpha=alpha)
     if mean is not None:
@@ -51,8 +52,8 @@ class SlowFast(VideoModel):
         self.fuse = nn.ModuleList([Fusion(thin, alpha)])
         slow_in, fast_in = width + 2 * thin, thin
         for stage, count in enumerate(counts):
-            planes, stride = 2 ** stage, 1 if stage == 0 else 2
-            time = 1 if stage < 2 else 3        # the slow pathway sees time in its last two stages only
+            planes, stride = 2**stage, 1 if stage == 0 else 2
+            time = 1 if stage < 2 else 3  # the slow pathway sees time in its last two stages only
             self.slow.append(stack(slow_in, width * planes, count, stride, time))
             self.fast.append(stack(fast_in, thin * planes, count, stride, 3))
             fast_in = 4 * thin * planes
@@ -89,8 +90,10 @@ class SlowFast(VideoModel):
         base.check_clip(clip, self.num_frames)
         slow, fast = self.features(clip)
         slow, fast = (self.dropout(pool(maps).transpose(1, 2)) for maps in (slow, fast))
-        return (nn.functional.linear(slow, self.fc.weight[:, :self.slow_channels], self.fc.bias / 2),
-                nn.functional.linear(fast, self.fc.weight[:, self.slow_channels:], self.fc.bias / 2))
+        return (
+            nn.functional.linear(slow, self.fc.weight[:, : self.slow_channels], self.fc.bias / 2),
+            nn.functional.linear(fast, self.fc.weight[:, self.slow_channels :], self.fc.bias / 2),
+        )
 
     def frame_logits(self, clip):
         """Clip [B, 3, T, H, W] -> [B, T, K]: fast logits, with the slow ones added at the slow frames.
@@ -163,8 +166,8 @@ class Bottleneck(nn.Module):
         self.downsample = None
         if stride != 1 or in_channels != 4 * planes:
             self.downsample = nn.Sequential(
-                nn.Conv3d(in_channels, 4 * planes, 1, (1, stride, stride), bias=False),
-                nn.BatchNorm3d(4 * planes))
+                nn.Conv3d(in_channels, 4 * planes, 1, (1, stride, stride), bias=False), nn.BatchNorm3d(4 * planes)
+            )
 
     def forward(self, x):
         """[B, C, T, H, W] -> [B, 4 planes, T, H', W']."""

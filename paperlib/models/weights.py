@@ -44,13 +44,17 @@ class Checkpoint:
             from torchvision.models.video import R3D_18_Weights
 
             return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
-        raise InputError(f"the class names of {self.name} come with {self.dataset}: its labels.json maps "
-                         f"each of the {self.classes} names to its logit")
+        raise InputError(
+            f"the class names of {self.name} come with {self.dataset}: its labels.json maps "
+            f"each of the {self.classes} names to its logit"
+        )
 
     def normalise(self, clip):
         """Turn an ImageNet-normalised clip [..., 3, T, H, W] into one with this checkpoint's mean and std."""
-        mean, std, own_mean, own_std = (torch.tensor(v, dtype=clip.dtype, device=clip.device).view(3, 1, 1, 1)
-                                        for v in (MEAN, STD, self.mean, self.std))
+        mean, std, own_mean, own_std = (
+            torch.tensor(v, dtype=clip.dtype, device=clip.device).view(3, 1, 1, 1)
+            for v in (MEAN, STD, self.mean, self.std)
+        )
         return (clip * std + mean - own_mean) / own_std
 
 
@@ -101,8 +105,7 @@ def _verify(entry, path, what, advice):
     """Raise InputError if a file does not have the published checksum."""
     digest = pooch.file_hash(str(path), alg="sha256")
     if not digest.startswith(entry.sha256):
-        raise InputError(f"{what} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; "
-                         f"{advice}")
+        raise InputError(f"{what} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; {advice}")
 
 
 def load(name, folder=None):

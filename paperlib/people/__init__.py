@@ -21,10 +21,10 @@ class Fold:
     """One checkpoint and the videos of the people it was not trained on."""
 
     checkpoint: str
-    model: str                  # short name: I3D, TAM2D, TSN, S3D, C-LSTM
-    name: str                   # of the fold
+    model: str  # short name: I3D, TAM2D, TSN, S3D, C-LSTM
+    name: str  # of the fold
     network: torch.nn.Module
-    videos: object              # PeopleDataset of the held-out people
+    videos: object  # PeopleDataset of the held-out people
 
     def clips(self, indices):
         """Return clips float32 [n, 3, T, H, W] of these videos on the model's device."""
@@ -33,9 +33,14 @@ class Fold:
 
     def key(self, *code, **about):
         """Return what results on these videos are cached by; code: modules that decide them, besides model and data."""
-        return {"checkpoint": checkpoints.digest(self.checkpoint), "videos": [self.videos.name, *self.videos.ids],
-                "size": self.videos.size, "torch": torch.__version__, **about,
-                "code": cache.code("models", "data", *code)}
+        return {
+            "checkpoint": checkpoints.digest(self.checkpoint),
+            "videos": [self.videos.name, *self.videos.ids],
+            "size": self.videos.size,
+            "torch": torch.__version__,
+            **about,
+            "code": cache.code("models", "data", *code),
+        }
 
 
 def opened(run, dataset=None):
@@ -86,10 +91,17 @@ def rows(fold, indices):
     """Return the first columns of every table, one row per video: model, fold, person, id, label, class."""
     videos = fold.videos
     labels = videos.labels[indices]
-    return pd.DataFrame({"model": fold.model, "fold": fold.name, "person": videos.people[indices],
-                         "id": [videos.ids[i] for i in indices], "label": labels,
-                         "class": [videos.classes[k] for k in labels],
-                         "motion": True if videos.temporal is None else videos.temporal[labels]})
+    return pd.DataFrame(
+        {
+            "model": fold.model,
+            "fold": fold.name,
+            "person": videos.people[indices],
+            "id": [videos.ids[i] for i in indices],
+            "label": labels,
+            "class": [videos.classes[k] for k in labels],
+            "motion": True if videos.temporal is None else videos.temporal[labels],
+        }
+    )
 
 
 def over_people(values, people, seed=0):

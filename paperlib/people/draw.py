@@ -18,8 +18,9 @@ def accuracies(predicted, summary, chance, title, reference=()):
     reference: (name, percent) of up to two figures printed or reported elsewhere.
     """
     panels = list(dict.fromkeys(summary["classes"]))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.0 + 2.6 * (len(panels) - 1), 3.2), sharey=True,
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(3.0 + 2.6 * (len(panels) - 1), 3.2), sharey=True, squeeze=False
+    )
     models = list(dict.fromkeys(summary["model"]))
     for axis, kind in zip(axes[0], panels, strict=True):
         people = predicted if kind == "all" else predicted[predicted["motion"] == (kind == "motions")]
@@ -28,8 +29,14 @@ def accuracies(predicted, summary, chance, title, reference=()):
                 row = summary.query("model == @model and way == @way and classes == @kind").iloc[0]
                 x = k + 0.27 * (w - 1)
                 axis.bar(x, row.accuracy, 0.25, color=COLOURS[model], alpha=SHADES[way], lw=0)
-                axis.errorbar(x, row.accuracy, yerr=[[row.accuracy - row.low], [row.high - row.accuracy]],
-                              color="black", lw=1, capsize=2)
+                axis.errorbar(
+                    x,
+                    row.accuracy,
+                    yerr=[[row.accuracy - row.low], [row.high - row.accuracy]],
+                    color="black",
+                    lw=1,
+                    capsize=2,
+                )
                 own = people[people["model"] == model]
                 each = 100 * (own[way] == own["label"]).groupby(own["person"]).mean()
                 axis.plot(np.full(len(each), x), each, ".", ms=2.5, color="0.2", alpha=0.6)
@@ -38,8 +45,10 @@ def accuracies(predicted, summary, chance, title, reference=()):
         axis.set(title=f"{title}: {KINDS[kind]}" if len(panels) > 1 else title, ylim=(0, 103))
     axes[0, 0].set_ylabel("accuracy on people never seen, %")
     handles = [plt.Rectangle((0, 0), 1, 1, color="0.3", alpha=SHADES[way], lw=0) for way in WAYS]
-    handles += [axes[0, 0].axhline(value, ls=style, color=plotting.BLACK, lw=0.9)
-                for (_, value), style in zip(reference, ("--", "-."), strict=False)]
+    handles += [
+        axes[0, 0].axhline(value, ls=style, color=plotting.BLACK, lw=0.9)
+        for (_, value), style in zip(reference, ("--", "-."), strict=False)
+    ]
     names = [*(WORDS[way] for way in WAYS), *(name for name, _ in reference)]
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
@@ -47,8 +56,14 @@ def accuracies(predicted, summary, chance, title, reference=()):
 
 def confusions(predicted, classes, models, ways=("forward", "reversed")):
     """Draw confusion matrices in percent of the true class: a row of panels per way, a column per model."""
-    figure, axes = plt.subplots(len(ways), len(models), figsize=(2.1 * len(models) + 0.9, 2.3 * len(ways) + 0.4),
-                                squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        len(ways),
+        len(models),
+        figsize=(2.1 * len(models) + 0.9, 2.3 * len(ways) + 0.4),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
     for line, way in zip(axes, ways, strict=True):
         found = confusion(predicted, classes, way)
         for axis, model in zip(line, models, strict=True):
@@ -56,8 +71,15 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
             image = axis.imshow(share, vmin=0, vmax=100, cmap=plotting.MAP)
             for (i, j), value in np.ndenumerate(share):
                 if value >= 10:
-                    axis.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=5,
-                              color="white" if value < 60 else "black")
+                    axis.text(
+                        j,
+                        i,
+                        f"{value:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=5,
+                        color="white" if value < 60 else "black",
+                    )
             axis.set_title(f"{model}, {WORDS[way]}", fontsize=7)
             axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=6)
             axis.set_yticks(range(len(classes)), classes, fontsize=6)
@@ -69,8 +91,9 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
 
 def matrices(found, classes, models):
     """Draw mean relevance matrices: a row of panels per model, a column per class."""
-    figure, axes = plt.subplots(len(models), len(classes), figsize=(1.25 * len(classes) + 0.8, 1.4 * len(models)),
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        len(models), len(classes), figsize=(1.25 * len(classes) + 0.8, 1.4 * len(models)), squeeze=False
+    )
     for axis, name in zip(axes[0], classes, strict=True):
         axis.set_title(name, fontsize=8)
     for line, model in zip(axes, models, strict=True):
@@ -110,8 +133,7 @@ def _per_class(per_class, classes, measures, size):
         for k, model in enumerate(models):
             for row in part[part["model"] == model].itertuples():
                 x = classes.index(row[2]) + 0.8 * ((k + 0.5) / len(models) - 0.5)
-                plotting.interval_bar(axis, x, row.value, row.low, row.high, COLOURS[model],
-                                      marker=markers[model])
+                plotting.interval_bar(axis, x, row.value, row.low, row.high, COLOURS[model], marker=markers[model])
         axis.set_xticks(range(len(classes)), classes, rotation=30, fontsize=7)
         axis.set_ylabel(explain.MEASURES[measure])
     handles = [plt.Line2D([], [], ls="", marker=markers[model], color=COLOURS[model]) for model in everyone]
@@ -139,8 +161,9 @@ def when(summary, models):
     """Draw pointing accuracy and IoU per model and instrument with their baselines."""
     figure, axes = plt.subplots(2, 3, figsize=(8.6, 4.8), sharex=True, sharey="row")
     instruments = list(dict.fromkeys(summary["instrument"]))
-    for line, measure, others in zip(axes, ("pointing", "iou"), (("chance_pointing",), ("chance_iou", "centre_iou")),
-                                     strict=True):
+    for line, measure, others in zip(
+        axes, ("pointing", "iou"), (("chance_pointing",), ("chance_iou", "centre_iou")), strict=True
+    ):
         for axis, kind in zip(line, ("all", "motions", "postures"), strict=True):
             part = summary[summary["classes"] == kind].set_index(["model", "instrument", "measure"])
             for k, model in enumerate(models):
@@ -149,8 +172,9 @@ def when(summary, models):
                     if (model, name, measure) not in part.index:
                         continue
                     row = part.loc[(model, name, measure)]
-                    plotting.interval_bar(axis, x, row.value, row.low, row.high, COLOURS[model],
-                                          marker=plotting.MARKERS[k])
+                    plotting.interval_bar(
+                        axis, x, row.value, row.low, row.high, COLOURS[model], marker=plotting.MARKERS[k]
+                    )
                     for other, style in zip(others, ("_", "x"), strict=False):
                         axis.plot(x, part.loc[(model, name, other)].value, style, color="0.4", ms=8)
             axis.set_xticks(range(len(instruments)), instruments)

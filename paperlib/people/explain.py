@@ -58,8 +58,9 @@ def explain(run, folds):
         masked = fold.model in run.settings["masked"]
         found = one(fold, chosen, own, run.settings, masked)
         table = rows(fold, chosen).assign(score=own)
-        table["avg_atr"] = relevance.atr(torch.from_numpy(found["matrix"]), torch.from_numpy(found["frame_logits"]),
-                                         sigma=run.settings["sigma"]).avg.numpy()
+        table["avg_atr"] = relevance.atr(
+            torch.from_numpy(found["matrix"]), torch.from_numpy(found["frame_logits"]), sigma=run.settings["sigma"]
+        ).avg.numpy()
         for name in ("blob_count", "blob_size", "center_distance"):
             table[name] = found[name]
         if masked:
@@ -91,15 +92,29 @@ def one(fold, chosen, own, settings, masked):
         found = analysis.relevance_of_batch(fold.network, clips, labels, analysis.frame_logits(fold.network, clips))
         cams = gradcam.video_gradcam(fold.network, clips, labels, layer=layer)
         shapes = blobs.per_clip(blobs.measure(cams.cpu().numpy()))
-        found |= {"blob_count": shapes["count"], "blob_size": shapes["size"],
-                  "center_distance": shapes["center_distance"]}
+        found |= {
+            "blob_count": shapes["count"],
+            "blob_size": shapes["size"],
+            "center_distance": shapes["center_distance"],
+        }
         if masked:
             result = masks.learn(fold.network, clips, labels, batch_size=32, **options)
             found |= {name: getattr(result, name).cpu().numpy() for name in ("mask", "original", "freeze", "reverse")}
         return found
 
-    key = fold.key("people/explain", "analysis", "relevance", "masks", "gradcam", "blobs", what="instruments",
-                   chosen=chosen.tolist(), mask=options, masked=masked, layer=layer)
+    key = fold.key(
+        "people/explain",
+        "analysis",
+        "relevance",
+        "masks",
+        "gradcam",
+        "blobs",
+        what="instruments",
+        chosen=chosen.tolist(),
+        mask=options,
+        masked=masked,
+        layer=layer,
+    )
     return cache.fetch("people", key, compute)
 
 
@@ -109,8 +124,16 @@ def _mask_measures(found):
     drops = evaluation.drops(*scores)
     ratio = np.full(len(drops.kept), np.nan)
     ratio[drops.kept] = drops.ratio
-    return pd.DataFrame({"mask_length": (found["mask"] > masks.THRESHOLD).sum(1), "OS": scores[0], "FS": scores[1],
-                         "RS": scores[2], "drop_ratio": ratio, "drop_difference": drops.difference})
+    return pd.DataFrame(
+        {
+            "mask_length": (found["mask"] > masks.THRESHOLD).sum(1),
+            "OS": scores[0],
+            "FS": scores[1],
+            "RS": scores[2],
+            "drop_ratio": ratio,
+            "drop_difference": drops.difference,
+        }
+    )
 
 
 def per_class(found, seed=0):
@@ -121,9 +144,19 @@ def per_class(found, seed=0):
             if measure in part and part[measure].notna().any():
                 kept = part.dropna(subset=[measure])
                 value = over_people(kept[measure], kept["person"], seed)
-                result.append({"model": model, "class": name, "motion": bool(part["motion"].iloc[0]),
-                               "measure": measure, "clips": len(kept), "people": kept["person"].nunique(),
-                               "value": value.value, "low": value.low, "high": value.high})
+                result.append(
+                    {
+                        "model": model,
+                        "class": name,
+                        "motion": bool(part["motion"].iloc[0]),
+                        "measure": measure,
+                        "clips": len(kept),
+                        "people": kept["person"].nunique(),
+                        "value": value.value,
+                        "low": value.low,
+                        "high": value.high,
+                    }
+                )
     return pd.DataFrame(result)
 
 

@@ -31,6 +31,7 @@ def predict(folds, batch=60):
 
 def softmax(fold, batch=60):
     """Return {way: softmax scores [n, K]} of all the fold's held-out videos; cached."""
+
     def compute():
         found = {way: [] for way in WAYS}
         with evaluating(fold.network), torch.inference_mode():
@@ -61,8 +62,16 @@ def summary(predicted, seed=0):
         for kind, own in kinds(part):
             for way in WAYS:
                 value = over_people(100.0 * (own[way] == own["label"]), own["person"], seed)
-                found.append({"model": model, "classes": kind, "way": way, "accuracy": value.value,
-                              "low": value.low, "high": value.high})
+                found.append(
+                    {
+                        "model": model,
+                        "classes": kind,
+                        "way": way,
+                        "accuracy": value.value,
+                        "low": value.low,
+                        "high": value.high,
+                    }
+                )
     return pd.DataFrame(found)
 
 
@@ -88,8 +97,11 @@ def confusion_table(predicted, classes):
     found = []
     for way in ("forward", "reversed"):
         for model, matrix in confusion(predicted, classes, way).items():
-            found += [{"model": model, "way": way, "true": a, "predicted": b, "videos": int(matrix[i, j])}
-                      for i, a in enumerate(classes) for j, b in enumerate(classes)]
+            found += [
+                {"model": model, "way": way, "true": a, "predicted": b, "videos": int(matrix[i, j])}
+                for i, a in enumerate(classes)
+                for j, b in enumerate(classes)
+            ]
     return pd.DataFrame(found)
 
 
@@ -133,8 +145,9 @@ def partial(folds, widths, each):
                     right[w, k] = logits.mean(0).argmax().item() == fold.videos.labels[chosen[k]]
             return {"right": right}
 
-        key = fold.key("people/scores", "temporal_relevance/windows", what="windows", widths=tried,
-                       chosen=chosen.tolist())
+        key = fold.key(
+            "people/scores", "temporal_relevance/windows", what="windows", widths=tried, chosen=chosen.tolist()
+        )
         right = cache.fetch("people", key, compute)["right"]
         parts += [rows(fold, chosen).assign(width=width, right=row) for width, row in zip(tried, right, strict=True)]
     return pd.concat(parts, ignore_index=True)
@@ -145,6 +158,14 @@ def partial_summary(table, seed=0):
     found = []
     for (model, width), part in table.groupby(["model", "width"], sort=False):
         value = over_people(100.0 * part["right"], part["person"], seed)
-        found.append({"model": model, "width": width, "videos": len(part), "accuracy": value.value,
-                      "low": value.low, "high": value.high})
+        found.append(
+            {
+                "model": model,
+                "width": width,
+                "videos": len(part),
+                "accuracy": value.value,
+                "low": value.low,
+                "high": value.high,
+            }
+        )
     return pd.DataFrame(found)

@@ -77,14 +77,26 @@ def _instruments(fold, chosen, clips, run):
         labels = torch.from_numpy(fold.videos.labels[chosen]).to(clips.device)
         matrix = relevance.relevance_matrix(fold.network, clips, labels)
         with evaluating(fold.network):
-            hidden = torch.cat([occlusion(fold.network, c, t) for c, t in zip(clips.split(32), labels.split(32),
-                                                                             strict=True)])
+            hidden = torch.cat(
+                [occlusion(fold.network, c, t) for c, t in zip(clips.split(32), labels.split(32), strict=True)]
+            )
         learned = masks.learn(fold.network, clips, labels, batch_size=32, **options).mask
-        return {"relevance": matrix.sum(1).cpu().numpy(), "occlusion": hidden.detach().cpu().numpy(),
-                "mask": learned.cpu().numpy()}
+        return {
+            "relevance": matrix.sum(1).cpu().numpy(),
+            "occlusion": hidden.detach().cpu().numpy(),
+            "mask": learned.cpu().numpy(),
+        }
 
-    key = fold.key("people/when", "relevance", "masks", "temporal_relevance/agreement", what="when",
-                   chosen=chosen.tolist(), mask=options, seed=run.seed)
+    key = fold.key(
+        "people/when",
+        "relevance",
+        "masks",
+        "temporal_relevance/agreement",
+        what="when",
+        chosen=chosen.tolist(),
+        mask=options,
+        seed=run.seed,
+    )
     return cache.fetch("people", key, compute)
 
 
@@ -107,7 +119,7 @@ def compare(importance, inside, is_mask=False):
 def run_of(first, length, frames):
     """Return bool [frames], true from `first` on for `length` frames."""
     on = np.zeros(frames, bool)
-    on[first:first + length] = True
+    on[first : first + length] = True
     return on
 
 
@@ -125,6 +137,16 @@ def summary(table, seed=0):
             for instrument, values in own.groupby("instrument", sort=False):
                 for measure in ("pointing", "chance_pointing", "iou", "chance_iou", "centre_iou"):
                     value = over_people(values[measure], values["person"], seed)
-                    found.append({"model": model, "classes": kind, "instrument": instrument, "measure": measure,
-                                  "clips": len(values), "value": value.value, "low": value.low, "high": value.high})
+                    found.append(
+                        {
+                            "model": model,
+                            "classes": kind,
+                            "instrument": instrument,
+                            "measure": measure,
+                            "clips": len(values),
+                            "value": value.value,
+                            "low": value.low,
+                            "high": value.high,
+                        }
+                    )
     return pd.DataFrame(found)

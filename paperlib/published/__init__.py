@@ -38,6 +38,8 @@ def value(name, **where):
             raise InputError(f"published table {name!r} has no column {column!r}; it has {', '.join(found)}")
         found = found[found[column] == wanted]
     if len(found) != 1:
-        raise InputError(f"published table {name!r} has {len(found)} rows, not one, where "
-                         + ", ".join(f"{column} is {wanted!r}" for column, wanted in where.items()))
+        raise InputError(
+            f"published table {name!r} has {len(found)} rows, not one, where "
+            + ", ".join(f"{column} is {wanted!r}" for column, wanted in where.items())
+        )
     return found.value.item()

@@ -24,6 +24,25 @@ from .rules import (
 )
 from .table import coverage
 
-__all__ = ["ATR", "Epsilon", "Exclude", "Flat", "Gamma", "Identity", "MaxTakesAll", "Proportional", "Rule",
-           "SignalTakesAll", "WSquare", "ZBeta", "ZPlus", "atr", "coverage", "frame_provenance", "ledger",
-           "pixel_relevance", "relevance_matrix", "sum_blocks"]
+__all__ = [
+    "ATR",
+    "Epsilon",
+    "Exclude",
+    "Flat",
+    "Gamma",
+    "Identity",
+    "MaxTakesAll",
+    "Proportional",
+    "Rule",
+    "SignalTakesAll",
+    "WSquare",
+    "ZBeta",
+    "ZPlus",
+    "atr",
+    "coverage",
+    "frame_provenance",
+    "ledger",
+    "pixel_relevance",
+    "relevance_matrix",
+    "sum_blocks",
+]

@@ -41,14 +41,17 @@ def atr(A, frame_logits_of_target, sigma=0.975):
     total = A.sum(2)
     empty = total == 0
     if empty.any():
-        warnings.warn(f"{int(empty.sum())} of {empty.numel()} rows have no relevance: their ATR is NaN and "
-                      f"left out of the clip's average", stacklevel=2)
+        warnings.warn(
+            f"{int(empty.sum())} of {empty.numel()} rows have no relevance: their ATR is NaN and "
+            f"left out of the clip's average",
+            stacklevel=2,
+        )
 
-    sums = torch.nn.functional.pad(A.cumsum(2), (1, 0))                # sums[..., k]: frames before k
+    sums = torch.nn.functional.pad(A.cumsum(2), (1, 0))  # sums[..., k]: frames before k
     left = torch.arange(frames, device=A.device)
-    share = (sums[..., None, 1:] - sums[..., :-1, None]) / total[..., None, None]       # [B, T', l, r]
-    length = left[None, :] - left[:, None] + 1                         # r - l + 1
-    first = torch.arange(steps, device=A.device) * frames // steps     # the frames output step i stands for
+    share = (sums[..., None, 1:] - sums[..., :-1, None]) / total[..., None, None]  # [B, T', l, r]
+    length = left[None, :] - left[:, None] + 1  # r - l + 1
+    first = torch.arange(steps, device=A.device) * frames // steps  # the frames output step i stands for
     last = ((torch.arange(steps, device=A.device) + 1) * frames + steps - 1) // steps - 1
     around = (left[None, :, None] <= last[:, None, None]) & (left[None, None, :] >= first[:, None, None])
     # one part in 1e9 forgives the rounding of sums that reach sigma exactly
@@ -59,8 +62,8 @@ def atr(A, frame_logits_of_target, sigma=0.975):
     segments = torch.stack([best // frames, best % frames], 2)
     ranges[empty], segments[empty] = torch.nan, -1
 
-    weights = torch.where(empty, 0, logits.double().clamp(min=0))      # l_i+ of the paper
-    avg = (weights * ranges.nan_to_num()).sum(1) / weights.sum(1)      # 0 / 0: NaN
+    weights = torch.where(empty, 0, logits.double().clamp(min=0))  # l_i+ of the paper
+    avg = (weights * ranges.nan_to_num()).sum(1) / weights.sum(1)  # 0 / 0: NaN
     largest = ranges.nan_to_num(nan=-1).amax(1)
     largest = torch.where(largest < 0, torch.nan, largest)
     return ATR(ranges.to(kind), avg.to(kind), largest.to(kind), segments)
@@ -71,8 +74,9 @@ def _check(A, logits, sigma):
     if A.dim() != 3 or 0 in A.shape:
         raise InputError(f"A must be relevance matrices [B, T', N], not of shape {tuple(A.shape)}")
     if logits.shape != A.shape[:2]:
-        raise InputError(f"frame_logits_of_target must be [B, T'] = {tuple(A.shape[:2])} like A, "
-                         f"not {tuple(logits.shape)}")
+        raise InputError(
+            f"frame_logits_of_target must be [B, T'] = {tuple(A.shape[:2])} like A, not {tuple(logits.shape)}"
+        )
     if not 0 < sigma <= 1:
         raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
     if not torch.isfinite(A).all():

@@ -21,7 +21,7 @@ class Pass:
         self.shares = {}
         self.head = {step.node for step in steps if step.head} | {graph.output}
         self.precision = precision
-        self.contrast = contrast                     # None, "difference" (CLRP) or "dual"
+        self.contrast = contrast  # None, "difference" (CLRP) or "dual"
         by_node = {step.node: step for step in steps}
         last_use = {}
         for node in graph.operations:
@@ -30,14 +30,15 @@ class Pass:
         values = {graph.clip: clips}
         for node in (*graph.states, *graph.constants):
             values[node] = fetch(model, graph, node)
-        limits = {graph.clip: bounds}                # (low, high) of everything in front of the first layers
+        limits = {graph.clip: bounds}  # (low, high) of everything in front of the first layers
         with evaluating(model), torch.no_grad():
             for node in graph.operations:
                 step = by_node.get(node)
                 values[node] = self._run(node, step, values)
                 if step is not None:
-                    self.shares[node] = prepare(step, values, limits.get(step.receivers[0]),
-                                                contrast if step.last else None, precision)
+                    self.shares[node] = prepare(
+                        step, values, limits.get(step.receivers[0]), contrast if step.last else None, precision
+                    )
                     if not step.first:
                         self._carry(step, values, limits)
                 for source in node.all_input_nodes:
@@ -70,7 +71,7 @@ class Pass:
             ends.append(step.node.target(*args, **kwargs))
         if isinstance(ends[0], (tuple, list)):
             limits[step.node] = tuple(ends)
-        else:                                        # a negative scale turns them round
+        else:  # a negative scale turns them round
             limits[step.node] = (torch.minimum(*ends), torch.maximum(*ends))
 
     def down(self, r, rows=None, finish=None, watch=None):
@@ -95,14 +96,18 @@ class Pass:
             if here is None:
                 continue
             if watch is None and windows.too_large(here, step):
-                return torch.cat([self._descend(position + 1, half, finish, watch)
-                                  for half in windows.halves({step.node: here, **held})])
+                return torch.cat(
+                    [
+                        self._descend(position + 1, half, finish, watch)
+                        for half in windows.halves({step.node: here, **held})
+                    ]
+                )
             shares = self.shares[step.node]
             if self.precision and not (step.kind in ("weights", "identity") or isinstance(shares, Addition)):
                 here = windows.cast(here, self.logits.dtype)
             if isinstance(here, windows.Window):
                 parts = windows.down(step, shares, here)
-            else:                                    # batch norm hands a window on in its tuple
+            else:  # batch norm hands a window on in its tuple
                 parts = shares.down(here if step.kind == "identity" else windows.whole(here))
             if watch is not None:
                 watch(step, here, parts)
@@ -111,7 +116,7 @@ class Pass:
             for index, part in zip(step.takes, parts, strict=True):
                 source = step.receivers[index]
                 if self.contrast and step.head and not step.last and source not in self.head:
-                    continue                         # around the last layer R and its dual are the same
+                    continue  # around the last layer R and its dual are the same
                 held[source] = _add(held.get(source), part)
         clip = held.get(self.graph.clip)
         if clip is None:
@@ -138,4 +143,3 @@ def _add(held, part):
     if isinstance(part, dict):
         return {key: _add(held.get(key), part[key]) if key in part else held[key] for key in held | part}
     return windows.merge(held, part)
-

@@ -19,9 +19,24 @@ from torch import fx, nn
 from ..errors import InputError
 
 aten = torch.ops.aten
-UNROLLED = [aten.lstm, aten.gru, aten.rnn_tanh, aten.rnn_relu]     # taken apart into their time steps
-VALUE_FREE = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full",
-              "new_empty", "rand_like", "randn_like", "sym_size", "zeros", "ones", "full", "arange"}
+UNROLLED = [aten.lstm, aten.gru, aten.rnn_tanh, aten.rnn_relu]  # taken apart into their time steps
+VALUE_FREE = {
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "empty_like",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "new_empty",
+    "rand_like",
+    "randn_like",
+    "sym_size",
+    "zeros",
+    "ones",
+    "full",
+    "arange",
+}
 
 _captured = weakref.WeakKeyDictionary()
 
@@ -33,9 +48,9 @@ class Graph:
     clip: fx.Node
     output: fx.Node
     operations: list
-    states: dict = field(default_factory=dict)      # placeholder -> path of a parameter or buffer, read live
-    constants: dict = field(default_factory=dict)   # placeholder -> tensor written into the network's code
-    varies: set = field(default_factory=set)        # nodes whose value depends on the clip
+    states: dict = field(default_factory=dict)  # placeholder -> path of a parameter or buffer, read live
+    constants: dict = field(default_factory=dict)  # placeholder -> tensor written into the network's code
+    varies: set = field(default_factory=set)  # nodes whose value depends on the clip
 
 
 def capture(model, clip):
@@ -44,8 +59,10 @@ def capture(model, clip):
     Raises InputError where the model has no `frame_logits` or decides on tensor values in Python.
     """
     if not callable(getattr(model, "frame_logits", None)):
-        raise InputError(f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
-                         f"one, with forward(clip) its mean over time")
+        raise InputError(
+            f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
+            f"one, with forward(clip) its mean over time"
+        )
     key = (tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
@@ -79,8 +96,10 @@ def evaluating(model):
 @contextmanager
 def _quiet():
     """Silence torch's own reports of a failed capture; the error itself says what is wrong."""
-    loggers = [logging.getLogger(name) for name in ("torch._subclasses", "torch.export", "torch._dynamo",
-                                                    "torch.fx", "torch._export")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("torch._subclasses", "torch.export", "torch._dynamo", "torch.fx", "torch._export")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -101,15 +120,18 @@ def _export(model, clip):
         except InputError:
             raise
         except Exception as error:
-            try:                                     # a network that cannot run the clip says so best itself
+            try:  # a network that cannot run the clip says so best itself
                 model.frame_logits(clip)
             except Exception as own:
-                raise InputError(f"{type(model).__name__}.frame_logits cannot run a clip of shape "
-                                 f"{tuple(clip.shape)}: {_first_line(own)}") from own
-            raise InputError(f"the operations of {type(model).__name__}.frame_logits cannot be recorded, "
-                             f"since its Python code depends on tensor values: {_first_line(error)}"
-                             ) from error
-        if any(map(_needs_rewriting, program.graph.nodes)):      # which takes longer than the recording
+                raise InputError(
+                    f"{type(model).__name__}.frame_logits cannot run a clip of shape "
+                    f"{tuple(clip.shape)}: {_first_line(own)}"
+                ) from own
+            raise InputError(
+                f"the operations of {type(model).__name__}.frame_logits cannot be recorded, "
+                f"since its Python code depends on tensor values: {_first_line(error)}"
+            ) from error
+        if any(map(_needs_rewriting, program.graph.nodes)):  # which takes longer than the recording
             program = program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
         return program
 

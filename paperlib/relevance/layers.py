@@ -12,7 +12,7 @@ from .graph import opname
 from .table import CONVOLUTIONS
 
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
-SELDOM = 16      # outputs to one of them: looking those up is faster than going through all
+SELDOM = 16  # outputs to one of them: looking those up is faster than going through all
 
 
 def reciprocal(z, epsilon=0.0):
@@ -24,7 +24,7 @@ def inverted(z, epsilon=0.0):
     """Return `reciprocal` and where something contributes, None for everywhere."""
     z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
     least = torch.finfo(z.dtype).tiny * 1e6
-    if z.numel() and bool(z.min() > least):          # with positive contributions only, as often as not
+    if z.numel() and bool(z.min() > least):  # with positive contributions only, as often as not
         return z.reciprocal(), None
     some = z.abs() > least
     return torch.where(some, 1 / z, 0), some
@@ -41,8 +41,8 @@ class Linear:
         self.keywords = {k: values[v] if isinstance(v, fx.Node) else v for k, v in node.kwargs.items()}
         self.target = node.target
         self.offset = 1 if self.name in ("addmm", "baddbmm", "addmv") else 0
-        operands = node.args[1] if self.name == "einsum" else node.args[self.offset:self.offset + 2]
-        self.first = operands[0] is step.receivers[0]          # whether the activation is the first factor
+        operands = node.args[1] if self.name == "einsum" else node.args[self.offset : self.offset + 2]
+        self.first = operands[0] is step.receivers[0]  # whether the activation is the first factor
         self.operands = [values[x] if isinstance(x, fx.Node) else x for x in operands]
         self.weight = self.operands[1 if self.first else 0]
         self.folds = self.name in CONVOLUTIONS
@@ -50,8 +50,9 @@ class Linear:
         self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
         self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
-        self.pointwise = (self.plain and not self.unbatched
-                          and pointwise(self.weight, self.geometry()[1], self.geometry()[5]))
+        self.pointwise = (
+            self.plain and not self.unbatched and pointwise(self.weight, self.geometry()[1], self.geometry()[5])
+        )
 
     @property
     def bias(self):
@@ -106,16 +107,23 @@ class Linear:
         flipped = self.name.startswith("conv_transpose")
         if flipped:
             names = ["stride", "padding", "output_padding", "groups", "dilation"]
-        given = defaults | dict(zip(names, self.rest[3:], strict=False)) | {
-            k: v for k, v in self.keywords.items() if k in names}
+        given = (
+            defaults
+            | dict(zip(names, self.rest[3:], strict=False))
+            | {k: v for k, v in self.keywords.items() if k in names}
+        )
         size = self.weight.shape[2:]
         if given["padding"] == "valid":
             given["padding"] = 0
         if given["padding"] == "same":
             dilation = spread(given["dilation"], dims)
             given["padding"] = [d * (k - 1) // 2 for d, k in zip(dilation, size, strict=True)]
-        return (*(spread(given[k], dims) for k in ("stride", "padding", "dilation")), flipped,
-                spread(given["output_padding"], dims), given["groups"])
+        return (
+            *(spread(given[k], dims) for k in ("stride", "padding", "dilation")),
+            flipped,
+            spread(given["output_padding"], dims),
+            given["groups"],
+        )
 
 
 def transposed_convolution(linear, s, w, shape=None, padding=None):
@@ -125,9 +133,9 @@ def transposed_convolution(linear, s, w, shape=None, padding=None):
     """
     stride, own, dilation, flipped, output_padding, groups = linear.geometry()
     padding = own if padding is None else padding
-    channels = w.shape[0] if flipped else w.shape[1] * groups      # parts side by side have more than one
+    channels = w.shape[0] if flipped else w.shape[1] * groups  # parts side by side have more than one
     shape = (s.shape[0], channels, *(shape or linear.shape)[2:])
-    if linear.rest[3:] and "same" in linear.rest[3:5]:      # an even kernel pads unevenly: let autograd do it
+    if linear.rest[3:] and "same" in linear.rest[3:5]:  # an even kernel pads unevenly: let autograd do it
         _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
         return pull(s)[0]
     if flipped:
@@ -144,8 +152,8 @@ class Shared:
     def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0, precision=None):
         self.linear, self.bias = linear, bias
         self.precision = precision if linear.folds else None
-        self.groups = []             # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
-        missing = None                                  # outputs that have found no contribution yet
+        self.groups = []  # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
+        missing = None  # outputs that have found no contribution yet
         for tier in itertools.chain([parts], spares):
             if len(tier) > 1:
                 tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
@@ -166,8 +174,10 @@ class Shared:
                 if not bool(missing.any()):
                     break
         if self.precision:
-            self.groups = [([(a.to(self.precision), w.to(self.precision)) for a, w in tier],
-                            inverse.to(self.precision), places) for tier, inverse, places in self.groups]
+            self.groups = [
+                ([(a.to(self.precision), w.to(self.precision)) for a, w in tier], inverse.to(self.precision), places)
+                for tier, inverse, places in self.groups
+            ]
 
     def down(self, r):
         total, r = None, r.to(self.precision)
@@ -210,7 +220,7 @@ class Shared:
 
 def nonzero(x):
     """Whether a tensor has any entry that is not zero."""
-    return bool(torch.count_nonzero(x))              # a quarter of the time of (x != 0).any()
+    return bool(torch.count_nonzero(x))  # a quarter of the time of (x != 0).any()
 
 
 class Contrast:
@@ -237,6 +247,5 @@ def weighted(step, values, inputs, bounds, contrast, precision=None):
         return Shared(linear, rule.parts(a, -w), bias=bias, epsilon=rule.epsilon)
     if contrast:
         # no spare: a class without positive evidence has none, whichever sign its weights carry
-        return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon)
-                          for sign in (1, -1)))
+        return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon) for sign in (1, -1)))
     return Shared(linear, rule.parts(a, w), rule.spares(a, w), bias, rule.epsilon, precision)

@@ -35,8 +35,9 @@ def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", 
             kept = books[step.node]
             rest = kept["in"] - kept["out"] - kept["bias"] - kept["dead"] - kept["excluded"]
             rows.append((*role(model, step)[:4], *kept.values(), rest))
-    frame = pd.DataFrame(rows, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead",
-                                        "excluded", "stabiliser"])
+    frame = pd.DataFrame(
+        rows, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead", "excluded", "stabiliser"]
+    )
     frame.attrs.update(logits=started, clip=arrived)
     return frame
 
@@ -53,7 +54,7 @@ class _Bookkeeper:
         kept["out"] += sum(_sum(part) for part in leaving)
         if step.kind == "exclude":
             kept["excluded"] += _sum(arriving)
-        if step.kind == "route":                     # what is not a copy of an input is a copy of a constant
+        if step.kind == "route":  # what is not a copy of an input is a copy of a constant
             kept["bias"] += _sum(arriving) - sum(_sum(part) for part in leaving)
         losses = getattr(self.sweep.shares[step.node], "losses", None)
         if losses is not None:

@@ -15,8 +15,19 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @torch.inference_mode(False)
-def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
-                     clip_at="pixel", contrast=2, normalise=False, precision=None):
+def relevance_matrix(
+    model,
+    clips,
+    targets,
+    method="clrp",
+    rules=None,
+    input_bounds=None,
+    memory="auto",
+    clip_at="pixel",
+    contrast=2,
+    normalise=False,
+    precision=None,
+):
     """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
 
     model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode.
@@ -46,7 +57,7 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
     low = torch.bfloat16 if precision else None
     clamps = method == "clrp" and clip_at == "pixel"
 
-    def per_frame(r):                                               # [rows, B, 3, N, H, W] -> [rows, B, N]
+    def per_frame(r):  # [rows, B, 3, N, H, W] -> [rows, B, N]
         return (r.clamp_(min=0) if clamps else r).sum((2, 4, 5), dtype=clips.dtype)
 
     rows = []
@@ -64,8 +75,18 @@ def relevance_matrix(model, clips, targets, method="clrp", rules=None, input_bou
 
 
 @torch.inference_mode(False)
-def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_bounds=None, memory="auto",
-                    contrast=2, normalise=False, steps=None):
+def pixel_relevance(
+    model,
+    clips,
+    targets,
+    method="clrp",
+    rules=None,
+    input_bounds=None,
+    memory="auto",
+    contrast=2,
+    normalise=False,
+    steps=None,
+):
     """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
 
     Arguments as there; method "lrp" gives R, "dual" R_dual, "clrp" max(0, R - R_dual).
@@ -81,7 +102,7 @@ def pixel_relevance(model, clips, targets, method="clrp", rules=None, input_boun
             raise InputError(f"steps must lie between 0 and {count - 1}, not {wanted}")
         found = []
         for first in range(0, len(wanted), width):
-            rows = wanted[first:first + width]
+            rows = wanted[first : first + width]
             r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise), rows)
             found.append(r.clamp(min=0) if method == "clrp" else r)
         maps.append(torch.cat(found).transpose(0, 1))
@@ -95,8 +116,10 @@ def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2,
         graph = capture(model, clips)
         steps = plan(model, graph, rules)
     if method != "lrp" and not any(step.last for step in steps):
-        raise InputError(f"{type(model).__name__} has no layer with weights in front of its logits, so there "
-                         f"is nothing to contrast; use method='lrp'")
+        raise InputError(
+            f"{type(model).__name__} has no layer with weights in front of its logits, so there "
+            f"is nothing to contrast; use method='lrp'"
+        )
     kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
     return Pass(model, graph, steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
 
@@ -108,7 +131,7 @@ def start(logits, targets, wanted, method, contrast=2, normalise=False):
     rows = torch.arange(len(wanted), device=logits.device)[:, None]
     clips = torch.arange(batch, device=logits.device)[None, :]
     own = logits.new_zeros(len(wanted), batch, steps, classes)
-    value = logits[clips, wanted[:, None], targets[None, :]]                  # l_k of frame i, [rows, B]
+    value = logits[clips, wanted[:, None], targets[None, :]]  # l_k of frame i, [rows, B]
     own[rows, clips, wanted[:, None], targets[None, :]] = torch.ones_like(value) if normalise else value
     if contrast == 2 or method == "lrp":
         return own
@@ -127,17 +150,23 @@ def pixel_bounds(clips, bounds=None):
         if clips.shape[1] != 3:
             raise InputError(f"clips have {clips.shape[1]} channels, so give input_bounds=(low, high)")
     try:
-        low, high = (torch.as_tensor(end, dtype=clips.dtype, device=clips.device).reshape(-1, 1, 1, 1).expand(
-            clips.shape) for end in bounds)
+        low, high = (
+            torch.as_tensor(end, dtype=clips.dtype, device=clips.device).reshape(-1, 1, 1, 1).expand(clips.shape)
+            for end in bounds
+        )
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"input_bounds must be (low, high), each a number or one per channel, not {bounds!r}"
-                         ) from error
+        raise InputError(
+            f"input_bounds must be (low, high), each a number or one per channel, not {bounds!r}"
+        ) from error
     if not (low < high).all():
         raise InputError(f"input_bounds must be (low, high) with low below high, not {bounds!r}")
     slack = 1e-4 * (high - low)
     if ((clips < low - slack) | (clips > high + slack)).any():
-        warnings.warn("clips have values outside input_bounds, for which z-beta gives some pixels relevance "
-                      "of the wrong sign; give input_bounds=(low, high)", stacklevel=4)
+        warnings.warn(
+            "clips have values outside input_bounds, for which z-beta gives some pixels relevance "
+            "of the wrong sign; give input_bounds=(low, high)",
+            stacklevel=4,
+        )
     return low, high
 
 
@@ -159,8 +188,10 @@ def check_clips(model, clips):
     """Return `clips` detached, or raise InputError if relevance cannot be computed for them."""
     if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
         kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
-        raise InputError(f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
-                         f"paperlib.data.clips.to_clip turns uint8 frames into one")
+        raise InputError(
+            f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
+            f"paperlib.data.clips.to_clip turns uint8 frames into one"
+        )
     if clips.dim() != 5 or 0 in clips.shape:
         raise InputError(f"clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
     if not torch.isfinite(clips).all():
@@ -178,8 +209,9 @@ def check_targets(targets, batch, classes, device):
     """Return the targets as a tensor [B], or raise InputError."""
     targets = torch.as_tensor(targets, device=device)
     if targets.is_floating_point() or targets.dtype == torch.bool or targets.dim() > 1:
-        raise InputError(f"targets must be class indices, one per clip, not {targets.dtype} of shape "
-                         f"{tuple(targets.shape)}")
+        raise InputError(
+            f"targets must be class indices, one per clip, not {targets.dtype} of shape {tuple(targets.shape)}"
+        )
     if targets.dim() == 0:
         targets = targets.expand(batch)
     if len(targets) != batch:

@@ -7,14 +7,14 @@ import torch
 
 from ..errors import InputError
 
-HELD = 5          # tensors of the largest size alive at once per target: R, s, their product, two branches
-CPU_PORTION = 512 * 2 ** 20      # beyond this, more clips at once no longer run faster on a CPU
-CPU_FRAMES = 64                  # nor with more frames, and every other number of clips has to be captured anew
+HELD = 5  # tensors of the largest size alive at once per target: R, s, their product, two branches
+CPU_PORTION = 512 * 2**20  # beyond this, more clips at once no longer run faster on a CPU
+CPU_FRAMES = 64  # nor with more frames, and every other number of clips has to be captured anew
 
 
 def largest_portion(clips):
     """Return the first of the clips, as many as may go at once where memory is no concern."""
-    return clips[:max(1, CPU_FRAMES // clips.shape[2])] if clips.device.type == "cpu" else clips
+    return clips[: max(1, CPU_FRAMES // clips.shape[2])] if clips.device.type == "cpu" else clips
 
 
 def portions(graph, steps, batch, device, memory="auto"):
@@ -24,11 +24,11 @@ def portions(graph, steps, batch, device, memory="auto"):
     """
     sizes = [size(node) / batch for node in graph.varies]
     per_target = HELD * max(sizes)
-    per_clip = 2 * sum(sizes)                        # activations and denominators
+    per_clip = 2 * sum(sizes)  # activations and denominators
     free = budget(device, memory)
     width = _equal(steps, free / per_target)
     at_once = free / (per_clip + per_target * width)
-    if device.type == "cpu":                         # where targets go on in smaller portions, see windows.too_large
+    if device.type == "cpu":  # where targets go on in smaller portions, see windows.too_large
         at_once = min(at_once, CPU_PORTION / (per_clip + per_target))
     return _equal(batch, at_once), width
 

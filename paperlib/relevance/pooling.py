@@ -8,7 +8,7 @@ import torch
 from .graph import opname
 
 POOLS = {1: torch.nn.functional.max_pool1d, 2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}
-LAST = {2: torch.channels_last, 3: torch.channels_last_3d}       # several times as fast on a CPU
+LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # several times as fast on a CPU
 
 
 class Windows:
@@ -17,18 +17,21 @@ class Windows:
     def __init__(self, a, kernel, stride, padding, dilation, ceil_mode, size):
         self.shape, self.padding = a.shape, padding
         self.dims = len(kernel)
-        self.views = [tuple(slice(k * d, k * d + (n - 1) * s + 1, s)
-                            for k, d, s, n in zip(offset, dilation, stride, size, strict=True))
-                      for offset in itertools.product(*(range(k) for k in kernel))]
-        reach = [(k - 1) * d + (n - 1) * s + 1
-                 for k, d, s, n in zip(kernel, dilation, stride, size, strict=True)]
-        extent = a.shape[-self.dims:]
+        self.views = [
+            tuple(
+                slice(k * d, k * d + (n - 1) * s + 1, s)
+                for k, d, s, n in zip(offset, dilation, stride, size, strict=True)
+            )
+            for offset in itertools.product(*(range(k) for k in kernel))
+        ]
+        reach = [(k - 1) * d + (n - 1) * s + 1 for k, d, s, n in zip(kernel, dilation, stride, size, strict=True)]
+        extent = a.shape[-self.dims :]
         # behind the input's end, where ceil_mode lets windows hang over
         self.extra = [max(0, r - n - p) for r, n, p in zip(reach, extent, padding, strict=True)]
         batched = a.dim() == self.dims + 2
         laid = a.contiguous(memory_format=LAST[self.dims]) if batched and self.dims in LAST else a
         top, winner = POOLS[self.dims](laid, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
-        self.winner = winner.contiguous().flatten(-self.dims)        # each window's first largest input
+        self.winner = winner.contiguous().flatten(-self.dims)  # each window's first largest input
         padded = self._pad(a, float("-inf"))
         self.largest = [padded[(..., *view)] == top for view in self.views]
         self.count = sum(x.view(torch.uint8) if len(self.views) < 256 else x.int() for x in self.largest)
@@ -50,15 +53,15 @@ class Windows:
 
     def _scatter(self, r):
         """Give each window's relevance to its first largest input."""
-        extent, r = self.shape[-self.dims:], r.flatten(-self.dims)
+        extent, r = self.shape[-self.dims :], r.flatten(-self.dims)
         out = r.new_zeros(*r.shape[:-1], math.prod(extent))
         return out.scatter_add_(-1, self.winner.expand(r.shape), r).unflatten(-1, extent)
 
     def _share(self, r):
         """Give `r` to each of a window's largest inputs."""
-        extent = self.shape[-self.dims:]
+        extent = self.shape[-self.dims :]
         sizes = [n + 2 * p + e for n, p, e in zip(extent, self.padding, self.extra, strict=True)]
-        out = r.new_zeros(*r.shape[:-self.dims], *sizes)
+        out = r.new_zeros(*r.shape[: -self.dims], *sizes)
         for view, largest in zip(self.views, self.largest, strict=True):
             out[(..., *view)] += r * largest
         inner = tuple(slice(p, p + n) for p, n in zip(self.padding, extent, strict=True))
@@ -67,8 +70,10 @@ class Windows:
     def up(self, p):
         """[targets, *input] -> [targets, *pooled]."""
         padded = self._pad(p, 0)
-        return sum(padded[(..., *view)] * largest for view, largest in
-                   zip(self.views, self.largest, strict=True)) / self.count
+        return (
+            sum(padded[(..., *view)] * largest for view, largest in zip(self.views, self.largest, strict=True))
+            / self.count
+        )
 
 
 def windows(node, a):
@@ -80,8 +85,15 @@ def windows(node, a):
     stride = _spread(given.get("stride") or kernel, dims)
     value = node.meta["val"]
     size = (value[0] if isinstance(value, (tuple, list)) else value).shape[-dims:]
-    return Windows(a, kernel, stride, _spread(given.get("padding", 0), dims),
-                   _spread(given.get("dilation", 1), dims), bool(given.get("ceil_mode", False)), size)
+    return Windows(
+        a,
+        kernel,
+        stride,
+        _spread(given.get("padding", 0), dims),
+        _spread(given.get("dilation", 1), dims),
+        bool(given.get("ceil_mode", False)),
+        size,
+    )
 
 
 def _spread(value, dims):

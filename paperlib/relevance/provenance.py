@@ -26,9 +26,9 @@ def frame_provenance(model, clips, method="clrp", rules=None, input_bounds=None,
         for first in range(0, frames, width):
             wanted = torch.arange(first, min(first + width, frames), device=clip_part.device)
             marks = clip_part.new_zeros(len(wanted), *clip_part.shape)
-            marks[torch.arange(len(wanted)), :, :, wanted] = 1            # pixels of the n-th frame
+            marks[torch.arange(len(wanted)), :, :, wanted] = 1  # pixels of the n-th frame
             parts.append(sweep.up(marks) + torch.zeros_like(sweep.logits))
-        part = torch.cat(parts).movedim(0, -1)                            # [B, T', K, N]
+        part = torch.cat(parts).movedim(0, -1)  # [B, T', K, N]
         relevance = part * sweep.logits[..., None]
         if contrast == 1 and method != "lrp":
             others = relevance.sum(2, keepdim=True) - relevance

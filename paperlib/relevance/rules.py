@@ -70,7 +70,7 @@ class ZPlus(Weighted):
         self.bias = bias
 
     def parts(self, a, w):
-        if bool(a.min() >= 0):                       # behind a ReLU
+        if bool(a.min() >= 0):  # behind a ReLU
             return [(a, w.clamp(min=0))]
         return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
 
@@ -118,8 +118,7 @@ class Gamma(Weighted):
         self.gamma, self.epsilon, self.bias = gamma, epsilon, bias
 
     def parts(self, a, w):
-        return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)),
-                (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
+        return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)), (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
 
     def bias_part(self, b):
         return b + self.gamma * b.clamp(min=0)

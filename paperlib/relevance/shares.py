@@ -120,7 +120,7 @@ class Routed:
         self.signal = opname(call.node) in ("mul", "div")
 
     def _function(self, *tensors):
-        if self.signal:                              # of a product only the signal's shape matters
+        if self.signal:  # of a product only the signal's shape matters
             return tensors[0].expand(self.call.node.meta["val"].shape)
         return self.call(*tensors)
 
@@ -141,7 +141,7 @@ class Routed:
         if not self.signal:
             lead = next(x for x in p if x is not None).shape[:1]
             p = [x if x is not None else z.expand(lead + z.shape) for x, z in zip(p, zeros, strict=True)]
-        base = self._function(*zeros)                # constants that are routed along take no relevance
+        base = self._function(*zeros)  # constants that are routed along take no relevance
         out = vmap(self._function)(*p)
         if isinstance(out, (tuple, list)):
             return {i: x - b for i, (x, b) in enumerate(zip(out, base, strict=True))}
@@ -168,7 +168,7 @@ class Sum:
 
     def __init__(self, call, inputs, epsilon, signed, constant, flip):
         self.call, self.shapes = call, [x.shape for x in inputs]
-        self.constant = constant                     # x + constant: a bias, which takes nothing
+        self.constant = constant  # x + constant: a bias, which takes nothing
         self.like = inputs[0]
         if constant:
             return
@@ -180,8 +180,10 @@ class Sum:
         falling = [(x * f).clamp(max=0) * f for x, f in zip(inputs, flip, strict=True)]
         z, below = call(*rising), call(*falling)
         falls = z + below < 0
-        self.groups = [(rising, torch.where(falls, 0, reciprocal(z, epsilon))),
-                       (falling, torch.where(falls, reciprocal(below, epsilon), 0))]
+        self.groups = [
+            (rising, torch.where(falls, 0, reciprocal(z, epsilon))),
+            (falling, torch.where(falls, reciprocal(below, epsilon), 0)),
+        ]
         self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
 
     def _equal(self, ones):
@@ -211,12 +213,13 @@ class Sum:
 
     def up(self, p):
         lead = next(x for x in p if x is not None).shape[:1]
-        p = [x if x is not None else self.like.new_zeros(lead + shape)
-             for x, shape in zip(p, self.shapes, strict=True)]
+        p = [x if x is not None else self.like.new_zeros(lead + shape) for x, shape in zip(p, self.shapes, strict=True)]
         if self.constant:
             return vmap(self.call)(p[0]) - self.call(self.like.new_zeros(self.shapes[0]))
-        return sum(vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
-                   for addends, inverse in self.groups)
+        return sum(
+            vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
+            for addends, inverse in self.groups
+        )
 
 
 class Addition:

@@ -14,31 +14,50 @@ from ..errors import InputError
 from . import rules as R
 from .graph import capture, describe, evaluating, module_path, opname, owner
 
-CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution",
-                "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
-ACTIVATIONS = {"_log_softmax", "_softmax", "abs", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp",
-               "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log", "log_softmax",
-               "logsigmoid", "mish", "neg", "pow", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid",
-               "silu", "softmax", "softplus", "softsign", "sqrt", "tanh", "threshold"}
-NORMS = {"_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm", "native_layer_norm",
-         "layer_norm", "native_group_norm", "group_norm", "instance_norm", "rms_norm", "_fused_rms_norm"}
-COPIES = {"dropout", "clone", "alias", "detach", "contiguous", "_to_copy", "to", "lift_fresh_copy", "copy",
-          "native_dropout", "feature_dropout", "alpha_dropout"}
-ROUTES = {"_unsafe_view", "as_strided", "broadcast_to", "cat", "channel_shuffle", "chunk",
-          "constant_pad_nd", "diagonal", "expand", "expand_as", "flatten", "flip", "gather", "index",
-          "index_copy", "index_put", "index_select", "masked_fill", "movedim", "narrow", "pad", "permute",
-          "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-          "repeat", "repeat_interleave", "replication_pad1d", "replication_pad2d", "replication_pad3d",
-          "reshape", "roll", "scatter", "select", "select_scatter", "slice", "slice_scatter", "split",
-          "split_with_sizes", "squeeze", "stack", "swapaxes", "t", "tensor_split", "transpose", "unbind",
-          "unflatten", "unfold", "unsqueeze", "upsample_nearest1d", "upsample_nearest2d",
-          "upsample_nearest3d", "view", "view_as", "where"}
-SUMS = {"add", "sub", "rsub", "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-        "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
-        "_adaptive_avg_pool3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"}
-MAXIMA = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices",
-          "adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "max", "maximum"}
+ACTIVATIONS = set(
+    """
+    _log_softmax _softmax abs celu clamp clamp_max clamp_min elu exp gelu hardsigmoid hardswish hardtanh leaky_relu
+    log log_softmax logsigmoid mish neg pow prelu relu relu6 rrelu selu sigmoid silu softmax softplus softsign sqrt
+    tanh threshold
+    """.split()
+)
+NORMS = set(
+    """
+    _native_batch_norm_legit_no_training batch_norm native_batch_norm native_layer_norm layer_norm native_group_norm
+    group_norm instance_norm rms_norm _fused_rms_norm
+    """.split()
+)
+COPIES = set(
+    """
+    dropout clone alias detach contiguous _to_copy to lift_fresh_copy copy native_dropout feature_dropout
+    alpha_dropout
+    """.split()
+)
+ROUTES = set(
+    """
+    _unsafe_view as_strided broadcast_to cat channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten
+    flip gather index index_copy index_put index_select masked_fill movedim narrow pad permute pixel_shuffle
+    pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d
+    replication_pad2d replication_pad3d reshape roll scatter select select_scatter slice slice_scatter split
+    split_with_sizes squeeze stack swapaxes t tensor_split transpose unbind unflatten unfold unsqueeze
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d view view_as where
+    """.split()
+)
+SUMS = set(
+    """
+    add sub rsub sum mean cumsum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
+    adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_linear1d upsample_bilinear2d
+    upsample_trilinear3d
+    """.split()
+)
+MAXIMA = set(
+    """
+    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d
+    adaptive_max_pool3d amax max maximum
+    """.split()
+)
 SCALINGS = {"mul", "div"}
 FIXED = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
 TWO_SIGNALS = "multiplies two signals, neither of them a sigmoid or softmax gate"
@@ -48,7 +67,7 @@ DEFAULTS = {
     **dict.fromkeys(CONVOLUTIONS | PRODUCTS, R.ZPlus()),
     **dict.fromkeys(SUMS, R.Proportional()),
     **dict.fromkeys(MAXIMA, R.MaxTakesAll()),
-    **dict.fromkeys(ACTIVATIONS | NORMS, R.Identity()),        # appendix F: the identity rule for batch norm
+    **dict.fromkeys(ACTIVATIONS | NORMS, R.Identity()),  # appendix F: the identity rule for batch norm
     **dict.fromkeys(COPIES, R.Identity()),
     **dict.fromkeys(ROUTES, R.Route()),
     **dict.fromkeys(SCALINGS, R.SignalTakesAll()),
@@ -61,13 +80,13 @@ class Step:
 
     node: fx.Node
     rule: R.Rule
-    receivers: list          # nodes, one for each place at which the operation takes a clip-dependent tensor
-    takes: list              # which of the receivers get relevance (indices into receivers)
-    kind: str                # "weights", "sum", "max", "gate", "route", "identity", "exclude"
-    beta: bool = False       # has ZBeta in place of ZPlus if it sees the clip
-    first: bool = False      # sees the clip
-    last: bool = False       # gives the logits: here CLRP negates the weights
-    head: bool = False       # stands between the last layer and the logits
+    receivers: list  # nodes, one for each place at which the operation takes a clip-dependent tensor
+    takes: list  # which of the receivers get relevance (indices into receivers)
+    kind: str  # "weights", "sum", "max", "gate", "route", "identity", "exclude"
+    beta: bool = False  # has ZBeta in place of ZPlus if it sees the clip
+    first: bool = False  # sees the clip
+    last: bool = False  # gives the logits: here CLRP negates the weights
+    head: bool = False  # stands between the last layer and the logits
 
 
 def plan(model, graph, rules=None):
@@ -77,7 +96,7 @@ def plan(model, graph, rules=None):
     """
     rules = _checked(model, rules or {})
     reached, steps, carries_weights = {graph.output}, [], {graph.output: False}
-    shifted = set()          # nodes whose relevance is not proportional to their value
+    shifted = set()  # nodes whose relevance is not proportional to their value
     for node in reversed(graph.operations):
         if node not in reached:
             continue
@@ -133,7 +152,7 @@ def _step(model, graph, node, rules):
         raise _unsupported(model, node, "has no relevance rule")
     passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
     if isinstance(rule, R.Identity) or passive:
-        source = len(receivers) - 1 if name == "copy" else 0        # copy(destination, source)
+        source = len(receivers) - 1 if name == "copy" else 0  # copy(destination, source)
         if receivers[source].meta["val"].shape != _value(node).shape:
             raise _unsupported(model, node, "changes its input's shape, which the identity rule cannot undo")
         return Step(node, rule, receivers, [source], "identity")
@@ -143,7 +162,7 @@ def _step(model, graph, node, rules):
         return _product(model, node, rule, receivers)
     if isinstance(rule, R.SignalTakesAll):
         raise _unsupported(model, node, "is not a product, so SignalTakesAll does not apply")
-    if name == "where" and node.args[0] in graph.varies:            # the condition decides, it is no signal
+    if name == "where" and node.args[0] in graph.varies:  # the condition decides, it is no signal
         return Step(node, R.Route(), receivers, everything[1:], "route")
     if name in SUMS:
         rule = rule if isinstance(rule, (R.Proportional, R.Epsilon)) else DEFAULTS[name]
@@ -189,7 +208,7 @@ def _product(model, node, rule, receivers):
         return Step(node, rule, receivers, [0], "gate")
     signal = getattr(rule, "signal", None)
     if signal is None and opname(node) == "div":
-        signal = 0                                                  # x / norm(x): the norm is a gate
+        signal = 0  # x / norm(x): the norm is a gate
     if signal is None:
         gates = [_is_gate(x) for x in receivers]
         if gates[0] == gates[1]:
@@ -220,9 +239,12 @@ def _mark_first(graph, steps):
             continue
         name = opname(step.node)
         step.first = step.kind == "weights"
-        if step.kind in ("route", "item") or name in COPIES | FIXED \
-                or (name in SCALINGS and len(step.receivers) == 1) \
-                or (step.kind == "sum" and len(step.receivers) == 1):
+        if (
+            step.kind in ("route", "item")
+            or name in COPIES | FIXED
+            or (name in SCALINGS and len(step.receivers) == 1)
+            or (step.kind == "sum" and len(step.receivers) == 1)
+        ):
             bounded.add(step.node)
 
 
@@ -239,8 +261,9 @@ def _checked(model, rules):
         if isinstance(key, type) and issubclass(key, nn.Module):
             continue
         if not isinstance(key, str):
-            raise InputError(f"a key of rules must be a module class, a module's path or an operation's "
-                             f"name, not {key!r}")
+            raise InputError(
+                f"a key of rules must be a module class, a module's path or an operation's name, not {key!r}"
+            )
         if key not in DEFAULTS and key not in dict(model.named_modules()) and "." in key:
             raise InputError(f"rules names '{key}', but the network has no module of that path")
     return rules
@@ -266,9 +289,11 @@ def _by_path(node, rules):
 
 def _unsupported(model, node, why):
     key = module_path(node) or opname(node)
-    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where "
-                      f"Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor and "
-                      f"Exclude() drops the branch")
+    return InputError(
+        f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where "
+        f"Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor and "
+        f"Exclude() drops the branch"
+    )
 
 
 def coverage(model, clips, rules=None):
@@ -280,8 +305,7 @@ def coverage(model, clips, rules=None):
     """
     with evaluating(model):
         steps = plan(model, capture(model, clips[:1]), rules)
-    return pd.DataFrame([role(model, step) for step in steps],
-                        columns=["layer", "type", "operation", "rule", "role"])
+    return pd.DataFrame([role(model, step) for step in steps], columns=["layer", "type", "operation", "rule", "role"])
 
 
 def role(model, step):

@@ -15,8 +15,8 @@ from .layers import Contrast, Shared, nonzero, transposed_convolution
 from .memory import size
 from .shares import Addition, Item, Passing, Routed, Sum
 
-CPU_COMFORT = 24 * 2 ** 20      # bytes of the largest tensor that goes on whole
-SIZELESS = {"add", "sub", "mean", "sum"}         # averages and sums whose arguments hold no sizes
+CPU_COMFORT = 24 * 2**20  # bytes of the largest tensor that goes on whole
+SIZELESS = {"add", "sub", "mean", "sum"}  # averages and sums whose arguments hold no sizes
 
 
 class Window:
@@ -113,8 +113,14 @@ def down(step, shares, window):
     """Take a Window through one operation, as its shares' `down` does; plain tensors where that is all."""
     if isinstance(shares, Item):
         return [{shares.index: window}]
-    for kind, function in ((Passing, _passing), (Contrast, _contrast), (Shared, _weights), (Addition, _addition),
-                           (Sum, _sum), (Routed, _routed)):
+    for kind, function in (
+        (Passing, _passing),
+        (Contrast, _contrast),
+        (Shared, _weights),
+        (Addition, _addition),
+        (Sum, _sum),
+        (Routed, _routed),
+    ):
         if isinstance(shares, kind):
             found = function(step, shares, window)
             if found is not None:
@@ -147,8 +153,7 @@ def _weights(step, shares, window):
     elif linear.folds and not linear.unbatched and window.dim >= 2:
         stride, padding, dilation, flipped, *_ = linear.geometry()
         axis, dims = window.dim - 2, len(linear.shape) - 2
-        stride, padding, dilation = ([x] * dims if isinstance(x, int) else list(x)
-                                     for x in (stride, padding, dilation))
+        stride, padding, dilation = ([x] * dims if isinstance(x, int) else list(x) for x in (stride, padding, dilation))
         if flipped or len(stride) != dims or stride[axis] != 1 or "same" in linear.rest[3:5]:
             return None
         r = window.r
@@ -249,7 +254,7 @@ def _routed(step, shares, window):
         back = [order.index(d) for d in range(dims)]
         return [window.like(window.r.permute(0, *(1 + d for d in back)), order[window.dim], shape)]
     if name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"):
-        before, size = math.prod(window.shape[:window.dim]), window.shape[window.dim]
+        before, size = math.prod(window.shape[: window.dim]), window.shape[window.dim]
         for dim, n in enumerate(shape):
             if n == size and math.prod(shape[:dim]) == before:
                 r = window.r.reshape(-1, *_sized(shape, dim, window.length))

@@ -20,14 +20,17 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if os.environ.get("PAPERLIB_RUNNER"):
         from ..execute import watch
+
         watch(int(os.environ["PAPERLIB_RUNNER"]))
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     try:
         if args.gather:
             from .files import gather
+
             gather(settings, args.out, args.gather)
         else:
             from .compute import compute
+
             compute(settings, args.compute, args.out)
     except InputError as error:
         print(f"paperlib dataset: {error}", file=sys.stderr)

@@ -21,8 +21,24 @@ OPTIONS = {
 }
 
 
-def plan(kind, dataset, checkpoint, out, shards=None, split="val", limit=None, data_root="", device="auto",
-         threads=1, batch=8, memory=2.0, target="label", min_score=None, gpus=(), **options):
+def plan(
+    kind,
+    dataset,
+    checkpoint,
+    out,
+    shards=None,
+    split="val",
+    limit=None,
+    data_root="",
+    device="auto",
+    threads=1,
+    batch=8,
+    memory=2.0,
+    target="label",
+    min_score=None,
+    gpus=(),
+    **options,
+):
     """Return the settings of a run, JSON-able: what decides its results under `key`, and where and how it runs.
 
     shards: number of files, by default one per 500 clips; never more than blocks of `batch` clips.
@@ -37,14 +53,30 @@ def plan(kind, dataset, checkpoint, out, shards=None, split="val", limit=None, d
     if memory <= 0:
         raise InputError(f"memory is a number of gigabytes above 0, not {memory}")
     settings = {
-        "checkpoint": str(checkpoints.find(checkpoint).resolve()), "dataset": dataset, "split": split,
-        "limit": limit, "data_root": data_root, "device": device, "gpus": list(gpus), "out": str(out),
-        "asked": {"kind": kind, "threads": threads, "batch": batch, "memory": memory, "target": target,
-                  "min_score": min_score, "options": options}}
+        "checkpoint": str(checkpoints.find(checkpoint).resolve()),
+        "dataset": dataset,
+        "split": split,
+        "limit": limit,
+        "data_root": data_root,
+        "device": device,
+        "gpus": list(gpus),
+        "out": str(out),
+        "asked": {
+            "kind": kind,
+            "threads": threads,
+            "batch": batch,
+            "memory": memory,
+            "target": target,
+            "min_score": min_score,
+            "options": options,
+        },
+    }
     model, header, videos = opened(settings, "cpu")
     if target == "label" and len(header["classes"]) != len(videos.classes):
-        raise InputError(f"{checkpoint} knows {len(header['classes'])} classes and {dataset} has "
-                         f"{len(videos.classes)}; explain the predicted classes instead (target predicted)")
+        raise InputError(
+            f"{checkpoint} knows {len(header['classes'])} classes and {dataset} has "
+            f"{len(videos.classes)}; explain the predicted classes instead (target predicted)"
+        )
     if kind == "gradcam" and options["layer"]:
         gradcam._module(model, options["layer"])
     if kind == "mask":
@@ -58,8 +90,13 @@ def opened(settings, device):
     """Return (model, header, videos) of a run."""
     model, header = checkpoints.load(settings["checkpoint"], device)
     header["num_frames"] = model.num_frames
-    videos = data.load(settings["dataset"], settings["split"], header["recipe"]["size"], settings["limit"],
-                       settings["data_root"] or None)
+    videos = data.load(
+        settings["dataset"],
+        settings["split"],
+        header["recipe"]["size"],
+        settings["limit"],
+        settings["data_root"] or None,
+    )
     if not len(videos):
         raise InputError(f"there is no video in the {settings['split']} split of {settings['dataset']}")
     return model, header, videos
@@ -69,9 +106,12 @@ def key_of(settings, videos):
     """Return everything that decides the results of a run, JSON-able."""
     named = [list(getattr(videos, "ids", None) or []), np.asarray(videos.labels).tolist()]
     kind = settings["asked"]["kind"]
-    return {**analysis._key(settings["checkpoint"], videos), **settings["asked"],
-            "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
-            "engine": cache.code(*CODE[kind], "analysis", "probing", "shards")}
+    return {
+        **analysis._key(settings["checkpoint"], videos),
+        **settings["asked"],
+        "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+        "engine": cache.code(*CODE[kind], "analysis", "probing", "shards"),
+    }
 
 
 def compute(settings, number, file):
@@ -95,6 +135,7 @@ def blocks(videos, header, first, last, batch):
 
     While one block is explained, the next is decoded.
     """
+
     def read(start):
         found = []
         for i in range(start, min(start + batch, last)):
@@ -136,11 +177,11 @@ def explained(model, header, videos, key, block):
                 notes[readable[k]] = f"not classified right with a score above {key['min_score']}"
         if len(chosen):
             chosen_labels = labels[readable][chosen]
-            results = EXPLAIN[key["kind"]](model, header, clips[chosen], targets[chosen], logits[chosen],
-                                           chosen_labels, key)
+            results = EXPLAIN[key["kind"]](
+                model, header, clips[chosen], targets[chosen], logits[chosen], chosen_labels, key
+            )
     ids = getattr(videos, "ids", None)
-    everything = {"video": indices, "label": labels, "note": notes,
-                  "id": [ids[i] if ids else str(i) for i in indices]}
+    everything = {"video": indices, "label": labels, "note": notes, "id": [ids[i] if ids else str(i) for i in indices]}
     read_rows = [readable.index(k) if k in readable else None for k in range(len(block))]
     places = {readable[k]: row for row, k in enumerate(chosen)}
     rows = [places.get(k) for k in range(len(block))]
@@ -159,8 +200,7 @@ def explained(model, header, videos, key, block):
 def relevance_columns(model, header, clips, targets, logits, labels, key):
     """Return matrix, frame logits and ATR of one block, as `analysis.explain` computes them."""
     options = key["options"]
-    found = analysis.relevance_of_batch(model, clips, targets, logits, options["method"],
-                                        int(key["memory"] * 1e9))
+    found = analysis.relevance_of_batch(model, clips, targets, logits, options["method"], int(key["memory"] * 1e9))
     names = ("matrix", "frame_logits", "atr", "avg_atr", "max_atr")
     ranges = analysis.ranges(found["matrix"], found["frame_logits"], header, options["sigma"])
     return dict(zip(names, ranges, strict=True))
@@ -169,9 +209,16 @@ def relevance_columns(model, header, clips, targets, logits, labels, key):
 def mask_columns(model, header, clips, targets, logits, labels, key):
     """Return the learned masks of one block and the scores under them."""
     options = key["options"]
-    found = masks.learn(model, clips, torch.as_tensor(targets), options["iterations"],
-                        torch.as_tensor(labels), options["preset"], len(clips),
-                        perturbation=options["perturbation"])
+    found = masks.learn(
+        model,
+        clips,
+        torch.as_tensor(targets),
+        options["iterations"],
+        torch.as_tensor(labels),
+        options["preset"],
+        len(clips),
+        perturbation=options["perturbation"],
+    )
     names = ("mask", "initial", "original", "freeze", "reverse", "truth", "perturbed", "iterations")
     columns = {name: getattr(found, name).cpu().numpy() for name in names}
     return {**columns, "loss": found.table()["loss"].to_numpy()}
@@ -180,13 +227,17 @@ def mask_columns(model, header, clips, targets, logits, labels, key):
 def cam_columns(model, header, clips, targets, logits, labels, key):
     """Return Grad-CAM at the layer's own size, and the blobs of the maps over the frames."""
     options = key["options"]
-    maps = gradcam.raw_maps(model, clips, torch.as_tensor(targets), options["layer"], options["softmax"],
-                            batch_size=len(clips))
+    maps = gradcam.raw_maps(
+        model, clips, torch.as_tensor(targets), options["layer"], options["softmax"], batch_size=len(clips)
+    )
     cams = gradcam.over_frames(maps, clips.shape[2:], options["normalise"])
     found = blobs.per_clip(blobs.measure(cams))
-    return {"maps": maps.float().cpu().numpy(), "blob_count": found["count"].to_numpy(np.float32),
-            "blob_size": found["size"].to_numpy(np.float32),
-            "blob_distance": found["center_distance"].to_numpy(np.float32)}
+    return {
+        "maps": maps.float().cpu().numpy(),
+        "blob_count": found["count"].to_numpy(np.float32),
+        "blob_size": found["size"].to_numpy(np.float32),
+        "blob_distance": found["center_distance"].to_numpy(np.float32),
+    }
 
 
 EXPLAIN = {"relevance": relevance_columns, "mask": mask_columns, "gradcam": cam_columns}

@@ -37,8 +37,9 @@ def run(settings, jobs=None, profile=None):
         environment.pop("PAPERLIB_RUNNER", None)
     else:
         environment["PAPERLIB_RUNNER"] = str(os.getpid())  # workers end when we do
-    process = subprocess.Popen(command(settings, jobs, profile), env=environment, start_new_session=True,
-                               preexec_fn=kernels.die_with_parent)
+    process = subprocess.Popen(
+        command(settings, jobs, profile), env=environment, start_new_session=True, preexec_fn=kernels.die_with_parent
+    )
     while True:
         try:
             failed = process.wait()
@@ -49,8 +50,11 @@ def run(settings, jobs=None, profile=None):
             raise
     if failed:
         missing = sum(not (folder / files.name(k, settings["shards"])).is_file() for k in range(settings["shards"]))
-        print(f"{missing} of {settings['shards']} shards are missing; {folder / 'logs'} says why. The same command "
-              "goes on with them.", file=sys.stderr)
+        print(
+            f"{missing} of {settings['shards']} shards are missing; {folder / 'logs'} says why. The same command "
+            "goes on with them.",
+            file=sys.stderr,
+        )
     return int(failed != 0)
 
 
@@ -58,10 +62,29 @@ def command(settings, jobs=None, profile=None):
     """Return the call of Snakemake."""
     folder, gpus, threads = files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
     # Shards are whole or absent and say what they are, so Snakemake's own notes on that are not needed.
-    call = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder),
-            "--configfile", str(folder / "settings.json"), "--keep-going", "--ignore-incomplete", "--nolock",
-            "--rerun-triggers", "input", "--scheduler", "greedy", "--show-failed-logs",
-            "--quiet", "host", "reason", "rules"]
+    call = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(SNAKEFILE),
+        "--directory",
+        str(folder),
+        "--configfile",
+        str(folder / "settings.json"),
+        "--keep-going",
+        "--ignore-incomplete",
+        "--nolock",
+        "--rerun-triggers",
+        "input",
+        "--scheduler",
+        "greedy",
+        "--show-failed-logs",
+        "--quiet",
+        "host",
+        "reason",
+        "rules",
+    ]
     if profile:
         call += ["--workflow-profile", str(profile_folder(profile))]
         return call + (["--jobs", str(jobs)] if jobs else [])

@@ -120,15 +120,10 @@ def measure(run, checkpoint):
 
     def compute():
         clips = torch.stack(
-            [
-                to_clip(videos.frames(int(i), analysis.indices(videos.num_frames(int(i)), header)))
-                for i in found.videos
-            ]
+            [to_clip(videos.frames(int(i), analysis.indices(videos.num_frames(int(i)), header))) for i in found.videos]
         ).to(run.device)
         parts = []
-        for some, target in zip(
-            clips.split(8), torch.as_tensor(found.labels).to(run.device).split(8), strict=True
-        ):
+        for some, target in zip(clips.split(8), torch.as_tensor(found.labels).to(run.device).split(8), strict=True):
             with evaluating(model):
                 parts.append(
                     {
@@ -140,10 +135,7 @@ def measure(run, checkpoint):
                         "field": receptive_field(model, some),
                     }
                 )
-        return {
-            name: torch.cat([part[name] for part in parts]).float().cpu().detach().numpy()
-            for name in parts[0]
-        }
+        return {name: torch.cat([part[name] for part in parts]).float().cpu().detach().numpy() for name in parts[0]}
 
     computed = cache.fetch("agreement", key, compute)
     field = computed["field"]
@@ -166,9 +158,7 @@ def agreement(per_frame):
                 if np.ptp(x) > 0 and np.ptp(y) > 0
             ]
             found = bootstrap_interval(each) if each else Interval(np.nan, np.nan, np.nan)
-            rows.append(
-                {"a": a, "b": b, "clips": len(each), "rho": found.value, "low": found.low, "high": found.high}
-            )
+            rows.append({"a": a, "b": b, "clips": len(each), "rho": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 
 
@@ -241,9 +231,7 @@ def tables(measured, sigma):
 def draw(ours):
     """Draw the pairwise agreement on which frames matter, one matrix per model, and on how many below."""
     models = list(dict.fromkeys(ours.model))
-    figure, axes = plt.subplots(
-        2, len(models), figsize=(3.9 * len(models), 6.2), height_ratios=[2.1, 1], squeeze=False
-    )
+    figure, axes = plt.subplots(2, len(models), figsize=(3.9 * len(models), 6.2), height_ratios=[2.1, 1], squeeze=False)
     short = [name.replace(" ", "\n", 1) for name in INSTRUMENTS]
     for k, (top, model) in enumerate(zip(axes[0], models, strict=True)):
         part = ours[(ours.model == model) & (ours.question == "which frames")]

@@ -50,17 +50,13 @@ def draw_backbones(ours, printed=None):
     """Draw Figure 4 (a): avg-ATR sorted per data set; above each bar its temporal convolutions, inside its
     accuracy."""
     datasets = list(dict.fromkeys(ours.dataset))
-    figure, axes = plt.subplots(
-        1, len(datasets), figsize=(3.6 * len(datasets) + 0.4, 3.2), sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(datasets), figsize=(3.6 * len(datasets) + 0.4, 3.2), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset].sort_values("avg_atr", ascending=False)
         for x, (_, row) in enumerate(part.iterrows()):
             colour = plotting.BLUE if row.module == "I3D" else plotting.ORANGE
             axis.bar(x, row.avg_atr, color=colour, width=0.75)
-            axis.errorbar(
-                x, row.avg_atr, yerr=np.c_[spread(row, "avg_atr")].T, color="black", capsize=3, lw=1
-            )
+            axis.errorbar(x, row.avg_atr, yerr=np.c_[spread(row, "avg_atr")].T, color="black", capsize=3, lw=1)
             axis.text(x, row.avg_atr_high + 0.15, f"{row.temporal_convolutions}", ha="center", fontsize=8)
             axis.text(
                 x,
@@ -72,9 +68,7 @@ def draw_backbones(ours, printed=None):
                 rotation=90,
                 color="white" if row.module == "I3D" else "black",
             )
-        axis.set_xticks(
-            range(len(part)), [m.rpartition("-")[0].replace("-", "\n") for m in part.model], fontsize=7
-        )
+        axis.set_xticks(range(len(part)), [m.rpartition("-")[0].replace("-", "\n") for m in part.model], fontsize=7)
         axis.set(
             title=f"{dataset} (for mini-{STANDS_FOR.get(dataset, dataset)})",
             ylim=(0, 1.15 * part.avg_atr_high.max()),
@@ -144,8 +138,7 @@ def claim_backbones(run, explained, ours, where):
             run.claim(
                 where,
                 "the number of temporal convolutions explains avg-ATR better than accuracy does",
-                "Spearman correlation of avg-ATR with temporal convolutions; with accuracy "
-                f"{strength.value:.2f}",
+                f"Spearman correlation of avg-ATR with temporal convolutions; with accuracy {strength.value:.2f}",
                 "explains better",
                 number,
                 number.value > abs(strength.value),
@@ -191,7 +184,11 @@ def draw_lines(ours, x, label, xlabel, limit=None):
             part.avg_atr,
             yerr=arms,
             fmt=f"{plotting.MARKERS[k]}-",
-            color=plotting.COLOURS[k], ms=5, capsize=2, lw=1.2, label=name,
+            color=plotting.COLOURS[k],
+            ms=5,
+            capsize=2,
+            lw=1.2,
+            label=name,
         )
         above = part.avg_atr.mean() >= ours.avg_atr.mean()
         drawn = part.reindex(columns=["avg_atr_low", "avg_atr_high", "avg_atr_paper"])
@@ -323,10 +320,7 @@ def claim_ensemble(run, explained, ours):
         change.low > 0,
         part.dataset.iloc[0],
     )
-    steps = [
-        bootstrap_difference(explained[a].avg, explained[b].avg)
-        for a, b in zip(keys[:-1], keys[1:], strict=True)
-    ]
+    steps = [bootstrap_difference(explained[a].avg, explained[b].avg) for a, b in zip(keys[:-1], keys[1:], strict=True)]
     rising = sum(step.value > 0 for step in steps)
     run.claim(
         "Figure 10",

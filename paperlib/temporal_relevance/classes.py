@@ -62,9 +62,7 @@ def within(values, labels, statistic, largest=np.inf, seed=0, resamples=2000):
     rng = np.random.default_rng(seed)
     groups = [np.asarray(values)[labels == label] for label in np.unique(labels)]
     value = statistic(np.array([group.mean() for group in groups]))
-    drawn = np.stack(
-        [group[rng.integers(len(group), size=(resamples, len(group)))].mean(1) for group in groups], 1
-    )
+    drawn = np.stack([group[rng.integers(len(group), size=(resamples, len(group)))].mean(1) for group in groups], 1)
     low, high = np.percentile([statistic(means) for means in drawn], [2.5, 97.5])
     low, high = np.clip([2 * value - high, 2 * value - low], 0, largest)
     return Interval(float(value), float(low), float(high))
@@ -97,9 +95,7 @@ def draw(ours, title, band=None):
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9), width_ratios=[2, 1])
     x = np.arange(len(ours))
-    left.errorbar(
-        x, ours.avg_atr, yerr=ours.avg_atr_sd, fmt="o", color=plotting.BLUE, ecolor=plotting.SKY, ms=3, lw=1
-    )
+    left.errorbar(x, ours.avg_atr, yerr=ours.avg_atr_sd, fmt="o", color=plotting.BLUE, ecolor=plotting.SKY, ms=3, lw=1)
     median = ours.avg_atr.median()
     left.axhspan(
         median - WIDTH / 2,
@@ -141,8 +137,7 @@ def claim(run, found, where, dataset, most=None):
     run.claim(
         where,
         "avg-ATR does not differ significantly between classes",
-        "share of the clips' variance between classes (omega squared); holds if F test p = "
-        f"{p:.2g} is above 0.05",
+        f"share of the clips' variance between classes (omega squared); holds if F test p = {p:.2g} is above 0.05",
         "no significant difference",
         between,
         p > 0.05,
@@ -176,9 +171,7 @@ def claim(run, found, where, dataset, most=None):
 def fullest(means, width=1.0):
     """Return the largest share of classes that a range of `width` frames holds."""
     ordered = np.sort(means)
-    return float(
-        max((np.searchsorted(ordered, low + width + 1e-9) - k) for k, low in enumerate(ordered)) / len(means)
-    )
+    return float(max((np.searchsorted(ordered, low + width + 1e-9) - k) for k, low in enumerate(ordered)) / len(means))
 
 
 def overlap(explained, printed):
@@ -231,8 +224,7 @@ def separation(found, metric="avg", seed=0, resamples=2000):
     values = np.asarray(getattr(found, metric), float)
     rng = np.random.default_rng(seed)
     groups = [
-        [values[found.labels == label] for label in np.unique(found.labels[flags == flag])]
-        for flag in (True, False)
+        [values[found.labels == label] for label in np.unique(found.labels[flags == flag])] for flag in (True, False)
     ]
 
     def probability(temporal, static):
@@ -316,11 +308,7 @@ def draw_sorted(explained):
             mine = ours[ours.temporal == flag]
             axis.bar(mine.index, mine.avg_atr, color=colour, width=0.85, label=f"{name} ({len(mine)})")
         chance = separation(found) if ours.temporal.nunique() == 2 else None
-        text = (
-            f"\nP(temporal > static) = {chance.value:.2f} [{chance.low:.2f}, {chance.high:.2f}]"
-            if chance
-            else ""
-        )
+        text = f"\nP(temporal > static) = {chance.value:.2f} [{chance.low:.2f}, {chance.high:.2f}]" if chance else ""
         axis.set(title=checkpoint + text, xlabel="class, sorted", ylim=(0, 1.3 * ours.avg_atr.max()))
         axis.legend(loc="upper right", fontsize=7, ncols=2)
     axes[0, 0].set_ylabel("avg-ATR, frames")

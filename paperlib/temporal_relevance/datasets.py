@@ -42,18 +42,14 @@ def beside(ours, printed):
 
 def _printed(printed, model, column, dataset):
     found = printed[
-        (printed.row == model)
-        & (printed.column == column)
-        & (printed.dataset == STANDS_FOR.get(dataset, dataset))
+        (printed.row == model) & (printed.column == column) & (printed.dataset == STANDS_FOR.get(dataset, dataset))
     ]
     return (found.value.iloc[0], found.spread.iloc[0]) if len(found) else (float("nan"), float("nan"))
 
 
 def with_mit(printed):
     """Return Table 1 with the rows of Table 5 (mini-MiT) added."""
-    return pd.concat(
-        [printed, published.table("temporal_relevance_table05").assign(dataset="MiT")], ignore_index=True
-    )
+    return pd.concat([printed, published.table("temporal_relevance_table05").assign(dataset="MiT")], ignore_index=True)
 
 
 def draw_table(ours, printed):
@@ -96,9 +92,7 @@ def draw_table(ours, printed):
         axis.set_xticks(range(len(models)), labels, fontsize=8 if len(models) < 6 else 6.5)
         axis.set_title(title)
     axes[0].set(ylabel="frames", ylim=(0, 1.06 * max(ours.frames)))
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * min(len(names), 2)
-    )
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * min(len(names), 2))
     return figure
 
 
@@ -148,9 +142,7 @@ def claim_table(run, explained, ours):
 def claim_between(run, explained, printed):
     """Decide whether the mixed data set's avg-ATR lies between those of the static and the temporal one
     (appendix A)."""
-    names = {
-        role: dataset_for(role, [split(key)[0] for key in explained]) for role in ("MiT", "Kinetics", "SSV2")
-    }
+    names = {role: dataset_for(role, [split(key)[0] for key in explained]) for role in ("MiT", "Kinetics", "SSV2")}
     for key in [key for key in explained if split(key)[0] == names["MiT"]]:
         model = split(key)[1]
         for role, sign, word in (

@@ -41,9 +41,7 @@ def table(explained):
     for checkpoint, found in explained.items():
         dataset, model = split(checkpoint)
         matrices = normalised(found)
-        members = {"all": slice(None)} | {
-            found.classes[k]: found.labels == k for k in np.unique(found.labels)
-        }
+        members = {"all": slice(None)} | {found.classes[k]: found.labels == k for k in np.unique(found.labels)}
         for name, chosen in members.items():
             mean = matrices[chosen].mean(0)
             i, j = np.indices(mean.shape)
@@ -67,9 +65,7 @@ def draw(explained, classes):
     """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset:
     [names]})."""
     columns = 1 + max(len(names) for names in classes.values())
-    figure, axes = plt.subplots(
-        len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)), squeeze=False
-    )
+    figure, axes = plt.subplots(len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)), squeeze=False)
     for line, (checkpoint, found) in zip(axes, explained.items(), strict=True):
         dataset, model = split(checkpoint)
         matrices = normalised(found)

@@ -21,15 +21,16 @@ def example(run, found):
     model, header, videos = opened(run, checkpoint)
     target = videos.classes.index(run.settings["class"])
     if not (found.labels == target).any():
-        raise InputError(f"no clip of the class {run.settings['class']!r} is among the {len(found.labels)} explained "
-                         "ones; name another class in the settings, or raise `clips`")
+        raise InputError(
+            f"no clip of the class {run.settings['class']!r} is among the {len(found.labels)} explained "
+            "ones; name another class in the settings, or raise `clips`"
+        )
     at = int(np.flatnonzero(found.labels == target)[0])
     video = int(found.videos[at])
     frames = videos.frames(video, analysis.indices(videos.num_frames(video), header))
     clip = to_clip(frames)[None].to(run.device)
     own, dual = (
-        relevance.relevance_matrix(model, clip, [target], method=method)[0].cpu().numpy()
-        for method in ("lrp", "dual")
+        relevance.relevance_matrix(model, clip, [target], method=method)[0].cpu().numpy() for method in ("lrp", "dual")
     )
     with torch.inference_mode():
         scores = model(clip).float().softmax(1)[0].cpu().numpy()
@@ -101,13 +102,9 @@ def draw(one):
     below.margins(y=0.3)
     below.set_xticks(x)
     right = right.subplots()
-    image = plotting.heatmap(
-        right, one["matrix"], f"all frames: avg-ATR {one['avg']:.1f}, max-ATR {one['max']:.0f}"
-    )
+    image = plotting.heatmap(right, one["matrix"], f"all frames: avg-ATR {one['avg']:.1f}, max-ATR {one['max']:.0f}")
     for i, (first, last) in enumerate(one["segments"]):
-        right.add_patch(
-            plt.Rectangle((first - 0.5, i - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8)
-        )
+        right.add_patch(plt.Rectangle((first - 0.5, i - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8))
     right.figure.colorbar(image, ax=right, label="CLRP", shrink=0.72)
     right.set_title(right.get_title(), fontsize=8)
     return figure

@@ -68,9 +68,7 @@ def draw_gaps(ours):
                 lw=1,
             )
             if np.isfinite(row.paper):
-                plotting.published_mark(
-                    axis, x + 0.2, row.paper, label="paper (Table 1)" if not ticks else None
-                )
+                plotting.published_mark(axis, x + 0.2, row.paper, label="paper (Table 1)" if not ticks else None)
             ticks.append(x)
             labels.append(row.frames)
     axis.axhline(0, color="black", lw=0.8)
@@ -177,9 +175,7 @@ def draw_lengths(ours, model="I3D-R50"):
             f"{row.frames} frames, avg-ATR {row.avg_atr:.1f} [{row.low:.1f}, {row.high:.1f}]",
             fontsize=8,
         )
-    left.set(
-        yticks=[], xlabel="part of the clip", title=f"{model} on {dataset}", ylim=(-0.5, len(part) - 0.2)
-    )
+    left.set(yticks=[], xlabel="part of the clip", title=f"{model} on {dataset}", ylim=(-0.5, len(part) - 0.2))
     left.spines["left"].set_visible(False)
     left.legend(loc="lower right", fontsize=7)
     for k, ((dataset_, model_), rows) in enumerate(ours.groupby(["dataset", "model"], sort=False)):
@@ -213,9 +209,7 @@ def claim_lengths(run, explained):
         if few == many:
             continue
         grown = bootstrap_difference(by_frames[many], by_frames[few])
-        printed = (
-            {8: 7.0, 16: 8.0, 32: 8.9} if model == "I3D-R50" and STANDS_FOR.get(dataset) == "Kinetics" else {}
-        )
+        printed = {8: 7.0, 16: 8.0, 32: 8.9} if model == "I3D-R50" and STANDS_FOR.get(dataset) == "Kinetics" else {}
         theirs = f"{printed[many] - printed[few]:.1f}" if printed else ""
         run.claim(
             "Figure 5 (a)",

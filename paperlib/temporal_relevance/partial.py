@@ -32,9 +32,7 @@ def table(measured):
             ("whole clip", found["frames"], found["whole"]),
             ("frame-level ATR", found["width"].mean(), found["ranged"]),
         ]
-        kinds += [
-            ("fixed", width, scores) for width, scores in zip(found["widths"], found["fixed"], strict=True)
-        ]
+        kinds += [("fixed", width, scores) for width, scores in zip(found["widths"], found["fixed"], strict=True)]
         kinds += [
             ("fixed, empty frames", width, scores)
             for width, scores in zip(found["empty_widths"], found["empty"], strict=True)
@@ -63,21 +61,15 @@ def draw(ours):
     """Draw accuracy over window width, one panel per data set: lines fixed windows, diamonds ATR-sized
     ones."""
     datasets = list(dict.fromkeys(ours.dataset))
-    figure, axes = plt.subplots(
-        1, len(datasets), figsize=(3.6 * len(datasets), 3.1), sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(datasets), figsize=(3.6 * len(datasets), 3.1), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         for k, (model, part) in enumerate(ours[ours.dataset == dataset].groupby("model", sort=False)):
             colour, marker = plotting.COLOURS[k], plotting.MARKERS[k]
-            fixed = (
-                part[part.window.isin(["fixed", "whole clip"])].drop_duplicates("width").sort_values("width")
-            )
+            fixed = part[part.window.isin(["fixed", "whole clip"])].drop_duplicates("width").sort_values("width")
             axis.plot(fixed.width, fixed.accuracy, f"{marker}-", color=colour, ms=4, lw=1.2, label=model)
             axis.fill_between(fixed.width, fixed.low, fixed.high, color=colour, alpha=0.12, lw=0)
             empty = part[part.window == "fixed, empty frames"]
-            axis.plot(
-                empty.width, empty.accuracy, "x", color=colour, ms=6, label=f"{model}, empty frames outside"
-            )
+            axis.plot(empty.width, empty.accuracy, "x", color=colour, ms=6, label=f"{model}, empty frames outside")
             sized = part[part.window == "frame-level ATR"].iloc[0]
             axis.errorbar(
                 [sized.width],
@@ -121,8 +113,7 @@ def claim(run, measured, where):
         run.claim(
             where,
             f"{model}: accuracy is saturated with windows of {wide} of its {found['frames']} frames",
-            f"accuracy with windows of {found['widths'][at]} frames minus with all, points; saturated "
-            f"if above -{LOSS}",
+            f"accuracy with windows of {found['widths'][at]} frames minus with all, points; saturated if above -{LOSS}",
             f"saturated at {wide}",
             ours,
             ours.low > -LOSS,
@@ -183,9 +174,7 @@ def example(run):
     (checkpoint,) = trained(run)
     model, header, videos = opened(run, checkpoint)
     count = model.num_frames
-    scored = analysis.predictions(
-        checkpoint, limit=run.settings.get("scored"), device=run.device, root=run.data_root
-    )
+    scored = analysis.predictions(checkpoint, limit=run.settings.get("scored"), device=run.device, root=run.data_root)
     sure = scored["scores"][np.arange(len(videos)), videos.labels] > run.settings["min_score"]
     wanted = np.asarray(videos.labels) == videos.classes.index(run.settings["class"])
     if not (scored["correct"] & sure & wanted).any():
@@ -222,9 +211,7 @@ def draw_example(found):
         (axes[1], found["seen"], f"for frame {at + 1}"),
     ):
         axis.imshow(np.concatenate(frames, 1), aspect="auto", extent=(0.5, count + 0.5, 0, 1))
-        axis.add_patch(
-            plt.Rectangle((left + 0.5, 0), last - left + 1, 1, fill=False, ec=plotting.VERMILION, lw=2.5)
-        )
+        axis.add_patch(plt.Rectangle((left + 0.5, 0), last - left + 1, 1, fill=False, ec=plotting.VERMILION, lw=2.5))
         axis.set(xticks=[], yticks=[], xlim=(0.5, count + 0.5))
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
         axis.spines[:].set_visible(False)

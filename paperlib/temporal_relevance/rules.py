@@ -66,9 +66,7 @@ def draw(ours):
             pair = [part.loc[(*case, method)] for method in METHODS]
             axis.plot([k - 0.2, k + 0.05], [row.value for row in pair], color="0.6", lw=1)
             axis.plot([k - 0.05, k + 0.2], [row.paper for row in pair], color="0.6", lw=1, ls=":")
-            for row, colour, marker, x in zip(
-                pair, plotting.COLOURS, plotting.MARKERS, (-0.2, 0.05), strict=False
-            ):
+            for row, colour, marker, x in zip(pair, plotting.COLOURS, plotting.MARKERS, (-0.2, 0.05), strict=False):
                 plotting.interval_bar(
                     axis,
                     k + x,

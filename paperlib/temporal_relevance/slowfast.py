@@ -27,10 +27,7 @@ def reduced(found, block, sigma=0.975):
         found,
         matrix=matrix,
         frame_logits=logits,
-        **{
-            name: np.asarray(getattr(atr, ours))
-            for name, ours in (("atr", "frames"), ("avg", "avg"), ("max", "max"))
-        },
+        **{name: np.asarray(getattr(atr, ours)) for name, ours in (("atr", "frames"), ("avg", "avg"), ("max", "max"))},
     )
 
 
@@ -53,10 +50,7 @@ def pathway_shares(run, checkpoint, found, batch=8):
     for start in range(0, len(found.videos), batch):
         some = found.videos[start : start + batch]
         clip = torch.stack(
-            [
-                to_clip(videos.frames(int(i), analysis.indices(videos.num_frames(int(i)), header)))
-                for i in some
-            ]
+            [to_clip(videos.frames(int(i), analysis.indices(videos.num_frames(int(i)), header))) for i in some]
         ).to(run.device)
         slow, fast = (
             logits.mean(1)[torch.arange(len(some)), torch.as_tensor(found.labels[start : start + batch])]
@@ -116,9 +110,7 @@ def claim(run, explained, ours, printed):
 
 def _printed(printed, model, column, dataset):
     found = printed[
-        (printed.row == model)
-        & (printed.column == column)
-        & (printed.dataset == STANDS_FOR.get(dataset, dataset))
+        (printed.row == model) & (printed.column == column) & (printed.dataset == STANDS_FOR.get(dataset, dataset))
     ].value
     return found.iloc[0] if len(found) else float("nan")
 

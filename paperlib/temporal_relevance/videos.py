@@ -23,9 +23,7 @@ def choose(run, explained):
     for checkpoint, found in explained.items():
         for name in run.settings["classes"][split(checkpoint)[0]]:
             if name not in found.classes:
-                raise InputError(
-                    f"{split(checkpoint)[0]} has no class {name!r}; it has {', '.join(found.classes)}"
-                )
+                raise InputError(f"{split(checkpoint)[0]} has no class {name!r}; it has {', '.join(found.classes)}")
             at = np.flatnonzero(found.labels == found.classes.index(name))
             if len(at):
                 chosen.append((checkpoint, int(at[0])))
@@ -66,9 +64,7 @@ def _one(axes, found, position, frames, sigma, first, shown=4):
     axes[0].set_xticks([])
     for i, (left, right) in enumerate(windows.segments(matrix[None], sigma)[0]):
         if left >= 0:
-            axes[0].add_patch(
-                plt.Rectangle((left - 0.5, i - 0.5), right - left + 1, 1, fill=False, ec="white", lw=0.5)
-            )
+            axes[0].add_patch(plt.Rectangle((left - 0.5, i - 0.5), right - left + 1, 1, fill=False, ec="white", lw=0.5))
     axes[0].set_ylabel("frame logit i" if first else "", fontsize=8)
     some = np.linspace(0, len(frames) - 1, shown).round().astype(int)
     axes[1].imshow(np.concatenate(frames[some], 1), aspect="auto")

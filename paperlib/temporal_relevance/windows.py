@@ -54,9 +54,7 @@ def frame_logits(model, clip, windows, empty=False, batch=16):
     different, which = np.unique(windows, axis=0, return_inverse=True)
     found = []
     for start in range(0, len(different), batch):
-        seen = torch.stack(
-            [_seen(clip, *window, empty) for window in different[start : start + batch].tolist()]
-        )
+        seen = torch.stack([_seen(clip, *window, empty) for window in different[start : start + batch].tolist()])
         found.append(model.frame_logits(seen).float().cpu())
     return torch.cat(found)[which.ravel(), np.arange(frames)]
 
@@ -106,9 +104,7 @@ def measure(run, checkpoint):
         ranges[ranges[..., 0] < 0] = 0, frames - 1  # nothing to go by: the whole clip
 
         def scores(windows, empty=False):
-            logits = [
-                frame_logits(model, clip, window, empty) for clip, window in zip(clips, windows, strict=True)
-            ]
+            logits = [frame_logits(model, clip, window, empty) for clip, window in zip(clips, windows, strict=True)]
             return torch.stack(logits).mean(1).softmax(1).numpy()
 
         same = {width: [fixed(frames, width)] * len(clips) for width in widths}

@@ -99,9 +99,7 @@ def draw(tables):
     for axis, table in zip(axes, tables, strict=True):
         for k, row in enumerate(table.itertuples()):
             colour = next(c for word, c in colours.items() if word in row.label)
-            axis.add_patch(
-                plt.Rectangle((0, -k), 1, -0.78, facecolor=colour, alpha=0.55, edgecolor="0.3", lw=0.6)
-            )
+            axis.add_patch(plt.Rectangle((0, -k), 1, -0.78, facecolor=colour, alpha=0.55, edgecolor="0.3", lw=0.6))
             after = " + batch norm, 2x2 max pool" if row.label.startswith("C-LSTM") else ""
             axis.text(0.03, -k - 0.39, row.label + after, va="center", fontsize=7)
             axis.text(1.03, -k - 0.39, f"{row.output}   {row.parameters:,}", va="center", fontsize=6.5)

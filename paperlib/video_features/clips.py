@@ -31,9 +31,7 @@ def pairs(run, studied, names):
         label = class_index(first.classes, name)
         rows = np.flatnonzero(first.labels == label)
         if not len(rows):
-            run.skip(
-                f"no clip of the class {name!r} is among the {len(first.labels)} studied ones; raise clips"
-            )
+            run.skip(f"no clip of the class {name!r} is among the {len(first.labels)} studied ones; raise clips")
         found.append(tuple(example(by_model[model], rows[0], videos) for model in COLOURS))
     return found
 

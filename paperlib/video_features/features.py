@@ -173,10 +173,7 @@ def differences(clips, dataset, measures=tuple(MEASURES), seed=0):
     the paper's does.
     """
     rows = []
-    both = {
-        model: clips[(clips.model == model) & (clips.dataset == dataset)].set_index("video")
-        for model in COLOURS
-    }
+    both = {model: clips[(clips.model == model) & (clips.dataset == dataset)].set_index("video") for model in COLOURS}
     for measure in measures:
         i3d, lstm = (both[model][measure] for model in COLOURS)
         pairs = pd.concat([i3d, lstm], axis=1, keys=COLOURS).dropna()
@@ -253,10 +250,7 @@ def claim_tests(run, clips):
                     "not testable here" if ours is None else bool(row.p < 0.05),
                     dataset,
                 )
-            if (
-                row.measure in ("blob_count", "blob_size", "center_distance")
-                and paper_name(dataset) == "SSV2"
-            ):
+            if row.measure in ("blob_count", "blob_size", "center_distance") and paper_name(dataset) == "SSV2":
                 run.claim(
                     "section 5.1, Figure 4",
                     f"the distributions of {MEASURES[row.measure]} differ",
@@ -342,8 +336,7 @@ def draw_histograms(clips, dataset, seed=0):
     tests = differences(clips, dataset, seed=seed).set_index("measure")
     for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
         values = {
-            model: clips[(clips.model == model) & (clips.dataset == dataset)][measure].dropna()
-            for model in COLOURS
+            model: clips[(clips.model == model) & (clips.dataset == dataset)][measure].dropna() for model in COLOURS
         }
         everything = np.concatenate(list(values.values()))
         if len(everything):

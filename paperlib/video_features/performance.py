@@ -61,15 +61,11 @@ def loss_by_reversing(forward, backward, k=1, seed=0):
     NaN where the forward score is zero: there is nothing to lose.
     """
     draws = list(_draws(forward, seed))
-    first, second = (
-        [_f1(table, k, rows) for rows in [np.arange(len(table)), *draws]] for table in (forward, backward)
-    )
+    first, second = ([_f1(table, k, rows) for rows in [np.arange(len(table)), *draws]] for table in (forward, backward))
     with np.errstate(divide="ignore", invalid="ignore"):
         lost = 1 - np.array(second) / np.array(first)
     lost[~np.isfinite(lost)] = np.nan
-    return Interval(
-        float(lost[0]), *np.nanpercentile(lost[1:] if np.isfinite(lost[0]) else lost[:1], (2.5, 97.5))
-    )
+    return Interval(float(lost[0]), *np.nanpercentile(lost[1:] if np.isfinite(lost[0]) else lost[:1], (2.5, 97.5)))
 
 
 def _draws(table, seed):
@@ -113,9 +109,7 @@ def draw01(table):
                 capsize=2,
                 error_kw={"lw": 1},
             )
-            plotting.published_mark(
-                axis, x, row.paper, label="paper" if row.Index == shown.index[0] else None
-            )
+            plotting.published_mark(axis, x, row.paper, label="paper" if row.Index == shown.index[0] else None)
         axis.set_xticks(range(len(models)), [f"{m}\nforward | reversed" for m in models], fontsize=7)
         axis.set_title(f"{dataset} (for {paper_name(dataset)}), top-{k}")
         axis.set_ylim(0, 1.02)
@@ -238,9 +232,5 @@ def claim02(run, predicted, table):
 
 
 def _printed_rank():
-    wide = (
-        published.table("video_features_table02")
-        .pivot(index="row", columns="column", values="value")
-        .dropna()
-    )
+    wide = published.table("video_features_table02").pivot(index="row", columns="column", values="value").dropna()
     return f"{wide['I3D'].astype(float).corr(wide['C-LSTM'].astype(float), method='spearman'):.2f}"

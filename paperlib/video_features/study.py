@@ -86,9 +86,7 @@ def study(run, checkpoint):
 
     def compute(some):
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
-        result = masks.learn(
-            model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {})
-        )
+        result = masks.learn(model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {}))
         part = {name: getattr(result, name).cpu().numpy() for name in FIELDS}
         part["loss"] = result.loss[-1].cpu().numpy()
         cams = gradcam.video_gradcam(model, clips, result.targets)
@@ -173,9 +171,7 @@ def search_all(run, studied, count=8):
             continue
         model, _, videos = open_checkpoint(run, checkpoint)
         chosen = each.videos[:count]
-        options = {
-            key: getattr(each.settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner")
-        }
+        options = {key: getattr(each.settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner")}
         key = {
             **_key(checkpoint, videos),
             "chosen": chosen.tolist(),

@@ -13,14 +13,25 @@ from .explorer import Explorer, YourVideo
 from .samples import validation_video, write_video
 from .subject import Subject, subject
 
-__all__ = ["Explorer", "Subject", "YourVideo", "compare_models", "scrub_masks", "scrub_relevance", "subject",
-           "validation_video", "write_video", "your_video"]
+__all__ = [
+    "Explorer",
+    "Subject",
+    "YourVideo",
+    "compare_models",
+    "scrub_masks",
+    "scrub_relevance",
+    "subject",
+    "validation_video",
+    "write_video",
+    "your_video",
+]
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
 
 
-def scrub_relevance(video, model=None, target=None, method="clrp", sigma=0.975, classes=None, rules=None,
-                    device="auto", title=None):
+def scrub_relevance(
+    video, model=None, target=None, method="clrp", sigma=0.975, classes=None, rules=None, device="auto", title=None
+):
     """Return a widget with a clip, its relevance matrix and the ATR segment of every row (TRA section 3).
 
     video: a video file, an artifact (.npz, as `paperlib relevance` writes, needs no model) or frames uint8
@@ -33,8 +44,7 @@ def scrub_relevance(video, model=None, target=None, method="clrp", sigma=0.975, 
     return Explorer([here], ["relevance"], method, sigma)
 
 
-def scrub_masks(video, model=None, target=None, mask=None, classes=None, iterations=100, device="auto",
-                title=None):
+def scrub_masks(video, model=None, target=None, mask=None, classes=None, iterations=100, device="auto", title=None):
     """Return a widget with original, Grad-CAM and perturbed clip in step over a mask that can be edited.
 
     mask: [T] with values in [0, 1]; by default the central mask that learning starts from (ACCV paper,
@@ -44,8 +54,7 @@ def scrub_masks(video, model=None, target=None, mask=None, classes=None, iterati
     return Explorer([here], ["mask"], iterations=iterations)
 
 
-def compare_models(video, models, target=None, method="clrp", sigma=0.975, iterations=100, device="auto",
-                   title=None):
+def compare_models(video, models, target=None, method="clrp", sigma=0.975, iterations=100, device="auto", title=None):
     """Return a widget with the relevance and masks of several checkpoints on one clip, side by side, in step.
 
     video: a file, or all frames uint8 [T, H, W, 3] of a video, from which each model samples as many as it takes.
@@ -69,16 +78,24 @@ def your_video(file=None, checkpoint=None, target=None, folder=".", iterations=1
     file, checkpoint: what to open first (both can be changed in the widget; without a file nothing is open).
     folder: where the widget looks for video files; one can also be uploaded.
     """
-    known = sorted(f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix()
-                   for f in paths.CHECKPOINTS.glob("*/*.safetensors"))
+    known = sorted(
+        f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")
+    )
     checkpoint = checkpoint or (known[0] if known else None)
     if checkpoint is None:
         raise InputError("no checkpoint is trained yet, see paperlib zoo train")
     if not Path(folder).is_dir():
         raise InputError(f"folder {folder} does not exist")
     names = sorted(f.name for f in Path(folder).iterdir() if f.suffix.lower() in VIDEOS)
-    widget = YourVideo([], folder, device, iterations=iterations, files=names,
-                       checkpoints=sorted({*known, checkpoint}), chosen={"file": "", "checkpoint": checkpoint})
+    widget = YourVideo(
+        [],
+        folder,
+        device,
+        iterations=iterations,
+        files=names,
+        checkpoints=sorted({*known, checkpoint}),
+        chosen={"file": "", "checkpoint": checkpoint},
+    )
     if file is not None:
         widget.analyse(file, checkpoint, target)
     return widget

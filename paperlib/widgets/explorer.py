@@ -26,8 +26,10 @@ PERIOD = 0.05  # seconds between two pictures of the optimiser at work
 
 def _script():
     """Return the front end as one module: the parts in this folder, behind the two colour tables they use."""
-    tables = {name: [[round(255 * c) for c in matplotlib.colormaps[kind](i / 127)[:3]] for i in range(128)]
-              for name, kind in (("VIRIDIS", "viridis"), ("PUOR", "PuOr_r"))}
+    tables = {
+        name: [[round(255 * c) for c in matplotlib.colormaps[kind](i / 127)[:3]] for i in range(128)]
+        for name, kind in (("VIRIDIS", "viridis"), ("PUOR", "PuOr_r"))
+    }
     colours = [f"const {name} = {json.dumps(table)};" for name, table in tables.items()]
     return "\n".join(colours + [(HERE / f"{part}.js").read_text(encoding="utf-8") for part in PARTS])
 
@@ -149,9 +151,11 @@ class Explorer(anywidget.AnyWidget):
             losses.append(float(loss[0]))
             if time.monotonic() - shown > PERIOD:
                 shown = time.monotonic()
-                self._put("masks", panel, {"mask": mask[0].tolist(), "scores": None, "loss": losses[:],
-                                           "running": True})
+                self._put(
+                    "masks", panel, {"mask": mask[0].tolist(), "scores": None, "loss": losses[:], "running": True}
+                )
             return self._stop.is_set()
+
         try:
             here.learn(watch, **{"iterations": self.iterations, **options})
             here.score()
@@ -164,7 +168,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _put(self, trait, panel, value):
         old = getattr(self, trait)
-        setattr(self, trait, [*old[:panel], value, *old[panel + 1:]])
+        setattr(self, trait, [*old[:panel], value, *old[panel + 1 :]])
 
     def _at(self, panel):
         if not 0 <= panel < len(self.subjects):
@@ -247,27 +251,49 @@ def animation(pictures, milliseconds):
 
 def _clip(here):
     info = here.artifact.info
-    return {"frames": jpegs(here.artifact.frames), "model": info["model"], "title": info["video"],
-            "classes": list(info["classes"]), "indices": info.get("indices", []), "live": here.model is not None}
+    return {
+        "frames": jpegs(here.artifact.frames),
+        "model": info["model"],
+        "title": info["video"],
+        "classes": list(info["classes"]),
+        "indices": info.get("indices", []),
+        "live": here.model is not None,
+    }
 
 
 def _found(here):
     info, arrays = here.artifact.info, here.artifact.arrays
-    found = {"target": here.target, "predicted": info.get("predicted", here.target),
-             "score": float(arrays["scores"][here.target])}
+    found = {
+        "target": here.target,
+        "predicted": info.get("predicted", here.target),
+        "score": float(arrays["scores"][here.target]),
+    }
     if "matrix" not in arrays or "segments" not in arrays:
         return found
     matrix = arrays["matrix"]
-    return {**found, "matrix": matrix.astype("<f4").tobytes(), "rows": matrix.shape[0], "columns": matrix.shape[1],
-            "logits": arrays["frame_logits"][:, here.target].tolist(), "atr": [_whole(v) for v in arrays["atr"]],
-            "segments": arrays["segments"].tolist(), "avg": _plain(info["avg_atr"]), "max": _whole(info["max_atr"]),
-            "method": info["method"], "sigma": info["sigma"]}
+    return {
+        **found,
+        "matrix": matrix.astype("<f4").tobytes(),
+        "rows": matrix.shape[0],
+        "columns": matrix.shape[1],
+        "logits": arrays["frame_logits"][:, here.target].tolist(),
+        "atr": [_whole(v) for v in arrays["atr"]],
+        "segments": arrays["segments"].tolist(),
+        "avg": _plain(info["avg_atr"]),
+        "max": _whole(info["max_atr"]),
+        "method": info["method"],
+        "sigma": info["sigma"],
+    }
 
 
 def _mask(here):
     arrays = here.artifact.arrays
-    return {"mask": here.mask.tolist(), "scores": here.artifact.info.get("mask_scores"),
-            "loss": arrays["mask_loss"].tolist() if "mask_loss" in arrays else [], "running": False}
+    return {
+        "mask": here.mask.tolist(),
+        "scores": here.artifact.info.get("mask_scores"),
+        "loss": arrays["mask_loss"].tolist() if "mask_loss" in arrays else [],
+        "running": False,
+    }
 
 
 def _plain(value):

@@ -6,7 +6,7 @@ import numpy as np
 from .. import examples, masks, plotting
 from ..data import clips
 
-COLUMNS = 16        # frames shown at most, evenly spread
+COLUMNS = 16  # frames shown at most, evenly spread
 WIDTH, STRIP = 11, 7.4  # inches of the figure and of the film strip
 
 
@@ -35,10 +35,12 @@ def _strips(found, features):
 
 def _block(block, found, features):
     score = found.arrays["scores"][found.info["target"]]
-    block.suptitle(f"{found.info['model']} on {found.info['video']}: {found.target_name} (score {score:.2f})",
-                   fontsize=9)
-    strips, *right = block.subplots(1, 1 + ("relevance" in features), squeeze=False,
-                                    width_ratios=[3, 1] if "relevance" in features else None)[0]
+    block.suptitle(
+        f"{found.info['model']} on {found.info['video']}: {found.target_name} (score {score:.2f})", fontsize=9
+    )
+    strips, *right = block.subplots(
+        1, 1 + ("relevance" in features), squeeze=False, width_ratios=[3, 1] if "relevance" in features else None
+    )[0]
     _frames(strips, found, "mask" in features)
     inch = 1 / _strips(found, features)  # in units of the strips' height
     below = strips.inset_axes([0, -0.65 * inch, 1, 0.4 * inch])

@@ -59,8 +59,9 @@ class Subject:
     def mask(self, values):
         values = np.asarray(values, dtype=np.float32)
         if values.shape != (len(self.artifact.frames),) or not ((values >= 0) & (values <= 1)).all():
-            raise InputError(f"a mask for this clip has {len(self.artifact.frames)} values from 0 to 1, not "
-                             f"{values.tolist()}")
+            raise InputError(
+                f"a mask for this clip has {len(self.artifact.frames)} values from 0 to 1, not {values.tolist()}"
+            )
         self.artifact.arrays["mask"] = values
         self.artifact.arrays.pop("mask_loss", None)
 
@@ -78,8 +79,11 @@ class Subject:
         key = (self.target, method)
         if key not in self._matrices:
             self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}")
-            self._matrices[key] = relevance.relevance_matrix(self.model, self.clip, [self.target],
-                                                             method=method, rules=self.rules)[0].cpu().numpy()
+            self._matrices[key] = (
+                relevance.relevance_matrix(self.model, self.clip, [self.target], method=method, rules=self.rules)[0]
+                .cpu()
+                .numpy()
+            )
         matrix, arrays = self._matrices[key], self.artifact.arrays
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # rows without relevance: the widget says so itself
@@ -120,18 +124,27 @@ class Subject:
         self._need_model("learning a mask")
         found = masks.learn(self.model, self.clip, self.target, watch=watch, **options)
         self.mask = found.mask[0].cpu().numpy()
-        self.artifact.arrays["mask_loss"] = found.loss[:int(found.iterations[0]), 0].cpu().numpy()
+        self.artifact.arrays["mask_loss"] = found.loss[: int(found.iterations[0]), 0].cpu().numpy()
         return found
 
     def row(self):
         """Return what is known in one row of a table."""
         info, arrays = self.artifact.info, self.artifact.arrays
         scores = info.get("mask_scores") or {}
-        return {"video": info["video"], "model": info["model"], "class": self.artifact.target_name,
-                "score": arrays["scores"][self.target], "method": info.get("method"), "sigma": info.get("sigma"),
-                "avg_atr": info.get("avg_atr"), "max_atr": info.get("max_atr"), "frames": len(self.artifact.frames),
-                "masked": int((self.mask > masks.THRESHOLD).sum()), "frozen": scores.get("FS"),
-                "reversed": scores.get("RS")}
+        return {
+            "video": info["video"],
+            "model": info["model"],
+            "class": self.artifact.target_name,
+            "score": arrays["scores"][self.target],
+            "method": info.get("method"),
+            "sigma": info.get("sigma"),
+            "avg_atr": info.get("avg_atr"),
+            "max_atr": info.get("max_atr"),
+            "frames": len(self.artifact.frames),
+            "masked": int((self.mask > masks.THRESHOLD).sum()),
+            "frozen": scores.get("FS"),
+            "reversed": scores.get("RS"),
+        }
 
     def _need_model(self, what):
         if self.model is None:
@@ -153,8 +166,14 @@ def subject(video, model=None, classes=None, target=None, mask=None, device="aut
         raise InputError("give the model, too: a checkpoint such as synth_ssv2/TAM2D-R50-f8, or a network")
     network, header = _network(model, classes, device)
     if isinstance(video, str | Path):
-        return Subject(artifact.of_video(video, network, header, target, _place(network)), network, None, mask,
-                       _place(network), rules)
+        return Subject(
+            artifact.of_video(video, network, header, target, _place(network)),
+            network,
+            None,
+            mask,
+            _place(network),
+            rules,
+        )
     found = _of_frames(video, network, header, title)
     return Subject(artifact.score(found, network, target, _place(network)), network, None, mask, _place(network), rules)
 
@@ -178,22 +197,34 @@ def _jpeg(frame, quality):
 def _of_frames(frames, network, header, title):
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-        raise InputError(f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} "
-                         f"{list(frames.shape)}")
+        raise InputError(
+            f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}"
+        )
     count = getattr(network, "num_frames", len(frames))
     indices = np.arange(len(frames)) if count == len(frames) else sampling.uniform(len(frames), count)
     name = getattr(network, "config", {}).get("name") or type(network).__name__
-    return artifact.Artifact(frames[indices], {
-        "video": title or "clip", "indices": indices.tolist(), "video_frames": len(frames), "model": name,
-        "dataset": header.get("dataset", ""), "classes": list(header["classes"]), "revision": report.revision()})
+    return artifact.Artifact(
+        frames[indices],
+        {
+            "video": title or "clip",
+            "indices": indices.tolist(),
+            "video_frames": len(frames),
+            "model": name,
+            "dataset": header.get("dataset", ""),
+            "classes": list(header["classes"]),
+            "revision": report.revision(),
+        },
+    )
 
 
 def _network(model, classes, device):
     """Return (network on its device, header with `classes`)."""
     if isinstance(model, torch.nn.Module):
         if not callable(getattr(model, "frame_logits", None)):
-            raise InputError(f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
-                             "one, with forward(clip) its mean over time")
+            raise InputError(
+                f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
+                "one, with forward(clip) its mean over time"
+            )
         if classes is None:
             raise InputError(f"give classes=, the names of the classes that {type(model).__name__} knows")
         return model.eval(), {"classes": classes}

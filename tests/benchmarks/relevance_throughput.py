@@ -64,7 +64,7 @@ def measure(name, options):
     if device.type == "cuda":
         result["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if exact is not None:
-        result["error"] = float((found[:len(exact)].double() - exact).abs().max() / exact.abs().max())
+        result["error"] = float((found[: len(exact)].double() - exact).abs().max() / exact.abs().max())
     return result
 
 

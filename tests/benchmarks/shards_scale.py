@@ -24,8 +24,11 @@ from tests.shards import runs  # noqa: E402
 
 def many_videos(folder, count):
     """Make a data set of `count` videos of two classes out of eight files."""
-    kinds = [videos.write(folder / "kinds" / f"{k}.mp4", n=8, width=32, height=32, colour=(20 * k, 90, 160)) or
-             folder / "kinds" / f"{k}.mp4" for k in range(8)]
+    kinds = [
+        videos.write(folder / "kinds" / f"{k}.mp4", n=8, width=32, height=32, colour=(20 * k, 90, 160))
+        or folder / "kinds" / f"{k}.mp4"
+        for k in range(8)
+    ]
     for k in range(count):
         name = folder / "data" / "val" / "ab"[k % 2] / f"{k:06d}.mp4"
         name.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +40,9 @@ def measure(folder, clips, every, kind="relevance", batch=8):
     """Return (rows, settings): (clips done, CPU ms per clip since the last row, resident MB) every `every` clips."""
     root = many_videos(folder, clips)
     network = runs.checkpoint(folder, dataset="folder", classes=["a", "b"])
-    settings = runs.planned(folder, network, kind, dataset="folder", data_root=str(root), limit=None, batch=batch,
-                            shards=1)
+    settings = runs.planned(
+        folder, network, kind, dataset="folder", data_root=str(root), limit=None, batch=batch, shards=1
+    )
     rows, since, real = [], [0, time.process_time()], compute.explained
 
     def counted(model, header, dataset, key, block):
@@ -50,6 +54,7 @@ def measure(folder, clips, every, kind="relevance", batch=8):
             since[:] = [done, time.process_time()]
             print("{:6d} clips  {:6.2f} ms per clip  {:7.1f} MB".format(*rows[-1]), file=sys.stderr, flush=True)
         return table
+
     compute.explained = counted
     try:
         compute.compute(settings, 0, runs.shard(settings, 0))
@@ -70,8 +75,10 @@ def main(arguments=None):
         rows, settings = measure(Path(folder), options.clips, options.every, options.kind, options.batch)
         began, before = time.process_time(), psutil.Process().memory_info().rss
         files.gather(settings, settings["out"], [runs.shard(settings, 0)])
-        print(f"gather: {time.process_time() - began:.1f} s, {(psutil.Process().memory_info().rss - before) / 1e6:.1f}"
-              f" MB more, {os.path.getsize(settings['out']) / 1e6:.1f} MB on disk")
+        print(
+            f"gather: {time.process_time() - began:.1f} s, {(psutil.Process().memory_info().rss - before) / 1e6:.1f}"
+            f" MB more, {os.path.getsize(settings['out']) / 1e6:.1f} MB on disk"
+        )
     middle = len(rows) // 2
     halves = [sum(cost for _, cost, _ in part) / len(part) for part in (rows[:middle], rows[middle:]) if part]
     print(f"second half over first: cost {halves[-1] / halves[0]:.2f}, memory {rows[-1][2] / rows[0][2]:.2f}")

@@ -18,8 +18,7 @@ from .timing import seconds
 
 work = partial(seconds, clock=time.process_time)  # other programs on the machine do not count
 
-CLIPS = ("kinetics_R6llTwEh07w.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi",
-         "hmdb51_cartwheel.avi")
+CLIPS = ("kinetics_R6llTwEh07w.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi", "hmdb51_cartwheel.avi")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +31,11 @@ def everything(path, indices):
     """The plain way: decode from the start, keep what is wanted."""
     wanted = set(indices)
     with av.open(str(path), metadata_errors="ignore") as container:
-        return [frame.to_ndarray(format="rgb24", threads=1)
-                for k, frame in enumerate(container.decode(video=0)) if k in wanted]
+        return [
+            frame.to_ndarray(format="rgb24", threads=1)
+            for k, frame in enumerate(container.decode(video=0))
+            if k in wanted
+        ]
 
 
 def compare(benchmark, path, indices):
@@ -77,6 +79,7 @@ def test_decoding_ahead_in_two_threads(benchmark, tmp_path):
     """Wall-clock time of a pass over 12 videos, one thread against two that decode ahead."""
     from paperlib.data.loading import batches
     from paperlib.data.public import folder
+
     for k in range(12):
         videos.write(tmp_path / "a" / f"{k}.mp4", n=100, width=340, height=256, gop=100)
     dataset = folder.load("folder", tmp_path, "train", 112)
@@ -95,6 +98,7 @@ def test_decoding_ahead_in_two_threads(benchmark, tmp_path):
 
 def test_scaling_while_decoding_costs_less_than_afterwards(benchmark, long):
     import cv2
+
     indices = sampling.uniform(750, 16)
 
     def afterwards():

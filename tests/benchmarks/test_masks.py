@@ -9,8 +9,7 @@ from paperlib.probing import evaluating
 from .timing import in_turns, seconds
 
 
-@pytest.mark.parametrize("name, options", [
-    ("I3D-original-f16", {"reduced_strides": True}), ("TSM-R50-f8", {})])
+@pytest.mark.parametrize("name, options", [("I3D-original-f16", {"reduced_strides": True}), ("TSM-R50-f8", {})])
 def test_perturbing_costs_at_most_5_percent_of_a_model_step(benchmark, name, options):
     torch.manual_seed(0)
     model = models.create(name, num_classes=11, width=8, **options)
@@ -35,10 +34,16 @@ def test_perturbing_costs_at_most_5_percent_of_a_model_step(benchmark, name, opt
 
 # A batch saves the fixed cost of each operation. At 32 pixels that is most of the time; at 64 the
 # convolutions themselves are, and one core has no more to give.
-@pytest.mark.parametrize("name, options, size, least", [
-    ("C-LSTM-f16", {"size": 32, "layers": 2}, 32, 5), ("TSM-R18-f8", {}, 32, 5),
-    ("I3D-R18-f8", {}, 32, 5), ("C-LSTM-f16", {"size": 64}, 64, 1.3),
-    ("I3D-original-f16", {"reduced_strides": True}, 64, 1.3)])
+@pytest.mark.parametrize(
+    "name, options, size, least",
+    [
+        ("C-LSTM-f16", {"size": 32, "layers": 2}, 32, 5),
+        ("TSM-R18-f8", {}, 32, 5),
+        ("I3D-R18-f8", {}, 32, 5),
+        ("C-LSTM-f16", {"size": 64}, 64, 1.3),
+        ("I3D-original-f16", {"reduced_strides": True}, 64, 1.3),
+    ],
+)
 def test_32_clips_together_are_faster_and_get_the_same_masks(benchmark, name, options, size, least):
     torch.manual_seed(0)
     model = models.create(name, num_classes=11, width=8, **options).eval()

@@ -61,7 +61,7 @@ def with_zennit(model, clip, targets):
 def with_captum(model, clip, targets):
     net = Rows(model)
     for target in targets:
-        for layer in net.modules():                   # captum deletes rules after each call
+        for layer in net.modules():  # captum deletes rules after each call
             if isinstance(layer, (nn.Conv3d, nn.Linear)):
                 layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
             elif isinstance(layer, nn.MaxPool3d):
@@ -83,26 +83,44 @@ def test_cost_in_forward_passes(benchmark, name):
 
     one, matrix, half, whole = in_turns(lambda: forward(model, clip), *relevance_of(model, clip), without_windows)
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
-    benchmark.extra_info.update(model=name, forward_passes=matrix / one, in_bfloat16=half / one,
-                                without_windows=whole / one, bar=3 + 0.6 * model.num_frames)
+    benchmark.extra_info.update(
+        model=name,
+        forward_passes=matrix / one,
+        in_bfloat16=half / one,
+        without_windows=whole / one,
+        bar=3 + 0.6 * model.num_frames,
+    )
     print(f"{name}: {matrix / one:.1f} forward passes, {half / one:.1f} in bfloat16, {whole / one:.1f} without windows")
     assert matrix <= 1.05 * whole
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library, name, least", [     # floors well below what is measured, not the goal
-    (with_zennit, "I3D-R18-f8", 12), (with_zennit, "I3D-R18-f16", 8),
-    (with_captum, "I3D-R18-f8", 7), (with_captum, "I3D-R18-f16", 5)])
+@pytest.mark.parametrize(
+    "library, name, least",
+    [  # floors well below what is measured, not the goal
+        (with_zennit, "I3D-R18-f8", 12),
+        (with_zennit, "I3D-R18-f16", 8),
+        (with_captum, "I3D-R18-f8", 7),
+        (with_captum, "I3D-R18-f16", 5),
+    ],
+)
 def test_against_other_libraries_target_by_target(benchmark, library, name, least):
     model, clip = network(name)
     steps, probes = model.num_frames, [1, 11]
     theirs, ours, half = in_turns(lambda: library(model, clip, probes), *relevance_of(model, clip))
     theirs *= steps / len(probes)
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
-    benchmark.extra_info.update(model=name, library=library.__name__, lrp=theirs / ours, clrp=2 * theirs / ours,
-                                clrp_in_bfloat16=2 * theirs / half)
-    print(f"{name}: {theirs / ours:.1f} x faster than {library.__name__} for LRP, {2 * theirs / ours:.1f} x for "
-          f"the contrast of two, {2 * theirs / half:.1f} x in bfloat16")
+    benchmark.extra_info.update(
+        model=name,
+        library=library.__name__,
+        lrp=theirs / ours,
+        clrp=2 * theirs / ours,
+        clrp_in_bfloat16=2 * theirs / half,
+    )
+    print(
+        f"{name}: {theirs / ours:.1f} x faster than {library.__name__} for LRP, {2 * theirs / ours:.1f} x for "
+        f"the contrast of two, {2 * theirs / half:.1f} x in bfloat16"
+    )
     assert 2 * theirs / ours >= least
 
 

@@ -132,9 +132,7 @@ def nagoya(root, rng):
         degrees = np.round(24 + rng.normal(0, 0.4, (60, 256)), 6)
         (root / day / "raw").mkdir(parents=True)
         with open(root / day / "raw" / name, "w") as file:
-            file.write(
-                "2017/02/03 16:03:46\nTime (sec),PTAT," + ",".join(f"P{k:03d}" for k in range(256)) + "\n"
-            )
+            file.write("2017/02/03 16:03:46\nTime (sec),PTAT," + ",".join(f"P{k:03d}" for k in range(256)) + "\n")
             for k, row in enumerate(degrees):
                 file.write(f"{k / 9:.3f},25.1," + ",".join(map(str, row)) + "\n")
         (root / "annotation").mkdir(exist_ok=True)

@@ -35,15 +35,23 @@ def damage(folder, count, seed=0):
         assert inspection.problems(path) == []
         whole[name] = path.read_bytes()
     sound = videos.write_sound(folder.parent / "whole" / "sound.mp4", seconds=0.1).read_bytes()
-    other = [sound, b"plain text\n" * 50, b"#EXTM3U\nwhole/h264.mp4\n", b"\x89PNG\r\n\x1a\n" + bytes(200),
-             b"GIF89a" + bytes(50), b"PK\x03\x04" + bytes(100), b"RIFF\x10\0\0\0WAVEfmt " + bytes(20), b""]
+    other = [
+        sound,
+        b"plain text\n" * 50,
+        b"#EXTM3U\nwhole/h264.mp4\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(200),
+        b"GIF89a" + bytes(50),
+        b"PK\x03\x04" + bytes(100),
+        b"RIFF\x10\0\0\0WAVEfmt " + bytes(20),
+        b"",
+    ]
     names = list(whole)
     for k in range(count):
         how = ("truncated", "flipped", "mislabelled")[k % 3]
         name = names[rng.integers(len(names))]
         content, suffix = whole[name], name.rpartition(".")[2]
         if how == "truncated":
-            content = content[:rng.integers(len(content))]
+            content = content[: rng.integers(len(content))]
         elif how == "flipped":
             bits = np.unpackbits(np.frombuffer(content, np.uint8))
             reach = len(bits) if k % 2 else min(len(bits), 2000)  # every second one in the headers
@@ -77,14 +85,24 @@ def examine(folder):
         found = inspection.problems(path)
         verdicts[f"{path.parent.name}/{path.name}"] = [verdict, found]
         slowest = max(slowest, time.process_time() - began)
-    return {"verdicts": verdicts, "slowest": slowest, "grown": memory[-1] - memory[0],
-            "open": len(process.open_files()) - opened, "threads": process.num_threads()}
+    return {
+        "verdicts": verdicts,
+        "slowest": slowest,
+        "grown": memory[-1] - memory[0],
+        "open": len(process.open_files()) - opened,
+        "threads": process.num_threads(),
+    }
 
 
 def run(folder):
     """Examine in a process of its own: a crash of the decoder is then a failed test and not their end."""
-    done = subprocess.run([sys.executable, "-m", "tests.data.test_fuzz", str(folder)], capture_output=True,
-                          text=True, timeout=800, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.data.test_fuzz", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=800,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 

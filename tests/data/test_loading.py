@@ -60,9 +60,7 @@ def test_bad_videos_are_skipped_counted_and_listed(workers):
 def test_a_dataset_of_bad_videos_is_an_error():
     dataset = Synthetic()
     dataset.bad = range(10)
-    with pytest.raises(
-        InputError, match="none of the 10 videos of numbers can be read; the first: v0 is damaged"
-    ):
+    with pytest.raises(InputError, match="none of the 10 videos of numbers can be read; the first: v0 is damaged"):
         list(batches(dataset, 4, 4))
 
 
@@ -95,7 +93,7 @@ def test_unreadable_videos_can_be_sorted_out_beforehand(tmp_path):
     dataset.path(0).write_bytes(b"nothing")
     good, skipped = readable(dataset, 4)
     assert good.ids == dataset.ids[1:] and good.labels.tolist() == dataset.labels[1:].tolist()
-    (index, identity, reason), = skipped
+    ((index, identity, reason),) = skipped
     assert (index, identity) == (0, dataset.ids[0]) and "damaged or not a video" in reason
     assert readable(Synthetic(), 4)[1] == []
 

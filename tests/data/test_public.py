@@ -187,9 +187,7 @@ def test_lists_with_semicolons_and_class_names(tmp_path):
 def test_the_data_folder_may_come_from_the_environment(root, monkeypatch):
     monkeypatch.setenv("PAPERLIB_DATA", str(root))
     assert len(data.load("kth", "train", size=16)) == 6
-    assert (
-        len(data.load("kth", "train", size=16, root=root / "kth")) == 6
-    )  # the dataset's own folder works too
+    assert len(data.load("kth", "train", size=16, root=root / "kth")) == 6  # the dataset's own folder works too
 
 
 def test_a_limit_keeps_the_classes_balanced(root):

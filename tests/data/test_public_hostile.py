@@ -39,9 +39,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
     (root / "a" / "inside.mp4").symlink_to(root / "a" / "good.mp4")
     (root / "b").symlink_to(outside.parent)
     everything = [
-        (d, i)
-        for d in (data.load("folder", s, size=8, root=root) for s in ("train", "val"))
-        for i in range(len(d))
+        (d, i) for d in (data.load("folder", s, size=8, root=root) for s in ("train", "val")) for i in range(len(d))
     ]
     assert len(everything) == 4
     for dataset, i in everything:

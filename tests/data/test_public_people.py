@@ -144,9 +144,7 @@ def test_nagoya_as_published():
     assert val.temporal.tolist() == [c in ("walk", "sitdown", "standup", "falling") for c in val.classes]
     # the first lines of the authors' annotation: 190-202, 315-325, 250-266, 270-285, 303-335, inclusive
     everything = nagoya.everything(shared.path("real"))
-    assert everything.ids[0].startswith("20170203_p1_light1") and everything.ids[2].startswith(
-        "20170203_p1_light2"
-    )
+    assert everything.ids[0].startswith("20170203_p1_light1") and everything.ids[2].startswith("20170203_p1_light2")
     assert [everything.num_frames(i) for i in range(5)] == [13, 11, 17, 16, 33]
     assert everything.people[:10].tolist() == ["human1", "human2", *["human1"] * 4, *["human2"] * 4]
 
@@ -184,9 +182,7 @@ def test_weizmann_as_published():
         mask = original[dataset.ids[i]]
         assert mask.shape[2] == dataset.num_frames(i)
         frame = dataset.frames(i, [7])[0, ..., 0]
-        assert (
-            frame.shape == (90, 90) and frame[:9].max() == 0 and frame[81:].max() == 0
-        )  # padded, not cropped
+        assert frame.shape == (90, 90) and frame[:9].max() == 0 and frame[81:].max() == 0  # padded, not cropped
         halved = mask[..., 7].reshape(72, 2, 90, 2).mean((1, 3)) * 255
         assert np.abs(frame[9:81].astype(float) - halved).max() <= 1
     assert data.load("weizmann", "train", root=shared.FOLDER).people.tolist().count("lyova") == 0

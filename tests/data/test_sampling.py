@@ -104,7 +104,7 @@ def test_partial_uniform_changes_nothing_inside_the_window(data):
     i = data.draw(st.integers(0, n - 1))
     left, right = data.draw(st.integers(0, i)), data.draw(st.integers(i, n - 1))
     got = sampling.partial_uniform(n, i, left, right)
-    assert len(got) == n and got[i] == i and (got[left:right + 1] == np.arange(left, right + 1)).all()
+    assert len(got) == n and got[i] == i and (got[left : right + 1] == np.arange(left, right + 1)).all()
     assert (got[:left] == left).all() and (got[right:] == right).all()
 
 
@@ -120,14 +120,22 @@ def test_windows_have_their_width_and_hold_their_frame():
                 assert 0 <= left <= i <= right < n and right - left + 1 == width
 
 
-@pytest.mark.parametrize("call", [
-    lambda: sampling.uniform(0, 8), lambda: sampling.uniform(8, 0), lambda: sampling.uniform(8, 2.5),
-    lambda: sampling.dense(8, 8, 0), lambda: sampling.dense(8, 8, 1, clips=0),
-    lambda: sampling.uniform(True, 8),
-    lambda: sampling.partial_uniform(8, 3, 4, 6), lambda: sampling.partial_uniform(8, 3, 0, 8),
-    lambda: sampling.partial_uniform(8, 3, -1, 5), lambda: sampling.window(8, 2, 9),
-    lambda: sampling.window(8, 8, 1),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sampling.uniform(0, 8),
+        lambda: sampling.uniform(8, 0),
+        lambda: sampling.uniform(8, 2.5),
+        lambda: sampling.dense(8, 8, 0),
+        lambda: sampling.dense(8, 8, 1, clips=0),
+        lambda: sampling.uniform(True, 8),
+        lambda: sampling.partial_uniform(8, 3, 4, 6),
+        lambda: sampling.partial_uniform(8, 3, 0, 8),
+        lambda: sampling.partial_uniform(8, 3, -1, 5),
+        lambda: sampling.window(8, 2, 9),
+        lambda: sampling.window(8, 8, 1),
+    ],
+)
 def test_impossible_requests_are_refused_in_a_sentence(call):
     with pytest.raises(InputError, match=r"\w+: .+\.$"):
         call()

@@ -92,11 +92,13 @@ def test_every_limit_is_balanced_and_a_prefix(name, limit):
     dataset, whole = data.load(name, limit=limit), data.load(name)
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
     assert counts.max() - counts.min() <= (4 if name == "synth_kth" else 1)  # KTH itself lacks nine sequences
-    assert dataset.ids == whole.ids[:len(dataset)] and len(dataset) == (limit or len(whole))
+    assert dataset.ids == whole.ids[: len(dataset)] and len(dataset) == (limit or len(whole))
 
 
-@pytest.mark.parametrize("name, train, val", (("synth_ssv2", 4000, 800), ("synth_kinetics", 4000, 800),
-                                              ("synth_mit", 4008, 792), ("synth_kth", 1528, 863)))
+@pytest.mark.parametrize(
+    "name, train, val",
+    (("synth_ssv2", 4000, 800), ("synth_kinetics", 4000, 800), ("synth_mit", 4008, 792), ("synth_kth", 1528, 863)),
+)
 def test_sizes_and_disjoint_splits(name, train, val):
     first, second = data.load(name, "train", 16), data.load(name, "val", 16)
     assert (len(first), len(second)) == (train, val)
@@ -164,11 +166,15 @@ def test_ssv2_has_the_classes_of_the_paper_and_its_pairs():
     assert not ssv2.TEMPORAL.all() and ssv2.TEMPORAL[in_pairs].all()
 
 
-@pytest.mark.parametrize("module, pair", [(m, p) for m in (ssv2, mit) for p in m.REVERSED],
-                         ids=lambda v: v[0] if isinstance(v, tuple) else v.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "module, pair",
+    [(m, p) for m in (ssv2, mit) for p in m.REVERSED],
+    ids=lambda v: v[0] if isinstance(v, tuple) else v.__name__.split(".")[-1],
+)
 def test_a_reversed_class_is_its_partner_backwards(module, pair):
     """Pixel for pixel, from the same random numbers: so both have the same single frames, in distribution."""
     from paperlib.data.synthetic.canvas import Draw
+
     u = (np.arange(9) + 0.5) / 9
     for seed in range(4):
         forward = module.render(pair[0], Draw(seed), u, 3.0, 32)

@@ -52,16 +52,14 @@ def both(name, classes, features, per_class):
 @pytest.mark.slow
 def test_single_frames_do_not_tell_the_members_of_a_reversed_pair_apart():
     rng = np.random.RandomState(0)
-    right = [accuracy(*both("synth_ssv2", pair, lambda d, v: pictures(d, v, rng), 125), 1.0)
-             for pair in ssv2.REVERSED]
+    right = [accuracy(*both("synth_ssv2", pair, lambda d, v: pictures(d, v, rng), 125), 1.0) for pair in ssv2.REVERSED]
     # 600 validation videos in all: the mean has a standard error of 2 % under chance
     assert 0.44 < np.mean(right) < 0.56
 
 
 @pytest.mark.slow
 def test_change_over_time_does_tell_some_of_them_apart():
-    plain = ("Moving something up", "Pushing something from left to right",
-             "Pushing something from right to left")
+    plain = ("Moving something up", "Pushing something from left to right", "Pushing something from right to left")
     pairs = [p for p in ssv2.REVERSED if p[0] in plain]
     right = [accuracy(*both("synth_ssv2", pair, motions, 125), 1.0) for pair in pairs]
     assert np.mean(right) > 0.8

@@ -93,8 +93,14 @@ def test_gaits_differ_in_more_than_speed():
     def measures(action, seed):
         way = Gait(Draw(seed), action)
         pose = way.pose(PHASES)
-        return (way.stride, np.mean(pose.torso), np.ptp(pose.upper[0]), np.max(pose.thigh[0] - pose.shank[0]),
-                np.mean(pose.fore[0] - pose.upper[0]))
+        return (
+            way.stride,
+            np.mean(pose.torso),
+            np.ptp(pose.upper[0]),
+            np.max(pose.thigh[0] - pose.shank[0]),
+            np.mean(pose.fore[0] - pose.upper[0]),
+        )
+
     everyone = range(20)
     walk, jog, run = (np.array([measures(a, s) for s in everyone]) for a in ("walking", "jogging", "running"))
     for smaller, larger in ((walk, jog), (jog, run)):
@@ -110,9 +116,12 @@ def test_limbs_keep_their_lengths(action):
     pose = (Gait if action in GAITS else Standing)(Draw(4), action).pose(PHASES)
     at = figure.joints(pose)
     for k in (0, 1):
-        for a, b, length in (("hip", "knee", THIGH * figure.leg), ("knee", "ankle", SHANK * figure.leg),
-                             ("shoulder", "elbow", UPPER * figure.arm),
-                             ("elbow", "wrist", FORE * figure.arm * pose.fold[k])):
+        for a, b, length in (
+            ("hip", "knee", THIGH * figure.leg),
+            ("knee", "ankle", SHANK * figure.leg),
+            ("shoulder", "elbow", UPPER * figure.arm),
+            ("elbow", "wrist", FORE * figure.arm * pose.fold[k]),
+        ):
             d = np.hypot(at[b, k][0] - at[a, k][0], at[b, k][1] - at[a, k][1])
             assert np.allclose(d, length, atol=1e-9)
 
@@ -127,8 +136,7 @@ def test_knees_and_elbows_bend_one_way_only():
 
 
 def test_subjects_keep_their_build_and_gait_and_change_clothes_in_setting_3():
-    one, other, coat = (Sequence(5, "walking", d, f"person05_walking_d{d}", k)
-                        for d, k in ((1, 1), (4, 2), (3, 1)))
+    one, other, coat = (Sequence(5, "walking", d, f"person05_walking_d{d}", k) for d, k in ((1, 1), (4, 2), (3, 1)))
     assert one.figure.height == other.figure.height == coat.figure.height
     assert one.way.stride == other.way.stride and one.figure.shirt == other.figure.shirt != coat.figure.shirt
     stranger = Sequence(6, "walking", 1, "person06_walking_d1", 1)

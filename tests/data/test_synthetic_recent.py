@@ -15,8 +15,12 @@ def test_frames_kept_are_the_frames_rendered(monkeypatch):
     assert np.array_equal(first, again) and not rendered
     again[:] = 0  # a copy
     assert np.array_equal(videos.frames(3, [0, 5, 9]), first)
-    for other in (videos.frames(3, [0, 5]), data.load("synth_ssv2", "val", size=16).frames(3, [0, 5, 9]),
-                  data.load("synth_ssv2", "train", size=32).frames(3, [0, 5, 9]), videos.frames(4, [0, 5, 9])):
+    for other in (
+        videos.frames(3, [0, 5]),
+        data.load("synth_ssv2", "val", size=16).frames(3, [0, 5, 9]),
+        data.load("synth_ssv2", "train", size=32).frames(3, [0, 5, 9]),
+        videos.frames(4, [0, 5, 9]),
+    ):
         assert other.max() == 0
     assert len(rendered) == 4
 

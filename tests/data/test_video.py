@@ -20,8 +20,10 @@ KINDS = {
     "h264.ts": {},
     "h264.avi": {"bframes": 2},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
-    "vp8.webm": {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1",
-                                                "lag-in-frames": "10", "b": "1M"}},
+    "vp8.webm": {
+        "codec": "libvpx",
+        "options": {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "10", "b": "1M"},
+    },
     "mpeg4.avi": {"codec": "mpeg4", "bframes": 0, "options": {"b": "2M"}},
     "mpeg4_bframes.avi": {"codec": "mpeg4", "bframes": 2, "options": {"b": "2M"}},
     "divx3.avi": {"codec": "msmpeg4v2", "options": {"b": "8M", "mbd": "rd"}},
@@ -32,8 +34,11 @@ KINDS = {
     "odd_size.mkv": {"codec": "ffv1", "pix_fmt": "yuv420p", "width": 67, "height": 49},
     "odd_size.webm": {"codec": "libvpx-vp9", "width": 71, "height": 53, "options": {"cpu-used": "8"}},
     "uneven_times.mp4": {"times": [k * 40 + 13 * (k % 3) for k in range(20)]},
-    "uneven_times.webm": {"codec": "libvpx-vp9", "times": [k * k * 3 + k for k in range(20)],
-                          "options": {"cpu-used": "8"}},
+    "uneven_times.webm": {
+        "codec": "libvpx-vp9",
+        "times": [k * k * 3 + k for k in range(20)],
+        "options": {"cpu-used": "8"},
+    },
     "late_start.mkv": {"times": [5000 + 40 * k for k in range(20)]},
 }
 
@@ -93,6 +98,7 @@ def test_a_late_frame_costs_one_group_of_pictures(folder, name, monkeypatch):
 
             def seek(self, *args, **kwargs):
                 container.seek(*args, **kwargs)
+
         return original(Counted(), stream, wanted, index)
 
     monkeypatch.setattr(video, "_seeking", counting)
@@ -121,6 +127,7 @@ def test_rotated_recordings_come_out_upright(tmp_path, rotation):
 
 def test_rotation_agrees_with_opencv(tmp_path):
     import cv2
+
     path = videos.write(tmp_path / "phone.mp4", rotation=-90)
     capture = cv2.VideoCapture(str(path))
     _, theirs = capture.read()
@@ -130,10 +137,17 @@ def test_rotation_agrees_with_opencv(tmp_path):
     assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 6
 
 
-@pytest.mark.parametrize(("size", "short", "expected"), [
-    ((64, 48), 24, (24, 32)), ((48, 64), 24, (32, 24)), ((64, 48), 96, (96, 128)), ((67, 49), 20, (20, 27)),
-    ((64, 48), 1, (1, 1)), ((64, 16), 8, (8, 32)),
-])
+@pytest.mark.parametrize(
+    ("size", "short", "expected"),
+    [
+        ((64, 48), 24, (24, 32)),
+        ((48, 64), 24, (32, 24)),
+        ((64, 48), 96, (96, 128)),
+        ((67, 49), 20, (20, 27)),
+        ((64, 48), 1, (1, 1)),
+        ((64, 16), 8, (8, 32)),
+    ],
+)
 def test_the_shorter_side_is_scaled(tmp_path, size, short, expected):
     path = videos.write(tmp_path / "v.mkv", n=2, width=size[0], height=size[1], codec="ffv1", pix_fmt="bgr0")
     assert video.decode(path, [1], short_side=short).shape[1:3] == expected
@@ -153,14 +167,15 @@ def test_scaling_is_an_antialiased_average(tmp_path):
     assert np.abs(small.astype(int) - 125).max() < 10
 
 
-@pytest.mark.parametrize(("shape", "corners"), [((10, 16), [(0, 0), (0, 3), (0, 6)]),
-                                                ((16, 10), [(0, 0), (3, 0), (6, 0)]),
-                                                ((10, 10), [(0, 0)] * 3)])
+@pytest.mark.parametrize(
+    ("shape", "corners"),
+    [((10, 16), [(0, 0), (0, 3), (0, 6)]), ((16, 10), [(0, 0), (3, 0), (6, 0)]), ((10, 10), [(0, 0)] * 3)],
+)
 def test_three_crops_lie_along_the_longer_side(shape, corners):
     frames = np.random.default_rng(0).integers(0, 255, (4, *shape, 3), dtype=np.uint8)
     three = video.crops(frames, 10, 3)
     for got, (y, x) in zip(three, corners, strict=True):
-        assert (got == frames[:, y:y + 10, x:x + 10]).all()
+        assert (got == frames[:, y : y + 10, x : x + 10]).all()
     assert (video.crops(frames, 10)[0] == three[1]).all()
     with pytest.raises(InputError, match="11"):
         video.crops(frames, 11)
@@ -171,8 +186,8 @@ def test_wrong_counts_in_the_header_do_not_matter(folder, tmp_path):
     data = bytearray((folder / "mpeg4.avi").read_bytes())
     for tag, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):
         at = data.index(tag) + offset
-        assert int.from_bytes(data[at:at + 4], "little") == 20
-        data[at:at + 4] = (9999).to_bytes(4, "little")
+        assert int.from_bytes(data[at : at + 4], "little") == 20
+        data[at : at + 4] = (9999).to_bytes(4, "little")
     path = tmp_path / "wrong.avi"
     path.write_bytes(data)
     assert video.probe(path).frames == 20
@@ -212,8 +227,11 @@ def test_any_file_name_is_a_file_name(tmp_path, monkeypatch, name):
 def unusable(folder, tmp_path):
     whole = (folder / "h264.mp4").read_bytes()
     files = {
-        "missing.mp4": None, "empty.mp4": b"", "text.mp4": b"This is a text file.\n" * 40,
-        "cut.mp4": whole[:len(whole) // 2], "header.mp4": whole[:64],
+        "missing.mp4": None,
+        "empty.mp4": b"",
+        "text.mp4": b"This is a text file.\n" * 40,
+        "cut.mp4": whole[: len(whole) // 2],
+        "header.mp4": whole[:64],
         "noise.avi": np.random.default_rng(0).bytes(5000),
         "list.mp4": b"#EXTM3U\n#EXTINF:1,\n" + str(folder / "h264.mp4").encode() + b"\n#EXT-X-ENDLIST\n",
         "concat.mp4": b"ffconcat version 1.0\nfile " + str(folder / "h264.mp4").encode() + b"\n",
@@ -237,7 +255,7 @@ def test_unusable_files_are_explained_in_one_sentence(folder, tmp_path):
             assert "sound" not in name or "sound" in message.replace(name, "")
 
 
-@pytest.mark.parametrize("indices", [[], [-1], [20], [0.5], [[0]], [10 ** 9]])
+@pytest.mark.parametrize("indices", [[], [-1], [20], [0.5], [[0]], [10**9]])
 def test_impossible_frames_are_refused(folder, indices):
     with pytest.raises(InputError, match="frame"):
         video.decode(folder / "h264.mp4", indices)
@@ -303,10 +321,18 @@ def test_nothing_stays_open(folder):
         assert len(os.listdir("/proc/self/fd")) <= count
 
 
-@pytest.mark.parametrize("name", [
-    "hmdb51_cartwheel.avi", "kinetics_R6llTwEh07w.mp4", "kinetics_abseiling.mp4",
-    "kinetics_arm_wrestling.mp4", "kinetics_flipping_pancake.mkv", "ucf101_basketball.avi",
-    "ucf101_soccer_juggling.avi"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hmdb51_cartwheel.avi",
+        "kinetics_R6llTwEh07w.mp4",
+        "kinetics_abseiling.mp4",
+        "kinetics_arm_wrestling.mp4",
+        "kinetics_flipping_pancake.mkv",
+        "ucf101_basketball.avi",
+        "ucf101_soccer_juggling.avi",
+    ],
+)
 def test_real_clips_decode_to_the_right_frames(name):
     path = shared.path(f"clips/{name}")
     reference = hashes(sequential(path))

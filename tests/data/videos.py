@@ -14,8 +14,8 @@ def picture(number, width=64, height=48, colour=(40, 90, 160)):
     frame[:] = colour
     edges = np.linspace(0, width, BITS + 1).astype(int)
     for bit in range(BITS):
-        frame[:height // 2, edges[bit]:edges[bit + 1]] = 235 if number >> bit & 1 else 20
-    frame[height // 2:, : 2 + number % (width - 2)] //= 2  # something that moves
+        frame[: height // 2, edges[bit] : edges[bit + 1]] = 235 if number >> bit & 1 else 20
+    frame[height // 2 :, : 2 + number % (width - 2)] //= 2  # something that moves
     return frame
 
 
@@ -23,13 +23,30 @@ def number(frame):
     """Read the number back from a decoded frame of any size."""
     height, width = frame.shape[:2]
     edges = np.linspace(0, width, BITS + 1)
-    blocks = [frame[height // 8:3 * height // 8, round(a + (b - a) / 4):round(b - (b - a) / 4)].mean() > 128
-              for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    blocks = [
+        frame[height // 8 : 3 * height // 8, round(a + (b - a) / 4) : round(b - (b - a) / 4)].mean() > 128
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
     return sum(1 << bit for bit, on in enumerate(blocks) if on)
 
 
-def write(path, n=20, width=64, height=48, codec="libx264", pix_fmt="yuv420p", rate=25, gop=8, bframes=2,
-          times=None, rotation=None, options=None, colour=(40, 90, 160), container=None, first=0):
+def write(
+    path,
+    n=20,
+    width=64,
+    height=48,
+    codec="libx264",
+    pix_fmt="yuv420p",
+    rate=25,
+    gop=8,
+    bframes=2,
+    times=None,
+    rotation=None,
+    options=None,
+    colour=(40, 90, 160),
+    container=None,
+    first=0,
+):
     """Encode frames number `first` to `first + n - 1`; `times` are in milliseconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container) as out:

@@ -19,8 +19,13 @@ def recomputed(models):
 
 
 def accuracy(models, dataset, module, backbone, frames, pooling):
-    row = models[(models.dataset == dataset) & (models.module == module) & (models.backbone == backbone)
-                 & (models.num_frames == frames) & (models.temporal_pooling == pooling)]
+    row = models[
+        (models.dataset == dataset)
+        & (models.module == module)
+        & (models.backbone == backbone)
+        & (models.num_frames == frames)
+        & (models.temporal_pooling == pooling)
+    ]
     assert len(row) == 1
     return row.top1.item()
 
@@ -49,9 +54,11 @@ def test_table_equals_a_plain_loop(models, recomputed):
 def test_comparison_finds_the_eight_cells_that_differ(recomputed):
     cells = deep_analysis.compare(recomputed, deep_analysis.printed_table07())
     differing = {tuple(x) for x in cells[cells.differs][["dataset", "metric", "module"]].to_numpy()}
-    assert differing == {(d, m, x) for d, m in (("mini-SSV2", "psi_ta"), ("mini-Kinetics", "psi_ta"),
-                                                ("mini-MiT", "phi"), ("mini-MiT", "psi_ta"))
-                         for x in ("I3D", "S3D")}
+    assert differing == {
+        (d, m, x)
+        for d, m in (("mini-SSV2", "psi_ta"), ("mini-Kinetics", "psi_ta"), ("mini-MiT", "phi"), ("mini-MiT", "psi_ta"))
+        for x in ("I3D", "S3D")
+    }
 
 
 def test_one_exchange_of_columns_explains_all_cells(recomputed):
@@ -87,10 +94,12 @@ def test_unusable_tables_are_explained(models):
 
 def test_pooling_gain_of_one_model(models):
     gain = deep_analysis.pooling_gain(models)
-    row = gain[(gain.dataset == "mini-MiT") & (gain.module == "TAM") & (gain.backbone == "ResNet50")
-               & (gain.num_frames == 64)]
-    expected = (accuracy(models, "mini-MiT", "TAM", "ResNet50", 64, 1)
-                - accuracy(models, "mini-MiT", "TAM", "ResNet50", 64, 0))
+    row = gain[
+        (gain.dataset == "mini-MiT") & (gain.module == "TAM") & (gain.backbone == "ResNet50") & (gain.num_frames == 64)
+    ]
+    expected = accuracy(models, "mini-MiT", "TAM", "ResNet50", 64, 1) - accuracy(
+        models, "mini-MiT", "TAM", "ResNet50", 64, 0
+    )
     assert row.gain.item() == pytest.approx(expected)
     assert len(gain) == 144
 

@@ -14,9 +14,19 @@ from paperlib.deep_analysis import draw_own, experiments, literature, multi_clip
 def scored(key, share, videos=100, **row):
     """Return a model that gets the first `share` of the videos right."""
     name = key.partition("/")[2]
-    base = dict(model=name, dataset=key.partition("/")[0], module=name.split("-")[0].replace("TAM2D", "TAM"),
-                backbone="ResNet18", num_frames=8, temporal_pooling=0, placement="all", sampling="uniform",
-                init_from="", kernel_size=3, ensemble=0)
+    base = dict(
+        model=name,
+        dataset=key.partition("/")[0],
+        module=name.split("-")[0].replace("TAM2D", "TAM"),
+        backbone="ResNet18",
+        num_frames=8,
+        temporal_pooling=0,
+        placement="all",
+        sampling="uniform",
+        init_from="",
+        kernel_size=3,
+        ensemble=0,
+    )
     return {key: own.Scored(key, np.arange(videos) < share * videos, {**base, **row})}
 
 
@@ -47,8 +57,13 @@ def test_contributions_compare_within_a_dataset_and_skip_what_has_no_baseline(zo
 
 def test_contribution_claims_compare_the_datasets(zoo):
     claims = {c["statement"].split()[-1]: c for c in experiments.of_own_contributions(zoo)}
-    assert set(claims) == {"I3D-R18-f8", "TAM2D-R18-f8", "TAM2D-R18-f8-top", "TAM2D-R18-f8-bottom",
-                           "TAM2D-R18-f8-uniform"}
+    assert set(claims) == {
+        "I3D-R18-f8",
+        "TAM2D-R18-f8",
+        "TAM2D-R18-f8-top",
+        "TAM2D-R18-f8-bottom",
+        "TAM2D-R18-f8-uniform",
+    }
     assert claims["TAM2D-R18-f8"]["verdict"]
     assert claims["TAM2D-R18-f8"]["ours"][0] == pytest.approx(50 / 60 - 10 / 20)
     assert experiments.of_own_contributions({}) == []
@@ -74,8 +89,10 @@ def test_placement_and_aggregation_claims(zoo):
 
 def test_pooling_claims_say_the_right_direction(zoo):
     claims = experiments.of_own_pooling(zoo)
-    assert [c["statement"] for c in claims] == ["Temporal pooling hurts I3D-R18-f8 on synth_ssv2",
-                                                "Temporal pooling hurts I3D-R18-f8 on synth_kinetics"]
+    assert [c["statement"] for c in claims] == [
+        "Temporal pooling hurts I3D-R18-f8 on synth_ssv2",
+        "Temporal pooling hurts I3D-R18-f8 on synth_kinetics",
+    ]
     assert claims[0]["verdict"] and claims[0]["ours"][0] == pytest.approx(25)
 
 
@@ -90,9 +107,10 @@ def test_transfer_claims_need_both_models():
 
 def test_sampling_claims():
     right, wrong = np.ones(50, bool), np.arange(50) < 30
-    bars = pd.DataFrame([["synth_ssv2", "I3D-R18-f8", "uniform", right, right],
-                         ["synth_ssv2", "I3D-R18-f8", "dense", wrong, right]],
-                        columns=["dataset", "model", "sampling", "one", "many"])
+    bars = pd.DataFrame(
+        [["synth_ssv2", "I3D-R18-f8", "uniform", right, right], ["synth_ssv2", "I3D-R18-f8", "dense", wrong, right]],
+        columns=["dataset", "model", "sampling", "one", "many"],
+    )
     claims = multi_clip.of_sampling(bars)
     assert [c["verdict"] for c in claims] == [True, True] and claims[0]["ours"][0] == pytest.approx(40)
     assert multi_clip.of_sampling(bars[:1]) == []
@@ -100,9 +118,13 @@ def test_sampling_claims():
 
 def test_saturation_claims():
     better = [np.arange(40) < 20 + 2 * k for k in range(10)]
-    curves = pd.DataFrame([{"model": "I3D", "dataset": "d", "sampling": how, "clips": k + 1, "correct": c}
-                           for how in ("dense", "uniform") for k, c in
-                           enumerate(better if how == "uniform" else [better[-1]] * 10)])
+    curves = pd.DataFrame(
+        [
+            {"model": "I3D", "dataset": "d", "sampling": how, "clips": k + 1, "correct": c}
+            for how in ("dense", "uniform")
+            for k, c in enumerate(better if how == "uniform" else [better[-1]] * 10)
+        ]
+    )
     dense, uniform = multi_clip.of_clips(curves)
     assert dense["verdict"] and not uniform["verdict"] and uniform["ours"][0] == pytest.approx(45)
 
@@ -125,8 +147,9 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
     monkeypatch.setattr(own, "score", lambda run: zoo)
     monkeypatch.setattr(relevance_link.checkpoints, "load", lambda key: (None, {}))
     monkeypatch.setattr(relevance_link, "layers", lambda model: ["3D", "2D", "1D"])
-    monkeypatch.setattr(relevance_link.analysis, "explain",
-                        lambda key, **_: SimpleNamespace(avg=np.linspace(2, 4, 9) + len(key) % 3))
+    monkeypatch.setattr(
+        relevance_link.analysis, "explain", lambda key, **_: SimpleNamespace(avg=np.linspace(2, 4, 9) + len(key) % 3)
+    )
     run = SimpleNamespace(settings={"clips": 4, "sigma": 0.975, "min_score": 0.5}, device="cpu", data_root="")
     points = relevance_link.relevance_points(run)
     assert "TSN-R18-f8" not in set(points.model) and "I3D-R18-f8-tp" not in set(points.model)
@@ -138,8 +161,10 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
 
 
 def test_claims_of_the_printed_tables():
-    verdicts = {c["statement"]: c["verdict"] for c in (*literature.of_table3(), *literature.of_table4(),
-                                                      *literature.of_table5(), *literature.of_table6())}
+    verdicts = {
+        c["statement"]: c["verdict"]
+        for c in (*literature.of_table3(), *literature.of_table4(), *literature.of_table5(), *literature.of_table6())
+    }
     assert not verdicts["The three models differ by less than 2 points on every target dataset"]
     assert verdicts["The top half of the temporal modules gives the best accuracy on mini-SSV2"]
     cells = literature.of_table5_cells(deep_analysis.benchmark())

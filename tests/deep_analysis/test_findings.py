@@ -20,8 +20,13 @@ def verdict(claims, start):
 
 
 def test_all_claims_are_rows_of_the_ledger(table):
-    claims = (findings.of_table07(table) + findings.of_pooling(table)
-              + findings.of_benchmark(table) + literature.of_sota() + literature.of_i3d_variants(table))
+    claims = (
+        findings.of_table07(table)
+        + findings.of_pooling(table)
+        + findings.of_benchmark(table)
+        + literature.of_sota()
+        + literature.of_i3d_variants(table)
+    )
     rows = [ledger.row("deep_analysis/x", **c) for c in claims]
     assert len(rows) >= 30 and len({(r["where"], r["statement"]) for r in rows}) == len(rows)
     for row, claim in zip(rows, claims, strict=True):
@@ -74,8 +79,7 @@ def test_figure_7_is_rebuilt_from_the_text():
 def test_progress_uses_our_count_only_where_table_2_has_none():
     asked = []
     table = literature.progress(lambda name: asked.append(name) or 1.0).set_index("model")
-    assert set(asked) == {"TSN-R50-f32-tp", "TSN-R50-f32", "I3D-Inc-f64-tp", "I3D-Inc-f32-tp",
-                          "I3D-R50-f32-tp"}
+    assert set(asked) == {"TSN-R50-f32-tp", "TSN-R50-f32", "I3D-Inc-f64-tp", "I3D-Inc-f32-tp", "I3D-R50-f32-tp"}
     assert table.gmacs["I3D-R50-f32"] == 335.3 and table.year["TSN-R50-f32"] == 2016
     assert table.top1["TSN-R50-f32"] == pytest.approx(69.8)
 
@@ -118,12 +122,12 @@ def test_cost_of_table_2_is_that_of_256_pixels():
 def test_figures_show_every_model(table):
     cells = deep_analysis.compare(deep_analysis.table07(table), deep_analysis.printed_table07())
     assert len(draw.table07(cells, cells).axes) == 6
-    points = sum(len(line.get_xdata()) for axis in draw.accuracy(table.assign(gmacs=table.flops)).axes
-                 for line in axis.lines)
+    points = sum(
+        len(line.get_xdata()) for axis in draw.accuracy(table.assign(gmacs=table.flops)).axes for line in axis.lines
+    )
     assert points == 2 * 144
     gain = deep_analysis.pooling_gain(table)
-    marks = [line for axis in draw.pooling(gain).axes for line in axis.lines
-             if line.get_marker() not in (None, "None")]
+    marks = [line for axis in draw.pooling(gain).axes for line in axis.lines if line.get_marker() not in (None, "None")]
     assert sum(len(line.get_xdata()) for line in marks) == 144
     assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 10 + 5
     plt.close("all")

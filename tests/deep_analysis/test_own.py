@@ -16,8 +16,11 @@ def save(name, dataset="synth_ssv2", suffix="", classes=32, **recipe):
     torch.manual_seed(0)
     model = models.create(name, num_classes=classes, width=8 if "SlowFast" in name else 4, **options)
     recipe = {"size": 32, "sampling": "uniform", "stride": 4, "init_from": "", "ensemble": 0, **recipe}
-    checkpoints.save(checkpoints.path(dataset, name + suffix), model, {"dataset": dataset, "recipe": recipe,
-                                                                       "classes": ["x"] * classes})
+    checkpoints.save(
+        checkpoints.path(dataset, name + suffix),
+        model,
+        {"dataset": dataset, "recipe": recipe, "classes": ["x"] * classes},
+    )
     return f"{dataset}/{name}{suffix}"
 
 
@@ -25,11 +28,15 @@ def save(name, dataset="synth_ssv2", suffix="", classes=32, **recipe):
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-    keys = [save("I3D-R18-f8"), save("TSN-R18-f8"), save("TAM2D-R18-f8-tp"),
-            save("TAM2D-R18-f8", suffix="-top", options={"placement": "top"}),
-            save("I3D-R18-f8", suffix="-dense", sampling="dense"),
-            save("I3D-R18-f16", init_from="synth_ssv2/I3D-R18-f8"),
-            save("I3D-R18-f8", suffix="-transfer", init_from="synth_kinetics/I3D-R18-f8")]
+    keys = [
+        save("I3D-R18-f8"),
+        save("TSN-R18-f8"),
+        save("TAM2D-R18-f8-tp"),
+        save("TAM2D-R18-f8", suffix="-top", options={"placement": "top"}),
+        save("I3D-R18-f8", suffix="-dense", sampling="dense"),
+        save("I3D-R18-f16", init_from="synth_ssv2/I3D-R18-f8"),
+        save("I3D-R18-f8", suffix="-transfer", init_from="synth_kinetics/I3D-R18-f8"),
+    ]
     settings = {"models": [*keys, "synth_ssv2/NLN-R18-f8"], "videos": 32}
     return SimpleNamespace(settings=settings, device="cpu", data_root="")
 
@@ -57,6 +64,7 @@ def test_benchmark_keeps_only_what_is_comparable(run):
 def test_gain_is_paired():
     def scored(correct):
         return own.Scored("x", np.array(correct, bool), {})
+
     value, low, high = own.gain(scored([1, 1, 1, 0] * 10), scored([1, 1, 0, 0] * 10))
     assert value == 25 and 0 < low < 25 < high
     same = scored([1, 0, 1])
@@ -74,6 +82,7 @@ def test_find_names_ambiguities(run):
 def test_views_average_to_the_models_own_scores(run):
     from paperlib import data
     from paperlib.data import clips, sampling
+
     key = "synth_ssv2/I3D-R18-f8-dense"
     found = multi_clip.views(key, clips=3, crops=2, limit=4)
     assert found["scores"].shape == (4, 3, 2, 32)

@@ -5,8 +5,14 @@ import zlib
 import numpy as np
 import torch
 
-BACKBONES = {"resnet18": "R18", "resnet34": "R34", "resnet50": "R50", "resnet101": "R101",
-             "resnet152": "R152", "inception_v1": "Inc"}
+BACKBONES = {
+    "resnet18": "R18",
+    "resnet34": "R34",
+    "resnet50": "R50",
+    "resnet101": "R101",
+    "resnet152": "R152",
+    "inception_v1": "Inc",
+}
 
 
 def weights(layout):

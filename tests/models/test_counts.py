@@ -28,9 +28,14 @@ def test_all_288_published_rows_are_exact():
     assert not wrong
 
 
-@pytest.mark.parametrize("name, options, parameters", [
-    ("I3D-original-f16", {}, 12_465_614), ("I3D-original-f16", {"reduced_strides": True}, 12_465_614),
-    ("C-LSTM-f16", {}, 1_324_014)])
+@pytest.mark.parametrize(
+    "name, options, parameters",
+    [
+        ("I3D-original-f16", {}, 12_465_614),
+        ("I3D-original-f16", {"reduced_strides": True}, 12_465_614),
+        ("C-LSTM-f16", {}, 1_324_014),
+    ],
+)
 def test_accv_networks_have_their_published_size(name, options, parameters):
     assert models.count(meta(name, 174, **options)).parameters == parameters
 
@@ -42,6 +47,7 @@ def test_slowfast_has_the_size_of_the_public_checkpoint():
 @pytest.mark.parametrize("network", ["r3d_18", "mc3_18", "r2plus1d_18", "s3d"])
 def test_torchvision_networks_keep_their_size(network):
     from torchvision.models import video
+
     with torch.device("meta"):
         theirs = getattr(video, network)(weights=None)
     assert models.count(meta(network, 400)).parameters == sum(p.numel() for p in theirs.parameters())
@@ -49,10 +55,10 @@ def test_torchvision_networks_keep_their_size(network):
 
 def test_flops_agree_with_a_count_by_hand():
     # TSN-R18 of width 8 at 32 x 32: stem 16x16, then 8x8, 4x4, 2x2, 1x1, 2 frames
-    stem = 3 * 8 * 49 * 16 ** 2
-    stages = 4 * 8 * 8 * 9 * 8 ** 2
+    stem = 3 * 8 * 49 * 16**2
+    stages = 4 * 8 * 8 * 9 * 8**2
     for planes, size in ((16, 4), (32, 2), (64, 1)):
-        stages += (planes * planes // 2 * 9 + 3 * planes ** 2 * 9 + planes * planes // 2) * size ** 2
+        stages += (planes * planes // 2 * 9 + 3 * planes**2 * 9 + planes * planes // 2) * size**2
     assert models.count(meta("TSN-R18-f2", 5, width=8), size=32).flops == 2 * (stem + stages)
 
 

@@ -12,15 +12,29 @@ from paperlib.models.base import TimeConv
 from paperlib.models.modules import MODULES, TSN, NonLocal
 
 TINY = [  # name, options, output steps
-    ("TSN-R18-f8", {}, 8), ("TSN-R50-f8-tp", {}, 1), ("I3D-R18-f8", {}, 8), ("I3D-R50-f16-tp", {}, 2),
-    ("S3D-R34-f4", {}, 4), ("S3D-R18-f8-tp", {}, 1), ("TAM2D-R18-f8", {"kernel_size": 7}, 8),
-    ("TAM2D-R50-f4", {"placement": "top"}, 4), ("TSM-R18-f4", {}, 4), ("NLN-R18-f4", {}, 4),
-    ("Conv1D-R18-f4", {"kernel_size": 5}, 4), ("TSN-Inc-f8-tp", {}, 1), ("I3D-Inc-f8", {}, 8),
-    ("I3D-Inc-f8", {"last_pool": 2}, 7), ("I3D-Inc-f8-tp", {}, 1), ("S3D-Inc-f8", {}, 7),
+    ("TSN-R18-f8", {}, 8),
+    ("TSN-R50-f8-tp", {}, 1),
+    ("I3D-R18-f8", {}, 8),
+    ("I3D-R50-f16-tp", {}, 2),
+    ("S3D-R34-f4", {}, 4),
+    ("S3D-R18-f8-tp", {}, 1),
+    ("TAM2D-R18-f8", {"kernel_size": 7}, 8),
+    ("TAM2D-R50-f4", {"placement": "top"}, 4),
+    ("TSM-R18-f4", {}, 4),
+    ("NLN-R18-f4", {}, 4),
+    ("Conv1D-R18-f4", {"kernel_size": 5}, 4),
+    ("TSN-Inc-f8-tp", {}, 1),
+    ("I3D-Inc-f8", {}, 8),
+    ("I3D-Inc-f8", {"last_pool": 2}, 7),
+    ("I3D-Inc-f8-tp", {}, 1),
+    ("S3D-Inc-f8", {}, 7),
     ("S3D-Inc-f8-tp", {}, 1),
-    ("TAM2D-Inc-f4", {"placement": "uniform"}, 4), ("NLN-Inc-f4", {}, 4),
-    ("I3D-original-f16", {}, 1), ("I3D-original-f16", {"reduced_strides": True}, 8),
-    ("C-LSTM-f6", {"size": 64}, 6), ("C-LSTM-f4", {"size": 64, "layers": 2}, 4),
+    ("TAM2D-Inc-f4", {"placement": "uniform"}, 4),
+    ("NLN-Inc-f4", {}, 4),
+    ("I3D-original-f16", {}, 1),
+    ("I3D-original-f16", {"reduced_strides": True}, 8),
+    ("C-LSTM-f6", {"size": 64}, 6),
+    ("C-LSTM-f4", {"size": 64, "layers": 2}, 4),
     ("SlowFast-R50-2x8", {}, 8),
 ]
 
@@ -46,7 +60,7 @@ def test_every_network_keeps_its_promises(name, options, steps):
     scale = logits.abs().max()
     assert frames.shape == (2, steps, 5)
     assert torch.allclose(frames.mean(1), logits, rtol=1e-4, atol=1e-5 * scale)
-    assert torch.allclose(logits[1:], alone, rtol=1e-4, atol=1e-5 * scale)       # clips do not mix
+    assert torch.allclose(logits[1:], alone, rtol=1e-4, atol=1e-5 * scale)  # clips do not mix
     again = models.create(**model.config)
     again.load_state_dict(model.state_dict())
     with torch.no_grad():
@@ -54,8 +68,19 @@ def test_every_network_keeps_its_promises(name, options, steps):
     assert again.config == model.config
 
 
-@pytest.mark.parametrize("name", ["I3D-R18-f{}", "TAM2D-Inc-f{}", "S3D-R50-f{}-tp", "TSM-R18-f{}",
-                                  "NLN-R50-f{}", "Conv1D-R18-f{}", "I3D-original-f{}", "r3d_18-f{}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "I3D-R18-f{}",
+        "TAM2D-Inc-f{}",
+        "S3D-R50-f{}-tp",
+        "TSM-R18-f{}",
+        "NLN-R50-f{}",
+        "Conv1D-R18-f{}",
+        "I3D-original-f{}",
+        "r3d_18-f{}",
+    ],
+)
 def test_weights_do_not_depend_on_the_number_of_frames(name):
     with torch.device("meta"):
         few, many = (models.create(name.format(n), num_classes=3).state_dict() for n in (8, 16))
@@ -87,8 +112,9 @@ def test_a_network_can_be_trained_from_its_first_weights():
         assert losses[-1] < 0.7 * losses[0], name
 
 
-@pytest.mark.parametrize("shape, word", [((3, 8, 32, 32), "5 dimensions"), ((1, 1, 8, 32, 32), "3 colour"),
-                                         ((1, 3, 7, 32, 32), "8 frames")])
+@pytest.mark.parametrize(
+    "shape, word", [((3, 8, 32, 32), "5 dimensions"), ((1, 1, 8, 32, 32), "3 colour"), ((1, 3, 7, 32, 32), "8 frames")]
+)
 @pytest.mark.parametrize("name", ["TSN-R18-f8", "S3D-Inc-f8", "SlowFast-R50-2x8", "C-LSTM-f8", "r3d_18-f8"])
 def test_a_clip_of_the_wrong_shape_is_refused(name, shape, word):
     with torch.device("meta"):
@@ -97,17 +123,32 @@ def test_a_clip_of_the_wrong_shape_is_refused(name, shape, word):
             model(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("name, options, word", [
-    ("I3D-R19-f8", {}, "R19.*R18, R34"), ("X3D-R18-f8", {}, "X3D.*I3D, S3D"), ("I3D-R18-8", {}, "frames"),
-    ("I3D-R18-f0", {}, "frames"), ("I3D-R18-f8-pt", {}, "tp"), ("nonsense", {}, "I3D-R50-f16"),
-    ("TAM2D-R18-f8", {"kernel_size": 4}, "3, 5, 7"), ("TSN-R18-f8", {"kernel_size": 5}, "kernel_size"),
-    ("TAM2D-R18-f8", {"placement": "middle"}, "top"), ("I3D-R18-f8", {"placement": "top"}, "TAM2D"),
-    ("I3D-R18-f8", {"depth": 3}, "depth"), ("I3D-Inc-f8", {"last_pool": 4}, "last_pool"),
-    ("TSN-R18-f8", {"last_pool": 2}, "last_pool"), ("C-LSTM-f8", {"size": 32}, "size"),
-    ("SlowFast-R50-8x8", {"width": 20}, "multiple of 8"),
-    ("SlowFast-R50-8x8", {"placement": "top"}, "placement"),
-    ("r3d_18", {"width": 32}, "width"), ("TSN-R18-f8", {"width": 0}, "width"), ("S3D-Inc-f1", {}, "frames"),
-    ("TSN-R18-f8", {"dropout": 1.5}, "dropout"), ("TSN-R18-f8", {"num_classes": 2.5}, "num_classes")])
+@pytest.mark.parametrize(
+    "name, options, word",
+    [
+        ("I3D-R19-f8", {}, "R19.*R18, R34"),
+        ("X3D-R18-f8", {}, "X3D.*I3D, S3D"),
+        ("I3D-R18-8", {}, "frames"),
+        ("I3D-R18-f0", {}, "frames"),
+        ("I3D-R18-f8-pt", {}, "tp"),
+        ("nonsense", {}, "I3D-R50-f16"),
+        ("TAM2D-R18-f8", {"kernel_size": 4}, "3, 5, 7"),
+        ("TSN-R18-f8", {"kernel_size": 5}, "kernel_size"),
+        ("TAM2D-R18-f8", {"placement": "middle"}, "top"),
+        ("I3D-R18-f8", {"placement": "top"}, "TAM2D"),
+        ("I3D-R18-f8", {"depth": 3}, "depth"),
+        ("I3D-Inc-f8", {"last_pool": 4}, "last_pool"),
+        ("TSN-R18-f8", {"last_pool": 2}, "last_pool"),
+        ("C-LSTM-f8", {"size": 32}, "size"),
+        ("SlowFast-R50-8x8", {"width": 20}, "multiple of 8"),
+        ("SlowFast-R50-8x8", {"placement": "top"}, "placement"),
+        ("r3d_18", {"width": 32}, "width"),
+        ("TSN-R18-f8", {"width": 0}, "width"),
+        ("S3D-Inc-f1", {}, "frames"),
+        ("TSN-R18-f8", {"dropout": 1.5}, "dropout"),
+        ("TSN-R18-f8", {"num_classes": 2.5}, "num_classes"),
+    ],
+)
 def test_names_and_options_that_make_no_sense_are_explained(name, options, word):
     with torch.device("meta"), pytest.raises(InputError, match=word):
         models.create(name, **{"num_classes": 5, **options})
@@ -162,8 +203,8 @@ def test_non_local_block_attends_to_all_frames():
     torch.manual_seed(0)
     block = NonLocal(4).eval()
     x = torch.randn(1, 4, 3, 2, 2)
-    flat = block.theta(x)[0].flatten(1).T                              # queries, one per position
-    pooled = [layer(x)[0].amax((2, 3)) for layer in (block.phi, block.g)]      # [C, T]: 2 x 2 pooled to one
+    flat = block.theta(x)[0].flatten(1).T  # queries, one per position
+    pooled = [layer(x)[0].amax((2, 3)) for layer in (block.phi, block.g)]  # [C, T]: 2 x 2 pooled to one
     attention = torch.softmax(flat @ pooled[0], 1)
     mixed = (attention @ pooled[1].T).T.reshape(1, 2, 3, 2, 2)
     assert torch.allclose(block(x), x + block.bn(block.out(mixed)), atol=1e-5)
@@ -202,7 +243,7 @@ def test_layers_of_the_convolutional_lstm_share_the_weights_of_a_norm_but_not_it
     model = tiny("C-LSTM-f4", size=64, layers=2)
     clip = torch.randn(16, 3, 4, 64, 64)
     for norm in model.bn:
-        norm.momentum = None                             # statistics: the mean over what is seen, here one batch
+        norm.momentum = None  # statistics: the mean over what is seen, here one batch
     with torch.no_grad():
         trained = model.train()(clip)
         evaluated = model.eval()(clip)
@@ -219,7 +260,7 @@ def test_slowfast_pathways_add_up():
         frames = model.frame_logits(clip)
         assert slow.shape == (1, 4, 5) and fast.shape == (1, 16, 5)
         assert torch.allclose(slow.mean(1) + fast.mean(1), model(clip), atol=1e-4)
-        seen = [0, 5, 10, 15]       # linspace(0, 15, 4)
+        seen = [0, 5, 10, 15]  # linspace(0, 15, 4)
         unseen = [t for t in range(16) if t not in seen]
         assert torch.equal(frames[:, unseen], fast[:, unseen])
         assert torch.allclose(frames[:, seen] - fast[:, seen], 4 * slow, atol=1e-4)
@@ -238,12 +279,21 @@ def reached(model, size=32):
     return logits[:, logits.shape[1] // 2].isnan().any(1).sum().item()
 
 
-@pytest.mark.parametrize("name, options, field", [
-    ("TSN-R18-f4", {}, 1), ("TSN-R18-f32-tp", {}, 15), ("TAM2D-R18-f24", {}, 17),
-    ("TAM2D-R18-f24", {"placement": "top"}, 9),
-    ("TAM2D-R18-f24", {"placement": "bottom", "kernel_size": 5}, 17),
-    ("TSM-R18-f24", {}, 17), ("I3D-R18-f40", {}, 35), ("S3D-R18-f40", {}, 35), ("I3D-Inc-f40", {}, 33),
-    ("S3D-Inc-f40", {}, 28)])
+@pytest.mark.parametrize(
+    "name, options, field",
+    [
+        ("TSN-R18-f4", {}, 1),
+        ("TSN-R18-f32-tp", {}, 15),
+        ("TAM2D-R18-f24", {}, 17),
+        ("TAM2D-R18-f24", {"placement": "top"}, 9),
+        ("TAM2D-R18-f24", {"placement": "bottom", "kernel_size": 5}, 17),
+        ("TSM-R18-f24", {}, 17),
+        ("I3D-R18-f40", {}, 35),
+        ("S3D-R18-f40", {}, 35),
+        ("I3D-Inc-f40", {}, 33),
+        ("S3D-Inc-f40", {}, 28),
+    ],
+)
 def test_theoretical_receptive_field_is_what_frames_reach(name, options, field):
     model = tiny(name, **options)
     assert models.temporal_receptive_field(model) == field == reached(model)

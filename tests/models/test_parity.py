@@ -13,9 +13,18 @@ from .. import shared
 from . import published_layouts as layouts
 
 BIG = ("i3d_original_k400", "slowfast_r50_8x8")
-NAMES = ("i3d_resnet18_f8", "i3d_resnet50_f8", "i3d_resnet50_tp_f8", "tam_resnet50_f8", "tam_resnet18_k5_f8",
-         "tsn_resnet18_tp_f8", "s3d_resnet18_f8", "i3d_inception_v1_f8", "s3d_inception_v1_f8",
-         "tam_inception_v1_f8")
+NAMES = (
+    "i3d_resnet18_f8",
+    "i3d_resnet50_f8",
+    "i3d_resnet50_tp_f8",
+    "tam_resnet50_f8",
+    "tam_resnet18_k5_f8",
+    "tsn_resnet18_tp_f8",
+    "s3d_resnet18_f8",
+    "i3d_inception_v1_f8",
+    "s3d_inception_v1_f8",
+    "tam_inception_v1_f8",
+)
 
 
 def load(name):
@@ -80,7 +89,7 @@ def test_inflated_i3d_gives_a_still_clip_what_the_2d_network_gives_the_picture()
         with torch.no_grad():
             middle = video.frame_logits(picture.unsqueeze(2).expand(-1, -1, 40, -1, -1))[:, 20]
             same = torch.allclose(middle, image(picture), rtol=1e-3, atol=1e-3)
-        assert same == rescale      # frame 20 sees 35 frames, none of them beyond the ends of the clip
+        assert same == rescale  # frame 20 sees 35 frames, none of them beyond the ends of the clip
 
 
 def test_inflation_leaves_what_2d_weights_do_not_have():

@@ -31,8 +31,9 @@ def released(model):
         tam = re.fullmatch(r"(.*)temporal(\w*)\.conv\.weight", key)
         if tam:
             frames = value.shape[2]
-            names = ["prev_se", "curr_se", "next_se"] if frames == 3 else \
-                [f"blending_layers.{i}" for i in range(frames)]
+            names = (
+                ["prev_se", "curr_se", "next_se"] if frames == 3 else [f"blending_layers.{i}" for i in range(frames)]
+            )
             for i, name in enumerate(names):
                 result[f"{tam[1]}tam{tam[2]}.{name}.fc1.weight"] = value[:, :, i]
         else:
@@ -40,17 +41,31 @@ def released(model):
     return result
 
 
-@pytest.mark.parametrize("name, options", [
-    ("TAM2D-R34-f4", {"kernel_size": 7, "placement": "top"}), ("TAM2D-R101-f4", {"placement": "uniform"}),
-    ("TAM2D-Inc-f8-tp", {"kernel_size": 5}), ("TSN-R152-f4", {}), ("Conv1D-R18-f4", {}), ("TSN-Inc-f4", {})])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("TAM2D-R34-f4", {"kernel_size": 7, "placement": "top"}),
+        ("TAM2D-R101-f4", {"placement": "uniform"}),
+        ("TAM2D-Inc-f8-tp", {"kernel_size": 5}),
+        ("TSN-R152-f4", {}),
+        ("Conv1D-R18-f4", {}),
+        ("TSN-Inc-f4", {}),
+    ],
+)
 def test_released_layout_loads_at_any_depth_kernel_and_placement(name, options):
     source, target = make(name, **options), models.create(name, num_classes=3, width=4, **options)
     models.load_published(target, {f"module.{key}": value for key, value in released(source).items()})
     assert same(source, target)
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3},
-                                  lambda s: {"model_state": {f"module.{k}": v for k, v in s.items()}}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model_state": {f"module.{k}": v for k, v in s.items()}},
+    ],
+)
 @pytest.mark.parametrize("suffix", [None, ".pth", ".pth.tar"])
 def test_files_and_state_dicts_load_with_and_without_wrapping(tmp_path, wrap, suffix):
     source, target = make(), make()
@@ -80,11 +95,15 @@ def broken(change):
     return stored
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda s: s.pop("layer3.1.bn2.running_var"), ["1 missing", "layer3.1.bn2.running_var"]),
-    (lambda s: s.update({"layer9.weight": torch.zeros(1)}), ["1 unexpected", "layer9.weight"]),
-    (lambda s: s.update({"fc.weight": torch.zeros(9, 32)}), ["wrong shape", r"fc.weight is \[9, 32\]"]),
-    (lambda s: s.update({"conv1.weight": torch.zeros(4, 3, 3, 7, 7)}), ["wrong shape", "conv1.weight"])])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda s: s.pop("layer3.1.bn2.running_var"), ["1 missing", "layer3.1.bn2.running_var"]),
+        (lambda s: s.update({"layer9.weight": torch.zeros(1)}), ["1 unexpected", "layer9.weight"]),
+        (lambda s: s.update({"fc.weight": torch.zeros(9, 32)}), ["wrong shape", r"fc.weight is \[9, 32\]"]),
+        (lambda s: s.update({"conv1.weight": torch.zeros(4, 3, 3, 7, 7)}), ["wrong shape", "conv1.weight"]),
+    ],
+)
 def test_whatever_does_not_fit_is_named_and_nothing_is_loaded(change, words):
     target = make()
     with torch.no_grad():
@@ -102,10 +121,16 @@ def test_a_tam_of_another_kernel_size_is_refused_by_name():
         models.load_published(make("TAM2D-R18-f4"), released(make("TAM2D-R18-f4", kernel_size=5)))
 
 
-@pytest.mark.parametrize("change, word", [
-    (lambda s: s.pop("layer2.1.tam.curr_se.fc1.weight"), "1 missing: layer2.1.tam.curr_se.fc1.weight"),
-    (lambda s: s.update({"layer2.1.tam.curr_se.fc1.weight": torch.zeros(8, 2, 1, 1)}),
-     r"1 of the wrong shape: layer2.1.tam.curr_se.fc1.weight is \[8, 2, 1, 1\]")])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (lambda s: s.pop("layer2.1.tam.curr_se.fc1.weight"), "1 missing: layer2.1.tam.curr_se.fc1.weight"),
+        (
+            lambda s: s.update({"layer2.1.tam.curr_se.fc1.weight": torch.zeros(8, 2, 1, 1)}),
+            r"1 of the wrong shape: layer2.1.tam.curr_se.fc1.weight is \[8, 2, 1, 1\]",
+        ),
+    ],
+)
 def test_part_of_a_tam_that_does_not_fit_has_its_public_name(change, word):
     stored = released(make("TAM2D-R18-f4"))
     change(stored)
@@ -116,8 +141,11 @@ def test_part_of_a_tam_that_does_not_fit_has_its_public_name(change, word):
 def test_names_in_errors_are_those_of_the_checkpoint():
     with torch.device("meta"):
         model = models.create("I3D-original-f16", num_classes=3, width=8)
-    stored = {name: tensor for key, tensor in model.state_dict().items()
-              for name in layouts.names(key, tensor, layouts.ORIGINAL_I3D)}
+    stored = {
+        name: tensor
+        for key, tensor in model.state_dict().items()
+        for name in layouts.names(key, tensor, layouts.ORIGINAL_I3D)
+    }
     assert "Mixed_4f.b2b.conv3d.weight" in stored and "logits.conv3d.bias" in stored
     del stored["Mixed_4f.b2b.conv3d.weight"], stored["Conv3d_1a_7x7.bn.running_var"]
     with pytest.raises(InputError, match="2 missing: Conv3d_1a_7x7.bn.running_var, Mixed_4f.b2b.conv3d"):
@@ -127,9 +155,13 @@ def test_names_in_errors_are_those_of_the_checkpoint():
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     torch.save([1, 2], tmp_path / "list.pth")
-    torch.save({"net": make()}, tmp_path / "pickle.pth")        # a pickled module would run code
-    for name, word in (("text.pth", "text.pth"), ("list.pth", "state dict"), ("pickle.pth", "pickle.pth"),
-                       ("absent.pth", "no checkpoint file")):
+    torch.save({"net": make()}, tmp_path / "pickle.pth")  # a pickled module would run code
+    for name, word in (
+        ("text.pth", "text.pth"),
+        ("list.pth", "state dict"),
+        ("pickle.pth", "pickle.pth"),
+        ("absent.pth", "no checkpoint file"),
+    ):
         with pytest.raises(InputError, match=word):
             models.load_published(make(), tmp_path / name)
 
@@ -179,7 +211,7 @@ def test_slowfast_loads_from_pyslowfast():
 
 def test_the_convolutional_lstm_loads_from_the_accv_code():
     source = make("C-LSTM-f4", size=64, width=8)
-    for norm in source.bn[1:]:                           # there one batch norm serves all layers
+    for norm in source.bn[1:]:  # there one batch norm serves all layers
         norm.load_state_dict(source.bn[0].state_dict())
     stored = {}
     for key, value in source.state_dict().items():

@@ -6,10 +6,19 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from paperlib import models
 
-FAMILIES = [("TSN-R18-f4-tp", {}), ("I3D-R50-f4", {}), ("S3D-R18-f4", {}), ("TAM2D-R18-f4", {}),
-            ("TSM-R18-f4", {}), ("NLN-R18-f4", {}), ("I3D-Inc-f4", {}), ("I3D-original-f16", {}),
-            ("C-LSTM-f4", {"size": 64}),
-            ("SlowFast-R50-2x8", {"width": 8}), ("r3d_18-f8", {"width": 64})]
+FAMILIES = [
+    ("TSN-R18-f4-tp", {}),
+    ("I3D-R50-f4", {}),
+    ("S3D-R18-f4", {}),
+    ("TAM2D-R18-f4", {}),
+    ("TSM-R18-f4", {}),
+    ("NLN-R18-f4", {}),
+    ("I3D-Inc-f4", {}),
+    ("I3D-original-f16", {}),
+    ("C-LSTM-f4", {"size": 64}),
+    ("SlowFast-R50-2x8", {"width": 8}),
+    ("r3d_18-f8", {"width": 64}),
+]
 
 
 def tiny(name, width=4, **options):
@@ -57,7 +66,7 @@ def test_mixed_precision_gives_the_same_top1(name, options):
     clips = torch.randn(16, 3, model.num_frames, 64, 64)
     with torch.no_grad():
         full = model.cuda()(clips.cuda())
-        margin = full.sort(1).values.diff(dim=1)[:, -1] > 0.02 * full.abs().max()       # no coin tosses
+        margin = full.sort(1).values.diff(dim=1)[:, -1] > 0.02 * full.abs().max()  # no coin tosses
         with torch.autocast("cuda", torch.float16):
             mixed = model(clips.cuda())
     assert (mixed.argmax(1) == full.argmax(1))[margin].all()

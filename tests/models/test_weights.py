@@ -29,8 +29,13 @@ def test_every_entry_names_a_network_that_exists():
 
 def test_torchvision_entries_agree_with_torchvision():
     from torchvision.models import video
-    theirs = {"r3d_18": video.R3D_18_Weights, "mc3_18": video.MC3_18_Weights,
-              "r2plus1d_18": video.R2Plus1D_18_Weights, "s3d": video.S3D_Weights}
+
+    theirs = {
+        "r3d_18": video.R3D_18_Weights,
+        "mc3_18": video.MC3_18_Weights,
+        "r2plus1d_18": video.R2Plus1D_18_Weights,
+        "s3d": video.S3D_Weights,
+    }
     for network, enum in theirs.items():
         entry, official = weights.find(f"K400-{network}"), enum.KINETICS400_V1
         transform = official.transforms()
@@ -76,8 +81,9 @@ def server(tmp_path, monkeypatch):
     digest = hashlib.sha256(content["sent"]).hexdigest()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
-        entry = dataclasses.replace(weights.find("K400-r3d_18"), sha256=digest[:8],
-                                    url=f"http://127.0.0.1:{serving.server_port}/r3d_18.pth")
+        entry = dataclasses.replace(
+            weights.find("K400-r3d_18"), sha256=digest[:8], url=f"http://127.0.0.1:{serving.server_port}/r3d_18.pth"
+        )
         monkeypatch.setattr(weights, "find", lambda name: entry)
         yield content, asked
         serving.shutdown()
@@ -138,6 +144,6 @@ def test_the_table_of_models_has_parameters_flops_and_reach(capsys):
 def test_every_listed_name_can_be_created():
     for name in models.names(8):
         if "R101" in name or "R152" in name:
-            continue        # as R50, only longer
+            continue  # as R50, only longer
         with torch.device("meta"):
             assert models.create(name, num_classes=2).config["name"] == name

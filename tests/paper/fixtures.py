@@ -69,8 +69,9 @@ def something(root, wanted):
         listed = [{"id": f"{k + 1}", "label": c, "template": c, "placeholders": []} for k, c in enumerate(part)]
         (root / f"something-something-v2-{split}.json").write_text(json.dumps(listed))
     for k, c in enumerate(shown):
-        videos.write(folder / f"{k + 1}.webm", n=FRAMES, colour=colour(shown.index(c)), first=shown.index(c) + k // 20,
-                     **VP9)
+        videos.write(
+            folder / f"{k + 1}.webm", n=FRAMES, colour=colour(shown.index(c)), first=shown.index(c) + k // 20, **VP9
+        )
 
 
 def moments(root):
@@ -92,8 +93,17 @@ def kth(root):
     (root / "00sequences.txt").write_text("".join(f"{name}\t\tframes\t1-18, 19-36\n" for name in names))
     for k, name in enumerate(names):
         if "person01" not in name:
-            videos.write(root / name.split("_")[1] / f"{name}_uncomp.avi", n=36, width=160, height=120, codec="mpeg4",
-                         bframes=0, options={"b": "2M"}, colour=colour(k), first=k)
+            videos.write(
+                root / name.split("_")[1] / f"{name}_uncomp.avi",
+                n=36,
+                width=160,
+                height=120,
+                codec="mpeg4",
+                bframes=0,
+                options={"b": "2M"},
+                colour=colour(k),
+                first=k,
+            )
 
 
 def data_root(root, profile):
@@ -111,8 +121,11 @@ def keys(profile):
         own = settings(name, profile)
         listed = [*own.get("models", []), *own.get("public", [])]
         if name.startswith("deep_analysis") or name == "explore/relevance_vs_contribution":
-            listed = [key for key in listed if "-f8" in key and ("R18" in key or key.startswith("kinetics400"))
-                      or "SlowFast" in key]
+            listed = [
+                key
+                for key in listed
+                if "-f8" in key and ("R18" in key or key.startswith("kinetics400")) or "SlowFast" in key
+            ]
         found.update(dict.fromkeys(key for key in listed if key.partition("/")[0] in OWN))
     return list(found)
 
@@ -129,8 +142,9 @@ def published_state(key):
     model = models.create(recipe.name, num_classes=len(videos_.classes), width=8 if "SlowFast" in key else 4, **options)
     header = {"recipe": {"sampling": recipe.sampling, "stride": recipe.stride}, "num_frames": model.num_frames}
     chosen = range(min(len(videos_), 40))
-    batch = torch.stack([clip_format.to_clip(videos_.frames(i, indices(videos_.num_frames(i), header)))
-                         for i in chosen])
+    batch = torch.stack(
+        [clip_format.to_clip(videos_.frames(i, indices(videos_.num_frames(i), header))) for i in chosen]
+    )
     entry = weights.for_key(key)
     if entry and "SlowFast" in key:
         batch = entry.normalise(batch)
@@ -162,13 +176,25 @@ def fit(model, batch, labels, score=8.0):
 def stored(model):
     """Return the model's weights under the names of the public checkpoints, wrapped as those are."""
     name = model.config["name"]
-    layout = layouts.ACCV_CLSTM if name.startswith("C-LSTM") else layouts.ORIGINAL_I3D if "original" in name else \
-        layouts.PYTORCHVIDEO if name.startswith("SlowFast") else layouts.RELEASED
+    layout = (
+        layouts.ACCV_CLSTM
+        if name.startswith("C-LSTM")
+        else layouts.ORIGINAL_I3D
+        if "original" in name
+        else layouts.PYTORCHVIDEO
+        if name.startswith("SlowFast")
+        else layouts.RELEASED
+    )
     state = {}
     for key, value in model.state_dict().items():
         there = layouts.names(key, value, layout)
-        parts = value.chunk(4, 0) if len(there) == 4 and layouts.is_gate(there) else \
-            value.split(1, 2) if len(there) > 1 else [value]
+        parts = (
+            value.chunk(4, 0)
+            if len(there) == 4 and layouts.is_gate(there)
+            else value.split(1, 2)
+            if len(there) > 1
+            else [value]
+        )
         for other, part in zip(there, parts, strict=True):
             flat = part.dim() == 5 and part.shape[2] == 1 and layout is layouts.RELEASED and not name.startswith("I3D")
             state["module." + other] = (part.squeeze(2) if flat else part).clone()

@@ -32,10 +32,17 @@ def write(model, file):
     return file
 
 
-@pytest.mark.parametrize("key, options", [
-    ("ssv2/I3D-R18-f8", {}), ("ssv2/TAM2D-R18-f8-k5", {"kernel_size": 5}), ("mini_ssv2/TAM2D-Inc-f8", {}),
-    ("kth/C-LSTM-f8", {"size": 64, "layers": 2}), ("kth/I3D-original-f16", {"reduced_strides": True}),
-    ("kinetics400/TAM2D-R18-f8-dense", {})])
+@pytest.mark.parametrize(
+    "key, options",
+    [
+        ("ssv2/I3D-R18-f8", {}),
+        ("ssv2/TAM2D-R18-f8-k5", {"kernel_size": 5}),
+        ("mini_ssv2/TAM2D-Inc-f8", {}),
+        ("kth/C-LSTM-f8", {"size": 64, "layers": 2}),
+        ("kth/I3D-original-f16", {"reduced_strides": True}),
+        ("kinetics400/TAM2D-R18-f8-dense", {}),
+    ],
+)
 def test_an_adopted_checkpoint_is_the_published_network(project, key, options):
     dataset, name, _ = recipes.parts(key)
     theirs = network(name, 7, **options)
@@ -85,7 +92,8 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(project, monkeypatch):
     lacking = needs.lacking([key, "kth/C-LSTM-f32"])
     assert needs.say(lacking) == (
         "no checkpoint: ssv2/I3D-R50-f8, kth/C-LSTM-f32; train with `torchrun --nproc-per-node 8 -m paperlib.cli train "
-        "--paper ssv2/I3D-R50-f8 --data-root ROOT`, likewise kth/C-LSTM-f32")
+        "--paper ssv2/I3D-R50-f8 --data-root ROOT`, likewise kth/C-LSTM-f32"
+    )
     assert needs.lacking([key, "kth/C-LSTM-f32"], "other") == lacking
 
 
@@ -98,6 +106,7 @@ def test_missing_data_are_one_sentence(project):
 
 def test_without_a_data_root_the_run_says_so_in_one_sentence(capsys, monkeypatch):
     from paperlib import runner
+
     monkeypatch.setattr(runner, "select", lambda patterns: ["temporal_relevance/table01_datasets"])
     assert cli.main(["run", "--profile", "paper"]) == 2
     error = capsys.readouterr().err
@@ -124,12 +133,14 @@ def test_a_run_of_another_profile_writes_elsewhere(project, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", project / "figures")
     run = report.start("p/n", profile="paper", device="cpu")
     import pandas as pd
+
     run.save_table(pd.DataFrame({"a": [1]}))
     assert (project / "figures-paper" / "p" / "n.csv").is_file() and not (project / "figures").exists()
 
 
 def test_a_random_square_is_scaled_to_the_size():
     from paperlib import training
+
     frames = np.zeros((2, 4, 40, 40, 3), np.uint8)
     frames[..., 20:, :] = 255
     clip = training.zoomed(torch.from_numpy(frames), torch.Generator().manual_seed(0), 32)

@@ -16,16 +16,26 @@ from tests.paper import work
 PROFILE = work.PROFILE
 # Their models are trained on data sets that are not written here (see tests/people), or come with a package.
 # The last two need a human annotation of temporal classes that the public data sets do not come with.
-MAY_SKIP = {"explore/nagoya_fir", "explore/weizmann", "explore/pretrained_network",
-            "temporal_relevance/fig09_temporal_vs_static", "temporal_relevance/table03_human_vs_model"}
+MAY_SKIP = {
+    "explore/nagoya_fir",
+    "explore/weizmann",
+    "explore/pretrained_network",
+    "temporal_relevance/fig09_temporal_vs_static",
+    "temporal_relevance/table03_human_vs_model",
+}
 PROCESSES = 2
 
 
 def start(home, *arguments):
-    environment = {**os.environ, "PAPERLIB_HOME": str(home), "OMP_NUM_THREADS": "1",
-                   "PYTHONPATH": str(work.REPOSITORY)}
-    done = subprocess.run([sys.executable, "-m", *arguments], env=environment, cwd=work.REPOSITORY,
-                          capture_output=True, text=True, timeout=6000)
+    environment = {**os.environ, "PAPERLIB_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(work.REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        cwd=work.REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=6000,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -69,8 +79,19 @@ def test_every_notebook_executes_on_the_papers_data(home):
 @pytest.mark.timeout(7200)
 def test_the_command_runs_it_in_kernels_and_leaves_the_default_figures_alone(home):
     before = {f: f.stat().st_mtime_ns for f in paths.FIGURES.glob("*/*.csv")}
-    output = start(home, "paperlib.cli", "run", "temporal_relevance/table01_datasets", "table06_tam_placement",
-                   "--profile", PROFILE, "--data-root", str(home / "root"), "--device", "cpu")
+    output = start(
+        home,
+        "paperlib.cli",
+        "run",
+        "temporal_relevance/table01_datasets",
+        "table06_tam_placement",
+        "--profile",
+        PROFILE,
+        "--data-root",
+        str(home / "root"),
+        "--device",
+        "cpu",
+    )
     assert output.count(": ok,") == 2
     page = home / f"figures-{Path(PROFILE).stem}" / "index.html"
     assert page.is_file() and not results(home / "figures")
@@ -82,8 +103,13 @@ def test_the_command_runs_it_in_kernels_and_leaves_the_default_figures_alone(hom
 def test_without_trained_models_a_notebook_shows_the_public_ones_or_names_the_command(home):
     (home / "data" / "checkpoints" / "ssv2").rename(home / "data" / "checkpoints" / "away")
     try:
-        start(home, "tests.paper.work", "execute", "temporal_relevance/fig01_method",
-              "video_features/table02_per_class_f1")
+        start(
+            home,
+            "tests.paper.work",
+            "execute",
+            "temporal_relevance/fig01_method",
+            "video_features/table02_per_class_f1",
+        )
     finally:
         (home / "data" / "checkpoints" / "away").rename(home / "data" / "checkpoints" / "ssv2")
     found = log(home)

@@ -21,6 +21,7 @@ def execute(name, profile, root):
     import matplotlib.pyplot as plt
 
     from paperlib import graph, report
+
     space = {"__name__": "__main__"}
     try:
         for kind, text, tags in graph.cells(name):
@@ -43,14 +44,19 @@ def main(action, *names):
     os.environ["PAPERLIB_DATA"] = str(home / "root")
     if action == "make":
         from . import fixtures
+
         print(json.dumps({k: str(v) for k, v in fixtures.project(home, PROFILE, REPOSITORY).items()}))
         return
     for name in names:
         begun = time.monotonic()
         status, message = execute(name, PROFILE, str(home / "root"))
         with open(home / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"name": name, "status": status, "message": message,
-                                   "seconds": round(time.monotonic() - begun, 1)}) + "\n")
+            file.write(
+                json.dumps(
+                    {"name": name, "status": status, "message": message, "seconds": round(time.monotonic() - begun, 1)}
+                )
+                + "\n"
+            )
 
 
 if __name__ == "__main__":

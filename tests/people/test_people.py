@@ -27,7 +27,7 @@ def silhouettes(folder):
             mask = np.zeros((36, 45, 20), np.uint8)
             for t in range(20):
                 x = int(rng.integers(4)) + (t if k % 2 else 8)
-                mask[6 + 6 * k // 2:20, x:x + 6, t] = 1
+                mask[6 + 6 * k // 2 : 20, x : x + 6, t] = 1
             content[f"{person}_{action}"] = mask
     folder.mkdir(parents=True)
     scipy.io.savemat(folder / "classification_masks.mat", {"original_masks": content})
@@ -39,8 +39,12 @@ def prepared(tmp_path_factory):
     home = tmp_path_factory.mktemp("people")
     silhouettes(home / "data" / "weizmann")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("ROOT", home), ("CACHE", home / "cache"), ("CHECKPOINTS", home / "checkpoints"),
-                            ("FIGURES", home / "figures")):
+        for name, value in (
+            ("ROOT", home),
+            ("CACHE", home / "cache"),
+            ("CHECKPOINTS", home / "checkpoints"),
+            ("FIGURES", home / "figures"),
+        ):
             patch.setattr(paths, name, value)
         patch.setenv("PAPERLIB_DATA", str(home / "data"))
         for name, options in (("I3D-R18-f4", {}), ("C-LSTM-f4", {"size": 16, "layers": 2})):
@@ -48,12 +52,23 @@ def prepared(tmp_path_factory):
                 torch.manual_seed(0)
                 model = models.create(name, num_classes=10, width=4, **options)
                 recipe = training.Recipe(name=name, held_out=person, options=options, **RECIPE)
-                checkpoints.save(checkpoints.path("weizmann", f"{name}-{person}"), model.eval(), {
-                    "dataset": "weizmann", "recipe": vars(recipe), "classes": folds.weizmann.CLASSES})
-        settings = {"models": [f"weizmann/{name}-{p}" for name in ("I3D-R18-f4", "C-LSTM-f4") for p in PEOPLE],
-                    "each": 1, "min_score": 0.0, "sigma": 0.975,
-                    "explained": ["I3D", "C-LSTM"], "masked": ["I3D", "C-LSTM"],
-                    "mask": {"iterations": 4}, "layer": "layer1.1", "widths": [1, 2], "saturated": 2}
+                checkpoints.save(
+                    checkpoints.path("weizmann", f"{name}-{person}"),
+                    model.eval(),
+                    {"dataset": "weizmann", "recipe": vars(recipe), "classes": folds.weizmann.CLASSES},
+                )
+        settings = {
+            "models": [f"weizmann/{name}-{p}" for name in ("I3D-R18-f4", "C-LSTM-f4") for p in PEOPLE],
+            "each": 1,
+            "min_score": 0.0,
+            "sigma": 0.975,
+            "explained": ["I3D", "C-LSTM"],
+            "masked": ["I3D", "C-LSTM"],
+            "mask": {"iterations": 4},
+            "layer": "layer1.1",
+            "widths": [1, 2],
+            "saturated": 2,
+        }
         patch.setattr(report, "settings", lambda name, profile: settings)
         yield report.start("explore/weizmann", device="cpu")
 
@@ -74,7 +89,8 @@ def test_lists_spell_out_folds(tmp_path):
     (tmp_path / "zoo.yaml").write_text("models:\n  - {model: TSN-R18-f8, dataset: synth_ssv2}\n")
     (tmp_path / zoo_lists.PEOPLE).write_text(
         "defaults: {epochs: 2}\ndatasets: {weizmann: {folds: {a: 'ann, bob', b: eve}}}\n"
-        "models:\n  - {model: I3D-R18-f16, dataset: weizmann}\n")
+        "models:\n  - {model: I3D-R18-f16, dataset: weizmann}\n"
+    )
     found = zoo.recipes(tmp_path / "zoo.yaml")
     assert list(found) == ["synth_ssv2/TSN-R18-f8", "weizmann/I3D-R18-f16-a", "weizmann/I3D-R18-f16-b"]
     assert [r.held_out for r in found.values()] == ["", "ann, bob", "eve"]
@@ -95,7 +111,8 @@ def test_training_holds_people_out(prepared, tmp_path):
     recipe = training.Recipe(name="TSN-R18-f4", held_out="bob", mirror=0.5, **{**RECIPE, "width": 4})
     meta = training.run(recipe, "cpu", resume=False, progress=False, out=tmp_path / "model.safetensors")
     assert meta["recipe"]["held_out"] == "bob" and meta["accuracy"] * len(ACTIONS) == pytest.approx(
-        round(meta["accuracy"] * len(ACTIONS)))
+        round(meta["accuracy"] * len(ACTIONS))
+    )
 
 
 def test_mirroring_turns_the_share_asked_for():
@@ -115,8 +132,11 @@ def test_predictions_are_those_of_the_fold_that_never_saw_the_person(prepared):
     fold = opened[0]
     clips = fold.clips(np.arange(len(fold.videos)))
     with torch.inference_mode():
-        for way, seen in (("forward", clips), ("reversed", clips.flip(2)),
-                          ("single", clips[:, :, 2:3].expand_as(clips))):
+        for way, seen in (
+            ("forward", clips),
+            ("reversed", clips.flip(2)),
+            ("single", clips[:, :, 2:3].expand_as(clips)),
+        ):
             own = table[(table["model"] == fold.model) & (table["fold"] == fold.name)]
             assert own[way].tolist() == fold.network(seen).argmax(1).tolist()
     accuracy = scores.by_fold(table)
@@ -139,8 +159,14 @@ def test_intervals_are_over_people_not_over_videos():
 
 
 def test_reversal_takes_f1_from_classes_that_swap_only():
-    part = pd.DataFrame({"person": np.repeat(["a", "b", "c"], 4), "label": [0, 1, 2, 2] * 3,
-                         "forward": [0, 1, 2, 2] * 3, "reversed": [1, 0, 2, 2] * 3})
+    part = pd.DataFrame(
+        {
+            "person": np.repeat(["a", "b", "c"], 4),
+            "label": [0, 1, 2, 2] * 3,
+            "forward": [0, 1, 2, 2] * 3,
+            "reversed": [1, 0, 2, 2] * 3,
+        }
+    )
     assert scores.f1_lost(part, 3, only=[0, 1]) == (1, 1, 1)
     assert scores.f1_lost(part, 3, only=[2]) == (0, 0, 0)
     assert scores.f1_lost(part, 3).value == pytest.approx(1 - 1 / 3)
@@ -157,8 +183,11 @@ def test_every_instrument_and_claim_comes_out(prepared):
     assert matrix.sum() == pytest.approx(1, abs=1e-5) or matrix.sum() == 0
     per_class = explain.per_class(found)
     classes = opened[0].videos.classes
-    for figure in (draw.matrices(found, classes, ["I3D", "C-LSTM"]), draw.ranges(per_class, classes),
-                   draw.features(per_class, classes)):
+    for figure in (
+        draw.matrices(found, classes, ["I3D", "C-LSTM"]),
+        draw.ranges(per_class, classes),
+        draw.features(per_class, classes),
+    ):
         assert figure.axes
     table = scores.predict(opened)
     partial = scores.partial(opened, [1, 2], 1)
@@ -212,9 +241,9 @@ def test_clips_with_context_hold_the_segment_and_some_of_both_sides(tmp_path, mo
 def test_pointing_and_overlap_against_counted_values():
     inside = np.array([[0, 0, 1, 1, 0, 0]], bool)
     found = when.compare(np.array([[0.1, 0, 0.2, 0.9, 0.3, 0]]), inside)
-    assert found["pointing"] == 1 and found["iou"] == pytest.approx(1 / 3)   # frames 4 and 5 hold most
+    assert found["pointing"] == 1 and found["iou"] == pytest.approx(1 / 3)  # frames 4 and 5 hold most
     assert found["chance_pointing"] == pytest.approx(1 / 3) and found["centre_iou"] == 1
     assert found["chance_iou"] == pytest.approx(np.mean([0, 1 / 3, 1, 1 / 3, 0]))
     mask = when.compare(np.array([[0, 0.05, 1, 1, 1, 1.0]]), inside, is_mask=True)
-    assert mask["iou"] == pytest.approx(0.5) and mask["pointing"] == 0.5     # four frames share the first place
+    assert mask["iou"] == pytest.approx(0.5) and mask["pointing"] == 0.5  # four frames share the first place
     assert when.compare(np.zeros((1, 6)), inside, is_mask=True)["iou"] == 0

@@ -34,42 +34,67 @@ BLOCKS = {
 
 # Numbers that a text gives about a figure, or that stand in a caption or note: the words around them.
 PHRASES = {
-    "deep_analysis_fig01": (DEEP, ["top-1 accuracy of 74.9%, 5.1% higher",
-                                   "73.1% top-1 accuracy, which is 2% better",
-                                   "action recognition. In ECCV. Springer, 2016.",
-                                   "kinetics dataset. In CVPR, pages 6299–6308, 2017.",
-                                   "Temporal Aggregation Modules. In *NeurIPS*, 2019.",
-                                   "video recognition. arXiv:1812.03982, 2018.",
-                                   "Recognition* (CVPR), June 2020. 3, 6"]),
-    "deep_analysis_fig02": (DEEP, ["used by around 60% papers", "increases to 69% if",
-                                   "used by about 50% papers",
-                                   "about 70% papers compare results with different backbones",
-                                   "about 80% of the papers use different number of frames",
-                                   "about 60% of the papers use different protocols to train",
-                                   "About 60% papers evaluated models differently",
-                                   "Statistics collected from 37 action"]),
+    "deep_analysis_fig01": (
+        DEEP,
+        [
+            "top-1 accuracy of 74.9%, 5.1% higher",
+            "73.1% top-1 accuracy, which is 2% better",
+            "action recognition. In ECCV. Springer, 2016.",
+            "kinetics dataset. In CVPR, pages 6299–6308, 2017.",
+            "Temporal Aggregation Modules. In *NeurIPS*, 2019.",
+            "video recognition. arXiv:1812.03982, 2018.",
+            "Recognition* (CVPR), June 2020. 3, 6",
+        ],
+    ),
+    "deep_analysis_fig02": (
+        DEEP,
+        [
+            "used by around 60% papers",
+            "increases to 69% if",
+            "used by about 50% papers",
+            "about 70% papers compare results with different backbones",
+            "about 80% of the papers use different number of frames",
+            "about 60% of the papers use different protocols to train",
+            "About 60% papers evaluated models differently",
+            "Statistics collected from 37 action",
+        ],
+    ),
     "deep_analysis_fig05": (DEEP, ["$6\\% \\sim 15\\%$ on Mini-Kinetics and 5%~20% on Mini-"]),
-    "deep_analysis_fig06": (DEEP, ["(>20%) and Mini-MiT ($3\\% \\sim 5\\%$)",
-                                   "positive gains after 32 frames"]),
-    "deep_analysis_fig07": (DEEP, ["accuracy of I3D by 4.0% on Kinetics",
-                                   "removing temporal pooling adds another 1.1%",
-                                   "surpass SlowFast by 0.8%", "substantially by 6%, making"]),
-    "deep_analysis_fig08": (DEEP, ["saturated quickly after 4-5 clips", "literature of using 10 clips",
-                                   "tested using 3 "]),
+    "deep_analysis_fig06": (DEEP, ["(>20%) and Mini-MiT ($3\\% \\sim 5\\%$)", "positive gains after 32 frames"]),
+    "deep_analysis_fig07": (
+        DEEP,
+        [
+            "accuracy of I3D by 4.0% on Kinetics",
+            "removing temporal pooling adds another 1.1%",
+            "surpass SlowFast by 0.8%",
+            "substantially by 6%, making",
+        ],
+    ),
+    "deep_analysis_fig08": (
+        DEEP,
+        ["saturated quickly after 4-5 clips", "literature of using 10 clips", "tested using 3 "],
+    ),
     "temporal_relevance_fig04b": (RELEVANCE, ["rather insignificant (< 0.5)"]),
-    "temporal_relevance_fig05a": (RELEVANCE, ["8-framesavg-ATR: 7.0", "16-framesavg-ATR:8.0",
-                                              "avg-ATR: 8.9"]),
+    "temporal_relevance_fig05a": (RELEVANCE, ["8-framesavg-ATR: 7.0", "16-framesavg-ATR:8.0", "avg-ATR: 8.9"]),
     "temporal_relevance_fig06": (RELEVANCE, ["around 8 frames on Kinetics, and 10 frames on SSV2"]),
     "temporal_relevance_fig07": (RELEVANCE, ["for 15 models on mini-Kinetics and mini-SSV2"]),
     "temporal_relevance_fig08": (RELEVANCE, ["between 7.7 and 8.2, indicating", "not greater than 1.0"]),
     "temporal_relevance_fig15": (RELEVANCE, ["ranged from 9.0 to 10.0"]),
-    "video_features_text": (FEATURES, ["with 12, 465, 614 for I3D and 1, 324, 014 for",
-                                       "(1575 sequences in total)",
-                                       "(863 sequences, 32 frames", "in 2391 sequences",
-                                       "in 16 frames (Something",
-                                       "32 frames (KTH", "drop ratio, if the denominator OS-RS $\\leq$ 0.001",
-                                       "through 300 iterations", "(threshold 0.1)",
-                                       "p-value $< 10^{-6}$ for both"]),
+    "video_features_text": (
+        FEATURES,
+        [
+            "with 12, 465, 614 for I3D and 1, 324, 014 for",
+            "(1575 sequences in total)",
+            "(863 sequences, 32 frames",
+            "in 2391 sequences",
+            "in 16 frames (Something",
+            "32 frames (KTH",
+            "drop ratio, if the denominator OS-RS $\\leq$ 0.001",
+            "through 300 iterations",
+            "(threshold 0.1)",
+            "p-value $< 10^{-6}$ for both",
+        ],
+    ),
 }
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?")
 
@@ -120,8 +145,11 @@ def test_table_has_the_numbers_of_its_block_in_order(name):
 
 def test_aggregation_table():
     """Table 5 of the CVPR paper has two frame counts in each printed cell."""
-    lines = [line.split("\t") for line in shared.path(DEEP).read_text(encoding="utf-8").splitlines()
-             if line.startswith(("Mini-SSV2\tf=8", "Mini-Kinetics\tf=8"))]
+    lines = [
+        line.split("\t")
+        for line in shared.path(DEEP).read_text(encoding="utf-8").splitlines()
+        if line.startswith(("Mini-SSV2\tf=8", "Mini-Kinetics\tf=8"))
+    ]
     table = printed("deep_analysis_table05")
     for cells in lines:
         part = table[table.dataset == cells[0].replace("Mini", "mini")]
@@ -144,7 +172,7 @@ def test_kernel_size_table():
     text = shared.path(RELEVANCE).read_text(encoding="utf-8").splitlines()
     table = printed("temporal_relevance_table02")
     start = next(i for i, line in enumerate(text) if line.startswith("TAM2D-R50-f8 TAM2D-R50-f16"))
-    lines = [line for line in text[start:start + 8] if re.match(r"[357] \d", line)]
+    lines = [line for line in text[start : start + 8] if re.match(r"[357] \d", line)]
     assert [[size, *rows.value] for size, rows in table.groupby("kernel_size")] == [x.split() for x in lines]
 
 
@@ -160,7 +188,7 @@ def test_overlap_table():
 
 def test_clrp_lrp_table():
     text = shared.path(RELEVANCE).read_text(encoding="utf-8")
-    part = text[text.index("Table 6:"):text.index("indicating that by removing")]
+    part = text[text.index("Table 6:") : text.index("indicating that by removing")]
     table = printed("temporal_relevance_table06")
     for model, rows in table.groupby("row"):
         line = next(x for x in part.splitlines() if x.startswith(model))
@@ -172,7 +200,7 @@ def test_clrp_lrp_table():
 
 def test_backbone_accuracies_of_figure_4a():
     text = shared.path(RELEVANCE).read_text(encoding="utf-8")
-    part = text[text.index("demonstrates that models learn"):text.index("Fig. 4: (a)")]
+    part = text[text.index("demonstrates that models learn") : text.index("Fig. 4: (a)")]
     table = printed("temporal_relevance_fig04a")
     accuracies = table[table.column == "accuracy"].value
     assert sorted(accuracies) == sorted(re.findall(r"(\d\d\.\d)%", part))
@@ -180,7 +208,7 @@ def test_backbone_accuracies_of_figure_4a():
 
 def test_approaches_name_what_the_table_prints():
     text = shared.path(DEEP).read_text(encoding="utf-8")
-    part = text[text.index("Approach\tModel Input"):text.index("Table 1:")]
+    part = text[text.index("Approach\tModel Input") : text.index("Table 1:")]
     table = published.table("deep_analysis_table01")
     assert {"Approach", *table.column} == set(part.splitlines()[0].split("\t"))
     legible = table[~table.source.str.contains("merged|not legible") & (table.column != "Temporal Pooling")]
@@ -206,10 +234,16 @@ def test_drop_ratio_without_the_filter():
 
 
 def test_every_table_is_checked_here():
-    elsewhere = {"chen2021_mini_benchmark", "deep_analysis_table01", "deep_analysis_table05",
-                 "deep_analysis_table06",
-                 "temporal_relevance_table02", "temporal_relevance_table03", "temporal_relevance_table06",
-                 "temporal_relevance_fig04a"}
+    elsewhere = {
+        "chen2021_mini_benchmark",
+        "deep_analysis_table01",
+        "deep_analysis_table05",
+        "deep_analysis_table06",
+        "temporal_relevance_table02",
+        "temporal_relevance_table03",
+        "temporal_relevance_table06",
+        "temporal_relevance_fig04a",
+    }
     assert set(published.names()) == elsewhere | set(BLOCKS) | set(PHRASES)
 
 

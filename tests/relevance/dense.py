@@ -15,8 +15,8 @@ def matrix(function, shape):
     size = int(torch.tensor(shape).prod())
     eye = torch.eye(size, dtype=F64).reshape(size, *shape)
     zero = function(torch.zeros(1, *shape, dtype=F64))
-    columns = torch.cat([(function(eye[i:i + 1]) - zero).flatten()[:, None] for i in range(size)], 1)
-    return torch.where(columns.abs() > 1e-13, columns, 0)       # subtracting the bias leaves rounding
+    columns = torch.cat([(function(eye[i : i + 1]) - zero).flatten()[:, None] for i in range(size)], 1)
+    return torch.where(columns.abs() > 1e-13, columns, 0)  # subtracting the bias leaves rounding
 
 
 def divide(contributions):
@@ -76,8 +76,7 @@ def relevance(layers, clip, low, high, row, method):
         elif last:
             w = matrix(layer, a.shape[1:])[row] * a.flatten()
             logit = layer(a).flatten()[row]
-            own, other = (part / part.sum() if part.any() else part
-                          for part in (w.clamp(min=0), w.clamp(max=0)))
+            own, other = (part / part.sum() if part.any() else part for part in (w.clamp(min=0), w.clamp(max=0)))
             if method == "lrp" and not own.any():
                 size = matrix(layer, a.shape[1:])[row].abs()
                 own = other if other.any() else size / size.sum()

@@ -44,10 +44,16 @@ class TorchvisionS3D(nn.Module):
 
 def plain(channels=4, bias=True):
     """Convolution, ReLU, max pool, convolution, ReLU; nothing in it that any LRP library could not do."""
-    return Frames(nn.Sequential(
-        nn.Conv3d(3, channels, (3, 3, 3), stride=(1, 2, 2), padding=1, bias=bias), nn.ReLU(),
-        nn.MaxPool3d((1, 2, 2)),
-        nn.Conv3d(channels, 2 * channels, 3, padding=1, bias=bias), nn.ReLU()), 2 * channels)
+    return Frames(
+        nn.Sequential(
+            nn.Conv3d(3, channels, (3, 3, 3), stride=(1, 2, 2), padding=1, bias=bias),
+            nn.ReLU(),
+            nn.MaxPool3d((1, 2, 2)),
+            nn.Conv3d(channels, 2 * channels, 3, padding=1, bias=bias),
+            nn.ReLU(),
+        ),
+        2 * channels,
+    )
 
 
 def settle(model, seed=0):
@@ -134,8 +140,7 @@ class Folded(nn.Module):
     def __init__(self, channels, frames):
         super().__init__()
         self.frames = frames
-        self.taps = nn.ModuleList([nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
-                                   for _ in range(3)])
+        self.taps = nn.ModuleList([nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3)])
 
     def forward(self, x):
         b, c, t, h, w = x.shape

@@ -16,8 +16,9 @@ def test_comparisons_of_known_profiles():
     forward, backward = REVERSED[0]
     profiles = np.zeros((1, 3, 4))
     profiles[0, 0, 1] = profiles[0, 1, 3] = profiles[0, 2, 1] = 2
-    found = dict(profiles=profiles, logits=np.array([[5.0, 1.0, 3.0]]), labels=[0],
-                 classes=[forward, backward, "third"])
+    found = dict(
+        profiles=profiles, logits=np.array([[5.0, 1.0, 3.0]]), labels=[0], classes=[forward, backward, "third"]
+    )
     row = all_classes.comparisons(found).iloc[0]
     assert row.rival == "third" and row.with_rival == 1 and not row.other_peak
     assert row.with_twin == 0 and row.with_others == 0.5

@@ -17,7 +17,7 @@ def brute_force(row, i, sigma):
     total, best = row.sum(), None
     for left in range(i + 1):
         for right in range(i, len(row)):
-            if row[left:right + 1].sum() / total >= sigma - 1e-9:
+            if row[left : right + 1].sum() / total >= sigma - 1e-9:
                 best = min(best or len(row) + 1, right - left + 1)
     return best
 
@@ -35,7 +35,7 @@ def test_equals_brute_force(frames, seed, sigma):
     for b, i in np.ndindex(2, frames):
         left, right = found.segments[b, i].tolist()
         assert left <= i <= right and right - left + 1 == expected[b, i]
-        assert A[b, i, left:right + 1].sum() / A[b, i].sum() >= sigma - 1e-9
+        assert A[b, i, left : right + 1].sum() / A[b, i].sum() >= sigma - 1e-9
     for b in range(2):
         weights = logits[b].clip(min=0)
         if weights.sum():
@@ -53,7 +53,7 @@ def test_identity_has_range_one_and_uniform_rows_the_whole_clip():
 
 def test_the_segment_contains_the_frame_itself():
     A = torch.zeros(1, 5, 5)
-    A[0, :, 4] = 1                                   # all relevance on the last frame
+    A[0, :, 4] = 1  # all relevance on the last frame
     found = relevance.atr(A, torch.ones(1, 5))
     assert found.frames.tolist() == [[5, 4, 3, 2, 1]]
     assert found.segments[0].tolist() == [[0, 4], [1, 4], [2, 4], [3, 4], [4, 4]]
@@ -94,7 +94,7 @@ def test_output_steps_of_a_pooled_network_stand_for_several_frames():
     A = torch.zeros(1, 2, 8)
     A[0, 0, 1], A[0, 1, 0] = 1, 1
     found = relevance.atr(A, torch.ones(1, 2))
-    assert found.frames.tolist() == [[1, 5]]         # step 0 is frames 0-3, step 1 is frames 4-7
+    assert found.frames.tolist() == [[1, 5]]  # step 0 is frames 0-3, step 1 is frames 4-7
 
 
 def test_keeps_the_kind_of_its_input():
@@ -102,13 +102,16 @@ def test_keeps_the_kind_of_its_input():
     assert relevance.atr(torch.ones(1, 2, 2).double(), torch.ones(1, 2)).avg.dtype == torch.float64
 
 
-@pytest.mark.parametrize("A, logits, sigma, message", [
-    (torch.ones(2, 2), torch.ones(2), 0.9, "relevance matrices"),
-    (torch.ones(1, 2, 2), torch.ones(1, 3), 0.9, r"\[B, T'\] = \(1, 2\)"),
-    (torch.ones(1, 2, 2), torch.ones(1, 2), 0, "sigma"),
-    (torch.ones(1, 2, 2), torch.ones(1, 2), 1.5, "sigma"),
-    (torch.full((1, 2, 2), float("nan")), torch.ones(1, 2), 0.9, "NaN"),
-])
+@pytest.mark.parametrize(
+    "A, logits, sigma, message",
+    [
+        (torch.ones(2, 2), torch.ones(2), 0.9, "relevance matrices"),
+        (torch.ones(1, 2, 2), torch.ones(1, 3), 0.9, r"\[B, T'\] = \(1, 2\)"),
+        (torch.ones(1, 2, 2), torch.ones(1, 2), 0, "sigma"),
+        (torch.ones(1, 2, 2), torch.ones(1, 2), 1.5, "sigma"),
+        (torch.full((1, 2, 2), float("nan")), torch.ones(1, 2), 0.9, "NaN"),
+    ],
+)
 def test_bad_input_is_named(A, logits, sigma, message):
     with pytest.raises(InputError, match=message):
         relevance.atr(A, logits, sigma)

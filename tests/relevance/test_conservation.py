@@ -35,9 +35,15 @@ def row_error(model, x, targets, **options):
     return ((A.sum(2) - logits).abs().max() / logits.abs().max()).item()
 
 
-NAMES = ["I3D-R18-f4", "TAM2D-R18-f4", "S3D-R18-f8-tp",
-         *(pytest.param(name, marks=pytest.mark.slow) for name in
-           ("TAM2D-R50-f4", "TSM-R50-f4", "NLN-R50-f4", "TSN-R18-f4-tp", "TAM2D-Inc-f4", "I3D-Inc-f8-tp"))]
+NAMES = [
+    "I3D-R18-f4",
+    "TAM2D-R18-f4",
+    "S3D-R18-f8-tp",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("TAM2D-R50-f4", "TSM-R50-f4", "NLN-R50-f4", "TSN-R18-f4-tp", "TAM2D-Inc-f4", "I3D-Inc-f8-tp")
+    ),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,8 +54,10 @@ def test_rows_of_the_projects_networks_sum_to_the_logits(name):
     assert row_error(model, x, [1, 3]) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["r3d_18", pytest.param("mc3_18", marks=pytest.mark.slow),
-                                  pytest.param("r2plus1d_18", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["r3d_18", pytest.param("mc3_18", marks=pytest.mark.slow), pytest.param("r2plus1d_18", marks=pytest.mark.slow)],
+)
 def test_rows_of_torchvision_networks_sum_to_the_logits(name):
     torch.manual_seed(0)
     model = settle(Torchvision(getattr(torchvision.models.video, name)(num_classes=6)))
@@ -74,7 +82,7 @@ def test_rows_of_an_lstm_sum_to_the_logits():
     x = clip(5, dtype=torch.float64)
     assert row_error(model, x, [1]) < 1e-9
     A = relevance.relevance_matrix(model, x, 1, method="lrp")[0]
-    assert torch.equal(A, A.tril()) and (A[-1, :-1] != 0).all()      # past frames count, future ones do not
+    assert torch.equal(A, A.tril()) and (A[-1, :-1] != 0).all()  # past frames count, future ones do not
 
 
 def test_the_maps_of_a_contrast_conserve_separately():
@@ -105,8 +113,13 @@ BLOCKS = {
 }
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
-          suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.lists(st.sampled_from(sorted(BLOCKS)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_rows_of_any_small_network_sum_to_the_logits(names, seed):
     torch.manual_seed(seed)
@@ -114,7 +127,7 @@ def test_rows_of_any_small_network_sum_to_the_logits(names, seed):
     trunk = nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1)), nn.ReLU(), *blocks)
     model = settle(Frames(trunk, 4, 3).double(), seed)
     x = clip(3, size=6, seed=seed, batch=2, dtype=torch.float64)
-    if {"folded", "shift"} & set(names):     # their padding may share where all is zero, and the ledger knows
+    if {"folded", "shift"} & set(names):  # their padding may share where all is zero, and the ledger knows
         ledger = relevance.ledger(model, x, [0, 2])
         assert ledger.stabiliser.abs().max() < 1e-9
         assert ledger.attrs["logits"] - ledger.attrs["clip"] == pytest.approx(ledger.bias.sum(), abs=1e-9)
@@ -132,8 +145,9 @@ def test_every_kind_of_block_conserves_alone(name):
 
 def test_training_mode_is_used_as_evaluation_mode_and_restored():
     torch.manual_seed(0)
-    model = settle(Frames(nn.Sequential(nn.Conv3d(3, 4, 3, padding=1), nn.BatchNorm3d(4), nn.ReLU(),
-                                        nn.Dropout(0.5)), 4))
+    model = settle(
+        Frames(nn.Sequential(nn.Conv3d(3, 4, 3, padding=1), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.5)), 4)
+    )
     x = clip()
     expected = relevance.relevance_matrix(model, x, 1)
     model.train()
@@ -167,14 +181,19 @@ def test_portions_and_batches_do_not_change_the_result():
     order = torch.tensor([2, 0, 3, 1])
     assert torch.allclose(relevance.relevance_matrix(model, x[order], targets[order]), A[order])
     for b in range(4):
-        assert torch.allclose(relevance.relevance_matrix(model, x[b:b + 1], [targets[b]])[0], A[b])
+        assert torch.allclose(relevance.relevance_matrix(model, x[b : b + 1], [targets[b]])[0], A[b])
 
 
-@pytest.mark.parametrize("make", [
-    lambda: models.create("SlowFast-R50-8x8", num_classes=3, width=8),
-    lambda: Frames(nn.Sequential(Pools(), Residual(3)), 3),
-    lambda: models.create("C-LSTM-f8", num_classes=3, width=4, size=24, layers=2),
-    lambda: models.create("I3D-R18-f8", num_classes=3, width=4)], ids=["SlowFast", "pools", "C-LSTM", "I3D"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.create("SlowFast-R50-8x8", num_classes=3, width=8),
+        lambda: Frames(nn.Sequential(Pools(), Residual(3)), 3),
+        lambda: models.create("C-LSTM-f8", num_classes=3, width=4, size=24, layers=2),
+        lambda: models.create("I3D-R18-f8", num_classes=3, width=4),
+    ],
+    ids=["SlowFast", "pools", "C-LSTM", "I3D"],
+)
 def test_targets_that_go_on_in_halves_do_not_change_the_result(make, monkeypatch):
     """As they do on a CPU where their relevance gets large, with or without a branch that waits beside."""
     from paperlib.relevance import windows

@@ -34,8 +34,18 @@ def residual():
 
 def pooled():
     dilated = nn.Conv3d(3, 4, (3, 1, 1), dilation=(2, 1, 1), padding=(2, 0, 0))
-    net = Frames(nn.Sequential(nn.Conv3d(3, 3, (1, 3, 3), groups=3), nn.BatchNorm3d(3), nn.ReLU(),
-                               nn.MaxPool3d(3, 1, 1), dilated, nn.ReLU(), nn.AvgPool3d((1, 2, 2))), 4)
+    net = Frames(
+        nn.Sequential(
+            nn.Conv3d(3, 3, (1, 3, 3), groups=3),
+            nn.BatchNorm3d(3),
+            nn.ReLU(),
+            nn.MaxPool3d(3, 1, 1),
+            dilated,
+            nn.ReLU(),
+            nn.AvgPool3d((1, 2, 2)),
+        ),
+        4,
+    )
     return net, layers_of(net)
 
 
@@ -56,8 +66,9 @@ def test_every_pixel_equals_the_dense_matrices(build, method):
     for k in range(classes):
         ours = relevance.pixel_relevance(net, x, k, method=method)[0]
         with torch.no_grad():
-            expected = torch.stack([dense.relevance(layers, x, low, high, i * classes + k, method)[0]
-                                    for i in range(steps)])
+            expected = torch.stack(
+                [dense.relevance(layers, x, low, high, i * classes + k, method)[0] for i in range(steps)]
+            )
         scale = expected.abs().max()
         assert method == "lrp" or k or scale > 0
         assert torch.allclose(ours, expected, rtol=1e-9, atol=1e-11 * float(scale))

@@ -96,9 +96,9 @@ def test_coverage_names_every_operation_with_its_rule():
     assert rows.loc["fc", "role"] == "last layer" and rows.loc["fc", "rule"].startswith("ZPlus")
     assert rows.loc["trunk.2.bn1", "rule"].iloc[0] == "Identity()"
     assert (report[report.operation == "relu"].layer == "trunk.1").any()
-    assert (report[report.operation == "relu"].layer == "trunk.2.relu").sum() == 2      # one module, used twice
+    assert (report[report.operation == "relu"].layer == "trunk.2.relu").sum() == 2  # one module, used twice
     assert rows.loc["trunk.3", "operation"] == "mul" and "SignalTakesAll" in rows.loc["trunk.3", "rule"]
-    assert not report.layer.str.startswith("trunk.3.up").any()                          # behind the gate: nothing
+    assert not report.layer.str.startswith("trunk.3.up").any()  # behind the gate: nothing
 
 
 class PreActivated(nn.Module):
@@ -157,8 +157,13 @@ def test_rules_by_class_path_and_operation():
     torch.manual_seed(0)
     net = plain().eval()
     x = clip()
-    base = relevance.coverage(net, x, {nn.Conv3d: relevance.Gamma(0.1), "trunk.3": relevance.WSquare(),
-                                       "mean": relevance.Epsilon()}).set_index("layer").rule
+    base = (
+        relevance.coverage(
+            net, x, {nn.Conv3d: relevance.Gamma(0.1), "trunk.3": relevance.WSquare(), "mean": relevance.Epsilon()}
+        )
+        .set_index("layer")
+        .rule
+    )
     assert base["trunk.0"].startswith("Gamma") and base["trunk.3"] == "WSquare()"
     assert base[""].str.startswith("Epsilon").any()
     default = relevance.relevance_matrix(net, x, 0, method="lrp")
@@ -194,23 +199,26 @@ def test_ledger_accounts_for_biases_and_excluded_branches():
     assert lost != 0 and biased.attrs["logits"] - biased.attrs["clip"] == pytest.approx(lost, rel=1e-4)
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(clips=torch.full((1, 3, 4, 12, 12), float("nan"))), "clip 0 has NaN"),
-    (dict(clips=torch.zeros(1, 3, 4, 12, 12, dtype=torch.uint8)), "uint8"),
-    (dict(clips=torch.zeros(3, 4, 12, 12)), r"\[B, 3, T, H, W\]"),
-    (dict(clips=torch.zeros(1, 3, 4, 12, 12).double()), "float64"),
-    (dict(targets=4), "class 4 is out of range: the network has classes 0 to 3"),
-    (dict(targets=-1), "class -1"),
-    (dict(targets=[0, 1]), "1 clips but 2 targets"),
-    (dict(targets=[0.5]), "class indices"),
-    (dict(method="lpr"), "method must be one of clrp, lrp, dual"),
-    (dict(clip_at="video"), "clip_at"),
-    (dict(memory=0), "memory"),
-    (dict(input_bounds=(1, 0)), "low below high"),
-    (dict(input_bounds=3), "input_bounds"),
-    (dict(rules={"trunk.9": relevance.ZPlus()}), "no module of that path"),
-    (dict(rules={nn.Conv3d: "z+"}), "must be a rule"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(clips=torch.full((1, 3, 4, 12, 12), float("nan"))), "clip 0 has NaN"),
+        (dict(clips=torch.zeros(1, 3, 4, 12, 12, dtype=torch.uint8)), "uint8"),
+        (dict(clips=torch.zeros(3, 4, 12, 12)), r"\[B, 3, T, H, W\]"),
+        (dict(clips=torch.zeros(1, 3, 4, 12, 12).double()), "float64"),
+        (dict(targets=4), "class 4 is out of range: the network has classes 0 to 3"),
+        (dict(targets=-1), "class -1"),
+        (dict(targets=[0, 1]), "1 clips but 2 targets"),
+        (dict(targets=[0.5]), "class indices"),
+        (dict(method="lpr"), "method must be one of clrp, lrp, dual"),
+        (dict(clip_at="video"), "clip_at"),
+        (dict(memory=0), "memory"),
+        (dict(input_bounds=(1, 0)), "low below high"),
+        (dict(input_bounds=3), "input_bounds"),
+        (dict(rules={"trunk.9": relevance.ZPlus()}), "no module of that path"),
+        (dict(rules={nn.Conv3d: "z+"}), "must be a rule"),
+    ],
+)
 def test_bad_input_is_named(change, message):
     arguments = dict(clips=clip(), targets=0) | change
     with pytest.raises(InputError, match=message):
@@ -244,17 +252,39 @@ def test_pixels_outside_the_bounds_are_reported():
 def test_throughput_script_runs_on_cpu():
     from tests.benchmarks import relevance_throughput
 
-    result, = relevance_throughput.main(["--model", "TAM2D-R18-f4", "--width", "4", "--size", "32", "--batch", "2",
-                                         "--repeats", "1", "--device", "cpu", "--peak", "1", "--check"])
+    (result,) = relevance_throughput.main(
+        [
+            "--model",
+            "TAM2D-R18-f4",
+            "--width",
+            "4",
+            "--size",
+            "32",
+            "--batch",
+            "2",
+            "--repeats",
+            "1",
+            "--device",
+            "cpu",
+            "--peak",
+            "1",
+            "--check",
+        ]
+    )
     assert result["clips_per_second"] > 0 and 0 < result["share_of_peak"] < 10 and result["error"] < 1e-3
 
 
-@pytest.mark.parametrize("make, within", [
-    (lambda: plain(8), 0.01), (lambda: Frames(Residual(3), 3), 0.01),
-    (lambda: models.create("C-LSTM-f8", num_classes=4, width=8, size=24, layers=2), 0.03),
-    (lambda: models.create("I3D-R18-f8", num_classes=4, width=8), 0.03),        # few channels, few pixels:
-    (lambda: models.create("I3D-R18-f8", num_classes=4, width=64), 0.02)],      # rounding is averaged over less
-    ids=["plain", "residual", "C-LSTM", "narrow", "wide"])
+@pytest.mark.parametrize(
+    "make, within",
+    [
+        (lambda: plain(8), 0.01),
+        (lambda: Frames(Residual(3), 3), 0.01),
+        (lambda: models.create("C-LSTM-f8", num_classes=4, width=8, size=24, layers=2), 0.03),
+        (lambda: models.create("I3D-R18-f8", num_classes=4, width=8), 0.03),  # few channels, few pixels:
+        (lambda: models.create("I3D-R18-f8", num_classes=4, width=64), 0.02),
+    ],  # rounding is averaged over less
+    ids=["plain", "residual", "C-LSTM", "narrow", "wide"],
+)
 @pytest.mark.parametrize("method", ["lrp", "clrp"])
 def test_half_precision_stays_close_to_float64(make, within, method):
     torch.manual_seed(0)
@@ -266,13 +296,27 @@ def test_half_precision_stays_close_to_float64(make, within, method):
     assert (half - exact).abs().max() < within * exact.abs().max()
 
 
-@pytest.mark.parametrize("options", [dict(), dict(stride=(1, 2, 2)), dict(dilation=(2, 1, 1)), dict(groups=2),
-                                     dict(padding="same", padding_mode="zeros"), dict(bias=False)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(),
+        dict(stride=(1, 2, 2)),
+        dict(dilation=(2, 1, 1)),
+        dict(groups=2),
+        dict(padding="same", padding_mode="zeros"),
+        dict(bias=False),
+    ],
+    ids=str,
+)
 def test_a_single_clip_gets_the_relevance_it_has_in_float64(options):
     """A single small clip's convolutions take another way than those of a batch."""
     torch.manual_seed(0)
-    net = Frames(nn.Sequential(nn.Conv3d(3, 4, 3, padding=1), nn.ReLU(),
-                               nn.Conv3d(4, 4, 3, **{"padding": 1, **options}), nn.ReLU()), 4).eval()
+    net = Frames(
+        nn.Sequential(
+            nn.Conv3d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 4, 3, **{"padding": 1, **options}), nn.ReLU()
+        ),
+        4,
+    ).eval()
     x = clip(6, size=12)
     exact = relevance.relevance_matrix(net.double(), x.double(), 1)
     single = relevance.relevance_matrix(net.float(), x, 1)
@@ -286,11 +330,18 @@ def test_an_unknown_precision_is_named():
         relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
 
 
-@pytest.mark.parametrize("dims, options", [
-    (1, dict(kernel_size=3, stride=2, padding=1)), (1, dict(kernel_size=2)),
-    (2, dict(kernel_size=3, stride=2, ceil_mode=True)), (2, dict(kernel_size=2, dilation=2, stride=1)),
-    (3, dict(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))), (3, dict(kernel_size=2, ceil_mode=True))],
-    ids=str)
+@pytest.mark.parametrize(
+    "dims, options",
+    [
+        (1, dict(kernel_size=3, stride=2, padding=1)),
+        (1, dict(kernel_size=2)),
+        (2, dict(kernel_size=3, stride=2, ceil_mode=True)),
+        (2, dict(kernel_size=2, dilation=2, stride=1)),
+        (3, dict(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))),
+        (3, dict(kernel_size=2, ceil_mode=True)),
+    ],
+    ids=str,
+)
 def test_a_pools_relevance_goes_where_its_gradient_goes(dims, options):
     """Where no two inputs are equal; `windows` finds the winners without autograd."""
     torch.manual_seed(0)
@@ -298,7 +349,7 @@ def test_a_pools_relevance_goes_where_its_gradient_goes(dims, options):
 
     class Pooled(nn.Module):
         def frame_logits(self, x):
-            x = x.movedim(2, 1).flatten(0, 1)                                  # [frames, 3, H, W]
+            x = x.movedim(2, 1).flatten(0, 1)  # [frames, 3, H, W]
             x = x.flatten(2) if dims == 1 else x if dims == 2 else x.movedim(0, 1)[None]
             y = pool(x)
             return (y.movedim(2, 1).flatten(2)[0] if dims == 3 else y.flatten(1))[None]

@@ -35,11 +35,12 @@ def build():
 
 def test_captum_agrees_on_convolutions_pools_and_linear_layers():
     net, x, flat = build()
-    x = x - x.min()                                   # captum's rule takes inputs to be positive
-    ours = relevance.pixel_relevance(net, x, 1, method="lrp", rules={"trunk.0": relevance.ZPlus()},
-                                     input_bounds=(-1, 10))[0]
+    x = x - x.min()  # captum's rule takes inputs to be positive
+    ours = relevance.pixel_relevance(
+        net, x, 1, method="lrp", rules={"trunk.0": relevance.ZPlus()}, input_bounds=(-1, 10)
+    )[0]
     for step in range(4):
-        for layer in flat.modules():                  # captum deletes rules after each call
+        for layer in flat.modules():  # captum deletes rules after each call
             if isinstance(layer, (nn.Conv3d, nn.Linear)):
                 layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
             elif isinstance(layer, (nn.MaxPool3d, nn.AvgPool3d)):
@@ -65,12 +66,19 @@ class Skip(nn.Module):
 def test_captum_agrees_on_residual_sums():
     """Its addition module takes the epsilon rule, whose 1e-9 is the paper's (appendix F)."""
     torch.manual_seed(4)
-    net = Frames(nn.Sequential(nn.Conv3d(3, 6, 3, padding=1, bias=False), nn.ReLU(), Skip(6), nn.ReLU(),
-                               Skip(6), nn.ReLU()), 6).double().eval()
+    net = (
+        Frames(
+            nn.Sequential(nn.Conv3d(3, 6, 3, padding=1, bias=False), nn.ReLU(), Skip(6), nn.ReLU(), Skip(6), nn.ReLU()),
+            6,
+        )
+        .double()
+        .eval()
+    )
     x = clip(3, size=8, dtype=torch.float64)
     x = x - x.min()
-    ours = relevance.pixel_relevance(net, x, 1, method="lrp", rules={"trunk.0": relevance.ZPlus()},
-                                     input_bounds=(-1, 10))[0]
+    ours = relevance.pixel_relevance(
+        net, x, 1, method="lrp", rules={"trunk.0": relevance.ZPlus()}, input_bounds=(-1, 10)
+    )[0]
     flat = Stretched(net, (8, 8)).eval()
     for block in (flat.trunk[2], flat.trunk[4]):
         block.add = Addition_Module()
@@ -92,12 +100,21 @@ def test_zennit_agrees_with_z_plus_and_z_beta():
     from zennit import types as zt
 
     net, x, flat = build()
-    low, high = (torch.tensor([(end - m) / s for m, s in ((.485, .229), (.456, .224), (.406, .225))])
-                 .view(1, 3, 1, 1, 1).expand(x.shape) for end in (0, 1))
+    low, high = (
+        torch.tensor([(end - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))])
+        .view(1, 3, 1, 1, 1)
+        .expand(x.shape)
+        for end in (0, 1)
+    )
     composite = composites.SpecialFirstLayerMapComposite(
-        layer_map=[(zt.Activation, zr.Pass()), (zt.AvgPool, zr.Norm()),
-                   (zt.Convolution, zr.ZPlus(zero_params="bias")), (zt.Linear, zr.ZPlus(zero_params="bias"))],
-        first_map=[(zt.Convolution, zr.ZBox(low, high, zero_params="bias"))])
+        layer_map=[
+            (zt.Activation, zr.Pass()),
+            (zt.AvgPool, zr.Norm()),
+            (zt.Convolution, zr.ZPlus(zero_params="bias")),
+            (zt.Linear, zr.ZPlus(zero_params="bias")),
+        ],
+        first_map=[(zt.Convolution, zr.ZBox(low, high, zero_params="bias"))],
+    )
     ours = relevance.pixel_relevance(net, x, 2, method="lrp")[0]
     with composite.context(flat) as modified:
         for step in range(4):
@@ -105,7 +122,7 @@ def test_zennit_agrees_with_z_plus_and_z_beta():
             out = modified(y)
             start = torch.zeros_like(out)
             start[0, step * 4 + 2] = out[0, step * 4 + 2].detach()
-            theirs, = torch.autograd.grad(out, y, start)
+            (theirs,) = torch.autograd.grad(out, y, start)
             scale = float(theirs.abs().max())
             assert torch.allclose(ours[step], theirs[0], rtol=1e-4, atol=1e-4 * scale)
 
@@ -129,7 +146,7 @@ def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
 
     torch.manual_seed(0)
     net = settle(torchvision.models.resnet18(num_classes=5)).double()
-    for module in net.modules():                      # so that the identity rule and a merged batch norm agree
+    for module in net.modules():  # so that the identity rule and a merged batch norm agree
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.zero_()
             module.running_var.fill_(1 - module.eps)
@@ -138,9 +155,15 @@ def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
     x = clip(1, size=40, dtype=torch.float64)
     # zennit's habit: batch norms merged into convolutions, as its canonizer does
     composite = composites.LayerMapComposite(
-        [(Sum, zr.Norm()), (zt.Activation, zr.Pass()), (zt.AvgPool, zr.Norm()),
-         (zt.Convolution, zr.ZPlus(zero_params="bias")), (zt.Linear, zr.ZPlus(zero_params="bias"))],
-        canonizers=[ResNetBasicBlockCanonizer()])
+        [
+            (Sum, zr.Norm()),
+            (zt.Activation, zr.Pass()),
+            (zt.AvgPool, zr.Norm()),
+            (zt.Convolution, zr.ZPlus(zero_params="bias")),
+            (zt.Linear, zr.ZPlus(zero_params="bias")),
+        ],
+        canonizers=[ResNetBasicBlockCanonizer()],
+    )
     rules = {"net.conv1": relevance.ZPlus()}
     ours = relevance.pixel_relevance(Images(net), x, 3, method="lrp", rules=rules)[0, 0, :, 0]
     with composite.context(net) as modified:
@@ -148,15 +171,22 @@ def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
         out = modified(y)
         start = torch.zeros_like(out)
         start[0, 3] = out[0, 3].detach()
-        theirs, = torch.autograd.grad(out, y, start)
+        (theirs,) = torch.autograd.grad(out, y, start)
     assert torch.allclose(ours, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_epsilon_on_every_layer_is_gradient_times_input():
     """A third peer that needs no library: LRP-0 on a network of ReLUs without biases (Shrikumar et al. 2016)."""
     torch.manual_seed(1)
-    net = Frames(nn.Sequential(nn.Conv3d(3, 5, 3, padding=1, bias=False), nn.ReLU(),
-                               nn.Conv3d(5, 5, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.ReLU()), 5)
+    net = Frames(
+        nn.Sequential(
+            nn.Conv3d(3, 5, 3, padding=1, bias=False),
+            nn.ReLU(),
+            nn.Conv3d(5, 5, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.ReLU(),
+        ),
+        5,
+    )
     net.fc.bias.data.zero_()
     net = net.double().eval()
     x = clip(4, size=8, dtype=torch.float64).requires_grad_()
@@ -164,5 +194,5 @@ def test_epsilon_on_every_layer_is_gradient_times_input():
     ours = relevance.pixel_relevance(net, x, 1, method="lrp", rules=rules)[0]
     logits = net.frame_logits(x)[0, :, 1]
     for step in range(4):
-        gradient, = torch.autograd.grad(logits[step], x, retain_graph=True)
+        (gradient,) = torch.autograd.grad(logits[step], x, retain_graph=True)
         assert torch.allclose(ours[step], (gradient * x)[0], atol=1e-10)

@@ -21,14 +21,30 @@ from .networks import (
 
 
 def everything():
-    return Frames(nn.Sequential(
-        nn.Conv3d(3, 4, (3, 3, 3), (1, 2, 2), 1), nn.BatchNorm3d(4), nn.ReLU(inplace=True), ShiftInPlace(),
-        Folded(4, 3), Residual(4, groups=2), SqueezeExcitation(4), Twice(4), Pools()), 4, 5)
+    return Frames(
+        nn.Sequential(
+            nn.Conv3d(3, 4, (3, 3, 3), (1, 2, 2), 1),
+            nn.BatchNorm3d(4),
+            nn.ReLU(inplace=True),
+            ShiftInPlace(),
+            Folded(4, 3),
+            Residual(4, groups=2),
+            SqueezeExcitation(4),
+            Twice(4),
+            Pools(),
+        ),
+        4,
+        5,
+    )
 
 
-@pytest.mark.parametrize("build, method, contrast", [
-    *((everything, method, contrast) for method in ("lrp", "dual", "clrp") for contrast in (1, 2)),
-    (Recurrent, "clrp", 2)])
+@pytest.mark.parametrize(
+    "build, method, contrast",
+    [
+        *((everything, method, contrast) for method in ("lrp", "dual", "clrp") for contrast in (1, 2)),
+        (Recurrent, "clrp", 2),
+    ],
+)
 def test_equals_the_backward_computation_for_every_class(build, method, contrast):
     torch.manual_seed(2)
     net = settle(build().double())

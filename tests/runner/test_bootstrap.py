@@ -19,9 +19,7 @@ def wheel(folder, name, version, code="value = 1\n"):
         archive.writestr(f"{name}.py", code)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(
-            f"{info}/RECORD", "".join(f"{n},,\n" for n in archive.namelist()) + f"{info}/RECORD,,\n"
-        )
+        archive.writestr(f"{info}/RECORD", "".join(f"{n},,\n" for n in archive.namelist()) + f"{info}/RECORD,,\n")
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -127,9 +125,6 @@ def test_a_conda_environment_is_used_only_if_it_has_the_pins(tmp_path, monkeypat
     assert bootstrap.conda(tmp_path) == python
     (tmp_path / "environment.yml").write_text("dependencies:\n  - pip:\n    - pytest==0.1\n")
     assert bootstrap.conda(tmp_path) is None
-    assert (
-        "conda environment conda is not one of environment.yml (pytest==0.1 is wanted"
-        in capsys.readouterr().err
-    )
+    assert "conda environment conda is not one of environment.yml (pytest==0.1 is wanted" in capsys.readouterr().err
     monkeypatch.delenv("CONDA_PREFIX")
     assert bootstrap.conda(tmp_path) is None and capsys.readouterr().err == ""

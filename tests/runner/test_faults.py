@@ -124,8 +124,9 @@ def test_killed_again_and_again_it_ends_with_the_same_table(tmp_path):
         projects.notebook(root, "p/n", PARTS.format(name="p/n"))
     assert projects.run(whole).returncode == 0
     for parts in (3, 20):
-        process = subprocess.Popen(projects.command("run"), env=projects.environment(killed),
-                                   stdout=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            projects.command("run"), env=projects.environment(killed), stdout=subprocess.DEVNULL, start_new_session=True
+        )
         while len(list(killed.glob("data/cache/parts/*"))) < parts:
             assert process.poll() is None
             time.sleep(0.01)
@@ -149,15 +150,22 @@ def test_a_truncated_checkpoint_or_another_network_fails_its_notebook_alone(tmp_
     from paperlib import checkpoints, models
 
     folder, names = tmp_path / "data/checkpoints/synth_ssv2", ("TSN-R18-f8", "I3D-R18-f8")
-    (tmp_path / "own.yaml").write_text("".join(
-        f"{'notebooks:' if not i else ''}\n  p/n{i}: {{models: [synth_ssv2/{name}]}}" for i, name in enumerate(names)))
+    (tmp_path / "own.yaml").write_text(
+        "".join(
+            f"{'notebooks:' if not i else ''}\n  p/n{i}: {{models: [synth_ssv2/{name}]}}"
+            for i, name in enumerate(names)
+        )
+    )
     for i, name in enumerate(names):
-        checkpoints.save(folder / f"{name}.safetensors", models.create(name, num_classes=3, width=4),
-                         {"dataset": "synth_ssv2"})
+        checkpoints.save(
+            folder / f"{name}.safetensors", models.create(name, num_classes=3, width=4), {"dataset": "synth_ssv2"}
+        )
         projects.notebook(tmp_path, f"p/n{i}", USES.format(model=name, name=f"p/n{i}"))
     projects.writer(tmp_path, "p/other")
-    expected = [f"{name}{checkpoints.load(folder / f'{name}.safetensors')[0].fc.weight.double().sum().item()!r}"
-                for name in names]
+    expected = [
+        f"{name}{checkpoints.load(folder / f'{name}.safetensors')[0].fc.weight.double().sum().item()!r}"
+        for name in names
+    ]
 
     shutil.copytree(folder, tmp_path / "good")
     shutil.copy(folder / f"{names[0]}.safetensors", folder / f"{names[1]}.safetensors")
@@ -179,9 +187,13 @@ def test_no_name_of_a_folder_becomes_a_command_or_code(tmp_path):
     evil = tmp_path / "a'; touch hacked; echo \"$(touch hacked)`touch hacked`\" {x} {{y}} \\ #é\n__import__('os')"
     evil.mkdir()
     name = "p/it's a $(touch hacked)"
-    projects.notebook(tmp_path, name, "from paperlib import paths\n"
-                      f"with paths.atomic(paths.FIGURES / {name + '.csv'!r}) as temporary:\n"
-                      "    temporary.write_text(data_root)")
+    projects.notebook(
+        tmp_path,
+        name,
+        "from paperlib import paths\n"
+        f"with paths.atomic(paths.FIGURES / {name + '.csv'!r}) as temporary:\n"
+        "    temporary.write_text(data_root)",
+    )
     done = projects.run(tmp_path, "--data-root", str(evil))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "figures" / f"{name}.csv").read_text() == str(evil)

@@ -33,9 +33,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("gallery")
     for number, name in enumerate(NAMES):
         notebook = nbformat.v4.new_notebook()
-        text = (
-            f"# Figure {number}: title of {name}\n\nIt finds **more** in [Table 1](x).\n\nSecond paragraph."
-        )
+        text = f"# Figure {number}: title of {name}\n\nIt finds **more** in [Table 1](x).\n\nSecond paragraph."
         notebook.cells = [nbformat.v4.new_markdown_cell(text)]
         for kind in ("notebooks", "figures"):
             (root / kind / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +50,7 @@ def folder(tmp_path_factory):
         table = {"model": ["I3D", HOSTILE] * 40, "ATR": np.arange(80) / 7}
         pd.DataFrame(table).to_csv(f"{stem}.csv", index=False)
         rows = [
-            claims.row(
-                name, "Table 1", f"{verdict} {HOSTILE}", "difference", "2.3", ours, verdict, "synth_ssv2"
-            )
+            claims.row(name, "Table 1", f"{verdict} {HOSTILE}", "difference", "2.3", ours, verdict, "synth_ssv2")
             for verdict, ours in zip(claims.VERDICTS, [(1.9, 1.1, 2.8), -0.2, None], strict=True)
         ]
         pd.DataFrame(rows[: 3 - number]).to_csv(f"{stem}.claims.csv", index=False)
@@ -137,9 +133,7 @@ def test_papers_come_in_order_and_claims_are_merged_in_order(project):
     ]
     merged = pd.read_csv(project / "figures/claims.csv", dtype=str, keep_default_na=False)
     assert list(merged.columns) == claims.COLUMNS
-    assert list(merged.notebook) == ["deep_analysis/fig04"] * 3 + ["temporal_relevance/fig02"] * 2 + [
-        NAMES[2]
-    ]
+    assert list(merged.notebook) == ["deep_analysis/fig04"] * 3 + ["temporal_relevance/fig02"] * 2 + [NAMES[2]]
     assert "3 hold, 2 do not hold" in re.sub(r"\s+", " ", page.text)
 
 

@@ -80,9 +80,7 @@ def test_imports_are_followed_through_functions_relative_names_and_circles(proje
 
 
 def test_other_packages_are_no_dependency_and_magics_are_skipped(project):
-    projects.notebook(
-        project, "p/n", "%matplotlib inline\nimport numpy, torch.nn\nfrom paperlib import masks"
-    )
+    projects.notebook(project, "p/n", "%matplotlib inline\nimport numpy, torch.nn\nfrom paperlib import masks")
     assert names(graph.uses("p/n")) == {"__init__.py", "masks.py", "paths.py"}
 
 
@@ -110,9 +108,7 @@ def test_touching_files_or_saving_outputs_in_a_notebook_changes_nothing(project)
         (lambda p: projects.writer(p, "p/n", value=3), "the notebook changed"),
         (lambda p: (graph.PACKAGE / "paths.py").write_text("x = 1"), "paperlib/paths.py changed"),
         (
-            lambda p: (p / "data/checkpoints/synth_ssv2/I3D.safetensors").write_bytes(
-                b"weights of yesterday"
-            ),
+            lambda p: (p / "data/checkpoints/synth_ssv2/I3D.safetensors").write_bytes(b"weights of yesterday"),
             "data/checkpoints/synth_ssv2/I3D.safetensors changed",
         ),
         (lambda p: shutil.rmtree(p / "figures"), "n.csv is missing"),

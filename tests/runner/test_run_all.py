@@ -100,9 +100,7 @@ def test_tests_are_handed_to_pytest(tmp_path):
 
 @pytest.mark.parametrize("script", ["run_all.sh", ".ci/run"])
 def test_shellcheck_is_content(script):
-    done = subprocess.run(
-        [Path(sys.executable).parent / "shellcheck", ROOT / script], capture_output=True, text=True
-    )
+    done = subprocess.run([Path(sys.executable).parent / "shellcheck", ROOT / script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

@@ -23,8 +23,13 @@ def checkpoint(folder, name="TSN-R18-f4", dataset="synth_ssv2", classes=None, **
 
 def planned(folder, file, kind="relevance", out="table.parquet", dataset="synth_ssv2", **options):
     """Return the settings of a run over a few clips on the CPU."""
-    return compute.plan(kind, dataset, str(file), folder / out,
-                        **{"limit": 10, "batch": 4, "target": "predicted", "device": "cpu", **options})
+    return compute.plan(
+        kind,
+        dataset,
+        str(file),
+        folder / out,
+        **{"limit": 10, "batch": 4, "target": "predicted", "device": "cpu", **options},
+    )
 
 
 def finish(settings, numbers=None):
@@ -43,9 +48,13 @@ def shard(settings, k):
 
 def command(*arguments, **environment):
     """Run `paperlib dataset` in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=1500,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+    return subprocess.run(
+        [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
 
 
 def settings_of(out):

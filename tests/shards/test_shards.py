@@ -40,10 +40,10 @@ def test_relevance_is_that_of_each_clip_alone(tmp_path, network):
     np.testing.assert_allclose(table["score"], scores.amax(1), rtol=1e-5)
     for k in (0, 5, 9):
         target = int(table["target"][k])
-        alone = relevance.relevance_matrix(model, clips[k:k + 1], target)
+        alone = relevance.relevance_matrix(model, clips[k : k + 1], target)
         np.testing.assert_allclose(table["matrix"][k], alone[0], rtol=1e-4, atol=1e-7)
         with torch.no_grad():
-            logits = model.frame_logits(clips[k:k + 1])[..., target]
+            logits = model.frame_logits(clips[k : k + 1])[..., target]
         ranges = relevance.atr(alone, logits)
         np.testing.assert_allclose(table["atr"][k], ranges.frames[0])
         assert table["avg_atr"][k] == pytest.approx(float(ranges.avg), nan_ok=True)
@@ -103,6 +103,7 @@ def test_damaged_foreign_and_misplaced_shards_are_noticed(tmp_path, network):
 
     def why():
         return files.why_unusable(file, key, *files.span(key, 1, 3))
+
     assert why() is None
     middle = bytearray(good)
     middle[len(good) // 4] ^= 255
@@ -146,6 +147,7 @@ def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
         if len(calls) == 2:
             raise MemoryError
         return real(*arguments)
+
     monkeypatch.setattr(compute, "explained", breaks)
     with pytest.raises(MemoryError):
         runs.finish(settings, [0])
@@ -154,6 +156,7 @@ def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
 
 def test_unreadable_videos_are_rows_with_a_note(tmp_path):
     from tests.data import videos
+
     for k in range(5):
         videos.write(tmp_path / "data" / "ab"[k % 2] / f"{k}.mp4", n=8, width=32, height=32)
     (tmp_path / "data/a/0.mp4").write_bytes(b"no video")
@@ -169,7 +172,8 @@ def test_unreadable_videos_are_rows_with_a_note(tmp_path):
     assert all((cell is None) == one for cell, one in zip(table["matrix"], bad, strict=True))
     assert table["predicted"].isna().tolist() == bad.tolist()
     assert table.drop(columns=["matrix", "atr", "frame_logits"]).equals(
-        found[1].drop(columns=["matrix", "atr", "frame_logits"]))
+        found[1].drop(columns=["matrix", "atr", "frame_logits"])
+    )
 
 
 def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):
@@ -177,19 +181,28 @@ def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):
     right = everything["predicted"] == everything["label"]
     least = float(everything["score"][right].median()) if right.any() else 0.5
     passing = right & (everything["score"] > least)
-    some = shards.load(runs.finish(runs.planned(tmp_path, network, out="some.parquet", limit=32, target="label",
-                                                min_score=least))["out"])
+    some = shards.load(
+        runs.finish(runs.planned(tmp_path, network, out="some.parquet", limit=32, target="label", min_score=least))[
+            "out"
+        ]
+    )
     assert [cell is not None for cell in some["matrix"]] == passing.tolist()
     assert (some["note"] == "").tolist() == passing.tolist()
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"shards": 0}, "shards is a number from 1, not 0"), ({"batch": 0}, "batch is a number from 1"),
-    ({"memory": 0}, "memory is a number of gigabytes"), ({"limit": 0}, "limit is a number from 1"),
-    ({"dataset": "nonsense"}, "no dataset called 'nonsense'"),
-    ({"dataset": "synth_kth", "target": "label"}, "knows 32 classes and synth_kth has 6"),
-    ({"kind": "gradcam", "layer": "layer9"}, "no layer 'layer9'"),
-    ({"kind": "mask", "preset": "mine"}, "no mask preset called 'mine'")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"shards": 0}, "shards is a number from 1, not 0"),
+        ({"batch": 0}, "batch is a number from 1"),
+        ({"memory": 0}, "memory is a number of gigabytes"),
+        ({"limit": 0}, "limit is a number from 1"),
+        ({"dataset": "nonsense"}, "no dataset called 'nonsense'"),
+        ({"dataset": "synth_kth", "target": "label"}, "knows 32 classes and synth_kth has 6"),
+        ({"kind": "gradcam", "layer": "layer9"}, "no layer 'layer9'"),
+        ({"kind": "mask", "preset": "mine"}, "no mask preset called 'mine'"),
+    ],
+)
 def test_a_run_that_makes_no_sense_is_refused_before_it_starts(tmp_path, network, options, words):
     with pytest.raises(InputError, match=words):
         runs.planned(tmp_path, network, **options)

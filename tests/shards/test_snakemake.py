@@ -65,7 +65,10 @@ def start(network, out):
     log = open(out.with_suffix(".out"), "w")
     process = subprocess.Popen(
         [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments(network, out, "--jobs", 1))],
-        stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     end = time.monotonic() + 800
     while time.monotonic() < end:
         logs = files.folder(out).glob("logs/*.log")
@@ -139,13 +142,14 @@ def test_each_job_sees_one_gpu_and_no_gpu_has_two_jobs(tmp_path, network):
         resources = block.split("resources:")[1].splitlines()[0]
         assert f"gpu{number % 2}=1" in resources and f"gpu{1 - number % 2}=0" in resources
     call = run.command(runs.planned(tmp_path, network, limit=16, shards=4, gpus=["5", "7"]))
-    limits = call[call.index("--resources") + 1:][:2]
+    limits = call[call.index("--resources") + 1 :][:2]
     assert limits == ["gpu0=1", "gpu1=1"]  # so that Snakemake runs one job at a time on each
 
 
 @pytest.mark.slow
 def test_the_slurm_profile_is_accepted_and_a_pretended_cluster_gives_the_same_table(
-        tmp_path, network, undisturbed, monkeypatch):
+    tmp_path, network, undisturbed, monkeypatch
+):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     for name, value in (("FAKE_SLURM", str(tmp_path / "state")), ("PATH", f"{HERE / 'slurm'}:{os.environ['PATH']}")):
         monkeypatch.setenv(name, value)
@@ -166,5 +170,6 @@ def test_the_slurm_profile_is_accepted_and_a_pretended_cluster_gives_the_same_ta
 
 def test_an_unknown_profile_is_refused():
     from paperlib.errors import InputError
+
     with pytest.raises(InputError, match="no Snakemake profile nonsense"):
         run.profile_folder("nonsense")

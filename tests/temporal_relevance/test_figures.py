@@ -43,9 +43,7 @@ def verdicts(table):
 
 def test_a_missing_checkpoint_stops_the_notebook_with_the_command_that_trains_it(run):
     run.settings["models"] = ["synth_ssv2/I3D-R50-f8", "synth_ssv2/I3D-R50-f16"]
-    with pytest.raises(
-        report.Skipped, match=r"no checkpoint: synth_ssv2/I3D-R50-f8.*paperlib zoo train --missing"
-    ):
+    with pytest.raises(report.Skipped, match=r"no checkpoint: synth_ssv2/I3D-R50-f8.*paperlib zoo train --missing"):
         trained(run)
     file = checkpoints.path("synth_ssv2", "I3D-R50-f8")
     file.parent.mkdir(parents=True)
@@ -159,18 +157,14 @@ def test_overlap_with_flags_that_follow_atr_and_against_it():
 def test_scattered_classes_hold_and_separated_ones_do_not(run):
     names, flags = [f"c{k}" for k in range(12)], np.arange(12) % 2 == 0
     even = explained(np.ones((24, 4, 4)), np.arange(24) // 2 % 6 * 1.0, classes=names, temporal=flags)
-    apart = explained(
-        np.ones((24, 4, 4)), np.where(np.arange(24) % 2 == 0, 5.0, 1.0), classes=names, temporal=flags
-    )
+    apart = explained(np.ones((24, 4, 4)), np.where(np.arange(24) % 2 == 0, 5.0, 1.0), classes=names, temporal=flags)
     static_only = explained(np.ones((24, 4, 4)), classes=names, temporal=np.zeros(12, bool))
     assert classes.claim_sorted(run, {"synth_mit/a": even}).verdict.tolist() == ["holds", "holds"]
     assert classes.claim_sorted(run, {"synth_mit/b": apart}).verdict.tolist()[2:] == [
         "does not hold",
         "does not hold",
     ]
-    assert classes.claim_sorted(run, {"synth_kinetics/c": static_only}).verdict.tolist()[4:] == [
-        "not testable here"
-    ]
+    assert classes.claim_sorted(run, {"synth_kinetics/c": static_only}).verdict.tolist()[4:] == ["not testable here"]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +195,7 @@ def test_larger_kernels_claims_follow_the_numbers(run):
     names = ["TAM2D-R50-f8", "TAM2D-R50-f8-k5", "TAM2D-R50-f8-k7"]
     found = {f"synth_ssv2/{n}": flat(10, v) for n, v in zip(names, (4, 5, 4.5), strict=True)}
     ours = architectures.kernels_beside(
-        described(
-            [4, 5, 4.5], model=names, frames=8, kernel_size=[3, 5, 7], accuracy=[90, 91, 92.0], max_atr=6
-        ),
+        described([4, 5, 4.5], model=names, frames=8, kernel_size=[3, 5, 7], accuracy=[90, 91, 92.0], max_atr=6),
         published.table("temporal_relevance_table02"),
     )
     assert ours.avg_atr_paper.tolist() == [6.3, 7.8, 8.0]
@@ -225,8 +217,7 @@ def test_ensemble_and_depth_claims(run):
 
 def test_the_mixed_data_set_is_compared_with_both_others(run):
     found = {
-        f"{d}/I3D-R50-f8": flat(10, v)
-        for d, v in (("synth_mit", 5.0), ("synth_kinetics", 4.0), ("synth_ssv2", 4.5))
+        f"{d}/I3D-R50-f8": flat(10, v) for d, v in (("synth_mit", 5.0), ("synth_kinetics", 4.0), ("synth_ssv2", 4.5))
     }
     printed = datasets.with_mit(published.table("temporal_relevance_table01"))
     table = datasets.claim_between(run, found, printed)
@@ -249,10 +240,7 @@ def test_dense_rows_stand_beside_uniform_ones(run):
     ours = dense.table(found, published.table("temporal_relevance_table07"))
     assert ours.sampling.tolist() == ["uniform", "dense"] and ours.avg_atr_paper.tolist() == [5.5, 4.9]
     table = dense.claim(run, found, ours)
-    assert (
-        table.verdict.tolist() == ["holds", "does not hold", "does not hold"]
-        and table.published.iloc[0] == "-0.6"
-    )
+    assert table.verdict.tolist() == ["holds", "does not hold", "does not hold"] and table.published.iloc[0] == "-0.6"
     plt.close(dense.draw(ours))
 
 

@@ -33,9 +33,7 @@ def test_a_linear_network_gets_its_weights_back_from_every_instrument(clips):
     assert agreement.shapley(model, clips, targets, samples=2) == pytest.approx(shares, abs=1e-5)
     assert agreement.occlusion(model, clips, targets) == pytest.approx(shares, abs=1e-5)
     assert agreement.integrated_gradients(model, clips, targets, 4) == pytest.approx(shares, abs=1e-5)
-    assert agreement.gradient(model, clips, targets) == pytest.approx(
-        torch.arange(4.0).expand(2, 4), abs=1e-5
-    )
+    assert agreement.gradient(model, clips, targets) == pytest.approx(torch.arange(4.0).expand(2, 4), abs=1e-5)
 
 
 def test_the_receptive_field_is_where_the_features_look(clips):

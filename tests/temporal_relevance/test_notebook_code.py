@@ -14,8 +14,20 @@ def explained(matrix, avg=None, labels=None):
     n = len(matrix)
     avg = np.full(n, 3.0) if avg is None else np.asarray(avg, float)
     labels = np.arange(n) % 2 if labels is None else labels
-    return Explained(matrix, np.ones(matrix.shape[:2]), np.ones(matrix.shape[:2]), avg, avg + 1, labels, np.arange(n),
-                     np.ones(n), 2 * n, n, ["one", "two"], None)
+    return Explained(
+        matrix,
+        np.ones(matrix.shape[:2]),
+        np.ones(matrix.shape[:2]),
+        avg,
+        avg + 1,
+        labels,
+        np.arange(n),
+        np.ones(n),
+        2 * n,
+        n,
+        ["one", "two"],
+        None,
+    )
 
 
 def test_shares_of_a_uniform_matrix_are_what_chance_gives():
@@ -46,6 +58,7 @@ def test_summary_has_accuracy_in_percent_and_intervals_around_the_mean():
 
 def test_printed_values_stand_beside_ours():
     from paperlib import published
+
     ours = datasets.summary({"synth_ssv2/I3D-R50-f8": explained(np.ones((5, 8, 8)))})
     row = datasets.beside(ours, published.table("temporal_relevance_table01")).iloc[0]
     assert (row.accuracy_paper, row.avg_atr_paper, row.max_atr_paper) == (58.9, 6.5, 7.7)
@@ -55,8 +68,11 @@ def test_claims_follow_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path)
     run = report.start("temporal_relevance/table01_datasets", device="cpu")
     few, many = np.linspace(1, 2, 20), np.linspace(5, 6, 20)
-    found = {f"{d}/{m}": explained(np.ones((20, 8, 8)), many if (d, m) == ("synth_ssv2", "I3D-R50-f8") else few)
-             for d in ("synth_ssv2", "synth_kinetics") for m in ("I3D-R50-f8", "TAM2D-R50-f8")}
+    found = {
+        f"{d}/{m}": explained(np.ones((20, 8, 8)), many if (d, m) == ("synth_ssv2", "I3D-R50-f8") else few)
+        for d in ("synth_ssv2", "synth_kinetics")
+        for m in ("I3D-R50-f8", "TAM2D-R50-f8")
+    }
     table = datasets.claim_table(run, found, datasets.summary(found))
     assert table.verdict.tolist() == ["holds", "does not hold", "holds", "does not hold"]
     written = pd.read_csv(tmp_path / "temporal_relevance/table01_datasets.claims.csv")

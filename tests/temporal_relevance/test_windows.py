@@ -77,9 +77,7 @@ def test_the_widest_window_is_the_whole_clip_and_nothing_outside_a_window_matter
 def test_frames_that_share_a_window_share_a_pass(network, monkeypatch):
     seen = []
     real = network.frame_logits
-    monkeypatch.setattr(
-        network, "frame_logits", lambda clips: seen.append(len(clips)) or real(clips), raising=False
-    )
+    monkeypatch.setattr(network, "frame_logits", lambda clips: seen.append(len(clips)) or real(clips), raising=False)
     windows.frame_logits(network, torch.rand(3, 8, 32, 32), windows.fixed(8, 6))
     assert sum(seen) == 3
 

@@ -20,8 +20,12 @@ def discs(height, width, *drawn):
 
 
 def test_blobs_are_where_they_were_drawn():
-    frames = [discs(112, 112, (30, 40, 9)), discs(112, 112, (30, 40, 9), (80, 70, 15)),
-              np.zeros((112, 112)), discs(112, 112, (20, 20, 6), (90, 20, 7), (56, 90, 8), (56, 55, 10))]
+    frames = [
+        discs(112, 112, (30, 40, 9)),
+        discs(112, 112, (30, 40, 9), (80, 70, 15)),
+        np.zeros((112, 112)),
+        discs(112, 112, (20, 20, 6), (90, 20, 7), (56, 90, 8), (56, 55, 10)),
+    ]
     table = blobs.measure(np.stack(frames)[None])
     assert list(table.columns) == ["clip", "frame", "count", "size", "center_distance"]
     assert table["count"].tolist() == [1, 2, 0, 4]
@@ -45,7 +49,7 @@ def test_detect_lists_every_blob_with_its_place():
 
 def test_measures_scale_with_the_frame():
     def two(s):
-        return discs(s, s, (.3 * s, .4 * s, .1 * s), (.7 * s, .7 * s, .08 * s))[None, None]
+        return discs(s, s, (0.3 * s, 0.4 * s, 0.1 * s), (0.7 * s, 0.7 * s, 0.08 * s))[None, None]
 
     small, large = blobs.measure(two(64)), blobs.measure(two(224))
     assert small["count"][0] == large["count"][0] == 2
@@ -118,9 +122,14 @@ def test_a_uniformly_bright_map_is_one_blob_and_a_black_one_none():
     assert blobs.measure(np.zeros((1, 1, 40, 40)))["count"].tolist() == [0]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((np.zeros((3, 4, 4)),), "B, T, H, W"), ((np.full((1, 1, 4, 4), 2.0),), "0 to 1"),
-    ((np.full((1, 1, 4, 4), np.nan),), "0 to 1")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((np.zeros((3, 4, 4)),), "B, T, H, W"),
+        ((np.full((1, 1, 4, 4), 2.0),), "0 to 1"),
+        ((np.full((1, 1, 4, 4), np.nan),), "0 to 1"),
+    ],
+)
 def test_unusable_maps_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         blobs.measure(*arguments)

@@ -19,16 +19,37 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     torch.manual_seed(0)
     model = models.create("TSM-R18-f4", num_classes=3, width=4)
-    checkpoints.save(folder / "model.safetensors", model,
-                     {"classes": ["left", "right", "still"], "dataset": "test", "recipe": {"size": 32}})
+    checkpoints.save(
+        folder / "model.safetensors",
+        model,
+        {"classes": ["left", "right", "still"], "dataset": "test", "recipe": {"size": 32}},
+    )
     return videos.write(folder / "clip.mp4", n=20), folder / "model.safetensors"
 
 
 def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     video, model = prepared
     out = tmp_path / "result"
-    assert cli.main(["mask", "--video", str(video), "--model", str(model), "--device", "cpu",
-                     "--class", "right", "--iterations", "5", "--out", str(out)]) == 0
+    assert (
+        cli.main(
+            [
+                "mask",
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--class",
+                "right",
+                "--iterations",
+                "5",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert "explained: right" in capsys.readouterr().out
     table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")
     assert table["frame"].tolist() == [1, 2, 3, 4] and table["source_frame"].is_monotonic_increasing
@@ -47,8 +68,28 @@ def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
 def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     video, model = prepared
     out = tmp_path / "result"
-    assert cli.main(["gradcam", "--video", str(video), "--model", str(model), "--device", "cpu",
-                     "--class", "0", "--layer", "layer2.1", "--normalise", "clip", "--out", str(out)]) == 0
+    assert (
+        cli.main(
+            [
+                "gradcam",
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--class",
+                "0",
+                "--layer",
+                "layer2.1",
+                "--normalise",
+                "clip",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert "layer layer2.1" in capsys.readouterr().out
     table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")
     loaded, _ = checkpoints.load(model)
@@ -59,13 +100,34 @@ def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     assert Image.open(f"{out}.png").size[0] > 800
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["mask", "--preset", "theirs"], "as_published"), (["mask", "--perturbation", "melt"], "melt"),
-    (["mask", "--class", "up"], "unknown"), (["gradcam", "--layer", "layer9"], "layer9")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["mask", "--preset", "theirs"], "as_published"),
+        (["mask", "--perturbation", "melt"], "melt"),
+        (["mask", "--class", "up"], "unknown"),
+        (["gradcam", "--layer", "layer9"], "layer9"),
+    ],
+)
 def test_unusable_options_end_with_2_and_one_sentence(prepared, tmp_path, capsys, arguments, message):
     video, model = prepared
-    assert cli.main([*arguments[:1], "--video", str(video), "--model", str(model), "--device", "cpu",
-                     "--out", str(tmp_path / "x"), *arguments[1:]]) == 2
+    assert (
+        cli.main(
+            [
+                *arguments[:1],
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--out",
+                str(tmp_path / "x"),
+                *arguments[1:],
+            ]
+        )
+        == 2
+    )
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 

@@ -41,10 +41,11 @@ class Slope(torch.nn.Module):
         self.scale = torch.nn.Parameter(torch.tensor(20.0))
 
     def forward(self, clips):
-        level = (clips * torch.tensor(STD)[:, None, None, None] + torch.tensor(MEAN)[:, None, None, None])
+        level = clips * torch.tensor(STD)[:, None, None, None] + torch.tensor(MEAN)[:, None, None, None]
         first, last = level.mean((1, 3, 4))[:, 0], level.mean((1, 3, 4))[:, -1]
-        return self.scale * torch.stack([last - first - 0.5, first - last - 0.5, 0.4 - first - last,
-                                         first + last - 1.6], 1)
+        return self.scale * torch.stack(
+            [last - first - 0.5, first - last - 0.5, 0.4 - first - last, first + last - 1.6], 1
+        )
 
 
 def test_evaluate_forward_and_reversed():
@@ -69,8 +70,7 @@ def test_scores_and_ranks_are_those_of_the_softmax():
 
 
 def test_f1_and_confusion_by_hand():
-    table = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2], "predicted": [0, 0, 1, 1, 2, 0],
-                          "rank": [1, 1, 2, 1, 3, 2]})
+    table = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2], "predicted": [0, 0, 1, 1, 2, 0], "rank": [1, 1, 2, 1, 3, 2]})
     table.attrs["classes"] = ["a", "b", "c", "d"]
     assert evaluation.confusion(table).tolist() == [[2, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     # precision and recall: a 2/3 and 2/3, b 1/2 and 1/2, c 0 and 0

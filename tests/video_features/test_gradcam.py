@@ -110,7 +110,7 @@ def test_a_2d_network_gets_one_map_per_frame():
     # frames do not see each other: each one's map is that of the frame alone, at a fifth of the score
     for b, target in enumerate([0, 2]):
         for t in range(5):
-            alone = gradcam.raw_maps(model, clips[b:b + 1, :, t:t + 1], target, "conv2")[0, 0] / 5
+            alone = gradcam.raw_maps(model, clips[b : b + 1, :, t : t + 1], target, "conv2")[0, 0] / 5
             assert torch.allclose(found[b, t], alone, atol=1e-7)
     shared = gradcam.raw_maps(model, clips, [0, 2], "conv2", per_step=False)
     assert not torch.allclose(shared, found)
@@ -132,10 +132,13 @@ def test_a_layer_behind_which_time_is_gone_gives_one_map_for_all_frames():
 
 
 FAMILIES = {
-    "TSN-R18-f4": ({}, "layer4.1", 4), "TAM2D-R50-f4": ({}, "layer4.2", 4),
-    "I3D-R18-f8-tp": ({}, "layer4.1", 1), "S3D-Inc-f8": ({}, "inception5b", 7),
+    "TSN-R18-f4": ({}, "layer4.1", 4),
+    "TAM2D-R50-f4": ({}, "layer4.2", 4),
+    "I3D-R18-f8-tp": ({}, "layer4.1", 1),
+    "S3D-Inc-f8": ({}, "inception5b", 7),
     "I3D-original-f8": ({"reduced_strides": True}, "inception5b", 4),
-    "C-LSTM-f4": ({"size": 64}, "cells.2", 4), "SlowFast-R50-4x8": ({}, "slow.4", 4),
+    "C-LSTM-f4": ({"size": 64}, "cells.2", 4),
+    "SlowFast-R50-4x8": ({}, "slow.4", 4),
 }
 
 
@@ -187,9 +190,16 @@ def test_predicted_classes_are_the_default_targets():
     assert torch.equal(gradcam.raw_maps(model, clips), gradcam.raw_maps(model, clips, model(clips).argmax(1)))
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"layer": "conv3"}, "conv2"), ({"layer": ""}, "no layer"), ({"layer": "head"}, "needs maps"),
-    ({"targets": 3}, "class 3"), ({"normalise": "max"}, "normalise")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"layer": "conv3"}, "conv2"),
+        ({"layer": ""}, "no layer"),
+        ({"layer": "head"}, "needs maps"),
+        ({"targets": 3}, "class 3"),
+        ({"normalise": "max"}, "normalise"),
+    ],
+)
 def test_unusable_arguments_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         gradcam.video_gradcam(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **arguments)

@@ -18,7 +18,7 @@ def random_windows(count, frames, runs, generator):
         for _ in range(runs):
             length = int(torch.randint(2, frames // 2 // runs + 1, (1,), generator=generator))
             start = int(torch.randint(1, frames - length + 1, (1,), generator=generator))
-            mask[start:start + length] = True
+            mask[start : start + length] = True
         if (mask[1:] & ~mask[:-1]).sum() == runs:
             found.append(mask)
     return torch.stack(found)
@@ -55,8 +55,15 @@ def test_where_the_mask_does_not_find_the_window():
     result = masks.learn(KnownWindow(first), clips[:4], 0)
     assert not result.active[:, 0].any() and result.active[:, 1:4].all()
     # the released weights put a shoulder above the threshold on each side
-    released = masks.learn(KnownWindow(windows, "any"), clips, 0, batch_size=50, preset="as_released",
-                           initial="central", double_inner=False)
+    released = masks.learn(
+        KnownWindow(windows, "any"),
+        clips,
+        0,
+        batch_size=50,
+        preset="as_released",
+        initial="central",
+        double_inner=False,
+    )
     assert (released.length - windows.sum(1)).float().mean() > 1.5
     shoulder = released.mask[torch.arange(50), windows.int().argmax(1) - 1]
     inside = windows.int().argmax(1) > 2
@@ -85,8 +92,20 @@ def test_result_has_the_scores_of_its_masks():
     assert result.mask.shape == (4, 8) and ((result.mask >= 0) & (result.mask <= 1)).all()
     assert result.loss.shape == (30, 4)
     table = result.table()
-    assert list(table.columns) == ["clip", "target", "label", "OS", "FS", "RS", "CS", "mask_length", "moved",
-                                   "flipped", "iterations", "loss"]
+    assert list(table.columns) == [
+        "clip",
+        "target",
+        "label",
+        "OS",
+        "FS",
+        "RS",
+        "CS",
+        "mask_length",
+        "moved",
+        "flipped",
+        "iterations",
+        "loss",
+    ]
     assert np.allclose(table.OS, result.original) and list(table.mask_length) == result.length.tolist()
 
 
@@ -94,8 +113,7 @@ def test_loss_is_equation_1():
     torch.manual_seed(1)
     model, clips = SmallVideoNet(), torch.randn(3, 3, 6, 8, 8)
     start = torch.tensor([[0, 0, 1, 1, 0, 1.0]]).expand(3, 6)
-    result = masks.learn(model, clips, [0, 1, 2], iterations=1, initial=start, length_weight=0.3,
-                         tv_weight=0.7, beta=2)
+    result = masks.learn(model, clips, [0, 1, 2], iterations=1, initial=start, length_weight=0.3, tv_weight=0.7, beta=2)
     mask = torch.sigmoid(start * 10 - 5)
     with torch.no_grad():
         own = model(masks.freeze(clips, mask)).softmax(1)[torch.arange(3), torch.arange(3)]
@@ -137,8 +155,8 @@ def test_a_clip_stops_when_its_loss_stays_put_and_its_loss_is_held():
     assert (result.iterations < 400).all() and (full.iterations == 400).all()
     for b, stop in enumerate(result.iterations.tolist()):
         change = result.loss[1:, b].diff(dim=0).abs()
-        assert (result.loss[stop - 5:stop, b].diff() < 1e-5).all()
-        assert (change[stop - 1:] == 0).all()
+        assert (result.loss[stop - 5 : stop, b].diff() < 1e-5).all()
+        assert (change[stop - 1 :] == 0).all()
     assert torch.equal(result.active, full.active)
     assert (result.loss[-1] <= result.loss[0]).all()
 
@@ -151,6 +169,7 @@ def test_learning_can_be_watched_and_ended():
     def watch(step, mask, loss):
         seen.append((step, mask, loss))
         return step == 3
+
     result = masks.learn(model, clips, 0, iterations=20, watch=watch)
     assert [step for step, _, _ in seen] == [0, 1, 2, 3]
     assert torch.equal(seen[-1][1], result.mask) and torch.equal(torch.stack([x for *_, x in seen]), result.loss[:4])
@@ -158,8 +177,10 @@ def test_learning_can_be_watched_and_ended():
 
 
 def test_presets_are_the_papers_and_the_published_one_does_not_move():
-    assert {(p.length_weight, p.tv_weight, p.iterations, p.learning_rate, p.beta, p.start)
-            for p in (masks.PRESETS["as_released"],)} == {(0.01, 0.02, 300, 0.2, 3, 5)}
+    assert {
+        (p.length_weight, p.tv_weight, p.iterations, p.learning_rate, p.beta, p.start)
+        for p in (masks.PRESETS["as_released"],)
+    } == {(0.01, 0.02, 300, 0.2, 3, 5)}
     kth = masks.PRESETS["as_released_kth"]
     assert (kth.length_weight, kth.tv_weight, kth.iterations) == (0.02, 0.04, 100)
     model, clips = KnownWindow(torch.arange(16) > 11), torch.randn(2, 3, 16, 4, 4)
@@ -215,12 +236,21 @@ def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"targets": 7}, "class 7"), ({"targets": [0, -1]}, "class -1"),
-    ({"targets": [0, 1, 2]}, "one class index"), ({"labels": [0, 9]}, "label class 9"),
-    ({"preset": "theirs"}, "as_published"), ({"lambda1": 1}, "lambda1"),
-    ({"initial": "left"}, "left"), ({"iterations": -1}, "iterations"), ({"perturbation": "melt"}, "melt"),
-    ({"initial": torch.ones(5)}, "initial mask")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"targets": 7}, "class 7"),
+        ({"targets": [0, -1]}, "class -1"),
+        ({"targets": [0, 1, 2]}, "one class index"),
+        ({"labels": [0, 9]}, "label class 9"),
+        ({"preset": "theirs"}, "as_published"),
+        ({"lambda1": 1}, "lambda1"),
+        ({"initial": "left"}, "left"),
+        ({"iterations": -1}, "iterations"),
+        ({"perturbation": "melt"}, "melt"),
+        ({"initial": torch.ones(5)}, "initial mask"),
+    ],
+)
 def test_unusable_arguments_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})

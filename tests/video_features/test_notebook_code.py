@@ -151,11 +151,7 @@ def test_measures_have_one_row_per_clip_and_the_papers_filter():
         (each.original[1] - each.freeze[1]) / (each.original[1] - each.reverse[1])
     )
     assert table.drop_difference.to_numpy() == pytest.approx(each.reverse - each.freeze)
-    assert (
-        set(table.mask_length) <= {6, 7}
-        and (table.blob_count == 2).all()
-        and (table.start_length == 16).all()
-    )
+    assert set(table.mask_length) <= {6, 7} and (table.blob_count == 2).all() and (table.start_length == 16).all()
 
 
 def test_tables_3_and_4_stand_beside_the_papers():
@@ -248,9 +244,7 @@ def test_learned_masks_stand_beside_the_best_window(run, monkeypatch, tmp_path):
     window[:, 3:9] = 1
     found = SearchResult(*(clips.torch.tensor(x) for x in (window, 3, 9, np.full(8, 0.2), 0, 0)))
     monkeypatch.setattr(paths, "CACHE", tmp_path)
-    monkeypatch.setattr(
-        study, "open_checkpoint", lambda *a: (type("Model", (), {"num_frames": 16}), None, Videos())
-    )
+    monkeypatch.setattr(study, "open_checkpoint", lambda *a: (type("Model", (), {"num_frames": 16}), None, Videos()))
     monkeypatch.setattr(study.checkpoints, "digest", lambda checkpoint: "abc")
     monkeypatch.setattr(study.evaluation, "load_clips", lambda *a: clips.torch.zeros(8, 3, 16, 4, 4))
     monkeypatch.setattr(study.masks, "search", lambda *a, **options: found)

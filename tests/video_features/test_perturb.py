@@ -46,8 +46,7 @@ def paper_reverse(frames, mask, threshold=0.1):
 
 def test_reverse_gives_the_papers_example():
     mask = [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0]
-    assert order(masks.reverse(numbered(16), mask)) == [
-        [1, 2, 3, 8, 7, 6, 5, 4, 9, 10, 11, 12, 13, 15, 14, 16]]
+    assert order(masks.reverse(numbered(16), mask)) == [[1, 2, 3, 8, 7, 6, 5, 4, 9, 10, 11, 12, 13, 15, 14, 16]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,8 +98,10 @@ def test_freeze_of_64_frames_stays_exact():
 
 def test_freeze_gradient_is_that_of_the_recursion_also_at_zero_and_one():
     clips = torch.randn(2, 2, 6, 2, 2, dtype=torch.double)
-    for values in (torch.rand(2, 6, dtype=torch.double),
-                   torch.tensor([[0, 1, 0, 1, 1, 0], [1, 1, 1, 0, 0, 0]], dtype=torch.double)):
+    for values in (
+        torch.rand(2, 6, dtype=torch.double),
+        torch.tensor([[0, 1, 0, 1, 1, 0], [1, 1, 1, 0, 0, 0]], dtype=torch.double),
+    ):
         ours, theirs = (values.clone().requires_grad_() for _ in range(2))
         weight = torch.randn(2, 2, 6, 2, 2, dtype=torch.double)
         (masks.freeze(clips, ours) * weight).sum().backward()
@@ -142,7 +143,7 @@ def test_shuffle_moves_every_frame_of_a_run_and_loses_none():
             assert sorted(row) == list(range(1, 11))
             runs = "".join(map(str, on))
             for t in range(10):
-                alone = on[t] and not (runs[max(t - 1, 0):t] + runs[t + 1:t + 2]).count("1")
+                alone = on[t] and not (runs[max(t - 1, 0) : t] + runs[t + 1 : t + 2]).count("1")
                 assert (row[t] == t + 1) == (not on[t] or bool(alone))
         assert sorted(found[0][1:5]) == [2, 3, 4, 5] and found[0][6:8] == [8, 7]
     assert order(masks.shuffle(clips, mask, seed=3)) == order(masks.shuffle(clips, mask, seed=3))
@@ -167,9 +168,15 @@ def test_blur_removes_detail_and_keeps_the_level():
     assert masks.blur(torch.randn(1, 3, 2, 1, 7), [1, 1]).shape == (1, 3, 2, 1, 7)
 
 
-@pytest.mark.parametrize("mask, message", [
-    ([0.0] * 5, "shape"), ([[0.0] * 4] * 3, "shape"), ([0, 1.5, 0, 0], "between 0 and 1"),
-    ([0, float("nan"), 0, 0], "between 0 and 1")])
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        ([0.0] * 5, "shape"),
+        ([[0.0] * 4] * 3, "shape"),
+        ([0, 1.5, 0, 0], "between 0 and 1"),
+        ([0, float("nan"), 0, 0], "between 0 and 1"),
+    ],
+)
 def test_unusable_masks_are_named(mask, message):
     with pytest.raises(InputError, match=message):
         masks.freeze(torch.randn(2, 3, 4, 2, 2), mask)

@@ -53,17 +53,36 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token, address = os.urandom(16).hex(), f"http://127.0.0.1:{port}"
-    places = {"HOME": folder, "IPYTHONDIR": folder / "ipython", "PAPERLIB_HOME": home,
-              "JUPYTER_CONFIG_DIR": folder / "config", "JUPYTER_DATA_DIR": folder / "share",
-              "JUPYTER_RUNTIME_DIR": folder / "runtime", "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
-              "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces"}
+    places = {
+        "HOME": folder,
+        "IPYTHONDIR": folder / "ipython",
+        "PAPERLIB_HOME": home,
+        "JUPYTER_CONFIG_DIR": folder / "config",
+        "JUPYTER_DATA_DIR": folder / "share",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+    }
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-             f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True"],
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={token}",
+                f"--ServerApp.root_dir={work}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
             env={**os.environ, **{key: str(value) for key, value in places.items()}, "OMP_NUM_THREADS": "1"},
-            stdout=log, stderr=log, cwd=work)
+            stdout=log,
+            stderr=log,
+            cwd=work,
+        )
     try:
         _wait(f"{address}/api?token={token}", process, folder / "log")
         yield address, token, work

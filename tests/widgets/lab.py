@@ -18,8 +18,12 @@ class Lab:
         self.page, self.address, self.token, self.folder, self.errors = page, address, token, folder, []
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(
-            f"{message.text} ({message.location.get('url', '')})"))
+        page.on(
+            "console",
+            lambda message: (
+                message.type == "error" and self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+            ),
+        )
 
     def open(self, name):
         """Open a notebook and wait for its kernel; no dialog may come up."""
@@ -36,7 +40,8 @@ class Lab:
             f"""() => {{ const cells = [...{CURRENT}.content.model.cells].filter((c) => c.type === 'code');
             const failed = cells.some((c) => c.toJSON().outputs.some((o) => o.output_type === 'error'));
             return failed || cells.every((c) => c.executionCount != null && c.executionState !== 'running'); }}""",
-            timeout=PATIENCE)
+            timeout=PATIENCE,
+        )
         notebook = nbformat.from_dict(self.page.evaluate(f"{CURRENT}.content.model.toJSON()"))
         outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
         return [out for out in outputs if out.output_type == "error" or out.get("name") == "stderr"]
@@ -44,16 +49,18 @@ class Lab:
     def widget(self, number=0):
         """Return the locator of a widget that has its frames."""
         found = self.page.locator(".pl-root").nth(number)
-        self.page.wait_for_function("n => document.querySelectorAll('.pl-root')[n]?.dataset.ready === 'true'",
-                                    arg=number)
+        self.page.wait_for_function(
+            "n => document.querySelectorAll('.pl-root')[n]?.dataset.ready === 'true'", arg=number
+        )
         found.scroll_into_view_if_needed()
         return found
 
     def rest(self, widget):
         """Wait until the kernel has answered everything the widget asked."""
         self.page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # questions are put with a delay
-        self.page.wait_for_function("root => !root.hasAttribute('aria-busy')", arg=widget.element_handle(),
-                                    timeout=PATIENCE)
+        self.page.wait_for_function(
+            "root => !root.hasAttribute('aria-busy')", arg=widget.element_handle(), timeout=PATIENCE
+        )
         self.painted()
 
     def painted(self):

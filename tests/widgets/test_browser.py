@@ -26,16 +26,19 @@ def count(widget):
 def shows(locator, text):
     """Wait until an element has this text: what follows an event is drawn with the next picture of the screen."""
     from playwright.sync_api import expect
+
     expect(locator).to_contain_text(text, timeout=30_000)
 
 
 def stands_at(widget, position):
     from playwright.sync_api import expect
+
     expect(widget.locator(".pl-count")).to_have_text(position, timeout=30_000)
 
 
 def masked(handle, frame):
     from playwright.sync_api import expect
+
     expect(handle).to_have_attribute("aria-valuenow", str(frame), timeout=30_000)
 
 
@@ -51,7 +54,7 @@ def test_scrub_relevance(lab):
 
     box = matrix.bounding_box()
     cell = (box["height"]) / 8
-    matrix.click(position={"x": 14 + 1.5 * cell, "y": 4.5 * cell})        # row 5, frame 2
+    matrix.click(position={"x": 14 + 1.5 * cell, "y": 4.5 * cell})  # row 5, frame 2
     stands_at(widget, "2 / 8")
     shows(widget.locator("figcaption").nth(1), "row 5 lit, held")
     widget.press("Escape")
@@ -107,7 +110,7 @@ def test_scrub_masks(lab):
     box = bar.bounding_box()
     cell, y = box["width"] / 16, box["y"] + box["height"] / 2
     empty = lab.pixels(bar)
-    lab.drag((box["x"] + 4.5 * cell, y), (box["x"] + 6.5 * cell, y))        # draw a run: frames 5 to 7
+    lab.drag((box["x"] + 4.5 * cell, y), (box["x"] + 6.5 * cell, y))  # draw a run: frames 5 to 7
     lab.rest(widget)
     first, last = (widget.get_by_role("slider", name=f"{side} masked frame") for side in ("first", "last"))
     masked(first, 5)
@@ -115,14 +118,14 @@ def test_scrub_masks(lab):
     short, drawn = lab.pixels(bar), scores.get_attribute("aria-label")
     assert changed(empty, short) > 0.05
 
-    lab.drag((box["x"] + 7 * cell, y), (box["x"] + 13 * cell, y))           # drag its last edge to frame 13
+    lab.drag((box["x"] + 7 * cell, y), (box["x"] + 13 * cell, y))  # drag its last edge to frame 13
     lab.rest(widget)
     masked(last, 13)
     assert changed(short, lab.pixels(bar)) > 0.05 and scores.get_attribute("aria-label") != drawn
     last.press("ArrowLeft")
     masked(last, 12)
 
-    lab.press_slider(widget.locator(".pl-slider"), 0.7)                     # frame 11, frozen at frame 4
+    lab.press_slider(widget.locator(".pl-slider"), 0.7)  # frame 11, frozen at frame 4
     frozen, original = lab.pixels(perturbed), lab.pixels(canvas(widget, "original"))
     assert changed(original, frozen) > 0.02
     lab.keep(widget, "scrub_masks")
@@ -235,4 +238,4 @@ def test_time_from_slider_to_picture(lab, frames, record_property):
     median, most = np.median(times), np.percentile(times, 90)
     record_property("milliseconds", f"median {median:.1f}, 90 % below {most:.1f}")
     print(f"\\n{frames} frames of 224 x 224: median {median:.1f} ms, 90 % below {most:.1f} ms")
-    assert median < 150                                 # 50 is what is aimed at; a busy machine gets some slack
+    assert median < 150  # 50 is what is aimed at; a busy machine gets some slack

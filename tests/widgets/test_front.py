@@ -53,11 +53,14 @@ def show(browser):
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         names = ("features", "clips", "maps", "found", "masks", "frame")
         state = json.dumps({name: packed(getattr(widget, name)) for name in names})
-        page.set_content(f"<style>{widget._css}</style><div id=here></div>"
-                         f"<script type=text/plain id=code>{widget._esm}</script>"
-                         f"<script type=module>{HOST.replace('STATE', state)}</script>")
+        page.set_content(
+            f"<style>{widget._css}</style><div id=here></div>"
+            f"<script type=text/plain id=code>{widget._esm}</script>"
+            f"<script type=module>{HOST.replace('STATE', state)}</script>"
+        )
         page.wait_for_selector("[data-ready=true]")
         return page
+
     yield shown
     context.close()
 
@@ -65,8 +68,9 @@ def show(browser):
 def clip(count=8, **arrays):
     """An artifact of smooth frames (JPEG keeps them), 224 x 224."""
     x, y = np.meshgrid(np.linspace(0, 1, 224), np.linspace(0, 1, 224))
-    frames = np.stack([np.stack([127 + 100 * np.sin(3 * x + t), 250 * y * t / count, 30 * t + 0 * x], -1)
-                       for t in range(count)]).astype(np.uint8)
+    frames = np.stack(
+        [np.stack([127 + 100 * np.sin(3 * x + t), 250 * y * t / count, 30 * t + 0 * x], -1) for t in range(count)]
+    ).astype(np.uint8)
     info = dict(video="made", model="none", classes=["a", "b"], target=0, predicted=0, method="clrp")
     found = {"scores": np.array([0.9, 0.1]), "frame_logits": np.ones((count, 2)), **arrays}
     return artifact.Artifact(frames, info, found)
@@ -90,7 +94,7 @@ def test_the_perturbed_pictures_are_those_of_the_library(show):
     page = show(widgets.scrub_masks(found))
     frozen = clips.to_frames(masks.freeze(found.clip, torch.tensor(mask))[0])
     turned = clips.to_frames(masks.reverse(found.clip, torch.tensor(mask))[0])
-    inner = np.s_[12:-12, 12:-12]                                          # inside the frame around masked pictures
+    inner = np.s_[12:-12, 12:-12]  # inside the frame around masked pictures
     for t in range(8):
         go(page, t)
         page.get_by_label("perturbation").select_option("freeze")
@@ -103,6 +107,7 @@ def test_the_perturbed_pictures_are_those_of_the_library(show):
 
 def test_matrix_cells_have_the_colour_of_their_value(show):
     import matplotlib
+
     matrix = np.arange(64, dtype=np.float32).reshape(8, 8)
     page = show(widgets.scrub_relevance(clip(matrix=matrix)))
     go(page, 3)
@@ -128,11 +133,12 @@ def test_edges_and_runs_follow_the_pointer_again_and_again(show):
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         values = [int(handle.get_attribute("aria-valuenow")) for handle in page.locator(".pl-handle").all()]
         return list(zip(values[::2], values[1::2], strict=True))
-    assert drag(6, 7) == [(3, 7)]                          # the last edge
-    assert drag(2, 4) == [(5, 7)]                          # the first edge
-    assert drag(5.5, 3.5) == [(3, 5)]                      # the run
-    assert drag(6.5, 7.5) == [(3, 5), (7, 8)]              # a new run
-    assert drag(5, 7) == [(3, 8)]                          # two runs that meet are one
+
+    assert drag(6, 7) == [(3, 7)]  # the last edge
+    assert drag(2, 4) == [(5, 7)]  # the first edge
+    assert drag(5.5, 3.5) == [(3, 5)]  # the run
+    assert drag(6.5, 7.5) == [(3, 5), (7, 8)]  # a new run
+    assert drag(5, 7) == [(3, 8)]  # two runs that meet are one
     page.locator(".pl-handle").first.focus()
     page.keyboard.press("Delete")
     page.wait_for_function("document.querySelectorAll('.pl-handle').length === 0")
@@ -143,15 +149,18 @@ def test_edges_and_runs_follow_the_pointer_again_and_again(show):
 
 def keys(page, *names, at=".pl-root"):
     """Press keys faster than the page draws."""
-    page.locator(at).first.evaluate("""(root, names) => names.forEach((key) =>
-        root.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))""", names)
+    page.locator(at).first.evaluate(
+        """(root, names) => names.forEach((key) =>
+        root.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))""",
+        names,
+    )
 
 
 def test_keys_that_come_faster_than_pictures_act_where_the_last_one_went(show):
     page = show(widgets.scrub_masks(clip(mask=np.zeros(8, np.float32))))
     keys(page, "End", "m")
     page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '8'", timeout=5000)
-    keys(page, *["ArrowLeft"] * 4, "ArrowRight", at=".pl-handle")              # its first edge
+    keys(page, *["ArrowLeft"] * 4, "ArrowRight", at=".pl-handle")  # its first edge
     page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '5'", timeout=5000)
     page = show(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32))))
     keys(page, "ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp")

@@ -37,19 +37,24 @@ def zoo(tmp_path_factory):
     for name in ("TAM2D-R18-f4", "I3D-R18-f6"):
         torch.manual_seed(1)
         files.append(folder / f"{name}.safetensors")
-        checkpoints.save(files[-1], models.create(name, num_classes=3, width=4),
-                         {"classes": NAMES, "recipe": {"size": 32}, "dataset": "synth_ssv2"})
+        checkpoints.save(
+            files[-1],
+            models.create(name, num_classes=3, width=4),
+            {"classes": NAMES, "recipe": {"size": 32}, "dataset": "synth_ssv2"},
+        )
     moving = np.zeros((20, 32, 32, 3), np.uint8)
     for t in range(20):
-        moving[t, 8:24, t:t + 10] = 200
+        moving[t, 8:24, t : t + 10] = 200
     return folder, [str(f) for f in files], widgets.write_video(folder / "moving.mp4", moving)
 
 
 def test_a_video_is_written_the_same_every_time(tmp_path):
     """Even where the encoder may choose among instructions; pictures as smooth as rendered ones show it."""
     rng, side = np.random.default_rng(0), np.linspace(0, 6, 64)
-    pictures = [100 + 80 * np.sin(side + 0.3 * t)[:, None] * np.cos(side - 0.2 * t) + rng.normal(0, 3, (64, 64))
-                for t in range(40)]
+    pictures = [
+        100 + 80 * np.sin(side + 0.3 * t)[:, None] * np.cos(side - 0.2 * t) + rng.normal(0, 3, (64, 64))
+        for t in range(40)
+    ]
     moving = np.stack(pictures).clip(0, 255).astype(np.uint8)[..., None].repeat(3, 3)
     written = [widgets.write_video(tmp_path / f"{i}.mp4", moving).read_bytes() for i in range(5)]
     assert written.count(written[0]) == 5
@@ -200,8 +205,11 @@ def test_every_question_of_the_browser_is_answered(network, frames):
 
 
 def test_rows_without_relevance_reach_the_browser_as_plain_json(network, frames):
-    here = artifact.Artifact(frames, dict(video="v", model="m", classes=NAMES, target=0, method="clrp"), {
-        "matrix": np.zeros((6, 6), np.float32), "frame_logits": np.ones((6, 3), np.float32), "scores": np.ones(3) / 3})
+    here = artifact.Artifact(
+        frames,
+        dict(video="v", model="m", classes=NAMES, target=0, method="clrp"),
+        {"matrix": np.zeros((6, 6), np.float32), "frame_logits": np.ones((6, 3), np.float32), "scores": np.ones(3) / 3},
+    )
     widget = widgets.scrub_relevance(here)
     state = {key: value for key, value in widget.found[0].items() if key != "matrix"}
     assert json.loads(json.dumps(state, allow_nan=False))["atr"] == [None] * 6 and state["avg"] is None
@@ -229,19 +237,22 @@ def test_gif_has_every_picture_for_as_long_as_asked():
         animation([], 100)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(video=np.zeros((4, 8, 8, 3))), "frames uint8"),
-    (dict(video=np.zeros((0, 8, 8, 3), np.uint8)), "frames uint8"),
-    (dict(video="nothing.mp4"), "nothing.mp4"),
-    (dict(model=None), "give the model, too"),
-    (dict(model=torch.nn.Linear(1, 1)), "has no frame_logits"),
-    (dict(model="synth_ssv2/none"), "synth_ssv2/none does not exist"),
-    (dict(classes=None), "give classes="),
-    (dict(target="d"), "class 'd' is unknown"),
-    (dict(target=3), "class 3 is out of range"),
-    (dict(method="dual"), "clrp or lrp"),
-    (dict(sigma=0), "sigma"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(video=np.zeros((4, 8, 8, 3))), "frames uint8"),
+        (dict(video=np.zeros((0, 8, 8, 3), np.uint8)), "frames uint8"),
+        (dict(video="nothing.mp4"), "nothing.mp4"),
+        (dict(model=None), "give the model, too"),
+        (dict(model=torch.nn.Linear(1, 1)), "has no frame_logits"),
+        (dict(model="synth_ssv2/none"), "synth_ssv2/none does not exist"),
+        (dict(classes=None), "give classes="),
+        (dict(target="d"), "class 'd' is unknown"),
+        (dict(target=3), "class 3 is out of range"),
+        (dict(method="dual"), "clrp or lrp"),
+        (dict(sigma=0), "sigma"),
+    ],
+)
 def test_unusable_arguments_are_named(network, frames, arguments, message):
     with pytest.raises(InputError, match=message):
         widgets.scrub_relevance(**{"video": frames, "model": network, "classes": NAMES, **arguments})

@@ -12,13 +12,17 @@ from ...errors import InputError
 
 # name -> module of this package
 ADAPTERS = {
-    "kinetics400": "kinetics", "mini_kinetics": "kinetics",
-    "ssv2": "something", "mini_ssv2": "something",
-    "mit": "moments", "mini_mit": "moments",
+    "kinetics400": "kinetics",
+    "mini_kinetics": "kinetics",
+    "ssv2": "something",
+    "mini_ssv2": "something",
+    "mit": "moments",
+    "mini_mit": "moments",
     "kth": "kth",
     "frames": "frames",
     "folder": "folder",
-    "nagoya_fir": "nagoya", "nagoya_fir_context": "nagoya",
+    "nagoya_fir": "nagoya",
+    "nagoya_fir_context": "nagoya",
     "weizmann": "weizmann",
 }
 
@@ -33,8 +37,9 @@ def load(name, split, size, limit=None, root=None):
     dataset = adapter(name).load(name, locate(name, root), split, size)
     if not len(dataset):
         missing = len(getattr(dataset, "missing", ()))
-        raise InputError(f"{dataset.folder}: none of the {missing} listed {split} videos of {name} is there; "
-                         f"{adapter(name).WHERE}.")
+        raise InputError(
+            f"{dataset.folder}: none of the {missing} listed {split} videos of {name} is there; {adapter(name).WHERE}."
+        )
     return dataset if limit is None else dataset.subset(balanced(dataset.labels, limit))
 
 
@@ -43,8 +48,10 @@ def locate(name, root=None):
     module = adapter(name)
     root = root or os.environ.get("PAPERLIB_DATA")
     if not root:
-        raise InputError(f"{name} is not shipped: {module.WHERE}; then name that folder as the data root "
-                         "(--data-root or the environment variable PAPERLIB_DATA).")
+        raise InputError(
+            f"{name} is not shipped: {module.WHERE}; then name that folder as the data root "
+            "(--data-root or the environment variable PAPERLIB_DATA)."
+        )
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"the data root {root} is not a folder.")

@@ -82,10 +82,18 @@ class VideoFiles:
 def safe(relative, where):
     """Return a relative path from a list file; refuses one that is absolute or climbs out of the folder."""
     posix, windows = PurePosixPath(relative), PureWindowsPath(relative)
-    if (not relative or "\0" in relative or posix.is_absolute() or windows.is_absolute() or windows.drive
-            or ".." in posix.parts or ".." in windows.parts):
-        raise InputError(f"{where}: the path {relative!r} leads out of the dataset's folder; "
-                         "only paths inside it are read.")
+    if (
+        not relative
+        or "\0" in relative
+        or posix.is_absolute()
+        or windows.is_absolute()
+        or windows.drive
+        or ".." in posix.parts
+        or ".." in windows.parts
+    ):
+        raise InputError(
+            f"{where}: the path {relative!r} leads out of the dataset's folder; only paths inside it are read."
+        )
     return relative
 
 

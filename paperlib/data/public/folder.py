@@ -6,8 +6,10 @@ import zlib
 from ...errors import InputError
 from . import files
 
-WHERE = ("put your videos into one folder per class, as train/<class>/ and val/<class>/ or as <class>/ "
-         "alone, where a fifth of every class becomes the val split")
+WHERE = (
+    "put your videos into one folder per class, as train/<class>/ and val/<class>/ or as <class>/ "
+    "alone, where a fifth of every class becomes the val split"
+)
 FOLDERS = ("folder", "videos")
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 
@@ -26,15 +28,14 @@ def load(name, folder, split, size):
     if divided and tops[split] is None:
         raise InputError(f"{folder} has no folder {split}; {WHERE}.")
     parents = [top for top in tops.values() if top] if divided else [""]
-    classes = sorted({c for parent in parents for c in _folders(folder / parent)
-                      if _videos(folder / parent / c)})
+    classes = sorted({c for parent in parents for c in _folders(folder / parent) if _videos(folder / parent / c)})
     videos = []
     for label, c in enumerate(classes):
         parent = os.path.join(tops[split] or "", c)
         names = _videos(folder / parent)
         if not divided:
             shuffled = sorted(names, key=lambda file: zlib.crc32(file.encode()))
-            validation = set(shuffled[:max(1, len(names) // 5)] if len(names) > 1 else ())
+            validation = set(shuffled[: max(1, len(names) // 5)] if len(names) > 1 else ())
             names = [file for file in names if (file in validation) == (split == "val")]
         videos += [files.Video(os.path.join(parent, file), label, f"{c}/{file}") for file in names]
     return files.VideoFiles(name, folder, classes, videos, size)

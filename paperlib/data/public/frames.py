@@ -9,12 +9,17 @@ from ...errors import InputError
 from .. import video
 from . import files
 
-WHERE = ("put train.txt and val.txt (or mini_train.txt and mini_val.txt), one `folder first last label` per "
-         "line, separated by blanks or semicolons, beside the folders of images 00001.jpg, 00002.jpg, ...")
+WHERE = (
+    "put train.txt and val.txt (or mini_train.txt and mini_val.txt), one `folder first last label` per "
+    "line, separated by blanks or semicolons, beside the folders of images 00001.jpg, 00002.jpg, ..."
+)
 FOLDERS = ("frames", "extracted_frames", "rawframes")
-TEMPLATES = tuple(prefix + number + extension for extension in (".jpg", ".png", ".jpeg")
-                  for prefix in ("", "img_", "image_", "frame_", "frame")
-                  for number in ("{:05d}", "{:06d}", "{:04d}"))
+TEMPLATES = tuple(
+    prefix + number + extension
+    for extension in (".jpg", ".png", ".jpeg")
+    for prefix in ("", "img_", "image_", "frame_", "frame")
+    for number in ("{:05d}", "{:06d}", "{:04d}")
+)
 
 
 def recognise(folder, name):
@@ -34,8 +39,9 @@ def load(name, folder, split, size):
     if len(classes) <= highest:
         raise InputError(f"{names} names {len(classes)} classes, but the lists use label {highest}.")
     present = [row for row in rows if (folder / row.path).is_dir()]
-    return ImageFolders(name, folder, classes, present, size,
-                        [row.id for row in rows if not (folder / row.path).is_dir()])
+    return ImageFolders(
+        name, folder, classes, present, size, [row.id for row in rows if not (folder / row.path).is_dir()]
+    )
 
 
 class ImageFolders(files.VideoFiles):
@@ -48,8 +54,7 @@ class ImageFolders(files.VideoFiles):
         parent = files.contained(self.folder, self.videos[i].path)
         template = _template(parent, self.videos[i].start)
         numbers = np.asarray(indices) + self.videos[i].start
-        images = {n: _image(parent / template.format(n), self.folder, short)
-                  for n in sorted(set(numbers.tolist()))}
+        images = {n: _image(parent / template.format(n), self.folder, short) for n in sorted(set(numbers.tolist()))}
         if len({image.shape for image in images.values()}) > 1:
             raise video.VideoError(f"{parent}: the images differ in size; one video's have to agree.")
         return np.stack([images[n] for n in numbers.tolist()])

@@ -5,8 +5,10 @@ import csv
 from ...errors import InputError
 from . import files
 
-WHERE = ("put the official lists train.csv and val.csv (columns label, youtube_id, time_start, time_end) and "
-         "the trimmed videos <youtube_id>_<start>_<end>.mp4, in any folders, under kinetics400/")
+WHERE = (
+    "put the official lists train.csv and val.csv (columns label, youtube_id, time_start, time_end) and "
+    "the trimmed videos <youtube_id>_<start>_<end>.mp4, in any folders, under kinetics400/"
+)
 FOLDERS = ("kinetics400", "kinetics-400", "kinetics_400", "kinetics", "k400")
 PREFIXES = ("", "kinetics-400_", "kinetics400_", "kinetics_", "k400_")
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation")}
@@ -25,15 +27,25 @@ def load(name, folder, split, size):
     if name == "mini_kinetics":
         classes = files.class_list("mini_kinetics400_classes")
     number = {c: k for k, c in enumerate(classes)}
-    videos = [files.Video(files.safe(video_id, where), number[label], video_id)
-              for label, video_id, where in rows if label in number]
+    videos = [
+        files.Video(files.safe(video_id, where), number[label], video_id)
+        for label, video_id, where in rows
+        if label in number
+    ]
     present, missing = files.split_present(videos, files.find_videos(folder))
     return files.VideoFiles(name, folder, classes, present, size, missing)
 
 
 def _list(folder, split):
-    return files.first_file(folder, [f"{place}{prefix}{word}.csv" for place in ("", "annotations/", "data/")
-                                     for prefix in PREFIXES for word in SPLITS[split]])
+    return files.first_file(
+        folder,
+        [
+            f"{place}{prefix}{word}.csv"
+            for place in ("", "annotations/", "data/")
+            for prefix in PREFIXES
+            for word in SPLITS[split]
+        ],
+    )
 
 
 def _rows(folder, split):

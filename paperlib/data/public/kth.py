@@ -5,8 +5,10 @@ import re
 from ...errors import InputError
 from . import files
 
-WHERE = ("put 00sequences.txt and the recordings person<NN>_<action>_d<N>_uncomp.avi (from six zip archives: "
-         "`paperlib data unpack`) under kth/")
+WHERE = (
+    "put 00sequences.txt and the recordings person<NN>_<action>_d<N>_uncomp.avi (from six zip archives: "
+    "`paperlib data unpack`) under kth/"
+)
 FOLDERS = ("kth", "kth_actions", "kth-actions")
 CLASSES = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")
 TRAINING_SUBJECTS = range(1, 17)  # Interpreting Video Features, section 4: 1-16 train, 17-25 test

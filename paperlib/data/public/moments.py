@@ -6,10 +6,19 @@ import os
 from ...errors import InputError
 from . import files
 
-WHERE = ("put moments_categories.txt, trainingSet.csv, validationSet.csv and the folders "
-         "training/<class>/*.mp4 and validation/<class>/*.mp4, as published, under mit/ (or mini_mit/)")
-FOLDERS = ("mit", "moments", "moments_in_time", "Moments_in_Time_Raw", "Moments_in_Time_256x256_30fps",
-           "mini_mit", "Moments_in_Time_Mini")
+WHERE = (
+    "put moments_categories.txt, trainingSet.csv, validationSet.csv and the folders "
+    "training/<class>/*.mp4 and validation/<class>/*.mp4, as published, under mit/ (or mini_mit/)"
+)
+FOLDERS = (
+    "mit",
+    "moments",
+    "moments_in_time",
+    "Moments_in_Time_Raw",
+    "Moments_in_Time_256x256_30fps",
+    "mini_mit",
+    "Moments_in_Time_Mini",
+)
 LISTS = {"train": ("trainingSet.csv", "training"), "val": ("validationSet.csv", "validation")}
 MINI_CLASSES = 200  # the full dataset has 339 (305 in its second version)
 

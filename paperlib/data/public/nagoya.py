@@ -20,16 +20,27 @@ from ...errors import InputError
 from . import files
 from .people import PeopleDataset
 
-WHERE = ("get https://github.com/muralab/Low-Resolution-FIR-Action-Dataset (CC BY-NC-SA 4.0) and put its "
-         "folders annotation and 2017* under nagoya_fir/")
-FOLDERS = ("nagoya_fir", "nagoya", "Low-Resolution-FIR-Action-Dataset",
-           "Low-Resolution-FIR-Action-Dataset-master", "real")
+WHERE = (
+    "get https://github.com/muralab/Low-Resolution-FIR-Action-Dataset (CC BY-NC-SA 4.0) and put its "
+    "folders annotation and 2017* under nagoya_fir/"
+)
+FOLDERS = (
+    "nagoya_fir",
+    "nagoya",
+    "Low-Resolution-FIR-Action-Dataset",
+    "Low-Resolution-FIR-Action-Dataset-master",
+    "real",
+)
 PACKED = "nagoya_fir_actions.npz"
 CLASSES = ("walk", "sitdown", "standup", "falling", "sit", "lie", "stand")
 MERGED = {"walk1": "walk", "walk2": "walk", "falling1": "falling", "falling2": "falling"}
 TEMPORAL = np.array([True, True, True, True, False, False, False])  # motions; the rest are postures
-PEOPLE = {"20170203": ("human1", "human2"), "20170206": ("human3", "human4"),
-          "20170209": ("human5", "human6"), "20170210": ("human7", "human8", "human9")}
+PEOPLE = {
+    "20170203": ("human1", "human2"),
+    "20170206": ("human3", "human4"),
+    "20170209": ("human5", "human6"),
+    "20170210": ("human7", "human8", "human9"),
+}
 VALIDATION = ("human3", "human6", "human9")  # a third of the people, from three of the four days
 CONTEXT = 8  # frames on each side
 COLDEST, RANGE = -0.5, 2.0  # degrees around the segment's median that become black, and from black to white
@@ -122,17 +133,26 @@ def _packed(path):
             raise InputError(f"{path}: who acts in {recording} cannot be told.")
         for turn, i in enumerate(segments):
             begin = content["offset"][i]
-            yield (recording, content["label"][i], present[turn * len(present) // len(segments)],
-                   content["frames"][begin:begin + content["length"][i]],
-                   content["start"][i], content["stop"][i])
+            yield (
+                recording,
+                content["label"][i],
+                present[turn * len(present) // len(segments)],
+                content["frames"][begin : begin + content["length"][i]],
+                content["start"][i],
+                content["stop"][i],
+            )
 
 
 class _Strings(pickle.Unpickler):
     """Unpickles arrays of strings and nothing else: a data file must not run code."""
 
     def find_class(self, module, name):
-        if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"),
-                              ("numpy._core.multiarray", "_reconstruct"), ("numpy", "dtype")}:
+        if (module, name) in {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "dtype"),
+        }:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
 
@@ -144,8 +164,11 @@ def _read_npz(path):
             for name in archive.namelist():
                 with archive.open(name) as file:
                     version = np.lib.format.read_magic(file)
-                    read = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                            else np.lib.format.read_array_header_2_0)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
                     shape, _, dtype = read(file)
                     if dtype.hasobject:
                         array = _Strings(file).load()

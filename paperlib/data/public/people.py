@@ -14,8 +14,7 @@ class PeopleDataset:
     enlarged to `size` pixels on the longer side and padded to a square with black.
     """
 
-    def __init__(self, name, folder, classes, sequences, labels, ids, people, boundaries, size,
-                 temporal=None):
+    def __init__(self, name, folder, classes, sequences, labels, ids, people, boundaries, size, temporal=None):
         self.name, self.folder, self.classes, self.size = name, folder, list(classes), size
         self.sequences, self.ids, self.temporal = list(sequences), list(ids), temporal
         self.labels = np.asarray(labels, np.int64)
@@ -41,7 +40,7 @@ class PeopleDataset:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         for row, index in enumerate(indices):
             picture = cv2.resize(self.sequences[i][index], inner, interpolation=how)
-            out[row, top:top + inner[1], left:left + inner[0]] = picture[..., None]
+            out[row, top : top + inner[1], left : left + inner[0]] = picture[..., None]
         return out
 
     def annotated(self, i, indices):
@@ -54,9 +53,17 @@ class PeopleDataset:
         positions = np.asarray(positions)
         positions = np.flatnonzero(positions) if positions.dtype == bool else positions.astype(np.int64)
         return PeopleDataset(
-            self.name, self.folder, self.classes, [self.sequences[i] for i in positions],
-            self.labels[positions], [self.ids[i] for i in positions], self.people[positions],
-            self.boundaries[positions], self.size, self.temporal)
+            self.name,
+            self.folder,
+            self.classes,
+            [self.sequences[i] for i in positions],
+            self.labels[positions],
+            [self.ids[i] for i in positions],
+            self.people[positions],
+            self.boundaries[positions],
+            self.size,
+            self.temporal,
+        )
 
     def without(self, *people):
         """Return (training, held-out) datasets: everybody else, and the named people."""

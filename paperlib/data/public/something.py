@@ -5,8 +5,10 @@ import json
 from ...errors import InputError
 from . import files
 
-WHERE = ("put something-something-v2-labels.json, -train.json and -validation.json (or labels/labels.json, "
-         "train.json and validation.json) and the videos 20bn-something-something-v2/<id>.webm under ssv2/")
+WHERE = (
+    "put something-something-v2-labels.json, -train.json and -validation.json (or labels/labels.json, "
+    "train.json and validation.json) and the videos 20bn-something-something-v2/<id>.webm under ssv2/"
+)
 FOLDERS = ("ssv2", "something-something-v2", "something_something_v2", "sthv2", "20bn-something-something-v2")
 LISTS = {"train": "train", "val": "validation", "labels": "labels"}
 
@@ -44,9 +46,14 @@ def load(name, folder, split, size):
 
 def _list(folder, what):
     word = LISTS[what]
-    return files.first_file(folder, [f"{place}{prefix}{word}.json"
-                                     for place in ("", "labels/", "annotations/")
-                                     for prefix in ("something-something-v2-", "")])
+    return files.first_file(
+        folder,
+        [
+            f"{place}{prefix}{word}.json"
+            for place in ("", "labels/", "annotations/")
+            for prefix in ("something-something-v2-", "")
+        ],
+    )
 
 
 def _read(folder, what, kind):

@@ -11,8 +11,10 @@ from ...errors import InputError
 from . import files
 from .people import PeopleDataset
 
-WHERE = ("get classification_masks.mat from https://www.wisdom.weizmann.ac.il/~vision/SpaceTimeActions.html "
-         "and put it under weizmann/")
+WHERE = (
+    "get classification_masks.mat from https://www.wisdom.weizmann.ac.il/~vision/SpaceTimeActions.html "
+    "and put it under weizmann/"
+)
 FOLDERS = ("weizmann", "real")
 FILES = ("classification_masks.mat", "original_masks.mat", "weizmann_original_masks.mat")
 CLASSES = ("bend", "jack", "jump", "pjump", "run", "side", "skip", "walk", "wave1", "wave2")
@@ -51,5 +53,4 @@ def everything(folder, size=64):
         labels.append(CLASSES.index(action))
         people.append(person)
     boundaries = [(0, len(s)) for s in sequences]
-    return PeopleDataset("weizmann", path.parent, CLASSES, sequences, labels, fields, people, boundaries,
-                         size)
+    return PeopleDataset("weizmann", path.parent, CLASSES, sequences, labels, fields, people, boundaries, size)

@@ -14,9 +14,7 @@ SEA = dict(hue=(0.5, 0.64), saturation=(0.4, 0.85), value=(0.3, 0.75))
 
 def sway(draw, amount, fastest=1.2):
     """A smooth random motion of a few centimetres to decimetres, as a function of the seconds."""
-    waves = [
-        (draw.uniform(0.3, 1.0) * amount / 2, draw.uniform(0.15, fastest), draw.uniform()) for _ in range(2)
-    ]
+    waves = [(draw.uniform(0.3, 1.0) * amount / 2, draw.uniform(0.15, fastest), draw.uniform()) for _ in range(2)]
     return lambda t: sum(a * np.sin(2 * np.pi * (f * np.asarray(t) + p)) for a, f, p in waves)
 
 
@@ -41,9 +39,7 @@ class Landscape:
         flow = F(0) if t is None else (np.floor(np.asarray(t) * 4096) / 4096 * 0.12).astype(F)[:, None, None]
         grain = noise(x * F(self.grain) + flow + F(self.shift), y * F(self.grain * 2.5) - flow)
         rise = np.clip((y - F(self.horizon)) * F(0.7) + F(1), F(0), F(1))
-        white = np.clip(
-            noise(x * F(0.5) + F(self.shift), y * F(1.3)) * F(3) - F(2.2 - self.clouds), F(0), F(0.9)
-        )
+        white = np.clip(noise(x * F(0.5) + F(self.shift), y * F(1.3)) * F(3) - F(2.2 - self.clouds), F(0), F(0.9))
         step = canvas.zoom.astype(F)[:, None, None] * F(canvas.size / 2)
         below = np.clip(F(0.5) + (y - F(self.horizon)) * step, F(0), F(1))
         shade = (F(0.65) + F(0.6) * grain) * np.clip(F(0.8) + (y - F(self.horizon)) * F(0.3), F(0.8), F(1.15))

@@ -80,9 +80,7 @@ class Procedural:
         indices = np.asarray(indices, np.int64).reshape(-1)
         n = self.num_frames(i)
         if len(indices) and not (0 <= indices.min() and indices.max() < n):
-            raise InputError(
-                f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}."
-            )
+            raise InputError(f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}.")
         if not len(indices):
             return np.empty((0, self.size, self.size, 3), np.uint8)
         key = (type(self), getattr(self, "module", None), self.ids[i], self.size, self.fps, indices.tobytes())

@@ -111,9 +111,7 @@ class Figure:
         fore = capsule(u, v, *at["elbow", k], *at["wrist", k], 0.026 * b, 0.02 * b)
         wx, wy = at["wrist", k]
         reach = 0.55 * HAND
-        hand = capsule(
-            u, v, wx, wy, wx + np.sin(pose.fore[k]) * reach, wy + np.cos(pose.fore[k]) * reach, 0.026, 0.022
-        )
+        hand = capsule(u, v, wx, wy, wx + np.sin(pose.fore[k]) * reach, wy + np.cos(pose.fore[k]) * reach, 0.026, 0.022)
         if self.sleeves:
             return ((hand, self.skin), (np.minimum(upper, fore), self.shirt))
         return ((np.minimum(fore, hand), self.skin), (upper, self.shirt))

@@ -63,9 +63,7 @@ class Gait:
     """One person's walk, jog or run; phases are counted in strides, the near heel strikes at integers."""
 
     def __init__(self, draw, action, leg=1.0):
-        style = {
-            k: v if isinstance(v, tuple) else v * draw.uniform(0.88, 1.12) for k, v in GAITS[action].items()
-        }
+        style = {k: v if isinstance(v, tuple) else v * draw.uniform(0.88, 1.12) for k, v in GAITS[action].items()}
         mean, swing = style["thigh"]
         self.thigh_mean, self.thigh_swing = mean + draw.uniform(-0.04, 0.04), swing * draw.uniform(0.9, 1.1)
         self.load, self.swing, self.arm = style["load"], style["swing"], style["arm"] * draw.uniform(0.8, 1.2)
@@ -75,18 +73,12 @@ class Gait:
         feet = [self._ankle(phases + shift) for shift in (0.0, 0.5)]
         low = np.maximum(feet[0][1], feet[1][1])
         arc = quantise(self.rise * np.cos(4 * np.pi * (phases - phases[np.argmin(low)])))
-        excess = np.sort(
-            low - arc
-        )  # the arc is lifted until it clears the feet for the wanted share of the stride
+        excess = np.sort(low - arc)  # the arc is lifted until it clears the feet for the wanted share of the stride
         lift = excess[min(int(GRID * min(style["flight"], 0.9)), GRID - 1)]
         self.height = np.maximum(low, arc + lift) if self.rise else low
         # a stride's length: the standing foot must not slide while it carries the body
-        first, last = (
-            self._ankle(np.array(at))[0] for at in (0.03 + style["flight"] / 4, 0.47 - style["flight"] / 4)
-        )
-        self.stride = float(
-            quantise((first - last) / (0.44 - style["flight"] / 2))
-        )  # body heights per stride
+        first, last = (self._ankle(np.array(at))[0] for at in (0.03 + style["flight"] / 4, 0.47 - style["flight"] / 4))
+        self.stride = float(quantise((first - last) / (0.44 - style["flight"] / 2)))  # body heights per stride
 
     def _leg(self, phase):
         """Thigh and shank directions."""
@@ -105,9 +97,7 @@ class Gait:
     def hip(self, phase):
         """Height of the hip above the ground, in body heights."""
         return (
-            np.interp(
-                phase - np.floor(phase), np.arange(GRID + 1) / GRID, np.append(self.height, self.height[0])
-            )
+            np.interp(phase - np.floor(phase), np.arange(GRID + 1) / GRID, np.append(self.height, self.height[0]))
             + SOLE
         )
 
@@ -116,10 +106,7 @@ class Gait:
         legs = [self._leg(phase + shift) for shift in (0.0, 0.5)]
         swing = [-self.arm * np.cos(2 * np.pi * (phase + shift + 0.04)) for shift in (0.0, 0.5)]
         upper = [s - 0.08 for s in swing]
-        fore = [
-            u + self.elbow[0] + self.elbow[1] * s / max(self.arm, 0.1)
-            for u, s in zip(upper, swing, strict=True)
-        ]
+        fore = [u + self.elbow[0] + self.elbow[1] * s / max(self.arm, 0.1) for u, s in zip(upper, swing, strict=True)]
         lean = self.lean + 0.02 * np.cos(4 * np.pi * phase)
         return Pose(lean, [a for a, _ in legs], [b for _, b in legs], upper, fore)
 
@@ -142,12 +129,7 @@ class Standing:
         """Height of the hip above the ground, in body heights."""
         bounce = 2.0 if self.action == "boxing" else 1.0
         spread = self.stance if self.action == "boxing" else 0.06
-        return (
-            LEG * self.leg * np.cos(spread)
-            + SOLE
-            - 0.004
-            - self.bob * (1 + np.cos(2 * np.pi * bounce * phase))
-        )
+        return LEG * self.leg * np.cos(spread) + SOLE - 0.004 - self.bob * (1 + np.cos(2 * np.pi * bounce * phase))
 
     def pose(self, phase):
         """The figure's pose."""

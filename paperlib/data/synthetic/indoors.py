@@ -69,9 +69,7 @@ def blowing_candles(draw):
         draw.uniform(0.4, 0.6),
     )
     x, y, tiers = draw.uniform(-0.3, 0.3), draw.uniform(0.25, 0.5), draw.pick((1, 2))
-    candles = [
-        ((k + 0.5) / 7 * 1.5 - 0.75, colour(draw, (0.5, 1), (0.7, 1)), draw.uniform(0, 6)) for k in range(7)
-    ]
+    candles = [((k + 0.5) / 7 * 1.5 - 0.75, colour(draw, (0.5, 1), (0.7, 1)), draw.uniform(0, 6)) for k in range(7)]
     man, side, dx = Figure(draw, draw.uniform(2.1, 2.6)), draw.sign(), sway(draw, 0.1)
 
     def paint(canvas, t):
@@ -97,9 +95,7 @@ def blowing_candles(draw):
         for px, tint, phase in candles:
             stick = box(u, v, 0.04, 0.2, px, -0.66)
             patch.fill(stick, tint, F(0.8) + F(0.4) * np.floor(triangle_wave(v * F(6)) + F(0.5)))
-            wave = canvas.local(
-                x + size * px, y - 0.98 * size, size * 0.12, 0.25 * np.sin(7 * t + phase), radius=1.6
-            )
+            wave = canvas.local(x + size * px, y - 0.98 * size, size * 0.12, 0.25 * np.sin(7 * t + phase), radius=1.6)
             flame = np.maximum(ellipse(wave.u, wave.v, 0.55, 1.1), wave.v - F(0.9))
             wave.fill(flame, (1.0, 0.6, 0.1))
             wave.fill(ellipse(wave.u, wave.v, 0.3, 0.6, 0.0, 0.25), (1.0, 0.95, 0.6))
@@ -123,9 +119,7 @@ def driving(draw):
         patch.fill(wedge(patch.u, patch.v, 0.05, 1.5, half, top + half), (road, road, road * 1.05))
         depth = np.clip(v_to(top, patch.v), F(0.02), F(2))
         roll = np.floor(np.asarray(t) * speed * 4096) / 4096
-        dash_on = np.floor(
-            triangle_wave(F(0.6) / depth + (roll - np.floor(roll)).astype(F)[:, None, None]) + F(0.5)
-        )
+        dash_on = np.floor(triangle_wave(F(0.6) / depth + (roll - np.floor(roll)).astype(F)[:, None, None]) + F(0.5))
         line = np.maximum(np.abs(patch.u) - F(0.045) * depth, F(top + 0.03) - patch.v)
         patch.paint(patch.cover(line) * dash_on, WHITE)
         panel = canvas.local(0.0, edge, 1.0, radius=4.0)
@@ -145,9 +139,7 @@ def driving(draw):
         )
         for k, hand in enumerate(hands):
             a = turn(t) + (-0.9, 0.9)[k]
-            hand.paint(
-                canvas, wx + np.sin(a) * size * 0.95, wy - np.cos(a) * size * 0.95, (0.5, -0.5)[k], 0.0
-            )
+            hand.paint(canvas, wx + np.sin(a) * size * 0.95, wy - np.cos(a) * size * 0.95, (0.5, -0.5)[k], 0.0)
 
     return paint
 
@@ -172,9 +164,7 @@ def playing_guitar(draw):
         sx = x + dx(t)
         pose = Pose(0.0, upper=(0.4, -0.6), fore=(-0.9 + 0.8 * strum(t), -2.2), fold=(0.7, 0.6), width=1.0)
         man.paint(canvas, sx, y, pose)
-        patch = canvas.local(
-            sx - face * 0.12, y - 0.12 * man.height, size, -face * tilt, radius=3.4, flip=face
-        )
+        patch = canvas.local(sx - face * 0.12, y - 0.12 * man.height, size, -face * tilt, radius=3.4, flip=face)
         u, v = patch.u, patch.v
         patch.fill(box(u, v, 1.1, 0.12, 1.6, 0.0, 0.03), frets)
         patch.fill(box(u, v, 0.22, 0.2, 2.8, 0.0, 0.05), frets)
@@ -184,9 +174,7 @@ def playing_guitar(draw):
         patch.fill(circle(u, v, 0.24, 0.22), DARK)
         for k in (-0.06, 0.0, 0.06):
             patch.fill(box(u, v, 1.75, 0.008, 0.95, k), WHITE)
-        hand = canvas.local(
-            sx - face * 0.08 + 0.4 * strum(t), y - 0.1 * man.height + strum(t), 0.1, radius=1.3
-        )
+        hand = canvas.local(sx - face * 0.08 + 0.4 * strum(t), y - 0.1 * man.height + strum(t), 0.1, radius=1.3)
         hand.fill(ellipse(hand.u, hand.v, 0.9, 0.7), man.skin)
 
     return paint

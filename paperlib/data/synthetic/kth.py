@@ -166,9 +166,7 @@ class Sequence:
         t = np.asarray(seconds, np.float64)
         u = t * FPS / self.frames
         zoom = self.zoom[0] * (self.zoom[1] / self.zoom[0]) ** u
-        canvas = Canvas(
-            len(t), size, self.shake[0](t), 0.1 * (1 - 1 / zoom) + self.shake[1](t), zoom, grey=True
-        )
+        canvas = Canvas(len(t), size, self.shake[0](t), 0.1 * (1 - 1 / zoom) + self.shake[1](t), zoom, grey=True)
         self.place.paint(canvas)
         phase = self.phase + self.cadence * t
         x = self.facing * (self.x + self.speed * t) if self.crosses else self.x * np.ones_like(t)

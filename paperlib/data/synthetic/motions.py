@@ -226,9 +226,7 @@ def putting_into(draw, stage):
         hx, hy = grip(thing, tx, ty, angle, 0.7)
         hand.paint(canvas, hx - side * 1.2 * leave, hy - 0.7 * leave, angle, 0.2 + 0.5 * leave)
         front = canvas.local(x, y, 1.0, radius=max(top, b) * 1.5)
-        body = np.maximum(
-            wedge(front.u, front.v, top, a, b), -ellipse(front.u, front.v, top, top * 0.22, 0.0, -b)
-        )
+        body = np.maximum(wedge(front.u, front.v, top, a, b), -ellipse(front.u, front.v, top, top * 0.22, 0.0, -b))
         front.fill(body, wall, F(1.0) - F(0.5) * np.abs(front.u / F(top)))
 
     return act

@@ -55,18 +55,14 @@ def skiing(draw):
             patch.fill(box(patch.u, patch.v, 0.04, 1.0), tint)
             patch.fill(box(patch.u, patch.v, 0.28, 0.22, 0.28, -0.6), tint)
         knee = crouch + 0.1 * np.sin(2.0 * t)
-        pose = Pose(
-            crouch * 0.9, (knee, knee + 0.1), (-knee * 0.7, -knee * 0.7 + 0.1), (0.6, 0.7), (1.3, 1.2)
-        )
+        pose = Pose(crouch * 0.9, (knee, knee + 0.1), (-knee * 0.7, -knee * 0.7 + 0.1), (0.6, 0.7), (1.3, 1.2))
         sx = x + dx(t)
         man.paint(canvas, sx, y, pose, face)
         patch = canvas.local(sx, y, man.height, radius=1.4, flip=face)
         for k in (0, 1):
             joints = man.joints(pose)
             ax, ay = joints["ankle", k]
-            patch.fill(
-                capsule(patch.u, patch.v, ax - 0.3, ay + 0.03, ax + 0.4, ay + 0.03, 0.018), (0.9, 0.25, 0.1)
-            )
+            patch.fill(capsule(patch.u, patch.v, ax - 0.3, ay + 0.03, ax + 0.4, ay + 0.03, 0.018), (0.9, 0.25, 0.1))
             wx, wy = joints["wrist", k]
             patch.fill(capsule(patch.u, patch.v, wx, wy, wx - 0.45, wy + 0.3, 0.012), (0.15, 0.15, 0.2))
 
@@ -76,9 +72,7 @@ def skiing(draw):
 def tennis(draw):
     land = Landscape(
         draw,
-        dict(
-            hue=draw.pick(((0.3, 0.4), (0.58, 0.64), (0.03, 0.06))), saturation=(0.4, 0.7), value=(0.4, 0.65)
-        ),
+        dict(hue=draw.pick(((0.3, 0.4), (0.58, 0.64), (0.03, 0.06))), saturation=(0.4, 0.7), value=(0.4, 0.65)),
         (-0.5, -0.2),
         0.7,
     )
@@ -159,9 +153,7 @@ def biking(draw):
             ) - F(0.006)
             patch.fill(np.maximum(spokes, circle(u, v, 0.18, wx, 0.36)), (0.6, 0.6, 0.62))
         knees = [
-            _reach(
-                (0.0, 0.0), (crank[0] + 0.08 * np.cos(a + k * np.pi), crank[1] + 0.08 * np.sin(a + k * np.pi))
-            )
+            _reach((0.0, 0.0), (crank[0] + 0.08 * np.cos(a + k * np.pi), crank[1] + 0.08 * np.sin(a + k * np.pi)))
             for k in (0, 1)
         ]
         pose = Pose(0.65, (knees[0][0], knees[1][0]), (knees[0][1], knees[1][1]), (0.75, 0.75), (1.0, 1.0))

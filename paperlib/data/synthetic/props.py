@@ -145,9 +145,7 @@ class Thing:
         shade *= F(1) - F(0.45) * np.clip(F(1) + body * F(6), F(0), F(1))  # darker rim
         first, second = self.colour, self.second
         if self.pattern == "stripes":
-            amount = np.clip(
-                triangle_wave((u + v * F(self.tilt)) * F(self.pitch * 0.6)) * F(6) - F(3), F(0), F(1)
-            )
+            amount = np.clip(triangle_wave((u + v * F(self.tilt)) * F(self.pitch * 0.6)) * F(6) - F(3), F(0), F(1))
         elif self.pattern == "dots":
             du, dv = triangle_wave(u * F(self.pitch * 0.6)), triangle_wave(v * F(self.pitch * 0.6))
             amount = np.clip(F(2.2) - F(5) * (du * du + dv * dv), F(0), F(1))
@@ -275,9 +273,7 @@ class Room:
                 row = np.floor(y * F(self.pitch * 2))
                 wall *= F(1) - F(0.3) * _grout(x * F(self.pitch) + row * F(0.5))
                 wall *= F(1) - F(0.3) * _grout(y * F(self.pitch * 2))
-            edge = F(0.5) - (y - F(self.horizon)) * (
-                canvas.zoom.astype(F)[:, None, None] * F(canvas.size / 2)
-            )
+            edge = F(0.5) - (y - F(self.horizon)) * (canvas.zoom.astype(F)[:, None, None] * F(canvas.size / 2))
             above = np.clip(edge, F(0), F(1))
             table *= np.clip(F(0.72) + (y - F(self.horizon)) * F(0.6), F(0.7), F(1))  # darker at the back
         light = F(self.light[0]) + F(self.light[1]) * x

@@ -37,9 +37,7 @@ class Stage:
             )
         self.clutter.sort(key=lambda item: item[1])
         self.start, self.stop = draw.uniform(0.03, 0.25), draw.uniform(0.72, 0.97)
-        self.shake = [
-            (draw.uniform(0.004, 0.02), draw.uniform(0.3, 1.2), draw.uniform(0, 1)) for _ in range(4)
-        ]
+        self.shake = [(draw.uniform(0.004, 0.02), draw.uniform(0.3, 1.2), draw.uniform(0, 1)) for _ in range(4)]
         self.drift = draw.uniform(-0.08, 0.08), draw.uniform(-0.08, 0.08), draw.uniform(0.95, 1.08)
         self.flicker = draw.uniform(0, 0.04), draw.uniform(0.3, 1.5)
         self.camera = None  # function of u -> (x, y, zoom), for the classes about the camera
@@ -50,10 +48,7 @@ class Stage:
 
     def view(self, u, seconds):
         """Centre and zoom of the hand-held camera, `[n]` each."""
-        sway = [
-            sum(a * np.sin(2 * np.pi * (f * seconds + p)) for a, f, p in self.shake[k : k + 2])
-            for k in (0, 2)
-        ]
+        sway = [sum(a * np.sin(2 * np.pi * (f * seconds + p)) for a, f, p in self.shake[k : k + 2]) for k in (0, 2)]
         x, y, zoom = self.drift[0] * (u - 0.5) + sway[0], self.drift[1] * (u - 0.5) + sway[1], self.drift[2]
         if self.camera is not None:
             px, py, pz = self.camera(u)
@@ -63,9 +58,9 @@ class Stage:
     def paint(self, canvas, seconds):
         """Paint room and clutter, everything behind the action."""
         self.room.paint(canvas)
-        canvas.image *= canvas.per_frame(
-            1 + self.flicker[0] * np.sin(2 * np.pi * self.flicker[1] * seconds)
-        ).astype(np.float32)[None, :, None, None]
+        canvas.image *= canvas.per_frame(1 + self.flicker[0] * np.sin(2 * np.pi * self.flicker[1] * seconds)).astype(
+            np.float32
+        )[None, :, None, None]
         for x, y, thing, angle in self.clutter:
             thing.paint(canvas, x, y - thing.h, angle=angle, shadow=0.35)
 

@@ -122,9 +122,7 @@ def reading_book(draw):
         u, v = patch.u, patch.v
         patch.fill(box(u, v, 1.12, 0.82, r=0.04), cover)
         fold = np.abs(u)
-        patch.fill(
-            box(u, v, 1.05, 0.75), (0.97, 0.95, 0.88), F(0.8) + F(0.25) * np.clip(fold * F(4), F(0), F(1))
-        )
+        patch.fill(box(u, v, 1.05, 0.75), (0.97, 0.95, 0.88), F(0.8) + F(0.25) * np.clip(fold * F(4), F(0), F(1)))
         text = np.maximum(
             F(0.5) - triangle_wave(v * F(lines)),
             np.maximum(np.abs(fold - F(0.54)) - F(0.4), np.abs(v) - F(0.62)),

@@ -59,9 +59,7 @@ def sailing(draw):
         u, v = patch.u, patch.v
         patch.fill(box(u, v, 0.02, 0.85, 0.0, -0.8), (0.35, 0.25, 0.15))
         patch.fill(polygon(u, v, ((0.06, -1.6), (0.75, -0.15), (0.06, -0.15))), sail, F(0.9) - F(0.2) * u)
-        patch.fill(
-            polygon(u, v, ((-0.06, -1.45), (-0.06, -0.15), (-0.55, -0.15))), second, F(0.95) + F(0.2) * u
-        )
+        patch.fill(polygon(u, v, ((-0.06, -1.45), (-0.06, -0.15), (-0.55, -0.15))), second, F(0.95) + F(0.2) * u)
         patch.fill(wedge(u, v, 0.85, 0.6, 0.14, 0.08), hull, F(1.0) - F(1.2) * v)
 
     return paint
@@ -127,9 +125,7 @@ def scuba_diving(draw):
         )
         patch = canvas.local(sx, sy, man.height, -face * tilt + face * np.pi, radius=1.0)
         man.paint(canvas, sx, sy, pose, face)
-        back = canvas.local(
-            sx + face * 0.14 * man.height, sy - 0.12 * man.height, man.height, radius=0.5, flip=face
-        )
+        back = canvas.local(sx + face * 0.14 * man.height, sy - 0.12 * man.height, man.height, radius=0.5, flip=face)
         back.fill(capsule(back.u, back.v, -0.12, 0.04, 0.1, 0.0, 0.06), tank)
         hx, hy = man.joints(pose)["head"]
         for k in range(5):
