@@ -3,37 +3,37 @@
 # `./run_all.sh` (or `paperlib run`) calls this; so can you, say on a cluster (with snakemake-executor-plugin-slurm):
 #     snakemake --executor slurm --jobs 32
 # A notebook's output is its run record, not its figures: the figures are in git, and a fresh clone must still
-# regenerate them. Which records are still true is decided by content (paperlib/graph.py), not by file times.
+# regenerate them. Which records are still true is decided by content (paperlib/companion/stale.py), not by file times.
 import os
 import sys
 
-from paperlib import graph, prefork, runner
+from paperlib.companion import prefork, runner, stale
 
 PYTHON = sys.executable
-EXECUTE = [*prefork.command("run"), "paperlib.execute"]
-OPTIONS = graph.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
-WANTED = config.get("notebooks") or graph.notebooks()
-FIGURES = graph.paths.figures(OPTIONS.profile).name
-RECORDS = graph.records(OPTIONS).relative_to(graph.paths.ROOT).as_posix()
+EXECUTE = [*prefork.command("run"), "paperlib.companion.execute"]
+OPTIONS = stale.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
+WANTED = config.get("notebooks") or stale.notebooks()
+FIGURES = stale.paths.figures(OPTIONS.profile).name
+RECORDS = stale.records(OPTIONS).relative_to(stale.paths.ROOT).as_posix()
 
 if workflow.is_main_process:
     if "PAPERLIB_RUNNER" not in os.environ:  # called directly: one run at a time here as well
         held = runner.lock()
         held.__enter__()
     for name in WANTED:
-        graph.forget_if_stale(name, OPTIONS)
+        stale.forget_if_stale(name, OPTIONS)
 
 
 def relative(files):
     """Paths inside the project relative to it, as Snakemake's rules write them; others as they are."""
-    root = graph.paths.ROOT
+    root = stale.paths.ROOT
     return [f.relative_to(root).as_posix() if f.is_relative_to(root) else str(f) for f in files]
 
 
 def starts_from(wildcards):
     """The checkpoint that training starts from, needed only while the trained one is not there."""
-    parent = graph.recipes().get(wildcards.key)
-    return relative([graph.checkpoint(parent)]) if parent and not graph.checkpoint(wildcards.key).is_file() else []
+    parent = stale.recipes().get(wildcards.key)
+    return relative([stale.checkpoint(parent)]) if parent and not stale.checkpoint(wildcards.key).is_file() else []
 
 
 wildcard_constraints:
@@ -57,7 +57,7 @@ rule gallery:
 
 rule notebook:
     input:
-        lambda wildcards: relative(graph.needed(wildcards.name, OPTIONS, config.get("train", False))),
+        lambda wildcards: relative(stale.needed(wildcards.name, OPTIONS, config.get("train", False))),
     output:
         RECORDS + "/{name}.json",
     params:

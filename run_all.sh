@@ -60,11 +60,13 @@ if ! python=$(find_python); then
 fi
 
 # -I: nothing of the caller's Python settings, nor the modules that lie beside the script, can step in.
-ready=$("$python" -I "$here/paperlib/bootstrap.py") || exit 3
+ready=$("$python" -I "$here/paperlib/companion/bootstrap.py") || exit 3
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 cd -- "$here"
 
 if $tests; then
+    # Tests share the cores; benchmarks have them to themselves.
+    [[ " ${arguments[*]-} " == *" --benchmark-enable "* ]] || arguments=(-n auto --dist worksteal ${arguments[@]+"${arguments[@]}"})
     exec "$ready" -m pytest ${arguments[@]+"${arguments[@]}"}
 fi
 exec "$ready" -m paperlib.cli run ${arguments[@]+"${arguments[@]}"}

@@ -26,8 +26,12 @@ says which), 130 interrupted."""
 
 def commands():
     """Return {command name: docstring} without importing anything heavy."""
-    files = sorted(f for f in FOLDER.glob("*.py") if f.stem != "__init__")
-    return {f.stem: ast.get_docstring(ast.parse(f.read_text(encoding="utf-8"))) or "" for f in files}
+    files = sorted(FOLDER.glob("*_command.py"))
+    return {f.stem.removesuffix("_command"): _docstring(f) for f in files}
+
+
+def _docstring(file):
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
 def main(argv=None):
@@ -42,7 +46,7 @@ def main(argv=None):
             name, help=doc.partition("\n")[0].rstrip("."), description=doc, formatter_class=plain
         )
         if name in argv[:1]:
-            module = importlib.import_module(f"paperlib.commands.{name}")
+            module = importlib.import_module(f"paperlib.commands.{name}_command")
             module.arguments(sub)
             sub.set_defaults(main=module.main)
     args, unknown = parser.parse_known_args(argv)

@@ -1,5 +1,7 @@
 """The one exception type that is meant to be read by the person who caused it."""
 
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """A file, layer, class or parameter given by the user is unusable.
@@ -7,3 +9,17 @@ class InputError(ValueError):
     The message is one sentence that names the thing at fault and what would be right.
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+@contextmanager
+def needs(*packages, to):
+    """Turn the absence of packages that the library alone does not bring into one sentence.
+
+    to: what they are needed for, as in `with needs("pooch", to="download a checkpoint"): import pooch`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {package.replace("-", "_") for package in packages}:
+            raise
+        raise InputError(f"to {to}, install what is missing: pip install {' '.join(packages)}") from None

@@ -4,13 +4,17 @@ Rows come from tests marked `gpu` (whatever they give to `record_property`) and 
 `extra_info`), each with the device it was measured on. Nothing is written where neither ran.
 """
 
+import os
 import platform
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from paperlib import paths
+from paperlib.storage import paths
+
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # its share of the cores, before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 COLUMNS = ["test", "device", "quantity", "value"]
 MEASURED = pytest.StashKey[list]()

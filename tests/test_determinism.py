@@ -9,7 +9,9 @@ import pytest
 import torch
 import yaml
 
-from paperlib import execute, graph, models, paths, relevance, runner
+from paperlib import models, relevance
+from paperlib.companion import execute, runner, stale
+from paperlib.storage import paths
 
 # A notebook of each paper, asked little enough to take seconds.
 NOTEBOOKS = {
@@ -42,7 +44,7 @@ def tables(name, root, patch, device="cpu"):
     for file in ("zoo.yaml", "checkpoints"):
         (root / "data" / file).symlink_to(runner.SNAKEFILE.parent / "data" / file)
     (root / "again.yaml").write_text(yaml.safe_dump({"extends": "mini", "notebooks": {name: NOTEBOOKS[name]}}))
-    options = graph.Options("again.yaml", device=device)
+    options = stale.Options("again.yaml", device=device)
     assert execute.execute(name, options, runner.threads_each()) == ("ok", "")
     return {f.name: f.read_bytes() for f in root.glob("figures*/*/*.csv")}
 

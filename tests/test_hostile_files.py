@@ -13,8 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from paperlib import artifact, bootstrap, checkpoints, data, models, settings
+from paperlib import data, models
+from paperlib.companion import bootstrap
 from paperlib.errors import InputError
+from paperlib.explanation import artifact
+from paperlib.papers import settings
+from paperlib.training import checkpoints
 
 
 class Bomb:

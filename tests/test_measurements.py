@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 
-from paperlib import paths
+from paperlib.storage import paths
 
 TESTS = """
 import pytest, torch

@@ -9,8 +9,9 @@ import nbformat
 import pytest
 import yaml
 
-from paperlib import graph, paths
-from paperlib.settings import settings
+from paperlib.companion import stale
+from paperlib.papers.settings import settings
+from paperlib.storage import paths
 
 ROOT = paths.ROOT
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
@@ -72,10 +73,10 @@ def test_notebook_does_not_ask_which_profile_it_runs_under(file):
 
 
 def test_profiles_name_only_notebooks_and_checkpoints_that_exist():
-    from paperlib import zoo
+    from paperlib.training import zoo
 
     known = zoo.recipes()
-    mini = yaml.safe_load((ROOT / "paperlib/profiles/mini.yaml").read_text())
+    mini = yaml.safe_load((ROOT / "paperlib/papers/profiles/mini.yaml").read_text())
     assert set(mini["notebooks"]) <= set(NAMES)
     listed = [model for entry in mini["notebooks"].values() for model in (entry or {}).get("models", [])]
     assert [model for model in listed if model not in known] == []
@@ -96,7 +97,7 @@ def test_modules_stay_readable():
 
 def test_checkpoints_stay_small():
     size = {f"{f.parent.name}/{f.stem}": f.stat().st_size for f in paths.CHECKPOINTS.rglob("*.safetensors")}
-    starts = graph.recipes()
+    starts = stale.recipes()
     relevance = {
         key
         for name in NAMES
@@ -157,7 +158,7 @@ def test_every_figure_in_the_repository_belongs_to_a_notebook():
 def test_claims_in_the_repository_are_the_merge_of_the_notebooks_claims(tmp_path):
     import shutil
 
-    from paperlib import claims
+    from paperlib.papers import claims
 
     merged = paths.FIGURES / "claims.csv"
     if not merged.is_file():

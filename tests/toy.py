@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from paperlib import data, paths
+from paperlib import data
+from paperlib.storage import paths
 
 
 class Bars:

@@ -2,6 +2,8 @@
 
 A dataset has `name`, `classes` (list of str), `labels` (int64 [n]), `temporal` (bool [classes] or None),
 `ids` (list of str), `len()`, `num_frames(i)` and `frames(i, indices) -> uint8 [len(indices), size, size, 3]`.
+
+May import: storage, errors.
 """
 
 import importlib

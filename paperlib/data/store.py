@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 from tqdm.auto import tqdm
 
-from .. import paths
+from ..storage import paths
 from . import sampling
 
 KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these

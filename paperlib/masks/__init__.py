@@ -2,6 +2,8 @@
 
 `freeze`, `reverse` and the other perturbations change a clip under a mask; `learn` finds the shortest mask
 whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows.
+
+May import: models, data, convolution, errors.
 """
 
 from .learn import PRESETS, MaskResult, Settings, central_mask, learn, resolve, total_variation

@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..convolution import fast_gradients
+from ..convolution.allocator import keep_freed
+from ..convolution.transposes import fast_gradients
 from ..errors import InputError
-from ..memory import keep_freed
-from ..probing import classes, evaluating, rows, score
+from ..models.probing import classes, evaluating, rows, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
 
 

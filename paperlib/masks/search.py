@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
-from ..probing import classes, evaluating
+from ..models.probing import classes, evaluating
 from .learn import resolve, total_variation
 from .perturb import prepare
 

@@ -6,12 +6,14 @@
 
 What differs between two networks is one class of modules.py, which also says how to add one. Networks that
 do not fit the framework have a file each: original_i3d.py, clstm.py, slowfast.py, torchvision_video.py.
+
+May import: data (what a clip looks like), storage, errors.
 """
 
 from .counting import count
 from .factory import create, names
 from .inflation import inflate
-from .published import load_published
+from .published_weights import load_published
 from .reach import temporal_receptive_field
 from .torchvision_video import TorchvisionVideo
 

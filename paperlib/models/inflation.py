@@ -1,7 +1,7 @@
 """Start a network from another one: from 2D weights, or from the same network at another frame count."""
 
 from ..errors import InputError
-from .published import describe, read
+from .published_weights import describe, read
 
 
 def inflate(model, source, rescale=True):

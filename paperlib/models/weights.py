@@ -1,17 +1,17 @@
 """Registry of public checkpoints: what there is, where it is published, and fetching it once."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 import torch
 import yaml
 
 from ..data.clips import MEAN, STD
-from ..errors import InputError
-from ..paths import CACHE, atomic
+from ..errors import InputError, needs
+from ..storage.paths import CACHE, atomic
 from .factory import create
-from .published import load_published
+from .published_weights import load_published
 
 FOLDER = CACHE / "weights"
 
@@ -90,6 +90,8 @@ def get(name, folder=None, progress=True):
     if path.is_file():
         _verify(entry, path, path, "delete the file and get it again")
         return path
+    with needs("pooch", to="download a public checkpoint"):
+        import pooch
     elsewhere = f"fetch {entry.url} elsewhere and put it at {path}"
     with atomic(path) as temporary:
         try:
@@ -103,7 +105,8 @@ def get(name, folder=None, progress=True):
 
 def _verify(entry, path, what, advice):
     """Raise InputError if a file does not have the published checksum."""
-    digest = pooch.file_hash(str(path), alg="sha256")
+    with open(path, "rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if not digest.startswith(entry.sha256):
         raise InputError(f"{what} has sha256 {digest}, but {entry.name} is published with {entry.sha256}...; {advice}")
 

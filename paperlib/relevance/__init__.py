@@ -2,6 +2,8 @@
 
 `relevance_matrix` and `atr` are what the temporal relevance paper defines; `coverage` says beforehand which
 rule each layer gets. The rules stand in rules.py, and how an operation finds its rule in table.py.
+
+May import: models, convolution, storage, errors.
 """
 
 from .atr import ATR, atr, sum_blocks

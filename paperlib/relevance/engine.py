@@ -2,7 +2,7 @@
 
 import torch
 
-from ..convolution import falls_back
+from ..convolution.transposes import falls_back
 from . import windows
 from .graph import evaluating, fetch
 from .layers import Linear

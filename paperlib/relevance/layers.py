@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
-from ..convolution import by_autograd, every, falls_back, mix, pointwise, spread, transposed
+from ..convolution.transposes import by_autograd, every, falls_back, mix, pointwise, spread, transposed
 from . import rules as R
 from .graph import opname
 from .table import CONVOLUTIONS

@@ -4,8 +4,8 @@ import warnings
 
 import torch
 
+from ..convolution.allocator import keep_freed
 from ..errors import InputError
-from ..memory import keep_freed
 from .engine import Pass
 from .graph import capture, evaluating
 from .memory import largest_portion, portions

@@ -6,8 +6,10 @@ beside them is all that runs them: over cores and GPUs, or on a cluster through 
 Clips are explained in blocks of `batch`, cut from the data set at fixed places, and a shard is a run of whole
 blocks. What is computed together is therefore the same for any number of shards and workers, and so are the bits
 of the gathered table.
+
+May import: papers, and all that papers may.
 """
 
-from .files import load
+from .shard_files import load
 
 __all__ = ["load"]

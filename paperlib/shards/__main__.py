@@ -19,13 +19,13 @@ def main(argv=None):
     what.add_argument("--gather", nargs="+", metavar="SHARD", help="these files, all of them in order")
     args = parser.parse_args(argv)
     if os.environ.get("PAPERLIB_RUNNER"):
-        from ..execute import watch
+        from ..storage.processes import watch
 
         watch(int(os.environ["PAPERLIB_RUNNER"]))
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     try:
         if args.gather:
-            from .files import gather
+            from .shard_files import gather
 
             gather(settings, args.out, args.gather)
         else:

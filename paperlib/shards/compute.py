@@ -5,15 +5,22 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from .. import analysis, blobs, cache, checkpoints, data, gradcam, masks, report
+from .. import data, gradcam, masks
 from ..data.video import VideoError
-from ..errors import InputError
-from . import files
+from ..errors import InputError, needs
+from ..gradcam import blobs
+from ..models import devices
+from ..papers import analysis
+from ..storage import cache
+from ..training import checkpoints
+from . import shard_files
 
-CODE = {"relevance": ("relevance",), "mask": ("masks",), "gradcam": ("gradcam", "blobs")}
+with needs("pyarrow", to="write the table of a whole data set"):
+    import pyarrow as pa
+
+CODE = {"relevance": ("relevance",), "mask": ("masks",), "gradcam": ("gradcam",)}
 OPTIONS = {
     "relevance": {"method": "clrp", "sigma": 0.975},
     "mask": {"preset": "default", "perturbation": "freeze", "iterations": None},
@@ -78,7 +85,7 @@ def plan(
             f"{len(videos.classes)}; explain the predicted classes instead (target predicted)"
         )
     if kind == "gradcam" and options["layer"]:
-        gradcam._module(model, options["layer"])
+        gradcam.maps._module(model, options["layer"])
     if kind == "mask":
         masks.resolve(options["preset"], options["iterations"], {"perturbation": options["perturbation"]})
     key = key_of(settings, videos)
@@ -110,7 +117,7 @@ def key_of(settings, videos):
         **analysis._key(settings["checkpoint"], videos),
         **settings["asked"],
         "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
-        "engine": cache.code(*CODE[kind], "analysis", "probing", "shards"),
+        "engine": cache.code(*CODE[kind], "papers/analysis", "models/probing", "shards"),
     }
 
 
@@ -118,13 +125,13 @@ def compute(settings, number, file):
     """Compute shard `number` of a run and write it to `file`, a block of clips at a time."""
     key = settings["key"]
     torch.set_num_threads(key["threads"])
-    model, header, videos = opened(settings, report.device(settings["device"]))
+    model, header, videos = opened(settings, devices.device(settings["device"]))
     now = key_of(settings, videos)
     changed = [what for what in key if now[what] != key[what]]
     if changed:
         raise InputError(f"{', '.join(changed)} changed since the run was planned; start it again")
-    first, last = files.span(key, number, settings["shards"])
-    with files.writer(file, key, first, last) as out:
+    first, last = shard_files.span(key, number, settings["shards"])
+    with shard_files.writer(file, key, first, last) as out:
         for block in blocks(videos, header, first, last, key["batch"]):
             out.write_table(explained(model, header, videos, key, block))
             print(f"{block[-1][0] + 1 - first} of {last - first} clips", flush=True)
@@ -185,15 +192,15 @@ def explained(model, header, videos, key, block):
     read_rows = [readable.index(k) if k in readable else None for k in range(len(block))]
     places = {readable[k]: row for row, k in enumerate(chosen)}
     rows = [places.get(k) for k in range(len(block))]
-    schema = pa.schema({**files.EVERY, **files.COLUMNS[key["kind"]]})
+    schema = pa.schema({**shard_files.EVERY, **shard_files.COLUMNS[key["kind"]]})
     columns = []
     for name, kind in zip(schema.names, schema.types, strict=True):
         if name in everything:
             columns.append(pa.array(everything[name], kind))
-        elif name in files.EVERY:
-            columns.append(files.column(found.get(name), kind, read_rows))
+        elif name in shard_files.EVERY:
+            columns.append(shard_files.column(found.get(name), kind, read_rows))
         else:
-            columns.append(files.column(results.get(name), kind, rows))
+            columns.append(shard_files.column(results.get(name), kind, rows))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .. import kernels, paths, runner
 from ..errors import InputError
-from . import files
+from ..storage import paths, processes
+from . import shard_files
 
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
@@ -21,10 +21,10 @@ def run(settings, jobs=None, profile=None):
     one in profiles/.
     """
     out, key = Path(settings["out"]), settings["key"]
-    folder = files.folder(out)
-    if out.exists() and not files.is_ours(out):
+    folder = shard_files.folder(out)
+    if out.exists() and not shard_files.is_ours(out):
         raise InputError(f"{out} is there and is no whole table of paperlib dataset; remove it or give another --out")
-    if out.is_file() and files.why_unusable(out, key, 0, key["videos"]) is None:
+    if out.is_file() and shard_files.why_unusable(out, key, 0, key["videos"]) is None:
         print(f"{out} is up to date")
         return 0
     if not profile:  # what killed workers left behind; on a cluster some may still be at work
@@ -38,7 +38,7 @@ def run(settings, jobs=None, profile=None):
     else:
         environment["PAPERLIB_RUNNER"] = str(os.getpid())  # workers end when we do
     process = subprocess.Popen(
-        command(settings, jobs, profile), env=environment, start_new_session=True, preexec_fn=kernels.die_with_parent
+        command(settings, jobs, profile), env=environment, start_new_session=True, preexec_fn=processes.die_with_parent
     )
     while True:
         try:
@@ -49,7 +49,9 @@ def run(settings, jobs=None, profile=None):
             process.wait()
             raise
     if failed:
-        missing = sum(not (folder / files.name(k, settings["shards"])).is_file() for k in range(settings["shards"]))
+        missing = sum(
+            not (folder / shard_files.name(k, settings["shards"])).is_file() for k in range(settings["shards"])
+        )
         print(
             f"{missing} of {settings['shards']} shards are missing; {folder / 'logs'} says why. The same command "
             "goes on with them.",
@@ -60,7 +62,7 @@ def run(settings, jobs=None, profile=None):
 
 def command(settings, jobs=None, profile=None):
     """Return the call of Snakemake."""
-    folder, gpus, threads = files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
+    folder, gpus, threads = shard_files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
     # Shards are whole or absent and say what they are, so Snakemake's own notes on that are not needed.
     call = [
         sys.executable,
@@ -88,7 +90,7 @@ def command(settings, jobs=None, profile=None):
     if profile:
         call += ["--workflow-profile", str(profile_folder(profile))]
         return call + (["--jobs", str(jobs)] if jobs else [])
-    jobs = jobs or (len(gpus) if gpus else max(1, runner.cores() // threads))
+    jobs = jobs or (len(gpus) if gpus else max(1, processes.cores() // threads))
     if gpus:
         call += ["--resources", *(f"gpu{place}=1" for place in range(len(gpus)))]
     # Snakemake would otherwise take profiles/default, which is about notebooks, where it is called beside it.

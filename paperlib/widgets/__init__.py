@@ -3,12 +3,14 @@
 Each function returns an `Explorer`. In a notebook it is live; on GitHub and in headless runs the same object
 shows `Explorer.figure()` instead. All scrubbing happens in the browser; Python is asked for another class,
 method or sigma, for scores under a mask and for learning one.
+
+May import: explanation, papers, and all that those may.
 """
 
 from pathlib import Path
 
-from .. import paths
 from ..errors import InputError
+from ..storage import paths
 from .explorer import Explorer, YourVideo
 from .samples import validation_video, write_video
 from .subject import Subject, subject

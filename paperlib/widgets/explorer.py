@@ -9,15 +9,17 @@ import time
 from io import BytesIO
 from pathlib import Path
 
-import anywidget
 import matplotlib
 import pandas as pd
 import traitlets
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, needs
 from . import static
 from .subject import jpegs, overlays, subject
+
+with needs("anywidget", "ipywidgets", to="show widgets"):
+    import anywidget
 
 HERE = Path(__file__).parent
 PARTS = ("base", "relevance", "masks", "saving", "opening", "panel", "explorer")

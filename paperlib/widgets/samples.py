@@ -4,8 +4,9 @@ from pathlib import Path
 
 import av
 
-from .. import checkpoints, data
+from .. import data
 from ..errors import InputError
+from ..training import checkpoints
 
 
 def validation_video(checkpoint, number=0, root=None):

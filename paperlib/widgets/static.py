@@ -3,8 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .. import examples, masks, plotting
+from .. import masks
 from ..data import clips
+from ..explanation import examples, plotting
 
 COLUMNS = 16  # frames shown at most, evenly spread
 WIDTH, STRIP = 11, 7.4  # inches of the figure and of the film strip

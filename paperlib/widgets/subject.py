@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import artifact, checkpoints, examples, gradcam, masks, relevance, report
+from .. import gradcam, masks, relevance
 from ..data import sampling
 from ..errors import InputError
+from ..explanation import artifact, examples
+from ..models import devices
+from ..storage import software
+from ..training import checkpoints
 
 METHODS = ("clrp", "lrp")
 
@@ -212,7 +216,7 @@ def _of_frames(frames, network, header, title):
             "model": name,
             "dataset": header.get("dataset", ""),
             "classes": list(header["classes"]),
-            "revision": report.revision(),
+            "revision": software.revision(),
         },
     )
 
@@ -228,7 +232,7 @@ def _network(model, classes, device):
         if classes is None:
             raise InputError(f"give classes=, the names of the classes that {type(model).__name__} knows")
         return model.eval(), {"classes": classes}
-    network, header = checkpoints.load(model, report.device(device))
+    network, header = checkpoints.load(model, devices.device(device))
     return network, {**header, "classes": classes or header["classes"]}
 
 

@@ -17,7 +17,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from paperlib.shards import compute, files  # noqa: E402
+from paperlib.shards import compute, shard_files  # noqa: E402
 from tests.data import videos  # noqa: E402
 from tests.shards import runs  # noqa: E402
 
@@ -74,7 +74,7 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         rows, settings = measure(Path(folder), options.clips, options.every, options.kind, options.batch)
         began, before = time.process_time(), psutil.Process().memory_info().rss
-        files.gather(settings, settings["out"], [runs.shard(settings, 0)])
+        shard_files.gather(settings, settings["out"], [runs.shard(settings, 0)])
         print(
             f"gather: {time.process_time() - began:.1f} s, {(psutil.Process().memory_info().rss - before) / 1e6:.1f}"
             f" MB more, {os.path.getsize(settings['out']) / 1e6:.1f} MB on disk"

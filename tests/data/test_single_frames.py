@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from paperlib import analysis, checkpoints
 from paperlib.data.synthetic import ssv2
 from paperlib.errors import InputError
+from paperlib.papers import analysis
+from paperlib.training import checkpoints
 
 
 def predictions(checkpoint):

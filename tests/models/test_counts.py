@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from paperlib import models, published
+from paperlib import models
+from paperlib.papers import published
 
 CLASSES = {"mini-SSV2": 87, "mini-Kinetics": 200, "mini-MiT": 200}
 

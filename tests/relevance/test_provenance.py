@@ -6,18 +6,7 @@ from torch import nn
 
 from paperlib import relevance
 
-from .networks import (
-    Folded,
-    Frames,
-    Pools,
-    Recurrent,
-    Residual,
-    ShiftInPlace,
-    SqueezeExcitation,
-    Twice,
-    clip,
-    settle,
-)
+from .networks import Folded, Frames, Pools, Recurrent, Residual, ShiftInPlace, SqueezeExcitation, Twice, clip, settle
 
 
 def everything():

@@ -7,8 +7,9 @@ import sys
 
 import torch
 
-from paperlib import checkpoints, data, models
-from paperlib.shards import compute, files
+from paperlib import data, models
+from paperlib.shards import compute, shard_files
+from paperlib.training import checkpoints
 
 
 def checkpoint(folder, name="TSN-R18-f4", dataset="synth_ssv2", classes=None, **options):
@@ -37,13 +38,13 @@ def finish(settings, numbers=None):
     for k in range(settings["shards"]) if numbers is None else numbers:
         compute.compute(settings, k, shard(settings, k))
     if numbers is None:
-        files.gather(settings, settings["out"], [shard(settings, k) for k in range(settings["shards"])])
+        shard_files.gather(settings, settings["out"], [shard(settings, k) for k in range(settings["shards"])])
     return settings
 
 
 def shard(settings, k):
     """Return the path of shard k."""
-    return files.folder(settings["out"]) / files.name(k, settings["shards"])
+    return shard_files.folder(settings["out"]) / shard_files.name(k, settings["shards"])
 
 
 def command(*arguments, **environment):
@@ -59,4 +60,4 @@ def command(*arguments, **environment):
 
 def settings_of(out):
     """Return what `paperlib dataset` wrote for the Snakefile."""
-    return json.loads((files.folder(out) / "settings.json").read_text(encoding="utf-8"))
+    return json.loads((shard_files.folder(out) / "settings.json").read_text(encoding="utf-8"))

@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from paperlib import analysis, blobs, checkpoints, data, gradcam, masks, relevance, shards
+from paperlib import data, gradcam, masks, relevance, shards
 from paperlib.errors import InputError
-from paperlib.shards import compute, files, run
+from paperlib.gradcam import blobs
+from paperlib.papers import analysis
+from paperlib.shards import compute, run, shard_files
+from paperlib.training import checkpoints
 
 from . import runs
 
@@ -75,8 +78,8 @@ def test_any_number_of_shards_gives_the_same_file(tmp_path, network, kind, optio
 
 
 def test_row_groups_of_the_table_do_not_follow_the_shards(tmp_path, network, monkeypatch):
-    monkeypatch.setattr(files, "GROUP", 3)
-    monkeypatch.setattr(files.regrouped, "__defaults__", (3,))
+    monkeypatch.setattr(shard_files, "GROUP", 3)
+    monkeypatch.setattr(shard_files.regrouped, "__defaults__", (3,))
     settings = runs.finish(runs.planned(tmp_path, network, shards=3))
     meta = pq.read_metadata(settings["out"])
     assert [meta.row_group(k).num_rows for k in range(meta.num_row_groups)] == [3, 3, 3, 1]
@@ -86,7 +89,7 @@ def test_row_groups_of_the_table_do_not_follow_the_shards(tmp_path, network, mon
 def test_shards_are_whole_blocks_and_cover_every_clip_once():
     for videos, batch, count in ((10, 4, 3), (20_000, 8, 64), (7, 1, 7), (1, 8, 1)):
         key = {"videos": videos, "batch": batch}
-        spans = [files.span(key, k, count) for k in range(count)]
+        spans = [shard_files.span(key, k, count) for k in range(count)]
         assert [i for first, last in spans for i in range(first, last)] == list(range(videos))
         assert all(first % batch == 0 and last > first for first, last in spans)
 
@@ -102,7 +105,7 @@ def test_damaged_foreign_and_misplaced_shards_are_noticed(tmp_path, network):
     good = file.read_bytes()
 
     def why():
-        return files.why_unusable(file, key, *files.span(key, 1, 3))
+        return shard_files.why_unusable(file, key, *shard_files.span(key, 1, 3))
 
     assert why() is None
     middle = bytearray(good)
@@ -116,9 +119,9 @@ def test_damaged_foreign_and_misplaced_shards_are_noticed(tmp_path, network):
     file.write_bytes(runs.shard(other, 1).read_bytes())
     assert why() == "is of another run (options differ)"
     with pytest.raises(InputError, match="of another run .*; remove it and start the run again"):
-        files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(3)])
+        shard_files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(3)])
     assert not (tmp_path / "table.parquet").exists()
-    files.forget_unusable(settings)
+    shard_files.forget_unusable(settings)
     assert [runs.shard(settings, k).exists() for k in range(3)] == [True, False, True]
     runs.finish(settings, [1])
     assert file.read_bytes() == good
@@ -135,7 +138,7 @@ def test_another_checkpoint_is_another_run_and_a_change_in_mid_run_stops_it(tmp_
     assert runs.planned(tmp_path, copied)["key"] != settings["key"]
     with pytest.raises(InputError, match="checkpoint changed since the run was planned"):
         runs.finish(settings, [0])
-    assert not list(files.folder(settings["out"]).glob("*.parquet"))
+    assert not list(shard_files.folder(settings["out"]).glob("*.parquet"))
 
 
 def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
@@ -249,9 +252,9 @@ def test_kill_9_in_mid_shard_leaves_no_shard_and_the_next_try_gives_the_same(tmp
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "settings.json", runs.shard(settings, 1)])
     assert killed.returncode == -signal.SIGKILL
-    assert not runs.shard(settings, 1).exists() and list(files.folder(settings["out"]).glob(".*.parquet"))
-    files.forget_unusable(settings)
+    assert not runs.shard(settings, 1).exists() and list(shard_files.folder(settings["out"]).glob(".*.parquet"))
+    shard_files.forget_unusable(settings)
     assert runs.shard(settings, 0).stat().st_mtime_ns == first
     runs.finish(settings, [1])
-    files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(2)])
+    shard_files.gather(settings, settings["out"], [runs.shard(settings, k) for k in range(2)])
     assert (tmp_path / "table.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paperlib.shards import files, run
+from paperlib.shards import run, shard_files
 
 from . import runs
 
@@ -71,7 +71,7 @@ def start(network, out):
     )
     end = time.monotonic() + 800
     while time.monotonic() < end:
-        logs = files.folder(out).glob("logs/*.log")
+        logs = shard_files.folder(out).glob("logs/*.log")
         if any("of 8 clips" in log.read_text() for log in logs):
             for child in psutil.Process(process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):  # it has just ended
@@ -84,7 +84,7 @@ def start(network, out):
 
 def finished(out):
     """Return {file: (inode, time of change)} of the shards that are there."""
-    return {f.name: (f.stat().st_ino, f.stat().st_mtime_ns) for f in files.folder(out).glob("[0-9]*.parquet")}
+    return {f.name: (f.stat().st_ino, f.stat().st_mtime_ns) for f in shard_files.folder(out).glob("[0-9]*.parquet")}
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_kill_9_of_the_run_ends_its_workers_and_the_next_run_goes_on(tmp_path, n
 
 def dry_run(settings, *more, **options):
     """Return what Snakemake says it would do."""
-    folder = files.folder(settings["out"])
+    folder = shard_files.folder(settings["out"])
     folder.mkdir(exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings))
     call = run.command(settings, **options)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import paths
+from paperlib.storage import paths
 
 from .lab import Lab
 

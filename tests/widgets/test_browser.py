@@ -202,7 +202,8 @@ def test_your_model(lab):
 
 MADE = """
 import numpy as np
-from paperlib import artifact, widgets
+from paperlib.explanation import artifact
+from paperlib import widgets
 rng, count = np.random.default_rng(0), {frames}
 frames = rng.integers(0, 255, (count, 28, 28, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 info = dict(video="noise", model="none", classes=["a", "b"], target=0, predicted=0, method="clrp")

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from paperlib import artifact, masks, widgets
+from paperlib import masks, widgets
 from paperlib.data import clips
+from paperlib.explanation import artifact
 
 pytestmark = pytest.mark.browser
 

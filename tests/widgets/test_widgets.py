@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from paperlib import artifact, checkpoints, masks, models, relevance, widgets
+from paperlib import masks, models, relevance, widgets
 from paperlib.data import clips
 from paperlib.errors import InputError
+from paperlib.explanation import artifact
+from paperlib.training import checkpoints
 from paperlib.widgets.explorer import animation
 
-from ..video_features.networks import SmallVideoNet
+from ..masks.networks import SmallVideoNet
 
 NAMES = ["a", "b", "c"]
 

@@ -12,13 +12,13 @@ from ...errors import InputError
 
 # name -> module of this package
 ADAPTERS = {
-    "kinetics400": "kinetics",
-    "mini_kinetics": "kinetics",
+    "kinetics400": "kinetics400",
+    "mini_kinetics": "kinetics400",
     "ssv2": "something",
     "mini_ssv2": "something",
     "mit": "moments",
     "mini_mit": "moments",
-    "kth": "kth",
+    "kth": "kth_actions",
     "frames": "frames",
     "folder": "folder",
     "nagoya_fir": "nagoya",

@@ -131,8 +131,8 @@ def read_text(path):
 
 
 def class_list(name):
-    """Return the classes of a mini dataset, from `paperlib/published/<name>.txt`, in label order."""
-    lines = (resources.files("paperlib.published") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    """Return the classes of a mini dataset, from `<name>.txt beside this file`, in label order."""
+    lines = (resources.files("paperlib.data.public") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 

@@ -1,0 +1,91 @@
+"""Relevance, masks or Grad-CAM of a whole data set: computed in shards by Snakemake, gathered in one parquet file.
+
+Writes OUT.parquet, one row per clip (paperlib.shards.load reads it), and keeps the shards in OUT.shards/: a run
+that was stopped goes on with the shards that are missing. docs/scale.md says how to use several GPUs or a cluster.
+
+examples:
+  paperlib dataset relevance synth_ssv2 synth_ssv2/TAM2D-R50-f8
+  paperlib dataset mask kinetics400 i3d.safetensors --data-root DATA --gpus 0,1,2,3
+  paperlib dataset gradcam kinetics400 i3d.safetensors --data-root DATA --shards 64 --profile slurm
+"""
+
+from pathlib import Path
+
+
+def arguments(parser):
+    """Declare the options, those of each kind under its name."""
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    relevance = kinds.add_parser("relevance", help="matrices, frame logits and ATR")
+    relevance.add_argument("--method", choices=("clrp", "lrp"), default="clrp", help="(default: clrp)")
+    relevance.add_argument("--sigma", type=float, default=0.975, help="of the ATR (default: 0.975)")
+    mask = kinds.add_parser("mask", help="learned temporal masks and the scores under them")
+    mask.add_argument("--preset", default="default", help="as in paperlib mask (default: default)")
+    mask.add_argument("--perturbation", default="freeze", help="as in paperlib mask (default: freeze)")
+    mask.add_argument("--iterations", type=int, help="of gradient descent (default: the preset's)")
+    cam = kinds.add_parser("gradcam", help="maps at the layer's own size, and their blobs")
+    cam.add_argument("--layer", help="as in paperlib gradcam (default: the family's)")
+    cam.add_argument("--normalise", choices=("frame", "clip"), default="frame", help="before blobs are measured")
+    cam.add_argument("--softmax", action="store_true", help="explain the softmax score, not the logit")
+    for kind in (relevance, mask, cam):
+        _common(kind)
+
+
+def _common(parser):
+    parser.add_argument("dataset", metavar="DATASET", help="name of a data set")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file, or DATASET/NAME of the zoo")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: DATASET-CHECKPOINT-KIND.parquet)")
+    parser.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N videos, balanced over the classes")
+    parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
+    parser.add_argument(
+        "--target", choices=("label", "predicted"), default="label", help="the class to explain (default: label)"
+    )
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="explain only clips classified right with a softmax score above S"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="clips computed together (default: 8)")
+    parser.add_argument(
+        "--memory", type=float, default=2.0, metavar="GB", help="what relevance may occupy in each job (default: 2)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="cores of each job (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--shards", type=int, metavar="N", help="number of files (default: one per 500 clips)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="shards computed at a time (default: one per core or GPU, or what the profile says)",
+    )
+    parser.add_argument("--gpus", default="", metavar="IDS", help="GPUs of this machine to use, such as 0,1,2,3")
+    parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, or a folder with a config.yaml")
+
+
+def main(args):
+    """Plan the run, let Snakemake compute what is missing, say where the table is; 1 if a shard failed."""
+    from ..companion import runner
+    from ..errors import InputError
+    from ..shards import run, shard_files
+    from ..shards.compute import OPTIONS, plan
+
+    same = ("split", "limit", "device", "threads", "batch", "memory", "target", "min_score", "shards")
+    gpus = [gpu.strip() for gpu in args.gpus.split(",") if gpu.strip()]
+    if args.jobs is not None and args.jobs < 1:
+        raise InputError(f"--jobs {args.jobs} is not a number of shards at a time; give 1 or more")
+    root = str(Path(args.data_root).resolve()) if args.data_root else ""
+    out = args.out or Path(f"{args.dataset}-{Path(args.checkpoint).stem}-{args.kind}.parquet")
+    if out.suffix != ".parquet":
+        raise InputError(f"--out {out} should end in .parquet")
+    settings = plan(
+        args.kind,
+        args.dataset,
+        args.checkpoint,
+        out.resolve(),
+        data_root=root,
+        gpus=gpus,
+        **{name: getattr(args, name) for name in (*same, *OPTIONS[args.kind])},
+    )
+    with runner.lock(shard_files.folder(out)):
+        done = run.run(settings, args.jobs, args.profile)
+    if done:
+        return done
+    print(f"{out}: {settings['key']['videos']} clips")

@@ -1,0 +1,58 @@
+"""Where a model looks in each frame of one video: Grad-CAM over time, and its blobs.
+
+Writes PREFIX.csv (number, size and distance from the centre of each frame's blobs), PREFIX.png (the maps
+over the frames) and PREFIX.npz (everything, to be reopened in the notebooks).
+
+example: paperlib gradcam --video jump.mp4 --model synth_ssv2/I3D-original-f16 --class "moving something up"
+"""
+
+
+def arguments(parser):
+    """Declare the options of the command."""
+    from ..explanation.artifact import video_arguments
+
+    video_arguments(parser)
+    parser.add_argument(
+        "--layer",
+        help="layer whose maps are weighted (default: the family's, such as the "
+        "last Inception module; 'slow' or 'fast' for SlowFast)",
+    )
+    parser.add_argument(
+        "--normalise",
+        choices=("frame", "clip"),
+        default="frame",
+        help="scale each frame's map to 0..1, or all by the clip's maximum (default: frame)",
+    )
+    parser.add_argument("--softmax", action="store_true", help="explain the softmax score, not the logit")
+
+
+def main(args):
+    """Decode, sample, run, explain, write."""
+    from .. import gradcam
+    from ..explanation import artifact, examples
+    from ..gradcam import blobs
+    from ..storage import paths
+
+    found, model = artifact.from_arguments(args)
+    clip = found.clip.to(next(model.parameters()).device)
+    layer = args.layer or gradcam.default_layer(model, clip)
+    cams = gradcam.video_gradcam(model, clip, found.info["target"], layer, args.normalise, softmax=args.softmax)
+    table = blobs.measure(cams)
+    found.arrays["cam"] = cams[0].cpu().numpy()
+    found.info.update(layer=layer, normalise=args.normalise, softmax=args.softmax, detector=table.attrs["detector"])
+    out = artifact.prefix(args, "gradcam")
+    shown = table.drop(columns="clip").assign(frame=table["frame"] + 1)
+    shown.insert(1, "source_frame", found.info["indices"])
+    with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
+        shown.to_csv(temporary, index=False, float_format="%.6g")
+    with paths.atomic(out.with_name(out.name + ".png")) as temporary:
+        examples.maps(found).savefig(temporary, dpi=150)
+    found.save(out.with_name(out.name + ".npz"))
+    clip_means = blobs.per_clip(table).iloc[0]
+    score = found.arrays["scores"][found.info["target"]]
+    print(
+        f"explained: {found.target_name} ({score:.1%}), layer {layer}\n"
+        f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
+        f"{clip_means['center_distance']:.1f} pixels from the centre\n"
+        f"{out}.csv, {out}.png, {out}.npz"
+    )

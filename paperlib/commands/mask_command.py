@@ -1,0 +1,83 @@
+"""The frames a prediction needs: a temporal mask learned for one video.
+
+Looks for the shortest run of frames whose freezing destroys the score of the class. Writes PREFIX.csv (the
+mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames over the mask) and PREFIX.npz
+(everything, to be reopened in the notebooks).
+
+example: paperlib mask --video jump.mp4 --model synth_ssv2/I3D-original-f16
+"""
+
+
+def arguments(parser):
+    """Declare the options of the command."""
+    from ..explanation.artifact import video_arguments
+
+    video_arguments(parser)
+    parser.add_argument(
+        "--preset",
+        default="default",
+        help="default, as_published, as_released or as_released_kth (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--perturbation",
+        default="freeze",
+        help="what masked frames undergo: freeze, reverse, shuffle, blur, black or mean (default: %(default)s)",
+    )
+    parser.add_argument("--iterations", type=int, help="steps of gradient descent (default: the preset's)")
+
+
+def main(args):
+    """Decode, sample, run, learn the mask, write."""
+    from dataclasses import asdict
+
+    import pandas as pd
+    from matplotlib import pyplot as plt
+
+    from .. import gradcam, masks
+    from ..explanation import artifact, examples
+    from ..storage import paths
+
+    found, model = artifact.from_arguments(args)
+    clip = found.clip.to(next(model.parameters()).device)
+    result = masks.learn(
+        model, clip, found.info["target"], args.iterations, preset=args.preset, perturbation=args.perturbation
+    )
+    cam = gradcam.video_gradcam(model, clip, found.info["target"])
+    found.arrays.update(
+        mask=result.mask[0].cpu().numpy(),
+        mask_initial=result.initial[0].cpu().numpy(),
+        mask_loss=result.loss[:, 0].cpu().numpy(),
+        cam=cam[0].cpu().numpy(),
+    )
+    scores = {"OS": result.original, "FS": result.freeze, "RS": result.reverse}
+    found.info.update(
+        mask_settings=asdict(result.settings),
+        mask_moved=float(result.moved[0]),
+        mask_scores={name: float(value[0]) for name, value in scores.items()},
+    )
+    out = artifact.prefix(args, "mask")
+    table = pd.DataFrame(
+        {
+            "frame": range(1, len(found.frames) + 1),
+            "source_frame": found.info["indices"],
+            "mask": found.arrays["mask"],
+            "on": result.active[0].cpu().numpy(),
+            "start": found.arrays["mask_initial"],
+        }
+    )
+    with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    example = examples.from_masks(result, clip, cam, found.info["classes"], model.config["name"])[0]
+    figure = plt.figure(figsize=(11, 3), layout="constrained")
+    examples.strip(figure, example)
+    with paths.atomic(out.with_name(out.name + ".png")) as temporary:
+        figure.savefig(temporary, dpi=150)
+    found.save(out.with_name(out.name + ".npz"))
+    on = [str(t + 1) for t in result.active[0].nonzero()[:, 0].tolist()]
+    print(
+        f"explained: {found.target_name}; score {result.original[0]:.3f}, frozen {result.freeze[0]:.3f}, "
+        f"reversed {result.reverse[0]:.3f}\n"
+        f"masked {len(on)} of {len(found.frames)} frames: {' '.join(on) or 'none'}\n"
+        f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations\n"
+        f"{out}.csv, {out}.png, {out}.npz"
+    )

@@ -1,0 +1,195 @@
+"""Execute one notebook with papermill, keep its executed copy beside its figures, and write its run record.
+
+Run by the Snakefile as `python -m paperlib.companion.execute <paper>/<notebook>`; says on standard output, in lines for
+`paperlib run` to read, when it starts and how it ended.
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from ..errors import InputError
+from ..storage import locks, paths, processes
+from . import stale
+
+MARK = "::paperlib::"
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def train(key, device):
+    """Train the zoo's checkpoint `<dataset>/<name>`; a killed training goes on where it stopped."""
+    from ..training import zoo
+
+    zoo.train(zoo.select([key], missing=True), device, progress=False)
+    return "trained", ""
+
+
+def say(*fields):
+    """Print one event for `paperlib run`: start NAME, or end NAME STATUS SECONDS MESSAGE.
+
+    In one piece: `print` writes the line's end on its own, and another notebook's line may come between.
+    """
+    sys.stdout.write("\t".join([MARK, *(re.sub(r"\s+", " ", str(field)) for field in fields)]) + "\n")
+    sys.stdout.flush()
+
+
+def execute(name, options, threads=1):
+    """Execute a notebook; returns (status, message) with status `ok`, `skipped` or `failed`.
+
+    The executed copy is written while it runs into the folder of run records and moved to `figures/` only
+    when the notebook has come to its end, so that what lies in `figures/` is always whole.
+    """
+    record = stale.record(name, options)
+    working, log = record.with_suffix(".ipynb"), record.with_suffix(".log")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    began, inputs = time.monotonic(), stale.inputs(name, options)
+    figures = paths.figures(options.profile)
+    before = _written(name, figures)
+    # What is left of a killed run ends before its successor writes the figures.
+    with locks.only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
+        status, message = run_papermill(name, options, working)
+        if status == "ok":
+            for file, written in _written(name, figures).items():
+                if before.get(file) == written:
+                    file.unlink()  # an earlier version of the notebook wrote it, this one does not
+            with paths.atomic(figures / f"{name}.ipynb") as temporary:
+                shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk
+            working.unlink()
+        if status != "failed":
+            content = {
+                "notebook": name,
+                "status": status,
+                "message": message,
+                "seconds": round(time.monotonic() - began, 2),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "inputs": inputs,
+                "outputs": stale.outputs(name, options),
+            }
+            with paths.atomic(record) as temporary:
+                temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return status, message
+
+
+def run_papermill(name, options, out):
+    """Run the notebook's cells and write the executed copy to `out`; returns (status, message)."""
+    # jsonschema would import this to check addresses; it compiles a grammar, which takes a second.
+    sys.modules.setdefault("rfc3987_syntax", None)
+    from nbclient.exceptions import DeadKernelError
+    from papermill import PapermillExecutionError, execute_notebook
+
+    tagged = any("parameters" in tags for _, _, tags in stale.cells(name))
+    parameters = {"profile": options.profile, "data_root": options.data_root, "device": options.device}
+    try:
+        execute_notebook(
+            _escape(stale.source(name)),
+            _escape(out),
+            parameters if tagged else {},
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            log_output=True,
+            cwd=str(stale.source(name).parent),
+            start_timeout=300,
+            iopub_timeout=300,
+            raise_on_iopub_timeout=True,
+            kernel_manager_class="paperlib.companion.kernels.IPCKernelManager",
+        )
+        return "ok", ""
+    except PapermillExecutionError as error:
+        if error.ename == "Skipped":
+            return "skipped", error.evalue
+        lines = [line for line in ANSI.sub("", error.evalue or "").splitlines() if line.strip()]
+        return (
+            "failed",
+            f"{error.ename}: {lines[0] if lines else ''} (cell {error.exec_count or error.cell_index})",
+        )
+    except DeadKernelError:
+        return "failed", "the kernel died (killed, or out of memory?)"
+
+
+@contextmanager
+def environment(threads):
+    """Set for kernels started inside: number of threads, and what makes the same run give the same bits."""
+    wanted = {
+        "PYTHONHASHSEED": "0",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
+    }
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+@contextmanager
+def logging_to(file):
+    """Send what papermill and the notebook's cells say to a log file."""
+    handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("papermill")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _written(name, figures):
+    """Return {file: (time of change, inode)} of a notebook's figures: tells rewritten from left over."""
+    folder = (figures / name).parent
+    return {
+        f: (f.stat().st_mtime_ns, f.stat().st_ino)
+        for f in (folder.glob(f"{stale.source(name).stem}.*") if folder.is_dir() else [])
+    }
+
+
+def _escape(path):
+    """Return the path as papermill wants it: it takes braces for parameters to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def main(argv=None):
+    """Execute the notebook named on the command line; exit code 1 if it failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m paperlib.companion.execute", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("name", help="<paper>/<notebook>, or <dataset>/<checkpoint> with --train")
+    parser.add_argument("--train", action="store_true", help="train a checkpoint instead")
+    parser.add_argument("--profile", default="mini")
+    parser.add_argument("--data-root", default="")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    if os.environ.get("PAPERLIB_RUNNER"):
+        processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
+    options = stale.Options(args.profile, args.data_root, args.device)
+    say("start", args.name)
+    began = time.monotonic()
+    try:
+        status, message = train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
+    except KeyboardInterrupt:
+        status, message = "failed", "interrupted"
+    except InputError as error:
+        status, message = "failed", str(error)
+    except OSError as error:  # disk full, folder not writable
+        status, message = "failed", f"{error.strerror}: {error.filename or 'while writing'}"
+    say("end", args.name, status, f"{time.monotonic() - began:.1f}", message)
+    return status == "failed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The parts of README.md that follow from other files: how results compare, the notebooks, pictures of the widgets.
+
+Each stands between `<!-- NAME: made by paperlib gallery --readme -->` and `<!-- end of NAME -->`.
+"""
+
+import re
+
+import pandas as pd
+
+from ..errors import InputError
+from ..papers import claims
+from ..storage import paths
+from . import gallery, stale
+
+# One finding or two of each paper, by notebook and the statement's beginning; one that is not there is left out.
+FINDINGS = [
+    ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
+    ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
+    ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
+    ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
+    ("beyond/nagoya_fir", "I3D is drastically affected when videos of time-critical"),
+    ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
+]
+SIGNS = {"holds": "✓ holds", "does not hold": "✗ does not", "not testable here": "not testable"}
+OURS, PRINTED = "for models trained here, procedural and real videos", "for printed numbers and architectures"
+GIVES = {
+    "temporal_relevance": "*Temporal Relevance Analysis for Video Action Models*: contrastive relevance (CLRP) of "
+    "every frame for every frame, the range of frames a model really uses (ATR)",
+    "video_features": "*Interpreting Video Features: a Comparison of 3D Convolutional Networks and Convolutional LSTM "
+    "Networks* (ACCV 2020): learned temporal masks, Grad-CAM over time, blobs",
+    "deep_analysis": "*Deep Analysis of CNN-based Spatio-temporal Representations for Action Recognition* (CVPR 2021): "
+    "2D and 3D models in one framework, 288 published ones compared",
+    "beyond": "questions that no paper asked: do instruments agree, all classes of a clip, real people",
+    "explore": "to play: your own video and model, widgets, the data sets",
+}
+WIDGETS = {
+    "scrub_relevance.png": "Scrubbing a clip beside its relevance matrix",
+    "scrub_masks.png": "Dragging a temporal mask over a clip",
+}
+FOLDER = paths.ROOT / "docs" / "images"
+
+
+def update(file=None):
+    """Rewrite the made parts of the README in place and return its path."""
+    file = file or paths.ROOT / "README.md"
+    text = file.read_text(encoding="utf-8")
+    for name, content in parts().items():
+        text = put(text, name, content, file)
+    with paths.atomic(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return file
+
+
+def parts(ledger=None):
+    """Return {name: Markdown} of the made parts; `ledger`: the claims, by default those in figures/claims.csv."""
+    if ledger is None:
+        file = paths.FIGURES / "claims.csv"
+        ledger = pd.read_csv(file, dtype=str, keep_default_na=False) if file.is_file() else claims.merge()
+    return {"results": results(ledger), "notebooks": notebooks(), "widgets": widgets()}
+
+
+def put(text, name, content, file="README.md"):
+    """Return the text with the content of one part replaced."""
+    pattern = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise InputError(f"{file} has no part between `<!-- {name}: ... -->` and `<!-- end of {name} -->`")
+    return pattern.sub(lambda found: found[1] + content + found[2], text)
+
+
+def results(ledger):
+    """Return how many claims hold, by paper and by what they were asked of, and a few findings in numbers."""
+    ours = ledger.dataset.str.contains("synth_|nagoya_fir|weizmann")
+    lines = [f"| claims that hold, do not hold, cannot be tested | {OURS} | {PRINTED} |", "| --- | --- | --- |"]
+    for paper in [paper for paper in gallery.PAPERS if (ledger.paper == paper).any()]:
+        cells = []
+        for chosen in (ours, ~ours):
+            counts = gallery.count(ledger[(ledger.paper == paper) & chosen].to_dict("records")).values()
+            cells.append(", ".join(map(str, counts)) if any(counts) else "")
+        lines.append(f"| `{paper}` | {' | '.join(cells)} |")
+    lines += ["", "| finding, and what decides it | paper | ours [95 %] | |", "| --- | --- | --- | --- |"]
+    for notebook, beginning in FINDINGS:
+        found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
+        for row in found.sort_values("published", key=lambda text: text == "", kind="stable").head(1).itertuples():
+            value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
+            finding = f"{row.statement}: {row.quantity.partition(';')[0]}"
+            lines.append(f"| {finding} | {row.published} | {value} | {SIGNS[row.verdict]} |")
+    return "\n".join(lines) + "\n"
+
+
+def notebooks():
+    """Return a table of the papers and of explore with a link to every notebook."""
+    lines = ["| folder | what it gives | notebooks |", "| --- | --- | --- |"]
+    names = stale.notebooks()
+    for paper in sorted({name.split("/")[0] for name in names}, key=list(gallery.PAPERS).index):
+        links = {}
+        for name in [name for name in names if name.startswith(f"{paper}/")]:
+            stem = name.split("/")[1]
+            number = re.match(r"(fig|table)0*(\d+[a-z]?)_", stem)
+            kind, label = ({"fig": "figures ", "table": "tables "}[number[1]], number[2]) if number else ("", stem)
+            links.setdefault(kind, []).append(f"[{label}](notebooks/{name}.ipynb)")
+        listed = "; ".join(kind + " ".join(own) if kind else ", ".join(own) for kind, own in links.items())
+        lines.append(f"| [`{paper}`](notebooks/{paper}) | {GIVES.get(paper, '')} | {listed} |")
+    return "\n".join(lines) + "\n"
+
+
+def widgets():
+    """Return the pictures of the widgets that are there, side by side, each a link to its notebook."""
+    return "".join(
+        f'<a href="notebooks/explore/{name.removesuffix(".png")}.ipynb">'
+        f'<img src="docs/images/{name}" alt="{alt}" width="49%"></a>\n'
+        for name, alt in WIDGETS.items()
+        if (FOLDER / name).is_file()
+    )

@@ -1,0 +1,261 @@
+"""Which notebooks there are, what each one depends on, and whether its results are up to date.
+
+A run leaves one record per notebook in `data/cache/runs/<profile>/` with the SHA-256 of everything that went
+in (notebook, settings, checkpoints, the library modules it imports, package versions) and of every figure and
+table that came out. A notebook is up to date when both still match. Modification times play no part, so a
+fresh clone, a branch switch or a touched file does the right thing.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from ..errors import InputError
+from ..papers.settings import settings
+from ..storage import paths, zoo_lists
+
+PACKAGE = Path(__file__).parents[1]
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "opencv-python-headless", "av")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for, as far as results depend on it."""
+
+    profile: str = "mini"
+    data_root: str = ""
+    device: str = "auto"
+
+
+def notebooks():
+    """Return the names `<paper>/<notebook>` of all notebooks, sorted."""
+    files = paths.NOTEBOOKS.glob("*/*.ipynb")
+    return sorted(
+        f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix()
+        for f in files
+        if not any(part.startswith(".") for part in f.relative_to(paths.NOTEBOOKS).parts)
+    )
+
+
+def source(name):
+    """Return the path of a notebook."""
+    return paths.NOTEBOOKS / f"{name}.ipynb"
+
+
+def cells(name):
+    """Return a notebook's cells as (type, source, tags); outputs and editor metadata do not count."""
+    try:
+        content = json.loads(source(name).read_text(encoding="utf-8"))
+        return [
+            (cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", []))
+            for cell in content["cells"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source(name)} is not a notebook in format 4 ({error!r})") from None
+
+
+def records(options):
+    """Return the folder of the profile's run records."""
+    return paths.CACHE / "runs" / Path(options.profile).stem
+
+
+def record(name, options):
+    """Return the path of a notebook's run record."""
+    return records(options) / f"{name}.json"
+
+
+@cache
+def imports(code, package=""):
+    """Return the names of paperlib modules that a piece of Python imports, anywhere in it.
+
+    Where it calls import_module, every string in it counts that could name a module of its own package.
+    """
+    found, tree = set(), ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    if "import_module" in code:
+        strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} - {None}
+        dotted = {text for text in strings if isinstance(text, str) and text.replace(".", "_").isidentifier()}
+        found.update(dotted, {f"{package}.{text}" for text in dotted})
+    return frozenset(name for name in found if name.split(".")[0] == "paperlib")
+
+
+def module_file(name):
+    """Return the file of a paperlib module, or None where the name is not a module (a function, say)."""
+    base = PACKAGE.parent.joinpath(*name.split("."))
+    return next((f for f in (base / "__init__.py", base.with_suffix(".py")) if f.is_file()), None)
+
+
+def library(names):
+    """Return the files of the given modules and of all they import, with the data files beside a package."""
+    files, queue = set(), list(names)
+    while queue:
+        parts = queue.pop().split(".")
+        for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
+            file = module_file(name)
+            if file is None or file in files:
+                continue
+            files.add(file)
+            if file.name == "__init__.py" and file.parent != PACKAGE:
+                files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            queue.extend(imports(file.read_text(encoding="utf-8"), package))
+    return sorted(files)
+
+
+def uses(name):
+    """Return the library files that a notebook uses; all of them where ast cannot read one of its cells."""
+    names = {"paperlib"}
+    try:
+        found = cells(name)
+    except InputError:
+        return library(names)  # executing it will say what is wrong
+    for kind, text, _ in found:
+        if kind == "code":
+            lines = [line for line in text.splitlines() if not line.startswith(("%", "!", "?"))]
+            try:
+                names |= imports("\n".join(lines))
+            except SyntaxError:
+                return sorted(f for f in PACKAGE.rglob("*.py") if not f.name.startswith("."))
+    return library(names)
+
+
+def recipes():
+    """Return {`<dataset>/<checkpoint>`: what it starts from, or None} of the models in the lists of the zoo."""
+    return {key: entry.get("init_from") for key, entry in zoo_lists.entries()}
+
+
+def checkpoint(key):
+    """Return the file of the checkpoint `<dataset>/<name>`."""
+    return paths.CHECKPOINTS / f"{key}.safetensors"
+
+
+def checkpoints(name, options):
+    """Return the keys of the checkpoints that a notebook's settings name and that exist or can be trained."""
+    known = recipes()
+    return sorted(
+        {
+            text
+            for text in _strings(settings(name, options.profile))
+            if text.count("/") == 1 and (text in known or checkpoint(text).is_file())
+        }
+    )
+
+
+def files(name, options):
+    """Return every file a notebook's result depends on: itself, its checkpoints, the library code it uses."""
+    return [source(name), *(checkpoint(key) for key in checkpoints(name, options)), *uses(name)]
+
+
+def needed(name, options, train=False):
+    """Return the files that must be there before a notebook is executed.
+
+    A checkpoint that is missing counts only where it may be trained; otherwise the notebook itself says what it
+    lacks and is listed as skipped.
+    """
+    return [file for file in files(name, options) if train or file.is_file()]
+
+
+def inputs(name, options):
+    """Return {what: digest} of everything a notebook's result depends on."""
+    notebook, *others = files(name, options)
+    found = {
+        "the notebook": _notebook_sha(name),
+        "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
+        "the options": _sha(json.dumps(asdict(options)).encode()),
+        "installed packages": _sha(json.dumps([_version(package) for package in PACKAGES]).encode()),
+    }
+    for file in others:
+        stat = file.stat() if file.is_file() else None
+        shown = file.relative_to(PACKAGE.parent if file.is_relative_to(PACKAGE) else paths.ROOT).as_posix()
+        found[shown] = _file_sha(file, stat.st_mtime_ns, stat.st_size) if stat else "missing"
+    return found
+
+
+def outputs(name, options):
+    """Return {file name: digest} of what lies in the profile's figures folder for a notebook."""
+    folder = (paths.figures(options.profile) / name).parent
+    found = sorted(folder.glob(f"{source(name).stem}.*")) if folder.is_dir() else []
+    return {f.name: _file_sha(f, f.stat().st_mtime_ns, f.stat().st_size) for f in found if f.is_file()}
+
+
+def read_record(name, options):
+    """Return a notebook's run record, or None where there is none that can be read."""
+    try:
+        content = json.loads(record(name, options).read_text(encoding="utf-8"))
+        return content if {"status", "seconds", "inputs", "outputs"} <= content.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def why_stale(name, options):
+    """Return in words why a notebook has to be executed, or None when its results are up to date."""
+    done = read_record(name, options)
+    if done is None:
+        return "not executed yet"
+    if done["status"] != "ok":
+        return f"was {done['status']}"
+    now = inputs(name, options)
+    changed = sorted(key for key in now.keys() | done["inputs"].keys() if now.get(key) != done["inputs"].get(key))
+    if changed:
+        return f"{changed[0]} changed" + (f", and {len(changed) - 1} more" if changed[1:] else "")
+    there = outputs(name, options)
+    for file, digest in done["outputs"].items():
+        if file not in there:
+            return f"{file} is missing"
+        if there[file] != digest and not file.endswith((".ipynb", ".json")):  # people open those and save them
+            return f"{file} is not the file that was written"
+    return None
+
+
+def forget_if_stale(name, options):
+    """Remove the run record of a notebook that has to be executed; Snakemake then sees a missing file."""
+    if why_stale(name, options):
+        record(name, options).unlink(missing_ok=True)
+
+
+def _strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(key)
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _version(package):
+    try:
+        return package, metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return package, None
+
+
+def _notebook_sha(name):
+    try:
+        return _sha(json.dumps(cells(name)).encode())
+    except InputError:
+        return _sha(source(name).read_bytes())
+
+
+def _sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _file_sha(file, mtime_ns, size):
+    return _sha(file.read_bytes())

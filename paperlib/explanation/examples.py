@@ -1,0 +1,163 @@
+"""Example clips as in the ACCV paper (Figures 2, 3, 5): original, Grad-CAM, frozen frames, mask, scores."""
+
+from dataclasses import dataclass
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from PIL import Image
+
+from .. import gradcam, masks
+from ..data import clips as clip_format
+from ..storage import paths
+from . import plotting
+
+ON, OFF = plotting.VERMILION, plotting.GREEN  # the mask's red and green, safe for colour-blind readers
+
+
+@dataclass
+class Example:
+    """One clip as one model sees it."""
+
+    frames: np.ndarray  # uint8 [T, H, W, 3]
+    cam: np.ndarray  # [T, H, W] in [0, 1]
+    frozen: np.ndarray  # uint8 [T, H, W, 3], frozen by the mask
+    mask: np.ndarray  # [T] in [0, 1]
+    scores: dict  # OS, FS, RS and, where misclassified, CS
+    label: str  # name of the true class
+    predicted: str  # name of the class guessed and explained
+    model: str
+
+    @property
+    def caption(self):
+        """The scores in the paper's notation; P only where the prediction is wrong."""
+        text = "  ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
+        return text + (f"  P: {self.predicted}" if self.predicted != self.label else "")
+
+
+def explain(model, clips, labels, classes, name=None, **options):
+    """Return one `Example` per clip [B, 3, T, H, W]: learned mask and Grad-CAM of its predicted class.
+
+    labels: true classes [B]; classes: their names; options go to `masks.learn`.
+    """
+    result = masks.learn(model, clips, labels=labels, **options)
+    cams = gradcam.video_gradcam(model, clips, result.targets)
+    return from_masks(result, clips, cams, classes, name or type(model).__name__)
+
+
+def from_masks(result, clips, cams, classes, name, labels=None):
+    """Return one `Example` per clip of a `MaskResult` and the maps that belong to it."""
+    frozen = masks.freeze(clips, result.mask)
+    labels = result.labels if labels is None else labels
+    found = []
+    for b in range(len(clips)):
+        scores = {"OS": result.original[b], "FS": result.freeze[b], "RS": result.reverse[b]}
+        if not torch.isnan(result.truth[b]):
+            scores["CS"] = result.truth[b]
+        predicted = classes[int(result.targets[b])]
+        found.append(
+            Example(
+                clip_format.to_frames(clips[b]),
+                cams[b].cpu().numpy(),
+                clip_format.to_frames(frozen[b]),
+                result.mask[b].cpu().numpy(),
+                {key: float(value) for key, value in scores.items()},
+                predicted if labels is None else classes[int(labels[b])],
+                predicted,
+                name,
+            )
+        )
+    return found
+
+
+def overlay(frames, cam, strength=0.6):
+    """Lay maps [T, H, W] in [0, 1] over frames uint8 [T, H, W, 3]: the brighter, the more it covers."""
+    colours = matplotlib.colormaps["magma"](cam)[..., :3] * 255
+    weight = strength * np.clip(cam, 0, 1)[..., None]
+    return ((1 - weight) * frames + weight * colours).round().astype(np.uint8)
+
+
+def strip(figure, example, columns=16, title=True):
+    """Draw an example into a matplotlib figure or subfigure: three rows of frames and the mask as a bar.
+
+    columns: at most so many frames are shown, evenly spread; the bar has all of them.
+    """
+    frames = len(example.mask)
+    shown = np.unique(np.linspace(0, frames - 1, min(columns, frames)).round().astype(int))
+    rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam), "frozen": example.frozen}
+    axis = figure.subplots()
+    pictures = [np.concatenate(list(row[shown]), axis=1) for row in rows.values()]
+    axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
+    height = example.frames.shape[1]
+    axis.set_yticks([height * (k + 0.5) for k in range(3)], rows, fontsize=7)
+    axis.set_xticks([])
+    below = axis.inset_axes([0, -0.13, 1, 0.11])  # as wide as the frames, whatever their number
+    bar(below, example.mask)
+    for each in (axis, below):
+        each.tick_params(length=0)
+        for side in each.spines.values():
+            side.set_visible(False)
+    if title:
+        axis.set_title(f"{example.model}: {example.label}\n{example.caption}", fontsize=7, loc="left")
+    return axis, below
+
+
+def bar(axis, mask, current=None):
+    """Draw a mask [T] as in the paper: red where on (above 0.1), green where off; a line has its values."""
+    on = np.asarray(mask) > masks.THRESHOLD
+    edges = np.arange(len(mask))
+    axis.bar(edges, 1, width=0.94, color=[ON if value else OFF for value in on])
+    axis.plot(edges, mask, color="black", lw=0.8, marker=".", ms=2)
+    if current is not None:
+        axis.bar([current], 1, width=0.94, fill=False, edgecolor="black", lw=1.5)
+    axis.set(xlim=(-0.5, len(mask) - 0.5), ylim=(0, 1.02), yticks=[])
+    axis.set_xticks(edges[:: max(1, len(mask) // 8)], edges[:: max(1, len(mask) // 8)] + 1, fontsize=6)
+
+
+def maps(artifact, columns=16):
+    """Return a figure of an artifact's frames and the Grad-CAM maps (`cam`) over them."""
+    count = len(artifact.frames)
+    shown = np.unique(np.linspace(0, count - 1, min(columns, count)).round().astype(int))
+    figure, axis = plt.subplots(figsize=(11, 2))
+    rows = artifact.frames, overlay(artifact.frames, artifact.arrays["cam"])
+    axis.imshow(np.concatenate([np.concatenate(list(row[shown]), axis=1) for row in rows]))
+    height, width = artifact.frames.shape[1:3]
+    axis.set_yticks([height / 2, height * 1.5], ["original", "Grad-CAM"], fontsize=7)
+    axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
+    axis.set_title(
+        f"{artifact.info['video']}: {artifact.target_name}, {artifact.info['model']}, layer {artifact.info['layer']}",
+        fontsize=8,
+    )
+    return figure
+
+
+def animate(examples, file, scale=2, milliseconds=200):
+    """Write examples of the same clip as one looping GIF: a row each of original, Grad-CAM and frozen frames.
+
+    Below each row lies its mask, red where on and green where off, the current frame highlighted.
+    """
+    steps = []
+    for t in range(len(examples[0].mask)):
+        rows = [_row(example, t, scale) for example in examples]
+        bars = [_cells(example.mask, t, row.shape[1]) for example, row in zip(examples, rows, strict=True)]
+        picture = np.concatenate([part for pair in zip(rows, bars, strict=True) for part in pair])
+        # without dithering: its noise would double the file
+        steps.append(Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE))
+    with paths.atomic(file) as temporary:
+        steps[0].save(temporary, format="GIF", save_all=True, append_images=steps[1:], duration=milliseconds, loop=0)
+
+
+def _row(example, t, scale):
+    salient = overlay(example.frames[t : t + 1], example.cam[t : t + 1])[0]
+    frames = [example.frames[t], salient, example.frozen[t]]
+    return np.concatenate(frames, axis=1).repeat(scale, 0).repeat(scale, 1)
+
+
+def _cells(mask, current, width, height=10):
+    """Draw the mask as coloured cells uint8 [height, width, 3]; all but the current one are dimmed."""
+    colours = [matplotlib.colors.to_rgb(ON if value > masks.THRESHOLD else OFF) for value in mask]
+    colours = np.array(colours) * 255
+    colours[np.arange(len(mask)) != current] *= 0.55
+    cells = colours[np.arange(width) * len(mask) // width].astype(np.uint8)
+    return np.broadcast_to(cells, (height, width, 3))

@@ -1,0 +1,11 @@
+"""Grad-CAM over time and the blobs it leaves (Manttari, Broome et al., ACCV 2020, sections 3.2 and 5.2).
+
+`video_gradcam` gives one map per frame in [0, 1], `raw_maps` one per step of the layer, `over_frames` turns those into
+the former; `default_layer` is the layer they take. `blobs.measure` counts and sizes what is salient.
+
+May import: models, storage, errors.
+"""
+
+from .maps import default_layer, over_frames, raw_maps, video_gradcam
+
+__all__ = ["default_layer", "over_frames", "raw_maps", "video_gradcam"]

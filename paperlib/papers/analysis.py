@@ -1,0 +1,227 @@
+"""What a trained model does on a data set, computed once for all notebooks: scores, relevance, ATR."""
+
+import functools
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from .. import data, relevance
+from ..data import clips as clip
+from ..data import loading, sampling
+from ..errors import InputError
+from ..storage import cache
+from ..training import checkpoints
+
+
+@dataclass
+class Explained:
+    """Relevance of the clips a model got right.
+
+    matrix [n, T', N], frame_logits [n, T'] of the target (0 at steps that the model does not predict from),
+    atr [n, T'], avg [n], max [n], labels [n], videos [n] (index in the data set), classes; considered and
+    right count the clips before the filter; skipped lists (index, id, reason) of videos that cannot be read.
+    """
+
+    matrix: np.ndarray
+    frame_logits: np.ndarray
+    atr: np.ndarray
+    avg: np.ndarray
+    max: np.ndarray
+    labels: np.ndarray
+    videos: np.ndarray
+    scores: np.ndarray
+    considered: int
+    right: int
+    classes: list
+    temporal: np.ndarray | None
+    skipped: list = ()
+
+
+def indices(length, header):
+    """Return the frames of a video of `length` frames that the checkpoint's recipe would sample for
+    evaluation."""
+    recipe, count = header["recipe"], header["num_frames"]
+    if recipe.get("sampling") == "dense":
+        return sampling.dense(length, count, recipe["stride"])
+    return sampling.uniform(length, count)
+
+
+def outputs(steps, header):
+    """Return the output steps that a checkpoint predicts from: all, or its recipe's ensemble (TRA section
+    4.4)."""
+    count = header["recipe"].get("ensemble", 0)
+    return sampling.uniform(steps, count) if count else np.arange(steps)
+
+
+def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", batch=32, root=None):
+    """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set,
+    cached."""
+    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
+    key = {**_key(checkpoint, videos), "batch": batch}
+
+    def compute():
+        found = []
+        for some in tqdm(
+            np.array_split(np.arange(len(videos)), -(-len(videos) // batch)),
+            leave=False,
+            desc=f"scoring {checkpoint}",
+        ):
+            logits = frame_logits(model, _clips(videos, some, header).to(device))
+            found.append(scores_of(logits, header).cpu().numpy())
+        return {"scores": np.concatenate(found)}
+
+    scores = cache.fetch("predictions", key, compute)["scores"]
+    return {
+        "scores": scores,
+        "labels": np.asarray(videos.labels),
+        "classes": list(videos.classes),
+        "correct": scores.argmax(1) == videos.labels,
+    }
+
+
+def explain(
+    checkpoint,
+    dataset=None,
+    split="val",
+    clips=64,
+    limit=None,
+    min_score=0.5,
+    sigma=0.975,
+    method="clrp",
+    device="cpu",
+    batch=8,
+    root=None,
+):
+    """Return the `Explained` of a checkpoint on a data set.
+
+    As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score`
+    are explained: the first `clips` of them, taken in turn from every class.
+    """
+    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
+    scored = predictions(checkpoint, dataset, split, limit, device, root=root)
+    labels = scored["labels"]
+    passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
+    if len(passing) == 0:
+        raise InputError(
+            f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
+            "train it longer or lower min_score"
+        )
+    chosen = in_turn(passing, labels)[:clips]
+    found = relevance_of(checkpoint, model, header, videos, chosen, labels[chosen], method, batch)
+    order = np.argsort(chosen)
+    chosen = chosen[order]
+    return Explained(
+        *ranges(found["matrix"][order], found["frame_logits"][order], header, sigma),
+        labels[chosen],
+        chosen,
+        scored["scores"][chosen, labels[chosen]],
+        len(labels),
+        int(scored["correct"].sum()),
+        scored["classes"],
+        videos.temporal,
+        videos.skipped,
+    )
+
+
+def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clrp", batch=8):
+    """Return dict(matrix [n, T', N], frame_logits [n, T']) of the videos `chosen` for the classes `targets`.
+
+    Cached batch by batch, so that a longer list of the same videos computes only what is new.
+    """
+    device = next(model.parameters()).device
+    key = {**_key(checkpoint, videos), "method": method, "engine": cache.code("relevance")}
+    parts, starts = {}, range(0, len(chosen), batch)
+    for start in tqdm(own_order(starts), leave=False, desc=f"relevance of {checkpoint}"):
+        some, target = chosen[start : start + batch], targets[start : start + batch]
+
+        def compute(some=some, target=target):
+            clip_batch = _clips(videos, some, header).to(device)
+            return relevance_of_batch(model, clip_batch, target, frame_logits(model, clip_batch), method)
+
+        about = {"videos of the batch": np.asarray(some).tolist(), "targets": np.asarray(target).tolist()}
+        parts[start] = cache.fetch("relevance", {**key, **about}, compute)
+    return {name: np.concatenate([parts[start][name] for start in starts]) for name in ("matrix", "frame_logits")}
+
+
+def frame_logits(model, clips):
+    """Return the logits of every output step, [B, T', K]."""
+    with torch.inference_mode():
+        return model.frame_logits(clips).float()
+
+
+def scores_of(logits, header):
+    """Return the softmax scores [B, K] for frame logits [B, T', K], from the steps that the checkpoint predicts
+    from."""
+    return logits[:, outputs(logits.shape[1], header)].mean(1).softmax(1)
+
+
+def relevance_of_batch(model, clips, targets, logits, method="clrp", memory="auto"):
+    """Return dict(matrix [B, T', N], frame_logits [B, T'] of the target) of a batch with frame logits `logits`."""
+    targets = torch.as_tensor(targets).to(clips.device)
+    matrix = relevance.relevance_matrix(model, clips, targets, method=method, memory=memory)
+    own = logits[torch.arange(len(clips)), :, targets]
+    return {"matrix": matrix.cpu().numpy(), "frame_logits": own.cpu().numpy()}
+
+
+def ranges(matrix, frame_logits, header, sigma=0.975):
+    """Return (matrix, frame_logits, atr [n, T'], avg [n], max [n]) with logits 0 at steps that do not predict."""
+    used = outputs(matrix.shape[1], header)
+    frame_logits = frame_logits.copy()
+    frame_logits[:, np.setdiff1d(np.arange(matrix.shape[1]), used)] = 0
+    atr = relevance.atr(torch.from_numpy(matrix), torch.from_numpy(frame_logits), sigma=sigma)
+    frames = atr.frames.numpy()
+    return matrix, frame_logits, frames, atr.avg.numpy(), np.nanmax(frames[:, used], axis=1)
+
+
+def own_order(items):
+    """Return the items in an order of this process's own: two notebooks that need the same results share the work."""
+    items = list(items)
+    return [items[k] for k in np.random.default_rng(os.getpid()).permutation(len(items))]
+
+
+def in_turn(members, labels):
+    """Order `members` (indices into labels) so that every class comes once before any comes twice."""
+    turn = np.zeros(len(members), int)
+    for label in np.unique(labels[members]):
+        mine = labels[members] == label
+        turn[mine] = np.arange(mine.sum())
+    return members[np.lexsort((labels[members], turn))]
+
+
+def _open(checkpoint, dataset, split, limit, device, root):
+    model, header = checkpoints.load(checkpoint, device)
+    header["num_frames"] = model.num_frames
+    videos = _videos(
+        dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None, model.num_frames
+    )
+    return model, header, videos
+
+
+@functools.lru_cache(maxsize=8)
+def _videos(dataset, split, size, limit, root, frames):
+    """Return the data set without the videos that cannot be read; they are named once and kept in `skipped`."""
+    videos, skipped = loading.readable(data.load(dataset, split=split, size=size, limit=limit, root=root), frames)
+    for _, name, reason in skipped:
+        print(f"{dataset}: {name} is left out: {reason}")
+    videos.skipped = skipped
+    return videos
+
+
+def _key(checkpoint, videos):
+    return {
+        "checkpoint": checkpoints.digest(checkpoint),
+        "dataset": videos.name,
+        "videos": len(videos),
+        "split": getattr(videos, "split", ""),
+        "size": getattr(videos, "size", 0),
+        "code": cache.code("models", "data", "training/checkpoints"),
+        "torch": torch.__version__,
+    }
+
+
+def _clips(videos, some, header):
+    """Return float32 [len(some), 3, T, H, W]."""
+    return torch.stack([clip.to_clip(videos.frames(i, indices(videos.num_frames(i), header))) for i in some])

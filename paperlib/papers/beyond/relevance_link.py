@@ -1,0 +1,112 @@
+"""What a model looks at (ATR) against what it gains from time (temporal improvement), over our own models."""
+
+import numpy as np
+import pandas as pd
+
+from ...training import checkpoints
+from .. import analysis, statistics
+from ..deep_analysis import own
+from ..deep_analysis.findings import claim
+from ..deep_analysis.structure import TEMPORAL, layers
+
+
+def relevance_points(run):
+    """Return one row per listed spatio-temporal checkpoint: what it looks at and what it gains from time.
+
+    atr: mean avg-ATR as a share of the input frames, psi: temporal improvement over the TSN of its data set
+    and backbone, both with 95 % intervals over clips; layers: temporal layers; top1.
+    """
+    scored, rows = own.score(run), []
+    for key, one in scored.items():
+        baseline = own.baseline_of(scored, one)
+        if one.row["module"] == own.BASELINE or one.row["temporal_pooling"] or baseline is None:
+            continue
+        found = analysis.explain(
+            key,
+            clips=run.settings["clips"],
+            sigma=run.settings["sigma"],
+            min_score=run.settings["min_score"],
+            limit=run.settings.get("videos"),
+            device=run.device,
+            root=run.data_root,
+        )
+        share = found.avg / one.row["num_frames"]
+        atr, psi = statistics.bootstrap_interval(share), own.contribution(one, baseline)
+        kinds = layers(checkpoints.load(key)[0])
+        rows.append(
+            {
+                "dataset": one.row["dataset"],
+                "model": one.row["model"],
+                "module": one.row["module"],
+                "num_frames": one.row["num_frames"],
+                "atr": atr.value,
+                "atr_low": atr.low,
+                "atr_high": atr.high,
+                "psi": psi[0],
+                "psi_low": psi[1],
+                "psi_high": psi[2],
+                "layers": sum(kind in TEMPORAL for kind in kinds),
+                "top1": 100 * one.correct.mean(),
+                "baseline": baseline.key,
+                "explained": len(found.avg),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def partial_correlation(x, y, covariates):
+    """Return Pearson's correlation of what a linear fit on the covariates [n, k] leaves of x and y [n]."""
+    design = np.column_stack([np.ones(len(x)), *np.atleast_2d(np.asarray(covariates, float).T)])
+    left = [
+        v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (np.asarray(x, float), np.asarray(y, float))
+    ]
+    scale = np.sqrt((left[0] ** 2).sum() * (left[1] ** 2).sum())
+    return float(left[0] @ left[1] / scale) if scale > 1e-12 else float("nan")
+
+
+def correlations(points, seed=0):
+    """Return how ATR and temporal improvement go together: measure, value, low, high, models.
+
+    Pearson's and Spearman's correlation, and Pearson's partial correlation given the number of temporal
+    layers; data sets are removed as an indicator in all three. Intervals are bootstrap over models.
+    """
+    groups = pd.get_dummies(points.dataset, drop_first=True).to_numpy(float)
+    x, y = points.atr.to_numpy(), points.psi.to_numpy()
+    ranks = [points[c].rank().to_numpy() for c in ("atr", "psi")]
+    given = np.column_stack([groups, points.layers.to_numpy(float)])
+    rows = []
+    for measure, a, b, covariates in (
+        ("Pearson", x, y, groups),
+        ("Spearman", *ranks, groups),
+        ("partial, given temporal layers", x, y, given),
+    ):
+
+        def statistic(index, a=a, b=b, covariates=covariates):
+            index = np.asarray(index, int)
+            value = partial_correlation(a[index], b[index], covariates[index])
+            return 0.0 if np.isnan(value) else value
+
+        value, low, high = statistics.bootstrap_interval(
+            np.arange(len(x)), statistic=statistic, seed=seed, method="percentile", resamples=1999
+        )
+        rows.append([measure, value, low, high, len(x)])
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "models"])
+
+
+def of_relevance(points, table):
+    """Return the claims about ATR and temporal improvement; table: of `correlations`."""
+    claims = []
+    for row in table.itertuples():
+        claims.append(
+            claim(
+                "beyond the papers",
+                f"A larger ATR goes with a larger temporal improvement ({row.measure})",
+                f"correlation over {row.models} models; holds if its interval is above 0",
+                "",
+                (row.value, row.low, row.high),
+                row.low > 0,
+                ", ".join(dict.fromkeys(points.dataset)),
+                digits=2,
+            )
+        )
+    return claims

@@ -1,0 +1,192 @@
+"""What a data set contains and tests: facts, contact sheets, animations, accuracy without its motion."""
+
+import base64
+import html
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from .. import data
+from ..data import sampling
+from ..explanation import plotting
+from ..storage import paths
+from ..training import checkpoints, evaluation
+from . import statistics
+
+TREATMENTS = ("as filmed", "reversed", "shuffled", "one frame")
+
+
+def facts(names):
+    """Return one row per data set: classes, videos, lengths in frames and seconds."""
+    rows = []
+    for name in names:
+        train, val = data.load(name, "train"), data.load(name, "val")
+        lengths = np.array([val.num_frames(i) for i in range(len(val))])
+        rows.append(
+            {
+                "dataset": name,
+                "classes": len(val.classes),
+                "temporal classes": "" if val.temporal is None else int(val.temporal.sum()),
+                "train videos": len(train),
+                "val videos": len(val),
+                "frames per second": val.fps,
+                "frames, shortest": lengths.min(),
+                "frames, mean": round(float(lengths.mean()), 1),
+                "frames, longest": lengths.max(),
+                "seconds, mean": round(float(lengths.mean()) / val.fps, 2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rendering_speed(names, clips=48, frames=8, size=64):
+    """Return how many clips per second of processor time one core renders, one row per data set."""
+    rows = []
+    for name in names:
+        dataset = data.load(name, "train", size, limit=clips)
+        dataset.frames(0, [0])
+        begun = time.process_time()
+        for i in range(clips):
+            dataset.frames(i, sampling.uniform(dataset.num_frames(i), frames))
+        rows.append(
+            {
+                "dataset": name,
+                "clip": f"{frames} x {size} x {size}",
+                "clips per second and core": round(clips / (time.process_time() - begun)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def contact_sheet(dataset, frames=8, videos=2):
+    """Draw `videos` clips of every class, `frames` frames each, evenly spread over the video."""
+    rows, columns = len(dataset.classes), videos
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), dpi=72, squeeze=False)
+    for label, text in enumerate(dataset.classes):
+        for column, i in enumerate(np.flatnonzero(dataset.labels == label)[:videos]):
+            shown = dataset.frames(int(i), sampling.uniform(dataset.num_frames(int(i)), frames))
+            axis = axes[label, column]
+            axis.imshow(np.concatenate(shown, axis=1), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if column == 0:
+                axis.set_title(text, loc="left", fontsize=8, pad=2)
+    return figure
+
+
+def animate(dataset, frames=10, colours=48):
+    """Write one small GIF per class to `figures/explore/datasets/<dataset>/`; returns {class: path}."""
+    written = {}
+    for label, text in enumerate(dataset.classes):
+        i = int(np.flatnonzero(dataset.labels == label)[0])
+        shown = dataset.frames(i, sampling.uniform(dataset.num_frames(i), frames))
+        plain = Image.Dither.NONE  # dithering would double the size
+        palette = Image.fromarray(np.concatenate(shown)).quantize(colours, dither=plain)
+        first, *others = (Image.fromarray(f).quantize(palette=palette, dither=plain) for f in shown)
+        slug = "".join(c if c.isalnum() else "_" for c in text.lower())
+        written[text] = paths.FIGURES / "explore" / "datasets" / dataset.name / f"{slug}.gif"
+        with paths.atomic(written[text]) as temporary:
+            first.save(temporary, format="GIF", save_all=True, append_images=others, duration=140, loop=0)
+    return written
+
+
+def wall(animations, size=96):
+    """Return HTML that shows the animations side by side with their classes, the pictures included."""
+    cells = []
+    for text, file in animations.items():
+        picture = base64.b64encode(file.read_bytes()).decode()
+        style = f"display:inline-block;width:{size + 24}px;margin:4px;vertical-align:top"
+        cells.append(
+            f'<figure style="{style}">'
+            f'<img width="{size}" height="{size}" alt="{html.escape(text)}" '
+            f'src="data:image/gif;base64,{picture}">'
+            f'<figcaption style="font-size:10px">{html.escape(text)}</figcaption></figure>'
+        )
+    return "".join(cells)
+
+
+def treat(clips, treatment, rng):
+    """Return clips [B, 3, T, H, W] as filmed, reversed, shuffled in time, or with the middle frame held."""
+    steps = clips.shape[2]
+    if treatment == "reversed":
+        return clips.flip(2)
+    if treatment == "one frame":
+        return clips[:, :, steps // 2 : steps // 2 + 1].expand_as(clips)
+    if treatment == "shuffled":
+        return torch.stack([clip[:, torch.as_tensor(rng.permutation(steps))] for clip in clips])
+    return clips
+
+
+def partners(classes, pairs):
+    """Return for each class the index of its time-reversed partner, or -1."""
+    found = np.full(len(classes), -1)
+    for forward, backward in pairs:
+        a, b = classes.index(forward), classes.index(backward)
+        found[a], found[b] = b, a
+    return found
+
+
+@torch.no_grad()
+def scores(model, dataset, seed=0, device="cpu", batch=32):
+    """Return {treatment: class scores [n, K]} of all videos of a data set."""
+    rng, found = np.random.RandomState(seed), {treatment: [] for treatment in TREATMENTS}
+    for begin in range(0, len(dataset), batch):
+        videos = range(begin, min(begin + batch, len(dataset)))
+        shown = evaluation.load_clips(dataset, videos, model.num_frames)
+        for treatment in TREATMENTS:
+            found[treatment].append(model(treat(shown, treatment, rng).to(device)).float().cpu())
+    return {treatment: torch.cat(parts) for treatment, parts in found.items()}
+
+
+def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
+    """Return a model's top-1 accuracy on validation clips under each treatment, with 95 % intervals.
+
+    `pair`: among clips of classes with a time-reversed partner, how often the true class scores above that
+    partner (0.5 is chance).
+    """
+    model, header = checkpoints.load(checkpoint, device)
+    dataset = data.load(header["dataset"], "val", size, limit=clips)
+    labels, other = torch.as_tensor(dataset.labels), torch.as_tensor(partners(dataset.classes, pairs))
+    rows = []
+    for treatment, found in scores(model, dataset, seed, device).items():
+        right = (found.argmax(1) == labels).double().numpy()
+        value, low, high = statistics.bootstrap_interval(right, seed=seed)
+        row = {
+            "dataset": dataset.name,
+            "model": header["config"]["name"],
+            "input": treatment,
+            "clips": len(right),
+            "top-1": value,
+            "low": low,
+            "high": high,
+        }
+        paired = other[labels] >= 0
+        if paired.any():
+            own, partner = (found[paired].gather(1, c[paired, None]) for c in (labels, other[labels]))
+            row["pair"] = float((own > partner).double().mean())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw_probes(table):
+    """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model."""
+    names, models = table["dataset"].unique(), list(table["model"].unique())
+    figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True, squeeze=False)
+    drawn = {}
+    for axis, name in zip(axes[0], names, strict=True):
+        for model, rows in table[table["dataset"] == name].groupby("model", sort=False):
+            k = models.index(model)
+            spread = [rows["top-1"] - rows["low"], rows["high"] - rows["top-1"]]
+            x = np.arange(len(rows)) + 0.15 * k
+            drawn[model] = axis.errorbar(
+                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=plotting.COLOURS[k]
+            )
+        axis.set(title=name, xticks=range(len(TREATMENTS)), ylim=(0, 1.02))
+        axis.set_xticklabels(TREATMENTS, rotation=25, ha="right")
+    axes[0, 0].set_ylabel("top-1 accuracy")
+    figure.legend(drawn.values(), drawn, loc="outside right upper")
+    return figure

@@ -1,0 +1,167 @@
+"""Published numbers and our own models side by side."""
+
+import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+from ...explanation import plotting
+from .draw import MODULE_COLOUR
+
+COLOUR = {**MODULE_COLOUR, "Conv1D": plotting.SKY, "TSM": plotting.PURPLE, "NLN": plotting.BLACK}
+
+MOST = 100.7  # percent, where an axis of accuracies ends at the latest
+
+
+def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
+    """Draw two rows of panels: the published values, and below ours with their intervals.
+
+    Both tables have the columns panel, x, series, value; ours also low and high. The second row is left out
+    where there are no own models yet. same_span: the panels of a row cover equally many points.
+    """
+    tables = [t for t in (published, ours) if len(t)]
+    columns = max(t.panel.nunique() for t in tables)
+    series = list(dict.fromkeys(s for t in tables for s in t.series))
+    figure, axes = plt.subplots(len(tables), columns, figsize=(7.2, 2.4 * len(tables) + 0.4), squeeze=False)
+    for row, table in zip(axes, tables, strict=True):
+        panels = list(dict.fromkeys(table.panel))
+        for axis, panel in zip(row, panels, strict=False):
+            panel_dots(axis, table[table.panel == panel], series, filled="low" in table)
+            axis.set_title(("own: " if "low" in table else "published: ") + panel)
+        if same_span:
+            limits = [axis.get_ylim() for axis in row[: len(panels)]]
+            half = max(high - low for low, high in limits) / 2
+            for axis, (low, high) in zip(row, limits, strict=False):
+                top = min((low + high) / 2 + half, MOST)
+                axis.set_ylim(top - 2 * half, top)
+        for axis in row[len(panels) :]:
+            axis.axis("off")
+        row[0].set_ylabel(ylabel)
+    handles = [
+        Line2D([], [], color=plotting.COLOURS[i], marker=plotting.MARKERS[i], ls="none", label=s)
+        for i, s in enumerate(series)
+    ]
+    if len(series) > 1:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(series)))
+    return figure
+
+
+def panel_dots(axis, part, series, filled):
+    """Draw one panel: x by category, one colour and mark per series."""
+    order = list(dict.fromkeys(part.x))
+    present = [s for s in series if s in set(part.series)]
+    for i, name in enumerate(present):
+        line = part[part.series == name]
+        x = [order.index(v) + (i - (len(present) - 1) / 2) * 0.16 for v in line.x]
+        colour, mark = (some[series.index(name)] for some in (plotting.COLOURS, plotting.MARKERS))
+        if filled:
+            for at, row in zip(x, line.itertuples(), strict=True):
+                plotting.interval_bar(axis, at, row.value, row.low, row.high, colour, marker=mark)
+        else:
+            axis.plot(x, line.value, mark, mfc="none", color=colour, ms=6)
+            for at, value in zip(x, line.value, strict=True) if len(present) <= 3 else ():
+                axis.annotate(
+                    f"{value:g}", (at, value), xytext=(0, 5), textcoords="offset points", fontsize=6, ha="center"
+                )
+    axis.set_xticks(range(len(order)), order, fontsize=7)
+    axis.set_xlim(-0.5, len(order) - 0.5)
+    axis.margins(y=0.2)
+    axis.set_ylim(top=min(axis.get_ylim()[1], MOST))
+
+
+def sampling(bars):
+    """Draw Figure 5: single-clip top-1 (solid) and what several clips add (pale), uniform beside dense.
+
+    bars: dataset, module, sampling, single, multi, low, high (interval of the single clip).
+    """
+    datasets = list(dict.fromkeys(bars.dataset))
+    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.0), squeeze=False)
+    look = {"uniform": plotting.BLUE, "dense": plotting.ORANGE}
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        part = bars[bars.dataset == dataset]
+        order = list(dict.fromkeys(part.model))
+        for row in part.itertuples():
+            x = order.index(row.model) + (-0.18 if row.sampling == "uniform" else 0.18)
+            colour = look[row.sampling]
+            axis.bar(x, row.single, width=0.34, color=colour)
+            more = max(0, row.multi - row.single)
+            axis.bar(x, more, bottom=row.single, width=0.34, color=colour, alpha=0.3)
+            axis.errorbar(
+                x, row.single, yerr=[[row.single - row.low], [row.high - row.single]], color="k", capsize=2, lw=1
+            )
+        axis.set_xticks(range(len(order)), order)
+        axis.set_title(dataset)
+    axes[0, 0].set_ylabel("top-1 accuracy (%)")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=look[s], label=f"{s} sampling, one clip") for s in look]
+    handles.append(plt.Rectangle((0, 0), 1, 1, color="0.5", alpha=0.3, label="added by several clips"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def clips(curves):
+    """Draw Figure 8: top-1 against the number of clips (left) and against the cost of all views (right).
+
+    curves: model, sampling, clips, value, gmacs (of all views).
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
+    for i, ((model, how), line) in enumerate(curves.groupby(["model", "sampling"], sort=False)):
+        label = f"{model} ({how[0].upper()})"
+        for axis, x in zip(axes, (line.clips, line.gmacs), strict=True):
+            axis.plot(
+                x,
+                line.value,
+                marker=plotting.MARKERS[i],
+                color=plotting.COLOURS[i],
+                ms=4,
+                label=label,
+                ls="-" if how == "uniform" else "--",
+            )
+    axes[0].set_xlabel("clips per video (3 crops each)")
+    axes[1].set_xlabel("GMACs per video")
+    axes[1].set_xscale("log")
+    axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("top-1 accuracy (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def relevance(points):
+    """Draw temporal improvement against avg-ATR, one panel per data set.
+
+    points: dataset, model, module, atr, atr_low, atr_high, psi, psi_low, psi_high, layers.
+    """
+    datasets = list(dict.fromkeys(points.dataset))
+    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.4), squeeze=False)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        for row in points[points.dataset == dataset].itertuples():
+            colour = COLOUR[row.module]
+            axis.errorbar(
+                row.atr,
+                row.psi,
+                color=colour,
+                marker="o",
+                ms=3 + 0.25 * row.layers,
+                lw=0.8,
+                xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
+                yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]],
+            )
+            axis.annotate(
+                row.model.partition("-")[2],
+                (row.atr, row.psi),
+                xytext=(4, 4),
+                fontsize=6,
+                textcoords="offset points",
+                color=colour,
+            )
+        axis.axhline(0, color="0.8", lw=0.8, zorder=0)
+        axis.set_xlabel("avg-ATR (share of the input frames)")
+        axis.set_title(dataset)
+        axis.margins(0.15)
+    axes[0, 0].set_ylabel(r"temporal improvement $\Psi$")
+    handles = [
+        Line2D([], [], color=COLOUR[module], marker="o", ls="none", label=module)
+        for module in COLOUR
+        if module in set(points.module)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure

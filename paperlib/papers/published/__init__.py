@@ -1,0 +1,45 @@
+"""Numbers printed in the three papers, one CSV per table, each row with its source.
+
+`table(name)` returns a DataFrame with the columns row, column, dataset, value, spread, source and, where a
+table needs them, further ones (kernel_size, sampling, method, ...). `value` is as printed; a cell that the
+paper leaves empty, or that the text we transcribed from does not show, has no value. Tables are named
+`<paper>_table<NN>`; `<paper>_fig<NN>` holds what a paper's text says in numbers about a figure.
+`chen2021_mini_benchmark` has the 288 models of the CVPR 2021 paper's public benchmark page.
+"""
+
+from importlib import resources
+
+import pandas as pd
+
+from ...errors import InputError
+
+FOLDER = resources.files(__name__)
+
+
+def names():
+    """Return the names of all tables."""
+    return sorted(f.name.removesuffix(".csv") for f in FOLDER.iterdir() if f.name.endswith(".csv"))
+
+
+def table(name):
+    """Return one table of a paper as a DataFrame; InputError for an unknown name lists the known."""
+    file = FOLDER / f"{name}.csv"
+    if not file.is_file():
+        raise InputError(f"there is no published table {name!r}; there are {', '.join(names())}")
+    with file.open(encoding="utf-8") as content:
+        return pd.read_csv(content, keep_default_na=False, na_values={c: [""] for c in ("value", "spread")})
+
+
+def value(name, **where):
+    """Return the one printed number that a table has where its columns, given by name, have these values."""
+    found = table(name)
+    for column, wanted in where.items():
+        if column not in found:
+            raise InputError(f"published table {name!r} has no column {column!r}; it has {', '.join(found)}")
+        found = found[found[column] == wanted]
+    if len(found) != 1:
+        raise InputError(
+            f"published table {name!r} has {len(found)} rows, not one, where "
+            + ", ".join(f"{column} is {wanted!r}" for column, wanted in where.items())
+        )
+    return found.value.item()

@@ -1,0 +1,113 @@
+"""What every notebook does besides its own analysis: settings, seeds, device, saving tables, figures and claims."""
+
+import json
+import os
+import platform
+import random
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..convolution.allocator import keep_freed
+from ..models.devices import device
+from ..storage import paths, software
+from . import claims
+from .settings import settings
+
+
+class Skipped(Exception):
+    """Raised in a notebook that cannot run here (say, no data); the runner lists it as skipped, not failed."""
+
+
+def start(name, profile="mini", data_root="", device="auto", seed=0):
+    """Begin the notebook `name` (`<paper>/<notebook>`): seed everything, pick the device, return its `Run`."""
+    keep_freed()
+    return Run(name, profile, data_root, device, seed)
+
+
+class Run:
+    """One execution of one notebook; what it saves lies under `figures/<paper>/<notebook>.*`."""
+
+    def __init__(self, name, profile, data_root, wanted_device, seed):
+        self.name, self.profile, self.seed = name, profile, seed
+        self.data_root = data_root or os.environ.get("PAPERLIB_DATA", "")
+        if self.data_root:
+            os.environ["PAPERLIB_DATA"] = self.data_root  # for what opens data sets without being told where
+        self.settings = settings(name, profile)
+        self.device = device(wanted_device)
+        self.begun = time.monotonic()
+        self.claims = []
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        former = self.path("claims.csv")
+        self.former = former.read_bytes() if former.is_file() else None  # what a skipped notebook leaves in place
+        former.unlink(missing_ok=True)
+        self.stamp(status="running")
+
+    def path(self, suffix):
+        """Return `figures/<paper>/<notebook>.<suffix>`, in `figures-<profile>/` where it is not the default profile."""
+        return paths.figures(self.profile) / f"{self.name}.{suffix}"
+
+    def save_table(self, table, suffix="csv", digits=6):
+        """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""
+        with paths.atomic(self.path(suffix)) as temporary:
+            table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
+        self.stamp()
+        return table
+
+    def save_figure(self, figure, suffix="png", dpi=150):
+        """Write a matplotlib figure as the notebook's PNG; returns nothing, so that it is shown only once."""
+        with paths.atomic(self.path(suffix)) as temporary:
+            figure.savefig(temporary, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+        self.stamp()
+
+    def claim(self, where, statement, quantity, published, ours, verdict, dataset, digits=3):
+        """Add a row to the claims ledger.
+
+        where: table or figure of the paper; statement: the paper's finding in words; quantity: what decides it;
+        published: the paper's value; ours: a number, or (value, low, high) with a 95 % interval;
+        verdict: `holds`, `does not hold` or `not testable here`, or a bool; dataset: what ours was measured on.
+        """
+        self.claims.append(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset, digits))
+        with paths.atomic(self.path("claims.csv")) as temporary:
+            pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+
+    def verdicts(self, columns=("statement", "quantity", "published", "ours", "low", "high", "verdict")):
+        """Return the claims made so far as a table to show."""
+        return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
+
+    def skip(self, reason):
+        """Stop the notebook without an error: what it needs is not here. Results of an earlier run stay."""
+        if self.former is not None and not self.claims:
+            with paths.atomic(self.path("claims.csv")) as temporary:
+                temporary.write_bytes(self.former)
+        self.stamp(status="skipped", reason=reason)
+        raise Skipped(reason)
+
+    def stamp(self, status="ok", **more):
+        """Write the provenance beside the results: seed, device, dtype, versions, revision, wall time."""
+        with paths.atomic(self.path("json")) as temporary:
+            temporary.write_text(
+                json.dumps({**self.provenance(), "status": status, **more}, indent=1) + "\n", encoding="utf-8"
+            )
+
+    def provenance(self):
+        """Return what a reader needs to repeat this run."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.processor()
+        return {
+            "notebook": self.name,
+            "profile": self.profile,
+            "seed": self.seed,
+            "device": f"{self.device} {name}".strip(),
+            "threads": torch.get_num_threads(),
+            "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+            "revision": software.revision(),
+            "python": platform.python_version(),
+            "versions": software.versions(),
+            "seconds": round(time.monotonic() - self.begun, 2),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }

@@ -1,0 +1,56 @@
+"""What a profile (`paperlib/papers/profiles/*.yaml`) says about one notebook."""
+
+import itertools
+import re
+from importlib import resources
+
+import yaml
+
+from ..errors import InputError
+from ..storage import paths
+
+
+def settings(name, profile="mini"):
+    """Return a notebook's settings: the profile's `defaults` updated with the notebook's own entry.
+
+    `profile` is the name of a file in `paperlib/papers/profiles/` or the path of a YAML file of one's own. A file that
+    `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry.
+    """
+    found = _settings(name, profile, ())
+    for key in ("models", "public"):
+        if key in found:
+            found[key] = [text for pattern in found[key] for text in spelled_out(pattern)]
+    return found
+
+
+def spelled_out(pattern):
+    """Return the names that `a/{b,c}-d` stands for, as a shell would: a/b-d and a/c-d."""
+    parts = [part.split(",") if k % 2 else [part] for k, part in enumerate(re.split(r"[{}]", pattern))]
+    return ["".join(chosen) for chosen in itertools.product(*parts)]
+
+
+def _settings(name, profile, above):
+    content = _read(profile)
+    base = content.get("extends")
+    if base in (*above, profile):
+        raise InputError(f"profile {profile!r} extends {base!r}, which extends it in turn")
+    found = _settings(name, str(base), (*above, profile)) if base else {}
+    return {**found, **(content.get("defaults") or {}), **((content.get("notebooks") or {}).get(name) or {})}
+
+
+def _read(profile):
+    """Return the content of a profile's file."""
+    folder = resources.files("paperlib.papers") / "profiles"
+    file = folder / f"{profile}.yaml"
+    if profile.endswith((".yaml", ".yml")):
+        file = paths.ROOT / profile
+    if not file.is_file():
+        known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"profile {file} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"profile {file} holds no settings; it takes extends, defaults and notebooks")
+    return content

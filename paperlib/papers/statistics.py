@@ -1,0 +1,167 @@
+"""Intervals, tests and effect sizes that the notebooks report beside the papers' numbers (all from scipy)."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..errors import InputError
+
+
+class Interval(NamedTuple):
+    """A statistic's estimate with the two ends of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(NamedTuple):
+    """Two samples compared: Welch's t-test, effect sizes, each sample's mean, standard deviation and size."""
+
+    t: float
+    df: float
+    p: float
+    cohen_d: float
+    hedges_g: float
+    mean_a: float
+    mean_b: float
+    std_a: float
+    std_b: float
+    n_a: int
+    n_b: int
+
+
+def bootstrap_interval(values, statistic=np.mean, level=0.95, seed=0, units=None, method="BCa", resamples=9999):
+    """Return the statistic of `values` with its bootstrap interval, as `Interval(value, low, high)`.
+
+    values: [n] numbers. statistic: a function of one array that returns a number; with an `axis` argument
+    (`np.mean`, `np.median`, `np.std`) many resamples are computed at once. level: coverage, 0.95 by default.
+    method: "BCa" (bias-corrected and accelerated) or "percentile".
+    units: [n] labels; whole units (say, the clip to which a frame belongs, or the subject) are drawn instead
+    of single values, because frames of one clip are not independent. `resamples` draws from `seed`.
+
+    A sample without spread gives low == high == value; one value (or unit) alone gives NaN for both ends.
+    Where BCa is undefined (no spread among the jackknife values) the percentile interval is returned.
+    Raises InputError for an empty sample, values that are not finite, or units of another length.
+    """
+    return _bootstrap([values], None if units is None else [units], statistic, level, seed, method, resamples)
+
+
+def bootstrap_difference(
+    a, b, statistic=np.mean, level=0.95, seed=0, units=None, paired=False, method="BCa", resamples=9999
+):
+    """Return statistic(a) - statistic(b) with its bootstrap interval, as `Interval(value, low, high)`.
+
+    a, b: [n] and [m] numbers, drawn independently; units: (labels of a, labels of b) or None, as in
+    `bootstrap_interval`. paired=True (n == m, the same clips seen by two models) draws clips once and reads
+    both; there `units` is one list of labels for the pairs.
+    """
+    if not paired:
+        return _bootstrap([a, b], units, statistic, level, seed, method, resamples)
+    a, b = _finite(a), _finite(b)
+    if len(a) != len(b):
+        raise InputError(f"a paired comparison needs two samples of one length, not {len(a)} and {len(b)}")
+
+    def difference(rows):
+        index = rows.astype(int)
+        return statistic(a[index]) - statistic(b[index])
+
+    units = None if units is None else [units]
+    return _bootstrap([np.arange(len(a))], units, difference, level, seed, method, resamples)
+
+
+def compare(a, b):
+    """Return Welch's t-test (two-sided) and the effect sizes of a against b, as `Comparison`.
+
+    This is the test of the ACCV paper's section 5.1. Cohen's d is (mean a - mean b) over the pooled
+    standard deviation; Hedges' g is d with its small-sample correction. The test takes the values as
+    independent: average frames or blobs per clip first. Raises InputError below two values in either sample.
+    """
+    a, b = _finite(a), _finite(b)
+    if min(len(a), len(b)) < 2:
+        raise InputError(f"a t-test needs at least two values on each side, not {len(a)} and {len(b)}")
+    freedom = len(a) + len(b) - 2
+    pooled = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / freedom)
+    difference = a.mean() - b.mean()
+    if pooled == 0:  # both samples constant: scipy would warn and return NaN or infinity
+        t = d = 0.0 if difference == 0 else float(np.inf * difference)
+        df, p = float(freedom), float(difference == 0)
+    else:
+        test = stats.ttest_ind(a, b, equal_var=False)
+        t, df, p, d = test.statistic, test.df, test.pvalue, difference / pooled
+    g = d * (1 - 3 / (4 * freedom - 1))
+    moments = a.mean(), b.mean(), a.std(ddof=1), b.std(ddof=1)
+    return Comparison(*map(float, (t, df, p, d, g, *moments)), len(a), len(b))
+
+
+def _bootstrap(samples, units, statistic, level, seed, method, resamples):
+    """Bootstrap statistic(sample), or the difference of two samples' statistics, with scipy."""
+    if method not in ("BCa", "percentile"):
+        raise InputError(f"unknown bootstrap method {method!r}: use 'BCa' or 'percentile'")
+    if not 0 < level < 1:
+        raise InputError(f"the interval's level is {level}; it must lie between 0 and 1, for example 0.95")
+    samples = [_finite(sample) for sample in samples]
+    data, draw = samples, [lambda rows: rows] * len(samples)
+    vectorized = None
+    if units is not None:
+        grouped = [_groups(sample, labels) for sample, labels in zip(samples, units, strict=True)]
+        data = [np.arange(len(groups)) for groups in grouped]
+        draw = [lambda rows, groups=groups: np.concatenate([groups[i] for i in rows.astype(int)]) for groups in grouped]
+        vectorized = False
+    elif len(samples) == 2:
+        vectorized = False
+
+    def combined(*rows):
+        parts = [statistic(pick(row)) for pick, row in zip(draw, rows, strict=True)]
+        return parts[0] if len(parts) == 1 else parts[0] - parts[1]
+
+    value = float(combined(*data))
+    if min(len(rows) for rows in data) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    if units is None and all(np.ptp(sample) == 0 for sample in samples):
+        return Interval(value, value, value)
+
+    def interval(method):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return stats.bootstrap(
+                data,
+                statistic if vectorized is None else combined,
+                n_resamples=resamples,
+                confidence_level=level,
+                method=method,
+                vectorized=vectorized,
+                batch=max(1, 10_000_000 // max(map(len, data))),
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        low, high = interval(method)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            low, high = interval("percentile")
+    return Interval(value, float(low), float(high))
+
+
+def _groups(values, labels):
+    """Return the values of each unit as a list of arrays, in the order of the sorted labels."""
+    labels = np.asarray(labels)
+    if len(labels) != len(values):
+        raise InputError(f"units has {len(labels)} labels for {len(values)} values; give one label per value")
+    _, index = np.unique(labels, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    return np.split(values[order], np.cumsum(np.bincount(index))[:-1])
+
+
+def _finite(values):
+    """Return the values as a float array [n]; InputError where it is empty, not flat, or not finite."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise InputError(f"a sample must be a non-empty flat list of numbers, not of shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite; "
+            "remove them and report how many"
+        )
+    return values

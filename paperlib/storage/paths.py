@@ -1,0 +1,63 @@
+"""Where the project's own files are, and how to write one without leaving half of it."""
+
+import contextlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from ..errors import InputError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Whether only the library is installed: no clone of the project around it, and none named.
+ALONE = not os.environ.get("PAPERLIB_HOME") and not (CHECKOUT / "data" / "zoo.yaml").is_file()
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+ROOT = _CACHES / "paperlib" if ALONE else Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT)
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+CACHE = ROOT / "data" / "cache"
+FIGURES = ROOT / "figures"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def need_project(what):
+    """Raise InputError where only the library is installed: `what` comes with the project."""
+    if ALONE:
+        raise InputError(
+            f"{what} come with a clone of the project and only the library is installed here; work in a clone, or let "
+            "PAPERLIB_HOME name one"
+        )
+
+
+def figures(profile="mini"):
+    """Return where results of a profile go: `figures/` for the default one, `figures-<profile>/` for any other."""
+    return FIGURES if profile == "mini" else FIGURES.with_name(f"{FIGURES.name}-{Path(profile).stem}")
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure.
+
+    Only a killed process leaves it behind, hidden and marked `.part`; see `sweep`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(temporary)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are for everyone
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folders, older=24 * 3600):
+    """Remove what killed processes left half-written in these folders more than `older` seconds ago."""
+    for folder in folders:
+        for file in Path(folder).rglob(".*.part*"):
+            with contextlib.suppress(OSError):
+                if time.time() - file.stat().st_mtime > older:
+                    file.unlink()

@@ -1,0 +1,32 @@
+"""Processes that end with whoever started them, and how many of them there is room for."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+
+def cores():
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def die_with_parent():
+    """Ask Linux to kill this process when its parent dies, however it dies; does nothing elsewhere."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def watch(runner):
+    """End this process, and so its kernel, soon after the process `runner` has gone."""
+    import psutil
+
+    def wait():
+        while psutil.pid_exists(runner):
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,12 @@
+"""How networks came by their weights: recipes, training, checkpoints, the zoo, and how well they do.
+
+`train.run(recipe)` trains one network; `zoo` lists those that the notebooks need (`data/zoo.yaml`) and trains what is
+missing; `checkpoints.load("<dataset>/<name>")` opens one; `evaluation` scores it; `adopted` provides those that others
+published; `folds` hold people out; `parallel` uses several GPUs.
+
+May import: models, data, convolution, storage, errors.
+"""
+
+from . import adopted, checkpoints
+
+checkpoints.PROVIDERS.append(adopted.provide)

@@ -1,0 +1,149 @@
+"""Checkpoints: one safetensors file with fp16 weights and, in its header, everything needed to rebuild the model."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .. import models
+from ..errors import InputError
+from ..storage import paths
+
+# What is asked for a checkpoint that is not there: functions from its name to a file, or None where they have none.
+PROVIDERS = []
+
+
+def path(dataset, name):
+    """Return where the zoo keeps the checkpoint `name` of `dataset`."""
+    return paths.CHECKPOINTS / dataset / f"{name}.safetensors"
+
+
+def save(file, model, meta, half=True):
+    """Write the model's weights and `meta` (JSON-able dict) plus its config to `file`.
+
+    half: store floating point numbers as fp16.
+    """
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous().clone()
+        for key, value in model.state_dict().items()
+    }  # cloned: safetensors refuses weights that are shared
+    header = {"config": json.dumps(model.config), **{key: json.dumps(value) for key, value in meta.items()}}
+    with paths.atomic(file) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def meta(file):
+    """Return the header of a checkpoint: config, dataset, classes, recipe, accuracy, seed, revision."""
+    with _open(file) as opened:
+        header = opened.metadata() or {}
+    try:
+        content = {key: json.loads(value) for key, value in header.items()}
+    except json.JSONDecodeError:
+        content = {}
+    if "config" not in content:
+        raise InputError(f"{file} has no paperlib header; for a public checkpoint use models.load_published")
+    return content
+
+
+def load(file, device="cpu"):
+    """Return (model in eval mode with float32 weights, header) of a checkpoint file or `<dataset>/<name>` of the zoo.
+
+    Nothing in the file is executed: safetensors holds numbers only.
+    """
+    file = find(file)
+    header = meta(file)
+    _check_name(file, header)
+    model = models.create(**header["config"])
+    with _open(file) as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
+    ours = model.state_dict()
+    wrong = sorted(
+        key
+        for key in ours.keys() | tensors.keys()
+        if key not in ours or key not in tensors or ours[key].shape != tensors[key].shape
+    )
+    if wrong:
+        raise InputError(
+            f"{file} does not fit {header['config'].get('name')}: missing, unexpected or of another "
+            f"shape are {', '.join(wrong[:5])}" + (f" and {len(wrong) - 5} more" if wrong[5:] else "")
+        )
+    model.load_state_dict({key: value.to(ours[key].dtype) for key, value in tensors.items()})
+    return model.eval().to(device), header
+
+
+def find(file):
+    """Return the path of a checkpoint given as a path or as `<dataset>/<name>`.
+
+    A name without a file of ours may be one that a provider has (a public checkpoint, say; see `adopted`).
+    """
+    for candidate in (Path(file), paths.CHECKPOINTS / f"{file}.safetensors"):
+        if candidate.is_file():
+            return candidate
+    for provide in PROVIDERS:
+        provided = provide(str(file))
+        if provided is not None:
+            return provided
+    paths.need_project("the zoo's checkpoints")
+    there = sorted(
+        f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")
+    )
+    raise InputError(
+        f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's: "
+        + (", ".join(there) or "(none is trained yet, see paperlib zoo train)")
+    )
+
+
+def digest(file):
+    """Return the SHA-256 of a checkpoint file: what caches of its results are keyed by."""
+    return hashlib.sha256(find(file).read_bytes()).hexdigest()
+
+
+def _check_name(file, header):
+    """Raise InputError if a file of the zoo does not hold the network and the data set that its path names."""
+    name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)
+    named = dataset == file.parent.name and f"{file.stem}-".startswith(f"{name}-")
+    if file.parent.parent == paths.CHECKPOINTS and not named:
+        raise InputError(
+            f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
+            f"{file.parent.name}/{file.stem}: fetch or train that one again"
+        )
+
+
+def _open(file):
+    try:
+        return safe_open(str(file), framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} is not a readable safetensors file ({error}); fetch or train it again") from None
+
+
+def initialise(model, file):
+    """Start `model` from a checkpoint of another frame count, class count or smaller depth; returns the fresh keys.
+
+    Progressive training: an f16 model starts from the f8 one (CVPR 2021 paper, section 4.1). Tensors whose
+    shapes differ (the classifier of another dataset) keep their random start. The blocks that a shallower ResNet
+    lacks start as the identity, so that the deeper one starts as the same function.
+    """
+    with _open(find(file)) as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    ours = model.state_dict()
+    fitting = {
+        key: value.to(ours[key].dtype)
+        for key, value in tensors.items()
+        if key in ours and ours[key].shape == value.shape
+    }
+    fresh = sorted(ours.keys() - fitting.keys())
+    for path, block in model.named_modules():
+        if hasattr(block, "start_as_identity") and not any(key.startswith(f"{path}.") for key in fitting):
+            block.start_as_identity()
+            fresh = [key for key in fresh if not key.startswith(f"{path}.")]
+    if len({key.rpartition(".")[0] for key in fresh}) > 1:  # more than the classifier
+        raise InputError(
+            f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
+            "must name a model that differs in frames, classes or ResNet depth only"
+        )
+    with torch.no_grad():
+        model.load_state_dict(fitting, strict=False)
+    return fresh

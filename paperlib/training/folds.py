@@ -1,0 +1,28 @@
+"""Splits by person: everybody in a data set of people, and who trains and who is held out."""
+
+from functools import partial
+
+from ..data import public
+from ..data.public import nagoya, weizmann
+from ..errors import InputError
+
+EVERYBODY = {
+    "nagoya_fir": nagoya.everything,
+    "nagoya_fir_context": partial(nagoya.everything, name="nagoya_fir_context"),
+    "weizmann": weizmann.everything,
+}
+
+
+def everybody(name, size, root=None):
+    """Return all people's videos as a PeopleDataset with frames of `size` pixels; root as in `data.load`."""
+    if name not in EVERYBODY:
+        raise InputError(f"{name} is not split by person; {', '.join(EVERYBODY)} are.")
+    return EVERYBODY[name](public.locate(name, root), size)
+
+
+def split(name, held_out, size, root=None):
+    """Return (training, held-out) videos; held_out: names of people, separated by commas."""
+    people = [person.strip() for person in held_out.split(",")]
+    training, rest = everybody(name, size, root).without(*people)
+    training.split, rest.split = f"without {held_out}", f"only {held_out}"  # caches tell folds apart by this
+    return training, rest

@@ -1,0 +1,131 @@
+"""How the papers trained the models of the `paper` profile, and the command that does it.
+
+A checkpoint is called `<dataset>/<model>[-suffix ...]`: `-dense` is dense sampling, `-k5` the temporal kernel,
+`-e4` an ensemble of so many frames, `-top`, `-bottom`, `-uniform` where TAM sits, `-transfer` a start from Kinetics.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..storage import zoo_lists
+
+SUFFIX = re.compile(r"-(dense|transfer|top|bottom|uniform|k\d+|e\d+)$")
+PROGRESSIVE = {16: 8, 32: 16, 64: 32}  # frames -> frames of the model it starts from (CVPR 2021, section 5)
+GPUS = 8
+
+# ACCV 2020, project page. The learning rates are not printed; these are what the optimisers start with by default.
+ACCV = {
+    ("I3D", "ssv2"): dict(optimiser="adam", lr=1e-3, epochs=13, dropout=0.5, weight_decay=0.0),
+    ("I3D", "kth"): dict(optimiser="adam", lr=1e-3, epochs=30, dropout=0.7, weight_decay=5e-5),
+    ("C-LSTM", "ssv2"): dict(lr=1e-2, momentum=0.2, epochs=105, dropout=0.0, weight_decay=0.0),
+    ("C-LSTM", "kth"): dict(lr=1e-2, momentum=0.2, epochs=21, dropout=0.5, weight_decay=1e-4),
+}
+
+
+@dataclass
+class Recipe:
+    """Everything that decides what a training run gives; written into the checkpoint's header."""
+
+    name: str  # model name, e.g. I3D-R50-f8
+    dataset: str  # e.g. synth_ssv2
+    width: int = 8  # channels of the stem (64 in the papers)
+    kernel_size: int = 3  # of the temporal module
+    size: int = 64  # side of the clips, pixels
+    epochs: int = 12
+    batch: int = 32
+    lr: float = 0.1  # peak learning rate, reached after `warmup` epochs
+    warmup: float = 1.0  # epochs
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    sampling: str = "uniform"  # or "dense"
+    stride: int = 4  # of dense sampling, in source frames
+    ensemble: int = 0  # predict from this many evenly spaced frame logits; 0 means all
+    init_from: str = ""  # checkpoint to start from, `<dataset>/<name>` or a file
+    inflate: str = ""  # 2D checkpoint to start from (torchvision, ImageNet), repeated over time
+    limit: int = 0  # train on the first so many videos; 0 means all
+    held_out: str = ""  # people, separated by commas, who validate while everybody else trains
+    mirror: float = 0.0  # share of the training clips that are mirrored
+    seed: int = 0
+    options: dict | None = None  # further arguments of models.create, e.g. {"placement": "top"}
+    optimiser: str = "sgd"  # or "adam"
+    zoom: float = 1.0  # above 1: random squares of frames so much larger, scaled to `size`
+
+
+def parts(key):
+    """Return (dataset, model name, [suffixes]) of a checkpoint's name."""
+    dataset, _, name = key.partition("/")
+    suffixes = []
+    while found := SUFFIX.search(name):
+        suffixes.insert(0, found[1])
+        name = name[: found.start()]
+    if not dataset or not name:
+        raise InputError(f"{key!r} is not a checkpoint's name; it should read <dataset>/<model>, as ssv2/I3D-R50-f8")
+    return dataset, name, suffixes
+
+
+def recipe(key, width=64, size=224):
+    """Return the papers' `Recipe` of a checkpoint of the `paper` profile.
+
+    CVPR 2021: SGD with a cosine from 0.01 to 0, no warm-up, synchronised batch norm, batch 48 at 32 frames and 45
+    epochs where a model starts from another one (section 6.2); ImageNet weights for 8 frames, then progressively 16
+    and 32 (section 5); batch 64, 50 epochs, weight decay 5e-4 and dropout 0.5 as in the released code; the shorter
+    side scaled to 256 to 320 pixels and a random 224 x 224 region (temporal relevance paper, appendix E), of the
+    central square that the data sets give; mirrored half of the time where classes do not tell left from right.
+    ACCV 2020: from scratch, settings of the project page.
+    """
+    dataset, name, suffixes = parts(key)
+    mirror = 0.5 if "kinetics" in dataset or "mit" in dataset else 0.0  # SSV2 tells left from right
+    own = dict(
+        name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25, **_from(suffixes)
+    )
+    family = "C-LSTM" if name.startswith("C-LSTM") else "I3D" if name.startswith("I3D-original") else ""
+    if family:
+        options = (
+            {"size": size, "layers": 2 if dataset == "kth" else 3} if family == "C-LSTM" else {"reduced_strides": True}
+        )
+        return Recipe(**{**own, "batch": 16, "options": options, **ACCV[family, "kth" if dataset == "kth" else "ssv2"]})
+    frames = re.search(r"-f(\d+)|-(\d+)x\d+", name)
+    count = int(frames[1]) if frames and frames[1] else 4 * int(frames[2]) if frames else 16
+    found = dict(lr=0.01, epochs=50, batch=64 if count < 32 else 48, dropout=0.5, weight_decay=5e-4)
+    if "transfer" in suffixes:
+        found |= dict(epochs=45, init_from=f"kinetics400/{name}-dense" if count == 32 else f"mini_kinetics/{name}")
+    elif count in PROGRESSIVE and re.search(r"-f\d+", name):
+        shorter = name.replace(f"-f{count}", f"-f{PROGRESSIVE[count]}")
+        kept = "".join(f"-{s}" for s in suffixes if not s.startswith("e"))
+        found |= dict(epochs=45, init_from=f"{dataset}/{shorter}{kept}")
+    elif not name.startswith("SlowFast"):
+        found |= dict(inflate="ImageNet")
+    return Recipe(**{**own, **found})
+
+
+def _from(suffixes):
+    """Return the recipe's fields that a name's suffixes stand for."""
+    found = {}
+    for suffix in suffixes:
+        if suffix == "dense":
+            found |= dict(sampling="dense", stride=2)
+        elif suffix in ("top", "bottom", "uniform"):
+            found |= dict(options={"placement": suffix})
+        elif suffix[0] in "ke" and suffix[1:].isdigit():
+            found |= {{"k": "kernel_size", "e": "ensemble"}[suffix[0]]: int(suffix[1:])}
+    return found
+
+
+def command(key, gpus=GPUS):
+    """Return the command line that trains a checkpoint as the papers did."""
+    return f"torchrun --nproc-per-node {gpus} -m paperlib.cli train --paper {key} --data-root ROOT"
+
+
+def how(keys):
+    """Return in words how to get checkpoints that are missing: those of the zoo, those on public data sets."""
+    listed = {key for key, _ in zoo_lists.entries()}
+    zoo = [key for key in keys if key in listed]
+    public = [key for key in keys if key not in listed]
+    ways = [f"paperlib zoo train --missing {' '.join(zoo)}"] if zoo else []
+    if public:
+        more = f", likewise {', '.join(public[1:])}" if public[1:] else ""
+        ways.append(f"train with `{command(public[0])}`{more}")
+    return "; ".join(ways)

@@ -1,0 +1,357 @@
+"""Train one model by one recipe: cosine schedule, seeds, mixed precision, several GPUs, resume after a kill."""
+
+import json
+import math
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .. import data, models
+from ..convolution.allocator import keep_freed
+from ..data import loading, sampling, store
+from ..data.clips import MEAN, STD
+from ..errors import InputError
+from ..storage import paths, software
+from . import checkpoints, folds, parallel
+from .recipes import Recipe
+
+
+def build(recipe, classes):
+    """Return the recipe's untrained model, started from `init_from` or `inflate` where one is given."""
+    torch.manual_seed(recipe.seed)
+    extra = {"dropout": recipe.dropout} if recipe.dropout else {}
+    model = models.create(
+        recipe.name,
+        num_classes=classes,
+        width=recipe.width,
+        kernel_size=recipe.kernel_size,
+        **extra,
+        **(recipe.options or {}),
+    )
+    if recipe.init_from:
+        checkpoints.initialise(model, recipe.init_from)
+    elif recipe.inflate:
+        models.inflate(model, imagenet(recipe.name) if recipe.inflate == "ImageNet" else recipe.inflate)
+    return model
+
+
+def imagenet(name):
+    """Return torchvision's ImageNet weights (state dict) for the backbone in a model's name, fetched once."""
+    from torchvision.models import get_model_weights
+
+    backbone = name.split("-")[1]
+    weights = get_model_weights("googlenet" if backbone == "Inc" else f"resnet{backbone[1:]}").IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # URLs, sockets and hashes each raise their own
+        raise InputError(
+            f"{weights.url} could not be fetched ({type(error).__name__}); fetch it elsewhere and name "
+            "the file by --inflate"
+        ) from error
+
+
+def datasets(recipe):
+    """Return the videos to train on and those to validate on."""
+    if recipe.held_out:
+        return folds.split(recipe.dataset, recipe.held_out, recipe.size)
+    sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
+    return tuple(
+        data.load(
+            recipe.dataset, split=split, size=sides[split], limit=recipe.limit or None if split == "train" else None
+        )
+        for split in ("train", "val")
+    )
+
+
+def learning_rate(recipe, step, steps):
+    """Return the learning rate at `step` of `steps`: linear warm-up, then half a cosine down to zero."""
+    warm = recipe.warmup * steps / recipe.epochs
+    if step < warm:
+        return recipe.lr * (step + 1) / (warm + 1)
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def augment(frames, generator, shift=4, mirror=0.0):
+    """Shift each clip by up to `shift` pixels and vary its contrast; uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W].
+
+    mirror: share of the clips that are mirrored; 0 where that would turn "moving left" into "moving right".
+    """
+    clip = normalise(frames)
+    if mirror:
+        turned = torch.rand(len(clip), 1, 1, 1, 1, generator=generator).to(clip.device) < mirror
+        clip = torch.where(turned, clip.flip(4), clip)
+    side = clip.shape[-1]
+    padded = F.pad(clip.flatten(1, 2), (shift,) * 4, mode="replicate")
+    offsets = torch.randint(0, 2 * shift + 1, (len(clip), 2), generator=generator)
+    gain = 0.8 + 0.4 * torch.rand(len(clip), 1, 1, 1, generator=generator)
+    moved = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, offsets.tolist(), strict=True)])
+    moved = (moved * gain.to(moved)).view(clip.shape)
+    return moved.contiguous(memory_format=torch.channels_last_3d)  # a quarter faster for 3D convolutions on CPU
+
+
+def zoomed(frames, generator, size, mirror=0.0):
+    """Cut a random square out of each clip, with a side between `size` and the frames', and scale it to `size`.
+
+    uint8 [B, T, H, W, 3] -> float32 [B, 3, T, size, size]; the same square in all frames of a clip. mirror: as in
+    `augment`.
+    """
+    clip, found = normalise(frames), []
+    for one in clip:
+        side = int(torch.randint(size, clip.shape[-1] + 1, (), generator=generator))
+        y, x = torch.randint(0, clip.shape[-1] - side + 1, (2,), generator=generator).tolist()
+        part = one[:, :, y : y + side, x : x + side]
+        if torch.rand((), generator=generator) < mirror:
+            part = part.flip(3)
+        found.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True, align_corners=False))
+    return torch.stack(found).contiguous(memory_format=torch.channels_last_3d)
+
+
+def normalise(frames):
+    """Turn uint8 [B, T, H, W, 3] into normalised float32 [B, 3, T, H, W] on the same device."""
+    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=frames.device) for value in (MEAN, STD))
+    return ((frames.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
+
+
+def half_precision(device, size):
+    """Say whether to train in bfloat16: on a GPU, or on a CPU that computes in it (1.2 to 1.8 times as fast).
+
+    On CPUs not below 24 pixels, where the last maps have less than one: PyTorch 2.14's strided bfloat16
+    convolutions write outside their memory there.
+    """
+    return device.type == "cuda" or (size >= 24 and bool(torch.cpu.get_capabilities().get("avx512_bf16")))
+
+
+def prediction(model, clip, ensemble=0):
+    """Return class scores [B, K]: the mean of all frame logits, or of some evenly spaced ones (TRA section 4.4)."""
+    logits = model.frame_logits(clip)
+    if ensemble:
+        logits = logits[:, sampling.uniform(logits.shape[1], ensemble)]
+    return logits.mean(1)
+
+
+def run(recipe, device="auto", resume=True, progress=True, out=None):
+    """Train by `recipe`, write the checkpoint, return its header.
+
+    After each epoch the state goes to `data/runs/`, so that a killed run goes on from there and ends with
+    the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
+
+    Started by torchrun, every process takes its part of each batch: gradients and batch norms are those of the
+    whole batch, and process 0 writes.
+    """
+    keep_freed()
+    with parallel.group(device) as ranks:
+        return _run(recipe, ranks, resume, progress and ranks.first, out)
+
+
+def _run(recipe, ranks, resume, progress, out):
+    device = ranks.device
+    if recipe.batch % ranks.count:
+        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
+    train, val = datasets(recipe)
+    model = parallel.synchronise(ranks.share(lambda: build(recipe, len(train.classes))), ranks).to(device)
+    (train, unread), (val, more) = (_readable(part, model.num_frames, ranks) for part in (train, val))
+    for _, name, reason in unread + more if ranks.first else []:
+        print(f"{recipe.dataset}: {name} is left out: {reason}")
+    train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in (train, val))
+    optimiser = _optimiser(model, recipe)
+    predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
+    out = out or checkpoints.path(recipe.dataset, recipe.name)
+    state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"
+    start, history = _resume(state_file, recipe, model, optimiser, device) if resume else (0, [])
+    steps_per_epoch = len(train) // recipe.batch
+    if steps_per_epoch == 0:
+        raise InputError(f"batch {recipe.batch} is larger than the {len(train)} training videos of {recipe.dataset}")
+    for epoch in range(start, recipe.epochs):
+        begun = time.monotonic()
+        loss = _epoch(model, train, optimiser, recipe, epoch, steps_per_epoch, predict, ranks, progress)
+        row = {"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)}
+        if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
+            row["accuracy"] = round(accuracy(model, val, recipe, ranks), 4)
+        history.append(row)
+        if progress:
+            tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
+        if ranks.first:
+            with paths.atomic(state_file) as temporary:
+                torch.save(
+                    {
+                        "recipe": json.dumps(asdict(recipe)),
+                        "epoch": epoch + 1,
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "history": json.dumps(history),
+                    },
+                    temporary,
+                )
+        ranks.wait()
+    if not history or "accuracy" not in history[-1]:
+        raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
+    meta = {
+        "recipe": asdict(recipe),
+        "dataset": recipe.dataset,
+        "classes": list(train.classes),
+        "accuracy": history[-1]["accuracy"],
+        "seed": recipe.seed,
+        "revision": software.revision(),
+        "skipped": [name for _, name, _ in unread + more],
+        "history": history,
+        "device": device.type,
+        "precision": "bfloat16" if half_precision(device, recipe.size) else "float32",
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+    }
+    if ranks.count > 1:
+        meta["processes"] = ranks.count
+    if ranks.first:
+        checkpoints.save(out, model.eval(), meta)
+        state_file.unlink(missing_ok=True)
+    ranks.wait()
+    return meta
+
+
+class Scores(torch.nn.Module):
+    """`prediction` as a module, for what wraps modules; adds nothing of its own."""
+
+    def __init__(self, model, ensemble):
+        super().__init__()
+        self.model, self.ensemble = model, ensemble
+
+    def forward(self, clip):
+        """Clip [B, 3, T, H, W] -> class scores [B, K]."""
+        return prediction(self.model, clip, self.ensemble)
+
+
+def _readable(part, frames, ranks):
+    """Return `loading.readable` of a data set; of several processes the first one looks for all."""
+    workers = store.READERS if hasattr(part, "path") else 0
+    skipped = ranks.share(lambda: loading.readable(part, frames, workers)[1])
+    left = {i for i, _, _ in skipped}
+    return (part.subset([i for i in range(len(part)) if i not in left]) if left else part), skipped
+
+
+def _clips(part, frames, how, progress, ranks):
+    """Return `store.clips_of`, in the first process first: the others find the kept frames on disk."""
+    if not ranks.first:
+        ranks.wait()
+    found = store.clips_of(part, frames, how, progress)
+    if ranks.first:
+        ranks.wait()
+    return found
+
+
+def _optimiser(model, recipe):
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr)
+    if recipe.optimiser != "sgd":
+        raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd or adam")
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+
+
+def _resume(state_file, recipe, model, optimiser, device):
+    """Return (next epoch, history) of an interrupted run with the same recipe, its weights loaded; else (0, [])."""
+    if not state_file.is_file():
+        return 0, []
+    try:
+        with zipfile.ZipFile(state_file) as archive:  # torch.load does not look at the checksums
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} in it has a wrong checksum")
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        same = {**asdict(Recipe("", "")), **json.loads(state["recipe"])} == asdict(recipe)
+    except Exception as error:  # zip, pickle and system errors, each of its own type
+        print(f"{state_file} cannot be read ({error}); training {recipe.name} starts over", flush=True)
+        return 0, []
+    if not same:
+        return 0, []  # another recipe: its half-way state is of no use here
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["epoch"], json.loads(state["history"])
+
+
+def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress):
+    """Train one epoch; returns its mean loss. All randomness comes from (seed, epoch, rank).
+
+    Every process draws the same order and takes its part of each batch.
+    """
+    rng, device = np.random.default_rng([recipe.seed, epoch]), ranks.device
+    own = recipe.seed * 100_003 + epoch + 1_000_000_007 * ranks.rank
+    generator = torch.Generator().manual_seed(own)
+    torch.manual_seed(own)  # dropout
+    order = rng.permutation(len(train))[: steps * recipe.batch].reshape(steps, recipe.batch)
+    if ranks.count > 1:
+        order = np.stack([ranks.shard(indices) for indices in order])
+        rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
+    model.train()
+    total, half = 0.0, half_precision(device, recipe.size)
+    batches = _batches(train, order, model.num_frames, recipe, rng)
+    for step, (indices, frames) in enumerate(
+        tqdm(
+            batches,
+            total=steps,
+            disable=not progress,
+            leave=False,
+            mininterval=2,
+            desc=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}",
+        )
+    ):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+        frames = torch.from_numpy(frames).to(device)
+        if recipe.zoom > 1:
+            clip = zoomed(frames, generator, recipe.size, recipe.mirror)
+        else:
+            clip = augment(frames, generator, mirror=recipe.mirror)
+        target = torch.from_numpy(train.labels[indices]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            scores = predict(clip)
+        loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        total += loss.item()
+    total = ranks.total(total) / ranks.count
+    if not math.isfinite(total):
+        raise InputError(
+            f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr ({recipe.lr})"
+        )
+    return total / steps
+
+
+def _batches(train, order, frames, recipe, rng):
+    """Yield (indices, uint8 clips [B, T, H, W, 3]) of each step; video files are decoded one step ahead."""
+
+    def clips(indices):
+        return indices, train.clips(indices, frames, recipe.sampling, recipe.stride, rng)
+
+    if not getattr(train, "decodes", False):
+        yield from map(clips, order)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(clips, order[0])
+        for indices in order[1:]:
+            done, pending = pending, pool.submit(clips, indices)
+            yield done.result()
+        yield pending.result()
+
+
+@torch.inference_mode()
+def accuracy(model, val, recipe, ranks, batch=64):
+    """Return the top-1 accuracy on the stored validation clips, sampled as in the recipe but without jitter."""
+    model.eval()
+    right = 0
+    for indices in np.array_split(np.arange(len(val)), math.ceil(len(val) / batch)):
+        indices = ranks.shard(indices)
+        if not len(indices):
+            continue
+        clips = torch.from_numpy(val.clips(indices, model.num_frames, recipe.sampling, recipe.stride))
+        scores = prediction(model, normalise(clips.to(ranks.device)), recipe.ensemble)
+        right += (scores.argmax(1).cpu().numpy() == val.labels[indices]).sum()
+    return float(ranks.total(right) / len(val))

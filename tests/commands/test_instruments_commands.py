@@ -1,0 +1,165 @@
+"""The commands `mask` and `gradcam` and the example pictures, on a video written for the test."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from paperlib import cli, gradcam, masks, models
+from paperlib.explanation import artifact, examples
+from paperlib.training import checkpoints
+
+from ..data import videos
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A video file and a checkpoint of an untrained network."""
+    folder = tmp_path_factory.mktemp("commands")
+    torch.manual_seed(0)
+    model = models.create("TSM-R18-f4", num_classes=3, width=4)
+    checkpoints.save(
+        folder / "model.safetensors",
+        model,
+        {"classes": ["left", "right", "still"], "dataset": "test", "recipe": {"size": 32}},
+    )
+    return videos.write(folder / "clip.mp4", n=20), folder / "model.safetensors"
+
+
+def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
+    video, model = prepared
+    out = tmp_path / "result"
+    assert (
+        cli.main(
+            [
+                "mask",
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--class",
+                "right",
+                "--iterations",
+                "5",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    assert "explained: right" in capsys.readouterr().out
+    table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")
+    assert table["frame"].tolist() == [1, 2, 3, 4] and table["source_frame"].is_monotonic_increasing
+    assert np.allclose(table["mask"], found.arrays["mask"], atol=1e-5)
+    assert (table["on"] == (table["mask"] > 0.1)).all()
+    assert found.info["mask_settings"]["iterations"] == 5 and found.arrays["mask_loss"].shape == (5,)
+    # the artifact reproduces the scores without the video
+    loaded, _ = checkpoints.load(model)
+    frozen = masks.freeze(found.clip, torch.tensor(found.arrays["mask"]))
+    with torch.no_grad():
+        score = loaded(frozen).softmax(1)[0, 1].item()
+    assert found.info["mask_scores"]["FS"] == pytest.approx(score, abs=1e-5)
+    assert Image.open(f"{out}.png").size[0] > 800
+
+
+def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
+    video, model = prepared
+    out = tmp_path / "result"
+    assert (
+        cli.main(
+            [
+                "gradcam",
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--class",
+                "0",
+                "--layer",
+                "layer2.1",
+                "--normalise",
+                "clip",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    assert "layer layer2.1" in capsys.readouterr().out
+    table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")
+    loaded, _ = checkpoints.load(model)
+    expected = gradcam.video_gradcam(loaded, found.clip, 0, "layer2.1", "clip")[0]
+    assert np.allclose(found.arrays["cam"], expected, atol=1e-5)
+    assert list(table.columns) == ["frame", "source_frame", "count", "size", "center_distance"]
+    assert json.dumps(found.info["detector"]) and found.info["detector"]["low"] == 0.25
+    assert Image.open(f"{out}.png").size[0] > 800
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["mask", "--preset", "theirs"], "as_published"),
+        (["mask", "--perturbation", "melt"], "melt"),
+        (["mask", "--class", "up"], "unknown"),
+        (["gradcam", "--layer", "layer9"], "layer9"),
+    ],
+)
+def test_unusable_options_end_with_2_and_one_sentence(prepared, tmp_path, capsys, arguments, message):
+    video, model = prepared
+    assert (
+        cli.main(
+            [
+                *arguments[:1],
+                "--video",
+                str(video),
+                "--model",
+                str(model),
+                "--device",
+                "cpu",
+                "--out",
+                str(tmp_path / "x"),
+                *arguments[1:],
+            ]
+        )
+        == 2
+    )
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_examples_have_the_papers_scores_and_pictures(tmp_path):
+    torch.manual_seed(1)
+    model = models.create("TSM-R18-f4", num_classes=3, width=4)
+    clips = torch.randn(2, 3, 4, 32, 32)
+    guess = int(model.eval()(clips[:1]).argmax())
+    found = examples.explain(model, clips, [guess, (guess + 1) % 3], ["a", "b", "c"], "TSM", iterations=3)
+    right, wrong = found
+    assert set(right.scores) == {"OS", "FS", "RS"} and "P:" not in right.caption
+    if wrong.predicted != wrong.label:
+        assert set(wrong.scores) == {"OS", "FS", "RS", "CS"} and f"P: {wrong.predicted}" in wrong.caption
+    assert right.frames.shape == right.frozen.shape == (4, 32, 32, 3) and right.cam.shape == (4, 32, 32)
+    examples.animate(found, tmp_path / "clip.gif", scale=1)
+    with Image.open(tmp_path / "clip.gif") as animation:
+        assert animation.n_frames == 4 and animation.size == (96, 2 * (32 + 10))
+    figure = examples.plt.figure()
+    picture, bar = examples.strip(figure, right, columns=3)
+    assert picture.images[0].get_array().shape == (96, 96, 3)
+    colours = [tuple(patch.get_facecolor()) for patch in bar.patches]
+    on = examples.matplotlib.colors.to_rgba(examples.ON)
+    assert [colour == on for colour in colours] == (right.mask > 0.1).tolist()
+    examples.plt.close(figure)
+
+
+def test_overlay_keeps_frames_where_the_map_is_empty():
+    frames = np.random.default_rng(0).integers(0, 255, (2, 4, 4, 3), dtype=np.uint8)
+    cam = np.zeros((2, 4, 4))
+    assert np.array_equal(examples.overlay(frames, cam), frames)
+    cam[1] = 1
+    assert np.array_equal(examples.overlay(frames, cam)[0], frames[0])
+    assert not np.array_equal(examples.overlay(frames, cam)[1], frames[1])

@@ -1,0 +1,253 @@
+"""`paperlib run` from outside: what is executed, what is said, and what survives faults."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from paperlib.companion import runner, stale
+from paperlib.errors import InputError
+
+from . import projects
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Four notebooks, one failing and one without data, in a folder with a space and an accent."""
+    root = tmp_path / "my projét"
+    projects.writer(root, "deep_analysis/table01 x")
+    projects.notebook(root, "temporal_relevance/fig02", "1 / 0")
+    projects.notebook(root, "temporal_relevance/table01", projects.SKIPS)
+    projects.writer(root, "video_features/fig01", value=5)
+    return root
+
+
+def rows(output):
+    """Return {notebook: status} of the closing table."""
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("---"))
+    found = [[cell for cell in line.split("  ") if cell] for line in lines[start + 1 :]]
+    return {cells[0]: cells[1].strip() for cells in found[: found.index([])]}
+
+
+@pytest.mark.slow
+def test_one_run_the_next_and_what_changes_in_between(project):
+    """One long story, because each run of Snakemake takes seconds."""
+    first = projects.run(project, "--jobs", "2")
+    assert first.returncode == 1, first.stdout + first.stderr
+    assert rows(first.stdout) == {
+        "deep_analysis/table01 x": "ok",
+        "temporal_relevance/fig02": "failed",
+        "temporal_relevance/table01": "skipped: no data",
+        "video_features/fig01": "ok",
+    }
+    assert "4 of 4 notebooks to execute" in first.stdout and "4/4" in first.stdout
+    assert "failed: temporal_relevance/fig02: ZeroDivisionError: division by zero (cell 3)" in first.stdout
+    assert "data/cache/runs/mini/temporal_relevance/fig02.log" in first.stdout
+    assert (project / "figures/index.html").is_file() and (project / "figures/claims.csv").is_file()
+    made = projects.tables(project)
+    assert made["figures/deep_analysis/table01 x.csv"] == b"a,b\n1,2\n"
+
+    projects.writer(project, "temporal_relevance/fig02")  # repaired
+    done = projects.record(project, "video_features/fig01")
+    second = projects.run(project)
+    assert second.returncode == 0 and rows(second.stdout) == {
+        "deep_analysis/table01 x": "up to date",
+        "temporal_relevance/fig02": "ok",
+        "temporal_relevance/table01": "skipped: no data",
+        "video_features/fig01": "up to date",
+    }
+    assert projects.record(project, "video_features/fig01") == done
+
+    (project / "notebooks/temporal_relevance/table01.ipynb").unlink()
+    third = projects.run(project)
+    assert set(rows(third.stdout).values()) == {"up to date"} and "to execute" not in third.stdout
+    assert third.returncode == 0
+
+    shutil.rmtree(project / "figures")
+    fourth = projects.run(project)
+    assert set(rows(fourth.stdout).values()) == {"ok"} and fourth.returncode == 0
+    regenerated = projects.tables(project)
+    assert {key: regenerated[key] for key in made} == made
+
+    forced = projects.run(project, "--force", "fig01")
+    assert rows(forced.stdout) == {"video_features/fig01": "ok"}
+    listed = projects.run(project, "--list")
+    assert [line.split("  ")[-1].strip() for line in listed.stdout.splitlines()] == ["up to date"] * 3
+
+
+def test_unusable_options_are_one_sentence_and_exit_code_2(project):
+    for arguments, words in {
+        ("nonsense",): "no notebook matches 'nonsense'; run_all.sh --list",
+        ("--profile", "nonsense"): "profile 'nonsense' does not exist; there are mini, paper",
+        ("--data-root", "/does/not/exist"): "--data-root /does/not/exist is not a folder",
+        ("--jobs", "0"): "--jobs 0",
+    }.items():
+        done = projects.run(project, *arguments)
+        assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
+    monkeypatch.setattr(stale.paths, "NOTEBOOKS", project / "notebooks")
+    assert runner.select(["fig0*"]) == ["temporal_relevance/fig02", "video_features/fig01"]
+    assert runner.select(["temporal_relevance"]) == ["temporal_relevance/fig02", "temporal_relevance/table01"]
+    assert runner.select(["notebooks/video_features/fig01.ipynb", "fig01"]) == ["video_features/fig01"]
+    assert len(runner.select([])) == 4
+    with pytest.raises(InputError, match="no notebook matches 'fig9'"):
+        runner.select(["fig01", "fig9"])
+    with pytest.raises(InputError, match="did you mean .*temporal_relevance/table01[?]"):
+        runner.select(["able0"])
+
+
+@pytest.mark.slow
+def test_missing_checkpoints_are_trained_first_and_a_bad_recipe_stops_only_its_notebook(tmp_path):
+    profile = tmp_path / "own.yaml"
+    profile.write_text("notebooks: {p/uses: {models: [synth_ssv2/nonsense]}}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/zoo.yaml").write_text("models: [{model: nonsense, dataset: synth_ssv2, unknown: 1}]")
+    projects.writer(tmp_path, "p/uses")
+    projects.writer(tmp_path, "p/other")
+    done = projects.run(tmp_path, "--profile", str(profile), "--train")
+    assert done.returncode == 1 and rows(done.stdout) == {"p/other": "ok", "p/uses": "failed"}
+    assert "synth_ssv2/nonsense: failed" in done.stdout and "unknown" in done.stdout
+
+
+WAITS = """
+import pathlib, time
+pathlib.Path('started').touch()
+while not pathlib.Path('go').exists():
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A running project whose notebook waits for a file `go`; gives (root, process), ends it afterwards."""
+    projects.writer(tmp_path, "p/n", extra=WAITS)
+    process = subprocess.Popen(
+        projects.command("run"),
+        env=projects.environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
+    wait_for(tmp_path / "notebooks/p/started")
+    yield tmp_path, process
+    (tmp_path / "notebooks/p/go").touch()
+    process.kill()
+    process.wait()
+
+
+def wait_for(path, seconds=120):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not appear"
+        time.sleep(0.1)
+
+
+def test_a_second_run_in_the_same_checkout_waits_and_says_so(waiting):
+    root, process = waiting
+    second = subprocess.Popen(
+        projects.command("run"), env=projects.environment(root), stdout=subprocess.PIPE, text=True
+    )
+    line = second.stdout.readline()
+    assert line.startswith(f"another run (process {process.pid}, since ") and "waiting" in line
+    (root / "notebooks/p/go").touch()
+    assert rows(process.communicate(timeout=120)[0]) == {"p/n": "ok"}
+    assert rows(second.communicate(timeout=120)[0]) == {"p/n": "up to date"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_after_kill_9_the_next_run_finishes_with_the_same_result(waiting):
+    root, process = waiting
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert projects.tables(root) == {} and not list(root.glob("figures/p/*"))
+    (root / "notebooks/p/go").touch()
+    done = projects.run(root)
+    # the orphan may come to its end just before it notices that it is one: then there is nothing left to do
+    assert done.returncode == 0 and rows(done.stdout)["p/n"] in ("ok", "up to date"), done.stdout
+    assert projects.tables(root)["figures/p/n.csv"] == b"a,b\n1,2\n"
+    assert all(".part" in file.name for file in root.rglob(".n.*"))  # what it was writing stays hidden, and is swept
+
+
+def test_ctrl_c_stops_everything_and_the_next_run_goes_on(waiting):
+    root, process = waiting
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "interrupted" in output and "Traceback" not in output
+    assert projects.tables(root) == {}
+    (root / "notebooks/p/go").touch()
+    assert rows(projects.run(root).stdout) == {"p/n": "ok"}
+
+
+@pytest.mark.slow
+def test_two_runs_give_the_same_bits_whatever_the_number_of_jobs(tmp_path):
+    code = """
+import numpy as np
+from paperlib.storage import paths
+x = np.random.default_rng(0).normal(size=(300, 300))
+with paths.atomic(paths.FIGURES / '{name}.csv') as temporary:
+    temporary.write_text(repr((x @ x).sum()) + str({{'a', 'b'}}))
+"""
+    for name in ("p/a", "p/b"):
+        projects.notebook(tmp_path, name, code.format(name=name))
+    made = []
+    for jobs in ("1", "2"):
+        assert projects.run(tmp_path, "--force", "--jobs", jobs).returncode == 0
+        made.append(projects.tables(tmp_path))
+    assert made[0] == made[1] and len(made[0]) == 3
+
+
+@pytest.mark.slow
+def test_200_notebooks_two_at_a_time_without_one_failure(tmp_path):
+    """papermill issue 511: on TCP a few percent of kernels that start at the same time fail."""
+    for i in range(200):
+        projects.notebook(tmp_path, f"p/n{i:03}", f"print({i})", tagged=False)
+    began = time.monotonic()
+    done = projects.run(tmp_path, "--jobs", "2", timeout=880)
+    print(f"{time.monotonic() - began:.0f} s")
+    assert list(rows(done.stdout).values()) == ["ok"] * 200, done.stdout
+    assert done.returncode == 0 and os.listdir(tmp_path / "figures/p")
+
+
+@pytest.mark.slow
+def test_snakemake_called_directly_executes_and_builds_the_gallery(tmp_path):
+    projects.writer(tmp_path, "p/n")
+    command = [sys.executable, "-m", "snakemake", "-s", runner.SNAKEFILE, "-d", tmp_path, "-c", "1"]
+    for wanted in ("Finished jobid", "Nothing to be done"):
+        done = subprocess.run(command, env=projects.environment(tmp_path), capture_output=True, text=True)
+        assert done.returncode == 0 and wanted in done.stdout + done.stderr, done.stderr
+    assert (tmp_path / "figures/index.html").is_file() and projects.record(tmp_path, "p/n")["status"] == "ok"
+    assert rows(projects.run(tmp_path).stdout) == {"p/n": "up to date"}
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_missing_is_trained_and_its_notebook_executed_once(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/zoo.yaml").write_text(
+        "models: [{model: TSN-R18-f8, dataset: synth_ssv2, width: 4, size: 32, limit: 64, epochs: 1}]"
+    )
+    (tmp_path / "own.yaml").write_text("notebooks: {p/uses: {models: [synth_ssv2/TSN-R18-f8]}}")
+    projects.notebook(
+        tmp_path,
+        "p/uses",
+        "from paperlib.storage import paths\nfrom paperlib.training import checkpoints\n"
+        "_, meta = checkpoints.load('synth_ssv2/TSN-R18-f8')\n"
+        "with paths.atomic(paths.FIGURES / 'p/uses.csv') as f:\n    f.write_text(meta['config']['name'])",
+    )
+    without = projects.run(tmp_path, "--profile", "own.yaml")
+    assert rows(without.stdout) == {"p/uses": "failed"} and "trained  " not in without.stdout
+    assert "synth_ssv2/TSN-R18-f8 does not exist" in without.stdout
+    first = projects.run(tmp_path, "--profile", "own.yaml", "--train", timeout=800)
+    assert rows(first.stdout) == {"p/uses": "ok"}, first.stdout
+    assert "trained  synth_ssv2/TSN-R18-f8" in first.stdout
+    assert (tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors").is_file()
+    assert (tmp_path / "figures/p/uses.csv").read_text() == "TSN-R18-f8"
+    assert rows(projects.run(tmp_path, "--profile", "own.yaml").stdout) == {"p/uses": "up to date"}

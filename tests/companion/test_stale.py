@@ -1,0 +1,198 @@
+"""What a notebook depends on, and when it has to be executed again."""
+
+import json
+import os
+import shutil
+
+import nbformat
+import pytest
+
+from paperlib.companion import execute, stale
+from paperlib.errors import InputError
+from paperlib.storage import paths
+
+from . import projects
+
+OPTIONS = stale.Options()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project whose library is a small package of its own; returns its folder."""
+    package = tmp_path / "library" / "paperlib"
+    files = {
+        "__init__.py": "",
+        "paths.py": "",
+        "unused.py": "",
+        "settings.py": "",
+        "masks.py": "from . import paths\n",
+        "report.py": "def f():\n    from .deep import inner\n",
+        "deep/__init__.py": "",
+        "deep/inner.py": "from ..masks import freeze\n",
+        "deep/table.csv": "1",
+        "loop_a.py": "import paperlib.loop_b",
+        "loop_b.py": "from paperlib import loop_a",
+    }
+    for name, text in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    monkeypatch.setattr(stale, "PACKAGE", package)
+    for name, folder in {
+        "ROOT": "",
+        "NOTEBOOKS": "notebooks",
+        "FIGURES": "figures",
+        "CACHE": "data/cache",
+        "CHECKPOINTS": "data/checkpoints",
+    }.items():
+        monkeypatch.setattr(paths, name, tmp_path / folder)
+    monkeypatch.setattr(stale, "settings", lambda name, profile: {"models": ["synth_ssv2/I3D"], "clips": 4})
+    return tmp_path
+
+
+def executed(project, name):
+    """Write the record that executing the notebook now would leave."""
+    content = {
+        "status": "ok",
+        "seconds": 1,
+        "inputs": stale.inputs(name, OPTIONS),
+        "outputs": stale.outputs(name, OPTIONS),
+    }
+    stale.record(name, OPTIONS).parent.mkdir(parents=True, exist_ok=True)
+    stale.record(name, OPTIONS).write_text(json.dumps(content))
+    assert stale.why_stale(name, OPTIONS) is None
+
+
+def names(files):
+    return {f.relative_to(stale.PACKAGE).as_posix() for f in files}
+
+
+def test_imports_are_followed_through_functions_relative_names_and_circles(project):
+    assert names(stale.library(["paperlib.report"])) == {
+        "__init__.py",
+        "report.py",
+        "deep/__init__.py",
+        "deep/inner.py",
+        "deep/table.csv",
+        "masks.py",
+        "paths.py",
+    }
+    assert names(stale.library(["paperlib.masks.freeze"])) == {"__init__.py", "masks.py", "paths.py"}
+    assert names(stale.library(["paperlib.loop_a"])) == {"__init__.py", "loop_a.py", "loop_b.py"}
+
+
+def test_other_packages_are_no_dependency_and_magics_are_skipped(project):
+    projects.notebook(project, "p/n", "%matplotlib inline\nimport numpy, torch.nn\nfrom paperlib import masks")
+    assert names(stale.uses("p/n")) == {"__init__.py", "masks.py", "paths.py"}
+
+
+def test_a_cell_that_cannot_be_parsed_depends_on_the_whole_library(project):
+    projects.notebook(project, "p/n", "files = !ls")
+    assert "unused.py" in names(stale.uses("p/n"))
+
+
+def test_touching_files_or_saving_outputs_in_a_notebook_changes_nothing(project):
+    path = projects.writer(project, "p/n")
+    executed(project, "p/n")
+    os.utime(path, (1, 1))
+    os.utime(stale.PACKAGE / "paths.py", (2e9, 2e9))
+    content = nbformat.read(path, 4)
+    content.cells[-1].outputs = [nbformat.v4.new_output("stream", text="hello")]
+    content.cells[-1].execution_count = 7
+    content.metadata["kernelspec"] = {"name": "other", "display_name": "Other"}
+    nbformat.write(content, path)
+    assert stale.why_stale("p/n", OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda p: projects.writer(p, "p/n", value=3), "the notebook changed"),
+        (lambda p: (stale.PACKAGE / "paths.py").write_text("x = 1"), "paperlib/paths.py changed"),
+        (
+            lambda p: (p / "data/checkpoints/synth_ssv2/I3D.safetensors").write_bytes(b"weights of yesterday"),
+            "data/checkpoints/synth_ssv2/I3D.safetensors changed",
+        ),
+        (lambda p: shutil.rmtree(p / "figures"), "n.csv is missing"),
+        (
+            lambda p: (p / "figures/p/n.csv").write_text("edited by hand"),
+            "n.csv is not the file that was written",
+        ),
+        (lambda p: stale.record("p/n", OPTIONS).write_text('{"half'), "not executed yet"),
+        (lambda p: stale.record("p/n", OPTIONS).write_text("[]"), "not executed yet"),
+    ],
+)
+def test_whatever_a_result_depends_on_makes_it_stale(project, change, reason):
+    projects.writer(project, "p/n")
+    weights = project / "data/checkpoints/synth_ssv2/I3D.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    (project / "figures/p").mkdir(parents=True)
+    (project / "figures/p/n.csv").write_text("a\n1\n")
+    executed(project, "p/n")
+    (stale.PACKAGE / "unused.py").write_text("not used by this notebook")
+    assert stale.why_stale("p/n", OPTIONS) is None
+    change(project)
+    assert stale.why_stale("p/n", OPTIONS) == reason
+
+
+def test_settings_options_and_packages_make_it_stale(project, monkeypatch):
+    projects.writer(project, "p/n")
+    executed(project, "p/n")
+    assert stale.why_stale("p/n", stale.Options(device="cuda")) == "the options changed"
+    with monkeypatch.context() as patched:
+        patched.setattr(stale, "settings", lambda name, profile: {"clips": 5})
+        assert stale.why_stale("p/n", OPTIONS) == "its settings changed"
+    with monkeypatch.context() as patched:
+        patched.setattr(stale.metadata, "version", lambda package: "0.0")
+        assert stale.why_stale("p/n", OPTIONS) == "installed packages changed"
+    assert stale.why_stale("p/n", OPTIONS) is None
+
+
+def test_a_skipped_notebook_is_tried_again(project):
+    projects.writer(project, "p/n")
+    executed(project, "p/n")
+    done = json.loads(stale.record("p/n", OPTIONS).read_text())
+    stale.record("p/n", OPTIONS).write_text(json.dumps({**done, "status": "skipped"}))
+    assert stale.why_stale("p/n", OPTIONS) == "was skipped"
+
+
+def test_a_file_that_is_no_notebook_is_named_and_does_not_stop_the_others(project):
+    projects.writer(project, "p/good")
+    (project / "notebooks/p/bad.ipynb").write_text("{}")
+    assert stale.notebooks() == ["p/bad", "p/good"]
+    assert stale.why_stale("p/bad", OPTIONS) == "not executed yet"
+    assert execute.stale.files("p/bad", OPTIONS)
+    with pytest.raises(InputError, match=r"bad\.ipynb is not a notebook"):
+        stale.cells("p/bad")
+
+
+def test_jupyter_checkpoints_are_no_notebooks(project):
+    projects.writer(project, "p/n")
+    projects.writer(project, ".ipynb_checkpoints/n-checkpoint")
+    assert stale.notebooks() == ["p/n"]
+
+
+def test_checkpoints_come_from_the_settings_and_the_zoo(project):
+    projects.writer(project, "p/n")
+    assert stale.checkpoints("p/n", OPTIONS) == []  # neither there nor known: the notebook will say so itself
+    (project / "data").mkdir()
+    (project / "data/zoo.yaml").write_text(
+        "models:\n- {model: I3D, dataset: synth_ssv2, init_from: synth_ssv2/small}\n"
+        "- {model: I3D, dataset: synth_ssv2, suffix: -16, epochs: 1}\n"
+    )
+    assert stale.recipes() == {"synth_ssv2/I3D": "synth_ssv2/small", "synth_ssv2/I3D-16": None}
+    assert stale.checkpoints("p/n", OPTIONS) == ["synth_ssv2/I3D"]
+
+
+def test_modules_imported_by_name_count(project):
+    (stale.PACKAGE / "deep/__init__.py").write_text(
+        'import importlib\nPLACES = {"a": "paperlib.loop_a", "b": "inner"}\n'
+        'def load(name):\n    return importlib.import_module(f"{__name__}.{PLACES[name]}")\n'
+    )
+    assert {"loop_a.py", "loop_b.py", "deep/inner.py"} <= names(stale.library(["paperlib.deep"]))
+
+
+def test_the_real_library_is_followed_into_its_datasets():
+    used = {f.relative_to(stale.PACKAGE).as_posix() for f in stale.library(["paperlib.data.public"])}
+    there = {f.relative_to(stale.PACKAGE).as_posix() for f in (stale.PACKAGE / "data/public").rglob("*.py")}
+    assert there and there <= used and "cli.py" not in used

@@ -1,0 +1,138 @@
+"""One clip's artifact and the `paperlib relevance` command, on videos encoded here."""
+
+import csv
+
+import av
+import numpy as np
+import pytest
+
+from paperlib import cli, data, models
+from paperlib.errors import InputError
+from paperlib.explanation import artifact
+from paperlib.training import checkpoints
+
+CLASSES = ["Moving up", "Moving down", "Turning around"]
+
+
+def encode(file, frames=20, size=(48, 64), audio=False):
+    """Write a small video of a moving square, or a file with sound only."""
+    with av.open(str(file), "w") as out:
+        if audio:
+            stream = out.add_stream("aac", rate=44100)
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), "fltp", "mono")
+            sound.rate = 44100
+            out.mux(stream.encode(sound))
+        else:
+            stream = out.add_stream("mpeg4", rate=12)
+            stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+            for t in range(frames):
+                image = np.full((*size, 3), 90, np.uint8)
+                image[2 * t % 30 : 2 * t % 30 + 12, 20:40] = 230
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        out.mux(stream.encode(None))
+    return file
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    file = tmp_path / "net.safetensors"
+    model = models.create("TAM2D-R18-f8", num_classes=3, width=4)
+    checkpoints.save(file, model, {"classes": CLASSES, "dataset": "toy", "recipe": {"size": 32}, "accuracy": 0.5})
+    return file
+
+
+def run(tmp_path, checkpoint, video, *more):
+    return cli.main(
+        [
+            "relevance",
+            "--video",
+            str(video),
+            "--model",
+            str(checkpoint),
+            "--out",
+            str(tmp_path / "out"),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
+
+
+def test_command_writes_matrix_picture_and_artifact(tmp_path, checkpoint, capsys):
+    video = encode(tmp_path / "two words ü.mp4")
+    assert run(tmp_path, checkpoint, video, "--class", "down") == 0
+    rows = list(csv.reader(open(tmp_path / "out.csv")))
+    found = artifact.load(tmp_path / "out.npz")
+    assert rows[0] == ["output"] + [f"frame {j}" for j in range(1, 9)] and len(rows) == 9
+    assert np.allclose(np.array(rows[1:], float)[:, 1:], found.arrays["matrix"], rtol=1e-5)
+    assert found.target_name == "Moving down" and found.frames.shape == (8, 32, 32, 3)
+    assert found.info["indices"] == [1, 3, 6, 8, 11, 13, 16, 18] and found.info["video_frames"] == 20
+    assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
+    assert "explained: Moving down" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("empty.mp4", b""),
+        ("text.mp4", b"hello " * 999),
+        ("missing.mp4", None),
+        ("truncated.mp4", 300),
+        ("sound.mp4", "audio"),
+    ],
+)
+def test_unusable_files_give_one_sentence_and_exit_code_2(tmp_path, checkpoint, capsys, name, content):
+    video = tmp_path / name
+    if content == "audio":
+        encode(video, audio=True)
+    elif isinstance(content, int):
+        encode(video)
+        video.write_bytes(video.read_bytes()[:content])
+    elif content is not None:
+        video.write_bytes(content)
+    assert run(tmp_path, checkpoint, video) == 2
+    error = capsys.readouterr().err.strip()
+    assert name in error and "\n" not in error and "Traceback" not in error
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_video_of_a_data_set_is_taken_by_its_number(tmp_path, checkpoint, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    videos = data.load("synth_ssv2", "val", size=32)
+    assert cli.main(["relevance", "--video", "synth_ssv2/5", "--model", str(checkpoint)]) == 0
+    found = artifact.load(tmp_path / "synth_ssv2-5-relevance.npz")
+    assert (found.frames == videos.frames(5, found.info["indices"])).all()
+    assert found.info["video_frames"] == videos.num_frames(5) and len(found.frames) == 8
+    capsys.readouterr()
+    assert cli.main(["relevance", "--video", "synth_ssv2/99999", "--model", str(checkpoint)]) == 2
+    assert f"0 to {len(videos) - 1}" in capsys.readouterr().err
+    encode(tmp_path / "7.mp4")  # a file of that name comes first
+    (tmp_path / "synth_kinetics").mkdir()
+    (tmp_path / "7.mp4").rename(tmp_path / "synth_kinetics/7")
+    assert artifact.sample("synth_kinetics/7", 32) == (None, None)
+
+
+def test_classes_are_found_by_name_part_or_number():
+    assert artifact.class_index(CLASSES, "turning AROUND") == 2
+    assert artifact.class_index(CLASSES, "down") == 1
+    assert artifact.class_index(CLASSES, "0") == 0
+    for wanted, message in (
+        ("moving", "fits several.*up.*down"),
+        ("jump", "unknown.*Turning"),
+        ("3", "0 to 2"),
+        ("-1", "0 to 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            artifact.class_index(CLASSES, wanted)
+
+
+def test_artifact_survives_the_disk_and_foreign_files_are_refused(tmp_path):
+    one = artifact.Artifact(np.zeros((2, 4, 4, 3), np.uint8), {"classes": ["ü"], "target": 0}, {"mask": np.ones(2)})
+    one.save(tmp_path / "a.npz")
+    again = artifact.load(tmp_path / "a.npz")
+    assert again.info == one.info and np.array_equal(again.arrays["mask"], [1, 1])
+    np.savez(tmp_path / "b.npz", x=1)
+    (tmp_path / "c.npz").write_bytes(b"no zip")
+    for name in ("b.npz", "c.npz", "none.npz"):
+        with pytest.raises(InputError, match=name):
+            artifact.load(tmp_path / name)

@@ -1,0 +1,222 @@
+"""Grad-CAM against derivatives written out by hand, on every family of networks."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from paperlib import gradcam, models
+from paperlib.errors import InputError
+
+from ..masks.networks import FrameNet, SmallVideoNet
+
+
+def by_hand(model, features, clips, targets, softmax=False):
+    """Return equation 2 from autograd: features(clips) -> (maps [B, C, T, H, W], logits)."""
+    maps, logits = features(clips)
+    scores = logits.softmax(1) if softmax else logits
+    rows = []
+    for b, target in enumerate(targets):
+        (gradient,) = torch.autograd.grad(scores[b, target], maps, retain_graph=True)
+        gradient = gradient[b]
+        per_step = []
+        for t in range(maps.shape[2]):
+            total = torch.zeros(maps.shape[3:])
+            for k in range(maps.shape[1]):
+                total += gradient[k, t].mean() * maps[b, k, t]
+            per_step.append(total)
+        rows.append(torch.stack(per_step))
+    return torch.stack(rows).detach()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_raw_maps_are_equation_2(softmax):
+    torch.manual_seed(0)
+    model, clips, targets = SmallVideoNet(), torch.randn(3, 3, 5, 10, 12), [2, 0, 1]
+
+    def features(clips):
+        maps = model.conv2(F.relu(model.conv1(clips)))
+        return maps, model.head(F.relu(maps).mean((3, 4)).transpose(1, 2)).mean(1)
+
+    expected = by_hand(model, features, clips, targets, softmax)
+    found = gradcam.raw_maps(model, clips, targets, "conv2", softmax=softmax)
+    assert found.shape == (3, 5, 5, 6)
+    assert torch.allclose(found, expected, atol=1e-7, rtol=1e-5)
+    in_parts = gradcam.raw_maps(model, clips, targets, "conv2", softmax=softmax, batch_size=2)
+    assert torch.allclose(in_parts, expected, atol=1e-7, rtol=1e-5)
+
+
+def test_a_linear_head_gives_the_class_activation_map():
+    # where logits are the mean of head(maps), the gradient is head's row / (T H W): CAM up to that factor
+    torch.manual_seed(1)
+    model, clips = SmallVideoNet(), torch.randn(2, 3, 4, 8, 8)
+    maps = torch.stack([clip for clip in model.features(clips)])
+    activation = torch.einsum("bcthw,c->bthw", maps, model.head.weight[1]) / (4 * 4 * 4)
+
+    class Exposed(SmallVideoNet):
+        def __init__(self):
+            super().__init__()
+            self.identity = nn.Identity()
+
+        def features(self, clips):
+            return self.identity(super().features(clips))
+
+    exposed = Exposed()
+    exposed.load_state_dict(model.state_dict())
+    assert torch.allclose(gradcam.raw_maps(exposed, clips, 1, "identity"), activation, atol=1e-7)
+
+
+def test_maps_are_upsampled_and_lie_between_0_and_1():
+    torch.manual_seed(2)
+    model, clips = SmallVideoNet(stride=2), torch.randn(2, 3, 8, 10, 12)
+    raw = gradcam.raw_maps(model, clips, 0, "conv2")
+    assert raw.shape == (2, 4, 5, 6)  # half as many time steps
+    found = gradcam.video_gradcam(model, clips, 0, "conv2")
+    assert found.shape == (2, 8, 10, 12) and found.min() >= 0 and found.max() <= 1
+    peak = found.flatten(2).amax(2)
+    assert ((peak == 0) | (peak - 1 < 1e-6)).all() and (peak > 0).any()
+    plain = gradcam.video_gradcam(model, clips, 0, "conv2", normalise=None)
+    expected = F.interpolate(raw.clamp(min=0)[:, None], size=(8, 10, 12), mode="trilinear")[:, 0]
+    assert torch.allclose(plain, expected)
+    by_clip = gradcam.video_gradcam(model, clips, 0, "conv2", normalise="clip")
+    assert torch.allclose(by_clip, plain / plain.amax((1, 2, 3), keepdim=True))
+    signed = gradcam.video_gradcam(model, clips, 0, "conv2", normalise=None, relu=False)
+    assert signed.min() < 0
+    for normalise in ("clip", "frame"):
+        shifted = gradcam.video_gradcam(model, clips, 0, "conv2", normalise, relu=False)
+        assert shifted.min() == 0 and shifted.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("normalise", ["frame", "clip", None])
+def test_maps_without_positive_part_are_zero_not_nan(normalise):
+    model, clips = SmallVideoNet(), torch.randn(2, 3, 4, 8, 8)
+    with torch.no_grad():
+        model.head.weight[0] = -model.head.weight[0].abs()
+        model.head.weight[1] = 0
+    for target in (0, 1):
+        assert gradcam.video_gradcam(model, clips, target, normalise=normalise).isfinite().all()
+    assert (gradcam.video_gradcam(model, clips, 1, normalise=normalise) == 0).all()
+    black = torch.zeros_like(clips)
+    for module in (model.conv1, model.conv2):
+        nn.init.zeros_(module.bias)
+    assert (gradcam.video_gradcam(model, black, 2, normalise=normalise) == 0).all()
+
+
+def test_a_2d_network_gets_one_map_per_frame():
+    torch.manual_seed(3)
+    model, clips = FrameNet(), torch.randn(2, 3, 5, 8, 8)
+    found = gradcam.raw_maps(model, clips, [0, 2], "conv2")
+    assert found.shape == (2, 5, 4, 4)
+    # frames do not see each other: each one's map is that of the frame alone, at a fifth of the score
+    for b, target in enumerate([0, 2]):
+        for t in range(5):
+            alone = gradcam.raw_maps(model, clips[b : b + 1, :, t : t + 1], target, "conv2")[0, 0] / 5
+            assert torch.allclose(found[b, t], alone, atol=1e-7)
+    shared = gradcam.raw_maps(model, clips, [0, 2], "conv2", per_step=False)
+    assert not torch.allclose(shared, found)
+    assert gradcam.video_gradcam(model, clips).shape == (2, 5, 8, 8)
+
+
+def test_a_layer_behind_which_time_is_gone_gives_one_map_for_all_frames():
+    class Collapsed(SmallVideoNet):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, clips):
+            return self.head(F.relu(self.last(self.features(clips).mean(2))).mean((2, 3)))
+
+    found = gradcam.video_gradcam(Collapsed(), torch.randn(2, 3, 6, 8, 8), 0, "last")
+    assert found.shape == (2, 6, 8, 8)
+    assert torch.allclose(found, found[:, :1].expand_as(found), atol=1e-6)
+
+
+FAMILIES = {
+    "TSN-R18-f4": ({}, "layer4.1", 4),
+    "TAM2D-R50-f4": ({}, "layer4.2", 4),
+    "I3D-R18-f8-tp": ({}, "layer4.1", 1),
+    "S3D-Inc-f8": ({}, "inception5b", 7),
+    "I3D-original-f8": ({"reduced_strides": True}, "inception5b", 4),
+    "C-LSTM-f4": ({"size": 64}, "cells.2", 4),
+    "SlowFast-R50-4x8": ({}, "slow.4", 4),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_a_default_layer_and_maps(name):
+    options, layer, steps = FAMILIES[name]
+    model = models.create(name, num_classes=3, width=8, **options)
+    clips = torch.randn(1, 3, model.num_frames, 64, 64)
+    assert gradcam.default_layer(model) == layer
+    assert gradcam.raw_maps(model, clips, 1).shape == (1, steps, 2, 2)
+    found = gradcam.video_gradcam(model, clips, 1)
+    assert found.shape == (1, model.num_frames, 64, 64) and found.isfinite().all()
+    assert 0 <= found.min() and found.max() <= 1
+
+
+def test_the_maps_of_a_c_lstm_are_those_of_its_last_cell():
+    torch.manual_seed(4)
+    model = models.create("C-LSTM-f5", num_classes=3, width=10, size=32, layers=2).eval()  # T = filters = 5
+    clips = torch.randn(2, 3, 5, 32, 32)
+
+    def features(clips):
+        maps = model.cells[1](model.pool(model.bn[0](model.cells[0](clips))))
+        return maps, model.fc(model.pool(model.bn[1](maps)).transpose(1, 2).flatten(1))
+
+    assert torch.allclose(features(clips)[1], model(clips), atol=1e-5)
+    expected = by_hand(model, features, clips, [0, 2])
+    assert torch.allclose(gradcam.raw_maps(model, clips, [0, 2]), expected, atol=1e-7, rtol=1e-4)
+
+
+def test_the_layer_chooses_the_slowfast_pathway():
+    model = models.create("SlowFast-R50-4x8", num_classes=3, width=8)
+    clips = torch.randn(1, 3, 16, 64, 64)
+    assert gradcam.raw_maps(model, clips, 0, "slow").shape[1] == 4
+    assert gradcam.raw_maps(model, clips, 0, "fast").shape[1] == 16
+    assert torch.equal(gradcam.raw_maps(model, clips, 0, "fast"), gradcam.raw_maps(model, clips, 0, "fast.4"))
+    slow, fast = (gradcam.video_gradcam(model, clips, 0, path) for path in ("slow", "fast"))
+    assert slow.shape == fast.shape == (1, 16, 64, 64)
+
+
+def test_the_model_is_left_as_it_was():
+    model = SmallVideoNet().train()
+    gradcam.video_gradcam(model, torch.randn(1, 3, 4, 8, 8))
+    assert model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_predicted_classes_are_the_default_targets():
+    model, clips = SmallVideoNet(), torch.randn(3, 3, 4, 8, 8)
+    assert torch.equal(gradcam.raw_maps(model, clips), gradcam.raw_maps(model, clips, model(clips).argmax(1)))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"layer": "conv3"}, "conv2"),
+        ({"layer": ""}, "no layer"),
+        ({"layer": "head"}, "needs maps"),
+        ({"targets": 3}, "class 3"),
+        ({"normalise": "max"}, "normalise"),
+    ],
+)
+def test_unusable_arguments_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        gradcam.video_gradcam(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **arguments)
+
+
+def test_layers_that_do_not_run_or_do_not_matter_are_named():
+    class Odd(SmallVideoNet):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.aside = nn.Conv3d(3, 2, 1), nn.Conv3d(3, 2, 1)
+
+        def forward(self, clips):
+            self.aside(clips)
+            return super().forward(clips)
+
+    for layer, message in (("unused", "does not run"), ("aside", "does not depend")):
+        with pytest.raises(InputError, match=message):
+            gradcam.raw_maps(Odd(), torch.randn(1, 3, 4, 8, 8), 0, layer)
+    with pytest.raises(InputError, match="no layer"):
+        gradcam.raw_maps(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 8 * 8, 2)), torch.randn(1, 3, 4, 8, 8))

@@ -1,0 +1,253 @@
+"""Real people: folds that keep people apart, instruments on people never seen, notebooks without data."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import torch
+
+from paperlib import models
+from paperlib.errors import InputError
+from paperlib.papers import report
+from paperlib.papers.beyond import real_people
+from paperlib.papers.beyond.real_people import claims, draw, explain, scores, when
+from paperlib.storage import paths, zoo_lists
+from paperlib.training import checkpoints, folds, train, zoo
+
+from ...data import layouts
+
+LISTED = zoo_lists.location()  # of the project itself, not of the folder these tests work in
+PEOPLE, ACTIONS = ("ann", "bob", "eve"), ("bend", "run", "walk", "wave1")
+RECIPE = dict(dataset="weizmann", width=4, size=16, epochs=1, batch=4)
+
+
+def silhouettes(folder):
+    """Write a file as the Weizmann authors publish it: a block that moves in another way for each action."""
+    content, rng = {}, np.random.default_rng(0)
+    for person in PEOPLE:
+        for k, action in enumerate(ACTIONS):
+            mask = np.zeros((36, 45, 20), np.uint8)
+            for t in range(20):
+                x = int(rng.integers(4)) + (t if k % 2 else 8)
+                mask[6 + 6 * k // 2 : 20, x : x + 6, t] = 1
+            content[f"{person}_{action}"] = mask
+    folder.mkdir(parents=True)
+    scipy.io.savemat(folder / "classification_masks.mat", {"original_masks": content})
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A project folder with data and untrained checkpoints of two models, each in three folds."""
+    home = tmp_path_factory.mktemp("people")
+    silhouettes(home / "data" / "weizmann")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("ROOT", home),
+            ("CACHE", home / "cache"),
+            ("CHECKPOINTS", home / "checkpoints"),
+            ("FIGURES", home / "figures"),
+        ):
+            patch.setattr(paths, name, value)
+        patch.setenv("PAPERLIB_DATA", str(home / "data"))
+        for name, options in (("I3D-R18-f4", {}), ("C-LSTM-f4", {"size": 16, "layers": 2})):
+            for person in PEOPLE:
+                torch.manual_seed(0)
+                model = models.create(name, num_classes=10, width=4, **options)
+                recipe = train.Recipe(name=name, held_out=person, options=options, **RECIPE)
+                checkpoints.save(
+                    checkpoints.path("weizmann", f"{name}-{person}"),
+                    model.eval(),
+                    {"dataset": "weizmann", "recipe": vars(recipe), "classes": folds.weizmann.CLASSES},
+                )
+        settings = {
+            "models": [f"weizmann/{name}-{p}" for name in ("I3D-R18-f4", "C-LSTM-f4") for p in PEOPLE],
+            "each": 1,
+            "min_score": 0.0,
+            "sigma": 0.975,
+            "explained": ["I3D", "C-LSTM"],
+            "masked": ["I3D", "C-LSTM"],
+            "mask": {"iterations": 4},
+            "layer": "layer1.1",
+            "widths": [1, 2],
+            "saturated": 2,
+        }
+        patch.setattr(report, "settings", lambda name, profile: settings)
+        yield report.start("beyond/weizmann", device="cpu")
+
+
+def test_no_fold_is_asked_about_people_it_was_trained_on(prepared):
+    training_part, held_out = folds.split("weizmann", "ann, eve", 16)
+    assert set(training_part.people) == {"bob"} and set(held_out.people) == {"ann", "eve"}
+    assert training_part.split != folds.split("weizmann", "ann", 16)[0].split
+    for fold in real_people.opened(prepared):
+        assert set(fold.videos.people) == {fold.name} and len(fold.videos) == len(ACTIONS)
+    with pytest.raises(InputError, match="kinetics400 is not split by person"):
+        folds.split("kinetics400", "ann", 16)
+    with pytest.raises(InputError, match="no person zoe"):
+        folds.split("weizmann", "zoe", 16)
+
+
+def test_lists_spell_out_folds(tmp_path):
+    (tmp_path / "zoo.yaml").write_text("models:\n  - {model: TSN-R18-f8, dataset: synth_ssv2}\n")
+    (tmp_path / zoo_lists.PEOPLE).write_text(
+        "defaults: {epochs: 2}\ndatasets: {weizmann: {folds: {a: 'ann, bob', b: eve}}}\n"
+        "models:\n  - {model: I3D-R18-f16, dataset: weizmann}\n"
+    )
+    found = zoo.recipes(tmp_path / "zoo.yaml")
+    assert list(found) == ["synth_ssv2/TSN-R18-f8", "weizmann/I3D-R18-f16-a", "weizmann/I3D-R18-f16-b"]
+    assert [r.held_out for r in found.values()] == ["", "ann, bob", "eve"]
+    assert found["weizmann/I3D-R18-f16-b"].epochs == 2
+
+
+def test_the_projects_folds_hold_everybody_out_once():
+    weizmann = {"daria", "denis", "eli", "ido", "ira", "lena", "lyova", "moshe", "shahar"}
+    for dataset, everyone in (("nagoya_fir", {f"human{k}" for k in range(1, 10)}), ("weizmann", weizmann)):
+        found = {}
+        for _, entry in zoo_lists.entries(LISTED):
+            if entry["dataset"] == dataset:
+                found.setdefault(entry["model"], []).extend(p.strip() for p in entry["held_out"].split(","))
+        assert len(found) == 5 and all(sorted(held) == sorted(everyone) for held in found.values())
+
+
+def test_training_holds_people_out(prepared, tmp_path):
+    recipe = train.Recipe(name="TSN-R18-f4", held_out="bob", mirror=0.5, **{**RECIPE, "width": 4})
+    meta = train.run(recipe, "cpu", resume=False, progress=False, out=tmp_path / "model.safetensors")
+    assert meta["recipe"]["held_out"] == "bob" and meta["accuracy"] * len(ACTIONS) == pytest.approx(
+        round(meta["accuracy"] * len(ACTIONS))
+    )
+
+
+def test_mirroring_turns_the_share_asked_for():
+    frames = torch.zeros(200, 2, 8, 8, 3, dtype=torch.uint8)
+    frames[..., 0, :] = 255
+    clips = train.augment(frames, torch.Generator().manual_seed(0), shift=0, mirror=0.3)
+    right = (clips[:, 0, 0, 0, -1] > clips[:, 0, 0, 0, 0]).float().mean().item()
+    assert right == pytest.approx(0.3, abs=0.08)
+    again = train.augment(frames, torch.Generator().manual_seed(0), shift=0)
+    assert (again[..., 0] > again[..., -1]).all()
+
+
+def test_predictions_are_those_of_the_fold_that_never_saw_the_person(prepared):
+    opened = real_people.opened(prepared)
+    table = scores.predict(opened)
+    assert len(table) == 2 * len(PEOPLE) * len(ACTIONS) and (table["person"] == table["fold"]).all()
+    fold = opened[0]
+    clips = fold.clips(np.arange(len(fold.videos)))
+    with torch.inference_mode():
+        for way, seen in (
+            ("forward", clips),
+            ("reversed", clips.flip(2)),
+            ("single", clips[:, :, 2:3].expand_as(clips)),
+        ):
+            own = table[(table["model"] == fold.model) & (table["fold"] == fold.name)]
+            assert own[way].tolist() == fold.network(seen).argmax(1).tolist()
+    accuracy = scores.by_fold(table)
+    assert accuracy["videos"].tolist() == [4] * 6 and accuracy["people"].tolist() == list(PEOPLE) * 2
+    counts = scores.confusion(table, opened[0].videos.classes)["I3D"]
+    own = table[table["model"] == "I3D"]
+    assert counts.sum() == len(own) and np.trace(counts) == (own["forward"] == own["label"]).sum()
+    draw.confusions(table, opened[0].videos.classes, ["I3D", "C-LSTM"])
+    draw.accuracies(table, scores.summary(table), 10, "toy", [("other", 50)])
+
+
+def test_intervals_are_over_people_not_over_videos():
+    values = np.repeat([0.0, 1.0, 0.5], [1, 100, 9])
+    who = np.repeat(["a", "b", "c"], [1, 100, 9])
+    found = real_people.over_people(values, who)
+    assert found.value == pytest.approx(0.5) and found.low < 0.4 < 0.6 < found.high
+    first, second = pd.Series([1.0, 3.0, 2.0], ["a", "a", "b"]), pd.Series([1.0, 0.0], ["b", "a"])
+    assert real_people.difference(first, second).value == pytest.approx(1.5)
+    assert real_people.difference(first[:1], second[:1]) is None
+
+
+def test_reversal_takes_f1_from_classes_that_swap_only():
+    part = pd.DataFrame(
+        {
+            "person": np.repeat(["a", "b", "c"], 4),
+            "label": [0, 1, 2, 2] * 3,
+            "forward": [0, 1, 2, 2] * 3,
+            "reversed": [1, 0, 2, 2] * 3,
+        }
+    )
+    assert scores.f1_lost(part, 3, only=[0, 1]) == (1, 1, 1)
+    assert scores.f1_lost(part, 3, only=[2]) == (0, 0, 0)
+    assert scores.f1_lost(part, 3).value == pytest.approx(1 - 1 / 3)
+
+
+def test_every_instrument_and_claim_comes_out(prepared):
+    opened = real_people.opened(prepared)
+    found = explain.explain(prepared, opened)
+    n = len(found.table)
+    assert n and found.matrix.shape == (n, 4, 4) and found.mask.shape == (n, 4)
+    assert found.table["avg_atr"].between(1, 4).all() and found.table["mask_length"].between(0, 4).all()
+    model = found.table["model"].iloc[0]
+    matrix = explain.mean_matrix(found, model=model)
+    assert matrix.sum() == pytest.approx(1, abs=1e-5) or matrix.sum() == 0
+    per_class = explain.per_class(found)
+    classes = opened[0].videos.classes
+    for figure in (
+        draw.matrices(found, classes, ["I3D", "C-LSTM"]),
+        draw.ranges(per_class, classes),
+        draw.features(per_class, classes),
+    ):
+        assert figure.axes
+    table = scores.predict(opened)
+    partial = scores.partial(opened, [1, 2], 1)
+    whole = partial[partial["width"] == 4].set_index(["model", "id"])["right"]
+    plain = table.set_index(["model", "id"])
+    assert (whole == (plain["forward"] == plain["label"]).loc[whole.index]).all()
+    draw.windows(scores.partial_summary(partial), [(2, "here")])
+    claims.reversing(prepared, table, classes, "weizmann")
+    claims.modules(prepared, table, "weizmann")
+    claims.ranges(prepared, found, "weizmann")
+    claims.windows(prepared, partial, 2, "weizmann", "Kinetics")
+    claims.features(prepared, found, "weizmann", "KTH")
+    claims.cycles(prepared, found, "weizmann")
+    ledger = claims.verdicts(prepared)
+    assert len(ledger) >= 10 and set(ledger["verdict"]) <= {"holds", "does not hold", "not testable here"}
+
+
+def test_a_model_without_all_folds_is_left_out(prepared, monkeypatch):
+    wanted = prepared.settings["models"]
+    assert real_people.complete([w for w in wanted if w != "weizmann/C-LSTM-f4-bob"], wanted) == wanted[:3]
+
+
+def test_without_data_a_notebook_is_skipped_and_what_is_committed_stays(prepared, tmp_path, monkeypatch):
+    monkeypatch.delenv("PAPERLIB_DATA")
+    file = prepared.path("claims.csv")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("kept\n")
+    for root in ("", str(tmp_path)):
+        run = report.start("beyond/weizmann", data_root=root, device="cpu")
+        with pytest.raises(report.Skipped, match="no data: .*wisdom.weizmann.ac.il"):
+            real_people.opened(run)
+        assert file.read_text() == "kept\n"
+        assert json.loads(run.path("json").read_text())["status"] == "skipped"
+
+
+def test_clips_with_context_hold_the_segment_and_some_of_both_sides(tmp_path, monkeypatch):
+    layouts.nagoya(tmp_path / "nagoya_fir", np.random.default_rng(0))
+    monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
+    videos = folds.everybody("nagoya_fir_context", 16)
+    fold = real_people.Fold("", "I3D", "a", models.create("I3D-R18-f8", num_classes=7, width=4), videos)
+    clips, inside = when.clips_with_context(fold, np.arange(len(videos)))
+    assert clips.shape == (len(videos), 3, 8, 16, 16) and inside.any(1).all()
+    for i in range(len(videos)):
+        first, end = when.window(videos, i)
+        start, stop = videos.boundaries[i]
+        assert 0 <= first <= start and stop <= end <= videos.num_frames(i)
+        assert start - first >= min(when.LEAST, start) and end - stop >= min(when.LEAST, videos.num_frames(i) - stop)
+    assert len({when.window(videos, 0, seed) for seed in range(20)}) > 3
+
+
+def test_pointing_and_overlap_against_counted_values():
+    inside = np.array([[0, 0, 1, 1, 0, 0]], bool)
+    found = when.compare(np.array([[0.1, 0, 0.2, 0.9, 0.3, 0]]), inside)
+    assert found["pointing"] == 1 and found["iou"] == pytest.approx(1 / 3)  # frames 4 and 5 hold most
+    assert found["chance_pointing"] == pytest.approx(1 / 3) and found["centre_iou"] == 1
+    assert found["chance_iou"] == pytest.approx(np.mean([0, 1 / 3, 1, 1 / 3, 0]))
+    mask = when.compare(np.array([[0, 0.05, 1, 1, 1, 1.0]]), inside, is_mask=True)
+    assert mask["iou"] == pytest.approx(0.5) and mask["pointing"] == 0.5  # four frames share the first place
+    assert when.compare(np.zeros((1, 6)), inside, is_mask=True)["iou"] == 0

@@ -1,0 +1,55 @@
+"""Relevance of a data set: the paper's filter, the clips chosen, the cache."""
+
+import numpy as np
+import pytest
+
+from paperlib.errors import InputError
+from paperlib.papers import analysis
+from paperlib.training import checkpoints, train
+
+from .. import toy
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoo")
+    with pytest.MonkeyPatch.context() as patch:
+        toy.project(folder, patch)
+        recipe = train.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=6, batch=16, lr=0.05)
+        train.run(recipe, device="cpu", progress=False)
+        yield "toy_bars/TAM2D-R18-f8"
+
+
+def test_only_clear_correct_predictions_are_explained(trained):
+    found = analysis.explain(trained, clips=10)
+    scored = analysis.predictions(trained)
+    assert found.matrix.shape == (10, 8, 8) and found.frame_logits.shape == (10, 8)
+    assert (found.scores > 0.5).all() and found.considered == 32
+    assert scored["correct"][found.videos].all()
+    assert np.bincount(found.labels).tolist() == [5, 5]
+    assert ((found.avg >= 1) & (found.avg <= 8) & (found.max >= found.avg)).all()
+
+
+def test_an_impossible_filter_is_an_error(trained):
+    with pytest.raises(InputError, match="above 1.1"):
+        analysis.explain(trained, min_score=1.1)
+
+
+def test_second_call_reads_the_cache_and_another_checkpoint_does_not(trained, monkeypatch):
+    first = analysis.explain(trained, clips=4)
+    calls = []
+    real = analysis.relevance.relevance_matrix
+    monkeypatch.setattr(analysis.relevance, "relevance_matrix", lambda *a, **k: calls.append(1) or real(*a, **k))
+    assert np.array_equal(analysis.explain(trained, clips=4).matrix, first.matrix) and not calls
+    analysis.explain(trained, clips=4, method="lrp")
+    assert calls
+    model, header = checkpoints.load(trained)
+    keys = analysis._key(trained, analysis._open(trained, None, "val", None, "cpu", None)[2])
+    model.fc.weight.data += 0.01
+    checkpoints.save(checkpoints.find(trained), model, {k: v for k, v in header.items() if k != "config"})
+    assert analysis._key(trained, analysis._open(trained, None, "val", None, "cpu", None)[2]) != keys
+
+
+def test_clips_are_taken_in_turn_from_every_class():
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    assert analysis.in_turn(np.array([0, 1, 2, 3, 5, 6]), labels).tolist() == [0, 3, 5, 1, 6, 2]

@@ -1,0 +1,86 @@
+"""Notebook reports: settings, claims, saved files, provenance."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+
+from paperlib.errors import InputError
+from paperlib.papers import claims, report
+from paperlib.storage import paths
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    return report.start("paper/figure", profile="mini", device="cpu", seed=3)
+
+
+def test_settings_are_defaults_updated_by_the_notebooks_entry(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("defaults: {size: 64, clips: 8}\nnotebooks: {paper/figure: {clips: 2}}\n")
+    assert report.settings("paper/figure", str(file)) == {"size": 64, "clips": 2}
+    assert report.settings("paper/other", str(file)) == {"size": 64, "clips": 8}
+    with pytest.raises(InputError, match="'huge' does not exist.*mini.*paper"):
+        report.settings("paper/figure", "huge")
+
+
+def test_both_profiles_know_the_same_defaults():
+    assert report.settings("none/none", "mini").keys() == report.settings("none/none", "paper").keys()
+
+
+def test_tables_and_figures_are_the_same_bytes_every_time(run, tmp_path):
+    def save():
+        run.save_table(pd.DataFrame({"a": [1 / 3, 2e-9], "b": ["x", "ü"]}))
+        figure, axis = plt.subplots()
+        axis.plot([0, 1])
+        run.save_figure(figure)
+        plt.close(figure)
+        return (tmp_path / "paper/figure.csv").read_bytes(), (tmp_path / "paper/figure.png").read_bytes()
+
+    assert save() == save()
+    assert save()[0] == "a,b\n0.333333,x\n2e-09,ü\n".encode()
+
+
+def test_claims_are_written_as_they_are_made_and_merged_in_order(run, tmp_path):
+    run.claim("Table 1", "more is more", "frames", "1.0", (0.5, 0.25, 0.75), True, "toy")
+    run.claim("Table 1", "cannot be asked here", "frames", "1.0", None, "not testable here", "toy")
+    with pytest.raises(InputError, match="'maybe'.*'more is less'"):
+        run.claim("Table 1", "more is less", "frames", "", 1, "maybe", "toy")
+    merged = claims.merge(tmp_path)
+    assert list(merged.columns) == claims.COLUMNS
+    assert merged.verdict.tolist() == ["holds", "not testable here"]
+    assert merged.iloc[0][["ours", "low", "high", "paper"]].tolist() == ["0.500", "0.250", "0.750", "paper"]
+    assert (tmp_path / "claims.csv").exists()
+
+
+def test_a_new_run_starts_without_the_old_claims(run, tmp_path):
+    run.claim("Table 1", "old", "frames", "", 1, True, "toy")
+    report.start("paper/figure", device="cpu")
+    assert claims.merge(tmp_path).empty
+
+
+def test_provenance_says_how_to_repeat_the_run(run, tmp_path):
+    run.stamp()
+    stamp = json.loads((tmp_path / "paper/figure.json").read_text())
+    assert stamp["seed"] == 3 and stamp["device"].startswith("cpu") and stamp["status"] == "ok"
+    assert stamp["versions"]["torch"] == torch.__version__.partition("+")[0] or stamp["versions"]["torch"]
+    assert {"revision", "seconds", "dtype", "python"} <= stamp.keys()
+
+
+def test_skipping_is_recorded_with_its_reason(run, tmp_path):
+    with pytest.raises(report.Skipped, match="no data"):
+        run.skip("no data")
+    stamp = json.loads((tmp_path / "paper/figure.json").read_text())
+    assert (stamp["status"], stamp["reason"]) == ("skipped", "no data")
+
+
+def test_device_names_are_checked():
+    assert report.device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="'tpu5'"):
+        report.device("tpu5")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no GPU"):
+            report.device("cuda")

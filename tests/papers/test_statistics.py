@@ -1,0 +1,120 @@
+"""Intervals, tests and effect sizes against textbook formulas and simulated coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from paperlib.errors import InputError
+from paperlib.papers import statistics
+
+
+def test_interval_of_a_mean_agrees_with_the_t_interval():
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    found = statistics.bootstrap_interval(values)
+    expected = stats.t.interval(0.95, 399, values.mean(), values.std(ddof=1) / 20)
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(expected[0], abs=0.03)
+    assert found.high == pytest.approx(expected[1], abs=0.03)
+
+
+@pytest.mark.parametrize("method", ["BCa", "percentile"])
+def test_interval_covers_the_truth_about_as_often_as_it_says(method):
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(300):
+        found = statistics.bootstrap_interval(rng.normal(1, 1, 40), level=0.8, method=method, resamples=400)
+        hits += found.low <= 1 <= found.high
+    assert 0.73 <= hits / 300 <= 0.87
+
+
+def test_interval_is_reproducible_and_seeded():
+    values = np.random.default_rng(2).exponential(size=30)
+    assert statistics.bootstrap_interval(values) == statistics.bootstrap_interval(values, seed=0)
+    assert statistics.bootstrap_interval(values, seed=1) != statistics.bootstrap_interval(values, seed=0)
+
+
+def test_units_widen_the_interval_as_the_number_of_independent_clips_demands():
+    rng = np.random.default_rng(3)
+    clip = rng.normal(size=50)
+    values = np.repeat(clip, 16)  # sixteen identical frames per clip carry the information of one
+    units = np.repeat(np.arange(50), 16)
+    alone = statistics.bootstrap_interval(clip, resamples=2000)
+    clustered = statistics.bootstrap_interval(values, units=units, resamples=2000)
+    naive = statistics.bootstrap_interval(values, resamples=2000)
+    assert clustered.value == pytest.approx(alone.value)
+    assert clustered.high - clustered.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
+
+
+def test_units_of_different_sizes_are_pooled_not_averaged():
+    values, units = [1.0, 1.0, 1.0, 5.0], ["a", "a", "a", "b"]
+    assert statistics.bootstrap_interval(values, units=units, resamples=200).value == pytest.approx(2.0)
+
+
+def test_degenerate_samples():
+    assert statistics.bootstrap_interval([2, 2, 2]) == (2, 2, 2)
+    one = statistics.bootstrap_interval([2.0])
+    assert one.value == 2 and np.isnan(one.low) and np.isnan(one.high)
+    same = statistics.bootstrap_interval([1, 2, 1, 2], units=[0, 0, 1, 1], resamples=200)
+    assert same == (1.5, 1.5, 1.5)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0, 2.0]]])
+def test_unusable_samples_are_named(values):
+    with pytest.raises(InputError):
+        statistics.bootstrap_interval(values)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(InputError, match="BCa"):
+        statistics.bootstrap_interval([1, 2], method="jackknife")
+    with pytest.raises(InputError, match="level"):
+        statistics.bootstrap_interval([1, 2], level=95)
+    with pytest.raises(InputError, match="units"):
+        statistics.bootstrap_interval([1, 2], units=[0])
+    with pytest.raises(InputError, match="one length"):
+        statistics.bootstrap_difference([1, 2], [1, 2, 3], paired=True)
+
+
+def test_difference_of_means_agrees_with_the_normal_interval_and_pairing_narrows_it():
+    rng = np.random.default_rng(4)
+    clip = rng.normal(0, 3, 200)
+    a, b = clip + rng.normal(1, 0.2, 200), clip + rng.normal(0, 0.2, 200)
+    free = statistics.bootstrap_difference(a, b, resamples=2000)
+    half = 1.96 * np.sqrt(a.var(ddof=1) / 200 + b.var(ddof=1) / 200)
+    assert free.value == pytest.approx(a.mean() - b.mean())
+    assert free.high - free.value == pytest.approx(half, rel=0.1)
+    paired = statistics.bootstrap_difference(a, b, paired=True, resamples=2000)
+    assert paired.value == pytest.approx(free.value)
+    assert paired.high - paired.low < 0.2 * (free.high - free.low)
+
+
+def test_difference_by_units():
+    rng = np.random.default_rng(5)
+    a, b = np.repeat(rng.normal(1, 1, 30), 8), np.repeat(rng.normal(0, 1, 40), 8)
+    units = (np.repeat(np.arange(30), 8), np.repeat(np.arange(40), 8))
+    clustered = statistics.bootstrap_difference(a, b, units=units, resamples=1000)
+    alone = statistics.bootstrap_difference(a[::8], b[::8], resamples=1000)
+    assert clustered.high - clustered.low == pytest.approx(alone.high - alone.low, rel=0.15)
+
+
+def test_comparison_is_welch_with_the_textbook_effect_size():
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(6.2, 3.3, 150), rng.normal(9.9, 4.1, 90)
+    found = statistics.compare(a, b)
+    va, vb = a.var(ddof=1) / 150, b.var(ddof=1) / 90
+    t = (a.mean() - b.mean()) / np.sqrt(va + vb)
+    df = (va + vb) ** 2 / (va**2 / 149 + vb**2 / 89)
+    assert found.t == pytest.approx(t) and found.df == pytest.approx(df)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), df))
+    pooled = np.sqrt((149 * a.var(ddof=1) + 89 * b.var(ddof=1)) / 238)
+    assert found.cohen_d == pytest.approx((a.mean() - b.mean()) / pooled)
+    assert abs(found.hedges_g) < abs(found.cohen_d)
+    assert (found.n_a, found.n_b) == (150, 90)
+
+
+def test_comparison_without_spread_or_data():
+    assert statistics.compare([1, 1], [1, 1]).p == 1
+    assert statistics.compare([2, 2], [1, 1]).p == 0
+    with pytest.raises(InputError, match="two values"):
+        statistics.compare([1], [1, 2])

@@ -1,0 +1,46 @@
+"""Locks between processes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from paperlib.storage import locks
+
+HOLD = """
+import sys, pathlib
+from paperlib.storage import locks
+with locks.only_one(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds a file in a folder nobody has made."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "new" / "a.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.stdout.close()
+    process.wait()
+
+
+def test_a_held_file_is_busy_and_no_other(holder, tmp_path):
+    assert locks.busy(tmp_path / "new" / "a.lock") and not locks.busy(tmp_path / "new" / "b.lock")
+    with locks.only_one(tmp_path / "new" / "b.lock"):
+        assert locks.busy(tmp_path / "new" / "b.lock")
+    assert not locks.busy(tmp_path / "new" / "b.lock")
+
+
+@pytest.mark.parametrize("end", [lambda process: process.stdin.close(), lambda process: process.kill()])
+def test_the_next_one_gets_it_when_its_holder_ends(end, holder, tmp_path):
+    end(holder)
+    with locks.only_one(tmp_path / "new" / "a.lock"):
+        assert holder.wait() is not None

@@ -1,0 +1,54 @@
+"""Files are whole or not there, and what killed processes left is cleared away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from paperlib.companion import runner
+from paperlib.storage import paths
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a b é" / "n.csv"
+    with paths.atomic(file) as temporary:
+        temporary.write_text("first")
+        assert not file.exists()
+    with pytest.raises(ZeroDivisionError), paths.atomic(file) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert file.read_text() == "first" and [f.name for f in file.parent.iterdir()] == ["n.csv"]
+
+
+def test_what_a_killed_process_leaves_is_hidden_and_swept_after_a_day(tmp_path):
+    program = (
+        "import os, signal\nfrom paperlib.storage import paths\n"
+        f"with paths.atomic({str(tmp_path / 'deep' / 'n.claims.csv')!r}) as f:\n"
+        "    f.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "deep").iterdir()
+    assert left.name.startswith(".") and not list(tmp_path.glob("*/*.claims.csv"))
+    (tmp_path / ".gitkeep").touch()
+    paths.sweep([tmp_path, tmp_path / "absent"])
+    assert left.exists()  # somebody may still be writing it
+    for file in (left, tmp_path / ".gitkeep"):
+        os.utime(file, (time.time() - 90_000,) * 2)
+    paths.sweep([tmp_path])
+    assert not left.exists() and (tmp_path / ".gitkeep").exists()
+
+
+def test_a_run_keeps_the_last_logs_of_snakemake(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    runner.tidy()
+    folder = tmp_path / ".snakemake" / "log"
+    folder.mkdir(parents=True)
+    names = [f"2026-01-{day:02}T101010.snakemake.log" for day in range(1, 31)]
+    for name in names:
+        (folder / name).touch()
+    runner.tidy()
+    assert sorted(f.name for f in folder.iterdir()) == names[-runner.LOGS :]

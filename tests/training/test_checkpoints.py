@@ -1,0 +1,107 @@
+"""Checkpoints: written and read back, and every way in which a file can be wrong is named."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from paperlib import models
+from paperlib.errors import InputError
+from paperlib.storage import paths
+from paperlib.training import checkpoints
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return models.create("TAM2D-R18-f8", num_classes=3, width=4).eval()
+
+
+def test_saved_model_comes_back_with_its_header(tmp_path, model):
+    file = tmp_path / "a b ü.safetensors"
+    checkpoints.save(file, model, {"classes": ["x", "y", "z"], "accuracy": 0.5})
+    again, header = checkpoints.load(file)
+    assert header["classes"] == ["x", "y", "z"] and header["config"] == model.config
+    assert not again.training
+    clip = torch.randn(2, 3, 8, 32, 32)
+    assert torch.allclose(again(clip), model(clip), atol=2e-2)
+    assert file.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 40_000  # fp16
+
+
+def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    checkpoints.save(checkpoints.path("set", "net"), model, {})
+    assert checkpoints.find("set/net") == tmp_path / "set" / "net.safetensors"
+    with pytest.raises(InputError, match="set/other does not exist.*set/net"):
+        checkpoints.find("set/other")
+
+
+def test_truncated_file_is_named(tmp_path, model):
+    file = tmp_path / "a.safetensors"
+    checkpoints.save(file, model, {})
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="a.safetensors is not a readable"):
+        checkpoints.load(file)
+
+
+def test_pickle_is_never_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    file = tmp_path / "bomb.safetensors"
+    file.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InputError, match="bomb.safetensors"):
+        checkpoints.load(file)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_weights_of_another_network_are_named(tmp_path, model):
+    file = tmp_path / "a.safetensors"
+    other = models.create("I3D-R18-f8", num_classes=3, width=4)
+    other.config = model.config
+    checkpoints.save(file, other, {})
+    with pytest.raises(InputError, match="does not fit TAM2D-R18-f8.*conv1"):
+        checkpoints.load(file)
+
+
+def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path, monkeypatch, model):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    for key in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5", "set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
+        checkpoints.save(checkpoints.path(*key.split("/")), model, {"dataset": "set"})
+    for right in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5"):
+        checkpoints.load(right)
+    for wrong in ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
+        with pytest.raises(InputError, match=f"{wrong}.safetensors holds TAM2D-R18-f8 trained on set.*be {wrong}"):
+            checkpoints.load(wrong)
+
+
+def test_foreign_safetensors_are_refused(tmp_path):
+    file = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2)}, file)
+    with pytest.raises(InputError, match="no paperlib header"):
+        checkpoints.load(file)
+
+
+def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
+    torch.manual_seed(0)
+    shallow = models.create("TAM2D-R18-f4", num_classes=3, width=4)
+    for module in shallow.modules():  # statistics unlike those of fresh norms
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    checkpoints.save(tmp_path / "a.safetensors", shallow, {})
+    shallow, _ = checkpoints.load(tmp_path / "a.safetensors")
+    deep = models.create("TAM2D-R34-f4", num_classes=3, width=4)
+    assert checkpoints.initialise(deep, tmp_path / "a.safetensors") == []
+    clip = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(deep.eval()(clip), shallow.eval()(clip), atol=1e-5)
+    deep.train()(clip).sum().backward()
+    assert deep.layer3[5].bn2.weight.grad.abs().sum() > 0  # the new blocks learn
+
+
+def test_another_module_is_no_shallower_network(tmp_path, model):
+    checkpoints.save(tmp_path / "a.safetensors", models.create("I3D-R18-f8", num_classes=3, width=4), {})
+    with pytest.raises(InputError, match="differs in frames, classes or ResNet depth only"):
+        checkpoints.initialise(models.create("S3D-R34-f8", num_classes=3, width=4), tmp_path / "a.safetensors")

@@ -1,0 +1,217 @@
+"""Training: learns, repeats itself exactly, resumes after a kill, refuses what it cannot do."""
+
+import json
+import math
+import pickle
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from paperlib.data import sampling, store
+from paperlib.errors import InputError
+from paperlib.training import checkpoints, train
+
+from .. import toy
+
+RECIPE = train.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=2, batch=16, lr=0.05)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    toy.project(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def weights(file):
+    return checkpoints.load(file)[0].state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_learns_the_direction_of_motion(folder):
+    meta = train.run(replace(RECIPE, epochs=8), device="cpu", progress=False, out=folder / "a.safetensors")
+    assert meta["accuracy"] >= 0.9
+    assert meta["history"][-1]["loss"] < meta["history"][0]["loss"]
+
+
+def test_resumed_run_equals_undisturbed_run(folder, monkeypatch):
+    train.run(RECIPE, device="cpu", progress=False, out=folder / "whole.safetensors")
+    epoch = train._epoch
+
+    def killed(model, train, optimiser, recipe, number, *rest):
+        if number == 1:
+            raise KeyboardInterrupt
+        return epoch(model, train, optimiser, recipe, number, *rest)
+
+    monkeypatch.setattr(train, "_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(RECIPE, device="cpu", progress=False, out=folder / "parts.safetensors")
+    assert not (folder / "parts.safetensors").exists()
+    monkeypatch.setattr(train, "_epoch", epoch)
+    meta = train.run(RECIPE, device="cpu", progress=False, out=folder / "parts.safetensors")
+    assert [row["epoch"] for row in meta["history"]] == [1, 2]
+    assert same(weights(folder / "whole.safetensors"), weights(folder / "parts.safetensors"))
+    assert not list((folder / "data" / "runs").glob("*.pt"))
+
+
+def test_state_of_another_recipe_is_not_resumed(folder, monkeypatch):
+    model = train.build(RECIPE, 2)
+    optimiser = train._optimiser(model, RECIPE)
+    file = folder / "state.pt"
+    torch.save(
+        {
+            "recipe": "another",
+            "epoch": 1,
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "history": "[]",
+        },
+        file,
+    )
+    assert train._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+def test_a_damaged_state_is_named_and_training_starts_over(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    model = train.build(RECIPE, 2)
+    optimiser = train._optimiser(model, RECIPE)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    file = folder / "state.pt"
+    torch.save(
+        {
+            "recipe": json.dumps(asdict(RECIPE)),
+            "epoch": 1,
+            "optimiser": optimiser.state_dict(),
+            "model": train.build(replace(RECIPE, seed=1), 2).state_dict(),
+            "history": "[]",
+        },
+        file,
+    )
+    good = file.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 16  # in the weights
+    bomb, pickled = folder / "bomb.pt", pickle.dumps(Bomb())
+    torch.save({"recipe": Bomb()}, bomb)
+    for bad in (good[:-100], good[:1000], bytes(flipped), b"", bomb.read_bytes(), pickled):
+        file.write_bytes(bad)
+        assert train._resume(file, RECIPE, model, optimiser, "cpu") == (0, [])
+        assert "state.pt cannot be read" in capsys.readouterr().out
+        assert same(model.state_dict(), before)
+    assert not (folder / "executed").exists()
+    file.write_bytes(good)
+    assert train._resume(file, RECIPE, model, optimiser, "cpu") == (1, []) and not same(model.state_dict(), before)
+
+
+def test_kept_frames_that_are_damaged_are_rendered_again(folder):
+    videos = toy.load("toy_bars", "val", size=16, limit=4)
+    frames = store.stored(videos, progress=False).array
+    (file,) = (folder / "cache" / "frames").iterdir()
+    good, stamp = file.read_bytes(), file.stat().st_ino
+    store.stored(videos, progress=False)
+    assert file.stat().st_ino == stamp  # read, not rendered
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    for bad in (good[:-1], good[:5000], bytes(flipped), b"", pickle.dumps(Bomb())):
+        file.write_bytes(bad)
+        assert (store.stored(videos, progress=False).array == frames).all()
+        assert file.read_bytes() == good
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    rates = [train.learning_rate(replace(RECIPE, epochs=10), step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(RECIPE.lr)
+    assert rates.index(max(rates)) == 10
+    assert rates[0] < rates[5] and rates[99] < 1e-3 * RECIPE.lr
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_augmentation_keeps_direction_and_depends_on_its_generator_only():
+    clip = torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8)
+    for t in range(4):
+        clip[0, t, :, 3 * t + 2] = 255
+    once, again = (train.augment(clip, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(once, again)
+    positions = once[0, 0].sum(1).argmax(-1)
+    assert (positions.diff() == 3).all()
+
+
+def test_ensemble_averages_evenly_spaced_outputs():
+    class Model:
+        def frame_logits(self, clip):
+            return torch.arange(16.0).view(1, 16, 1)
+
+    assert train.prediction(Model(), None, 0).item() == 7.5
+    assert train.prediction(Model(), None, 2).item() == (4 + 12) / 2
+
+
+def test_init_from_takes_all_but_the_classifier_of_another_data_set(folder):
+    first = train.build(RECIPE, 5)
+    checkpoints.save(folder / "five.safetensors", first, {"classes": list("abcde")})
+    longer = replace(RECIPE, name="TAM2D-R18-f16", init_from=str(folder / "five.safetensors"), seed=9)
+    second = train.build(longer, 2)
+    theirs, ours = first.state_dict(), second.state_dict()
+    differing = {key for key in ours if ours[key].shape != theirs[key].shape}
+    assert differing == {key for key in ours if key.startswith("fc.")}
+    assert all(torch.equal(ours[key], theirs[key].half().to(ours[key].dtype)) for key in ours.keys() - differing)
+    with pytest.raises(InputError, match="I3D-R18-f8"):
+        train.build(replace(RECIPE, name="I3D-R18-f8", init_from=str(folder / "five.safetensors")), 2)
+
+
+def test_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InputError, match="batch 1000"):
+        train.run(replace(RECIPE, batch=1000), device="cpu", progress=False)
+
+
+def test_divergence_is_reported_by_name(monkeypatch):
+    monkeypatch.setattr(train, "learning_rate", lambda *_: math.inf)
+    with pytest.raises(InputError, match="TAM2D-R18-f8 on toy_bars diverged"):
+        train.run(RECIPE, device="cpu", progress=False)
+
+
+def test_dense_and_long_clips_are_taken_from_the_video_itself():
+    videos = toy.load("toy_bars", "val", size=16)
+    dense, long = store.clips_of(videos, 4, "dense"), store.clips_of(videos, 40, progress=False)
+    clip = dense.clips([3], 4, "dense", 2)[0]
+    assert (clip == videos.frames(3, sampling.dense(videos.num_frames(3), 4, 2))).all()
+    assert long.clips([0, 5], 40).shape == (2, 40, 16, 16, 3)
+    kept = store.clips_of(videos, 8, progress=False)
+    assert kept.clips([0], 8).shape == (1, 8, 16, 16, 3) and kept.array.shape[1] == store.KEPT
+
+
+def test_a_2d_checkpoint_is_inflated(folder):
+    from torchvision.models import resnet18
+
+    two = resnet18()
+    torch.save(two.state_dict(), folder / "resnet18.pth")
+    model = train.build(replace(RECIPE, name="I3D-R18-f8", width=64, inflate=str(folder / "resnet18.pth")), 2)
+    weight = model.state_dict()["layer1.0.conv1.weight"]
+    assert weight.shape[2] == 3 and torch.allclose(weight.sum(2), two.layer1[0].conv1.weight, atol=1e-6)
+
+
+def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch, capsys):
+    from paperlib import data
+
+    from ..data import videos
+
+    for label in ("a", "b"):
+        for i in range(6):
+            videos.write(folder / "own" / label / f"{i}.mp4", n=12, width=32, height=32)
+    (folder / "own" / "a" / "broken.mp4").write_bytes(b"nothing")
+    seen = data.load("folder", "train", size=32, root=str(folder / "own"))
+    monkeypatch.setattr(data, "load", lambda name, split, size, limit: seen)
+    meta = train.run(
+        replace(RECIPE, dataset="folder", epochs=1, batch=4),
+        device="cpu",
+        progress=False,
+        out=folder / "own.safetensors",
+    )
+    assert len(meta["skipped"]) == 2 and all("broken" in name for name in meta["skipped"])
+    assert "broken" in capsys.readouterr().out

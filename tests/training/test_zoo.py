@@ -1,0 +1,110 @@
+"""The zoo's list: read in training order, mistakes named, files compared with their recipes."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from paperlib import cli, models
+from paperlib.errors import InputError
+from paperlib.storage import paths
+from paperlib.training import checkpoints, train, zoo
+
+from .. import toy
+
+
+def write(tmp_path, *entries, extra=""):
+    file = tmp_path / "data" / "zoo.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(
+        "defaults: {width: 4, size: 32, epochs: 1, batch: 16}\n"
+        + extra
+        + "models:\n"
+        + "\n".join(f"  - {entry}" for entry in entries)
+    )
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    toy.project(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def test_what_a_model_starts_from_comes_first(tmp_path):
+    file = write(
+        tmp_path,
+        "{model: TAM2D-R18-f16, dataset: toy_bars, init_from: toy_bars/TAM2D-R18-f8}",
+        "{model: TAM2D-R18-f8, dataset: toy_bars, epochs: 3}",
+        "{model: TAM2D-R18-f8, dataset: toy_bars, suffix: -k5, kernel_size: 5}",
+    )
+    listed = zoo.recipes(file)
+    assert list(listed) == ["toy_bars/TAM2D-R18-f8", "toy_bars/TAM2D-R18-f16", "toy_bars/TAM2D-R18-f8-k5"]
+    assert [r.epochs for r in listed.values()] == [3, 1, 1] and listed["toy_bars/TAM2D-R18-f8-k5"].kernel_size == 5
+
+
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        (["{model: A, dataset: d}", "{model: A, dataset: d}"], "d/A twice"),
+        (["{model: A, dataset: d, init_from: d/B}"], "d/B, which is not listed"),
+        (["{model: A, dataset: d, init_from: d/B}", "{model: B, dataset: d, init_from: d/A}"], "circle among d/A, d/B"),
+        (["{model: A, dataset: d, epoch: 3}"], "unknown fields epoch"),
+    ],
+)
+def test_mistakes_in_the_list_are_named(tmp_path, entries, message):
+    with pytest.raises(InputError, match=message):
+        zoo.recipes(write(tmp_path, *entries))
+
+
+def test_the_projects_own_list_names_only_models_that_exist():
+    for key, recipe in zoo.recipes().items():
+        train.build(replace(recipe, init_from=""), 5)
+        assert key.startswith(recipe.dataset + "/")
+
+
+def test_every_committed_checkpoint_is_listed_and_was_trained_by_its_recipe():
+    listed = zoo.recipes()
+    files = {f"{f.parent.name}/{f.stem}" for f in paths.CHECKPOINTS.glob("*/*.safetensors")}
+    assert files <= listed.keys()
+    assert [key for key in files if zoo.state(key, listed[key]) != "trained"] == []
+
+
+def test_the_readme_of_the_data_shows_what_is_trained():
+    written = zoo.location().with_name("README.md").read_text(encoding="utf-8")
+    assert zoo.markdown(zoo.status()) in written, "run: paperlib zoo status --readme"
+
+
+def test_training_what_is_missing_then_nothing(folder):
+    file = write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}", "{model: TSN-R18-f8, dataset: toy_bars}")
+    chosen = zoo.select(["TAM*"], missing=True, file=file)
+    assert list(chosen) == ["toy_bars/TAM2D-R18-f8"]
+    zoo.train(chosen, device="cpu", progress=False)
+    assert zoo.status(file).state.tolist() == ["trained", "missing"]
+    assert list(zoo.select(missing=True, file=file)) == ["toy_bars/TSN-R18-f8"]
+    with pytest.raises(InputError, match="'I3D"):
+        zoo.select(["I3D*"], file=file)
+
+
+def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeypatch):
+    file = write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}")
+    ((key, recipe),) = zoo.recipes(file).items()
+    model = models.create("TAM2D-R18-f8", num_classes=2, width=4)
+
+    def trained(accuracy):
+        def run(recipe, device, progress, out):
+            meta = {"accuracy": accuracy, "recipe": asdict(recipe)}
+            checkpoints.save(out, model, meta)
+            return meta
+
+        monkeypatch.setattr(zoo, "run", run)
+        zoo.train({key: recipe}, progress=False)
+        return checkpoints.meta(checkpoints.path(*key.split("/")))["accuracy"]
+
+    assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
+    assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
+
+
+def test_the_command_takes_options_and_names(folder, capsys):
+    write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}")
+    assert cli.main(["zoo", "train", "--missing", "--device", "cpu", "TAM*"]) == 0
+    assert "trained" in capsys.readouterr().out
