@@ -73,19 +73,22 @@ def match(theirs, ours):
     result = Match(unexpected=[name for name in theirs if name not in known])
     for key, there in table.items():
         absent = [name for name in there if name not in theirs]
-        if absent:  # checkpoints older than PyTorch 0.4.1 do not count batches
-            result.missing += [name for name in absent if not name.endswith("num_batches_tracked")]
-            continue
-        target = part_shape(ours[key].shape, there)
-        parts = [fit(theirs[name], target) for name in there]
-        result.wrong += [
-            f"{name} is {list(theirs[name].shape)} and should be {list(target)}"
-            for name, part in zip(there, parts, strict=True)
-            if part is None
-        ]
-        if not any(part is None for part in parts):
-            result.tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, 0 if is_gate(there) else 2)
+        # Checkpoints older than PyTorch 0.4.1 do not count batches.
+        result.missing += [name for name in absent if not name.endswith("num_batches_tracked")]
+        if not absent:
+            _take(result, key, ours[key].shape, {name: theirs[name] for name in there})
     return result
+
+
+def _take(result, key, shape, parts):
+    """Put the tensor `key` of a shape into a `Match`, from its parts {name there: tensor}, or say what is wrong."""
+    target = part_shape(shape, list(parts))
+    fitted = {name: fit(value, target) for name, value in parts.items()}
+    wrong = [name for name, value in fitted.items() if value is None]
+    result.wrong += [f"{name} is {list(parts[name].shape)} and should be {list(target)}" for name in wrong]
+    if not wrong:
+        values = list(fitted.values())  # gates of an LSTM lie one after the other, frames of a kernel along its time
+        result.tensors[key] = values[0] if len(values) == 1 else torch.cat(values, 0 if is_gate(list(parts)) else 2)
 
 
 def names(key, own, layout):

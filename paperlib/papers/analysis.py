@@ -59,8 +59,8 @@ def outputs(steps, header):
 def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", batch=32, root=None):
     """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set,
     cached."""
-    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
-    key = {**_key(checkpoint, videos), "batch": batch}
+    model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
+    key = {**key_of(checkpoint, videos), "batch": batch}
 
     def compute():
         found = []
@@ -69,7 +69,7 @@ def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu",
             leave=False,
             desc=f"scoring {checkpoint}",
         ):
-            logits = frame_logits(model, _clips(videos, some, header).to(device))
+            logits = frame_logits(model, clips_of(videos, some, header).to(device))
             found.append(scores_of(logits, header).cpu().numpy())
         return {"scores": np.concatenate(found)}
 
@@ -100,7 +100,7 @@ def explain(
     As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score`
     are explained: the first `clips` of them, taken in turn from every class.
     """
-    model, header, videos = _open(checkpoint, dataset, split, limit, device, root)
+    model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
     labels = scored["labels"]
     passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
@@ -132,13 +132,13 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
     Cached batch by batch, so that a longer list of the same videos computes only what is new.
     """
     device = next(model.parameters()).device
-    key = {**_key(checkpoint, videos), "method": method, "engine": cache.code("relevance")}
+    key = {**key_of(checkpoint, videos), "method": method, "engine": cache.code("relevance")}
     parts, starts = {}, range(0, len(chosen), batch)
     for start in tqdm(own_order(starts), leave=False, desc=f"relevance of {checkpoint}"):
         some, target = chosen[start : start + batch], targets[start : start + batch]
 
         def compute(some=some, target=target):
-            clip_batch = _clips(videos, some, header).to(device)
+            clip_batch = clips_of(videos, some, header).to(device)
             return relevance_of_batch(model, clip_batch, target, frame_logits(model, clip_batch), method)
 
         about = {"videos of the batch": np.asarray(some).tolist(), "targets": np.asarray(target).tolist()}
@@ -191,7 +191,7 @@ def in_turn(members, labels):
     return members[np.lexsort((labels[members], turn))]
 
 
-def _open(checkpoint, dataset, split, limit, device, root):
+def opened(checkpoint, dataset, split, limit, device, root):
     model, header = checkpoints.load(checkpoint, device)
     header["num_frames"] = model.num_frames
     videos = _videos(
@@ -210,7 +210,8 @@ def _videos(dataset, split, size, limit, root, frames):
     return videos
 
 
-def _key(checkpoint, videos):
+def key_of(checkpoint, videos):
+    """Return what decides a checkpoint's results on videos, JSON-able: the key they are cached by."""
     return {
         "checkpoint": checkpoints.digest(checkpoint),
         "dataset": videos.name,
@@ -222,6 +223,6 @@ def _key(checkpoint, videos):
     }
 
 
-def _clips(videos, some, header):
+def clips_of(videos, some, header):
     """Return float32 [len(some), 3, T, H, W]."""
     return torch.stack([clip.to_clip(videos.frames(i, indices(videos.num_frames(i), header))) for i in some])

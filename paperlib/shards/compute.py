@@ -114,7 +114,7 @@ def key_of(settings, videos):
     named = [list(getattr(videos, "ids", None) or []), np.asarray(videos.labels).tolist()]
     kind = settings["asked"]["kind"]
     return {
-        **analysis._key(settings["checkpoint"], videos),
+        **analysis.key_of(settings["checkpoint"], videos),
         **settings["asked"],
         "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
         "engine": cache.code(*CODE[kind], "papers/analysis", "models/probing", "shards"),
@@ -147,7 +147,7 @@ def blocks(videos, header, first, last, batch):
         found = []
         for i in range(start, min(start + batch, last)):
             try:
-                found.append((i, analysis._clips(videos, [i], header)[0], ""))
+                found.append((i, analysis.clips_of(videos, [i], header)[0], ""))
             except VideoError as error:
                 found.append((i, None, str(error)))
         return found
@@ -167,41 +167,57 @@ def explained(model, header, videos, key, block):
     indices = [i for i, _, _ in block]
     labels = np.asarray(videos.labels)[indices]
     notes = [reason and f"cannot be read: {reason}" for _, _, reason in block]
-    readable = [k for k, (_, clip, _) in enumerate(block) if clip is not None]
-    found, results, chosen = {}, {}, []
+    readable = [k for k, (_, clip, _) in enumerate(block) if clip is not None]  # rows of the block
+    found, results, chosen = {}, {}, []  # chosen: positions in readable
     if readable:
-        clips = torch.stack([block[k][1] for k in readable]).to(next(model.parameters()).device)
-        logits = analysis.frame_logits(model, clips)
-        scores = analysis.scores_of(logits, header).cpu().numpy()
-        predicted = scores.argmax(1)
-        targets = labels[readable] if key["target"] == "label" else predicted
-        own = scores[np.arange(len(readable)), targets]
-        found = {"predicted": predicted, "target": targets, "score": own}
-        chosen = np.arange(len(readable))
-        if key["min_score"] is not None:
-            chosen = np.flatnonzero((predicted == labels[readable]) & (own > key["min_score"]))
-            for k in set(range(len(readable))) - set(chosen.tolist()):
-                notes[readable[k]] = f"not classified right with a score above {key['min_score']}"
-        if len(chosen):
-            chosen_labels = labels[readable][chosen]
-            results = EXPLAIN[key["kind"]](
-                model, header, clips[chosen], targets[chosen], logits[chosen], chosen_labels, key
-            )
+        clips = torch.stack([block[k][1] for k in readable]).to(next(model.parameters()).device)  # [R, 3, T, H, W]
+        logits = analysis.frame_logits(model, clips)  # [R, T', K]
+        found = scored(logits, header, labels[readable], key["target"])
+        chosen = worth_explaining(found, labels[readable], key["min_score"])
+        for k in set(range(len(readable))) - set(chosen.tolist()):
+            notes[readable[k]] = f"not classified right with a score above {key['min_score']}"
+    if len(chosen):
+        own = labels[readable][chosen]
+        arguments = clips[chosen], found["target"][chosen], logits[chosen], own, key
+        results = EXPLAIN[key["kind"]](model, header, *arguments)
     ids = getattr(videos, "ids", None)
     everything = {"video": indices, "label": labels, "note": notes, "id": [ids[i] if ids else str(i) for i in indices]}
-    read_rows = [readable.index(k) if k in readable else None for k in range(len(block))]
-    places = {readable[k]: row for row, k in enumerate(chosen)}
-    rows = [places.get(k) for k in range(len(block))]
-    schema = pa.schema({**shard_files.EVERY, **shard_files.COLUMNS[key["kind"]]})
-    columns = []
-    for name, kind in zip(schema.names, schema.types, strict=True):
+    read = {k: row for row, k in enumerate(readable)}
+    taken = {readable[k]: row for row, k in enumerate(chosen)}
+    return table_of(key["kind"], everything, (found, read), (results, taken), len(block))
+
+
+def scored(logits, header, labels, target):
+    """Return dict(predicted, target, score), each [R], of clips with frame logits [R, T', K]."""
+    scores = analysis.scores_of(logits, header).cpu().numpy()  # [R, K]
+    predicted = scores.argmax(1)
+    targets = labels if target == "label" else predicted
+    return {"predicted": predicted, "target": targets, "score": scores[np.arange(len(scores)), targets]}
+
+
+def worth_explaining(found, labels, min_score):
+    """Return the positions of the scored clips to explain: all, or those right with a score above `min_score`."""
+    if min_score is None:
+        return np.arange(len(labels))
+    return np.flatnonzero((found["predicted"] == labels) & (found["score"] > min_score))
+
+
+def table_of(kind, everything, found, results, rows):
+    """Return the table of a block of so many rows.
+
+    everything: {column: all rows}; found, results: ({column: some rows}, {row of the block: which of those}).
+    """
+    schema = pa.schema({**shard_files.EVERY, **shard_files.COLUMNS[kind]})
+
+    def column(name, kind):
         if name in everything:
-            columns.append(pa.array(everything[name], kind))
-        elif name in shard_files.EVERY:
-            columns.append(shard_files.column(found.get(name), kind, read_rows))
-        else:
-            columns.append(shard_files.column(results.get(name), kind, rows))
-    return pa.Table.from_arrays(columns, schema=schema)
+            return pa.array(everything[name], kind)
+        values, places = found if name in shard_files.EVERY else results
+        return shard_files.column(values.get(name), kind, [places.get(k) for k in range(rows)])
+
+    return pa.Table.from_arrays(
+        [column(*field) for field in zip(schema.names, schema.types, strict=True)], schema=schema
+    )
 
 
 def relevance_columns(model, header, clips, targets, logits, labels, key):

@@ -29,29 +29,15 @@ def prepared(tmp_path_factory):
     return videos.write(folder / "clip.mp4", n=20), folder / "model.safetensors"
 
 
+def on(video, model, out):
+    """Return the options that both commands take: what to explain, and where the results go."""
+    return ["--video", str(video), "--model", str(model), "--device", "cpu", "--out", str(out)]
+
+
 def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     video, model = prepared
     out = tmp_path / "result"
-    assert (
-        cli.main(
-            [
-                "mask",
-                "--video",
-                str(video),
-                "--model",
-                str(model),
-                "--device",
-                "cpu",
-                "--class",
-                "right",
-                "--iterations",
-                "5",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert cli.main(["mask", *on(video, model, out), "--class", "right", "--iterations", "5"]) == 0
     assert "explained: right" in capsys.readouterr().out
     table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")
     assert table["frame"].tolist() == [1, 2, 3, 4] and table["source_frame"].is_monotonic_increasing
@@ -71,26 +57,7 @@ def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     video, model = prepared
     out = tmp_path / "result"
     assert (
-        cli.main(
-            [
-                "gradcam",
-                "--video",
-                str(video),
-                "--model",
-                str(model),
-                "--device",
-                "cpu",
-                "--class",
-                "0",
-                "--layer",
-                "layer2.1",
-                "--normalise",
-                "clip",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
+        cli.main(["gradcam", *on(video, model, out), "--class", "0", "--layer", "layer2.1", "--normalise", "clip"]) == 0
     )
     assert "layer layer2.1" in capsys.readouterr().out
     table, found = pd.read_csv(f"{out}.csv"), artifact.load(f"{out}.npz")

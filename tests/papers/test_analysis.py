@@ -44,10 +44,10 @@ def test_second_call_reads_the_cache_and_another_checkpoint_does_not(trained, mo
     analysis.explain(trained, clips=4, method="lrp")
     assert calls
     model, header = checkpoints.load(trained)
-    keys = analysis._key(trained, analysis._open(trained, None, "val", None, "cpu", None)[2])
+    keys = analysis.key_of(trained, analysis.opened(trained, None, "val", None, "cpu", None)[2])
     model.fc.weight.data += 0.01
     checkpoints.save(checkpoints.find(trained), model, {k: v for k, v in header.items() if k != "config"})
-    assert analysis._key(trained, analysis._open(trained, None, "val", None, "cpu", None)[2]) != keys
+    assert analysis.key_of(trained, analysis.opened(trained, None, "val", None, "cpu", None)[2]) != keys
 
 
 def test_clips_are_taken_in_turn_from_every_class():

@@ -29,7 +29,7 @@ def clips_of(file, count):
     """The first clips of the run, loaded here."""
     model, header = checkpoints.load(file)
     videos = data.load("synth_ssv2", "val", size=32, limit=10)
-    return model, analysis._clips(videos, range(count), {**header, "num_frames": 4}), videos
+    return model, analysis.clips_of(videos, range(count), {**header, "num_frames": 4}), videos
 
 
 def test_relevance_is_that_of_each_clip_alone(tmp_path, network):

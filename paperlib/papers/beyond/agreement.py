@@ -114,7 +114,7 @@ def measure(run, checkpoint):
     )
     model, header, videos = opened(run, checkpoint)
     key = {
-        **analysis._key(checkpoint, videos),
+        **analysis.key_of(checkpoint, videos),
         "videos": found.videos.tolist(),
         "seed": run.seed,
         **{name: settings[name] for name in ("iterations", "steps", "samples")},

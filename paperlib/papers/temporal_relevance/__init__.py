@@ -60,7 +60,7 @@ def opened(run, checkpoint):
     """Return (model, header, validation videos) of a checkpoint, the videos counted as `analysis.explain` does."""
     from .. import analysis
 
-    return analysis._open(checkpoint, None, "val", run.settings.get("scored"), run.device, run.data_root)
+    return analysis.opened(checkpoint, None, "val", run.settings.get("scored"), run.device, run.data_root)
 
 
 def explain_all(run, at_least=None, models=None, **options):

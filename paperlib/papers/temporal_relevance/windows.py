@@ -85,7 +85,7 @@ def measure(run, checkpoint):
     chosen = analysis.in_turn(np.arange(len(videos)), np.asarray(videos.labels))[: settings["videos"][frames]]
     widths = [width for width in settings["widths"] if width <= frames]
     key = {
-        **analysis._key(checkpoint, videos),
+        **analysis.key_of(checkpoint, videos),
         "chosen": chosen.tolist(),
         "widths": widths,
         "empty": settings["empty"],

@@ -47,7 +47,7 @@ def test_an_ensemble_is_scored_and_averaged_over_its_own_frames(zoo):
     assert found.max.tolist() == found.atr[:, used].max(1).tolist()
     model, header = checkpoints.load(key)
     videos = toy.load("toy_bars", "val", 32)
-    clip = analysis._clips(videos, [int(found.videos[0])], {**header, "num_frames": 8})
+    clip = analysis.clips_of(videos, [int(found.videos[0])], {**header, "num_frames": 8})
     with torch.no_grad():
         score = model.frame_logits(clip)[:, used].mean(1).softmax(1)[0, found.labels[0]]
     assert found.scores[0] == pytest.approx(float(score), abs=1e-5)
