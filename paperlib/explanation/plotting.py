@@ -69,19 +69,18 @@ def published_mark(axis, x, y, spread=None, label=None):
     axis.errorbar(x, y, yerr=spread, fmt="D", mfc="none", color=BLACK, ms=5, capsize=2, lw=1, label=label)
 
 
-def interval_bar(axis, x, value, low, high, colour=BLUE, label=None, marker="o"):
-    """Draw one of our values with its 95 % interval."""
-    axis.errorbar(
-        [x],
-        [value],
-        yerr=[[value - low], [high - value]],
-        fmt=marker,
-        color=colour,
-        ms=5,
-        capsize=2,
-        lw=1.2,
-        label=label,
-    )
+def interval_bar(axis, x, value, low, high, colour=BLUE, label=None, marker="o", horizontal=False, **look):
+    """Draw one of our values with its 95 % interval; horizontal: along x, at the height `x`."""
+    arms = {"xerr" if horizontal else "yerr": [[value - low], [high - value]]}
+    place = ([value], [x]) if horizontal else ([x], [value])
+    look = {"ms": 5, "capsize": 2, "lw": 1.2, **look}
+    axis.errorbar(*place, **arms, fmt=marker, color=colour, label=label, **look)
+
+
+def bar_with_interval(axis, x, value, low, high, width, colour, capsize=2, **look):
+    """Draw one of our values as a bar with its 95 % interval in black."""
+    axis.bar(x, value, width, color=colour, **look)
+    interval_bar(axis, x, value, low, high, "black", marker="none", capsize=capsize, lw=1)
 
 
 style()

@@ -266,15 +266,7 @@ def draw(ours):
             if np.isnan(row.rho):
                 low.text(0.03, y, "the same for all clips", va="center", fontsize=6.5, color="0.4")
                 continue
-            low.errorbar(
-                row.rho,
-                y,
-                xerr=[[row.rho - row.low], [row.high - row.rho]],
-                fmt="o",
-                ms=4,
-                capsize=2,
-                color=plotting.BLUE,
-            )
+            plotting.interval_bar(low, y, row.rho, row.low, row.high, horizontal=True, ms=4, lw=1.5)
         low.axvline(0, color="black", lw=0.8)
         low.set_yticks(range(len(part)), list(part.b) if k == 0 else [], fontsize=7)
         low.set(

@@ -82,12 +82,9 @@ def sampling(bars):
         for row in part.itertuples():
             x = order.index(row.model) + (-0.18 if row.sampling == "uniform" else 0.18)
             colour = look[row.sampling]
-            axis.bar(x, row.single, width=0.34, color=colour)
             more = max(0, row.multi - row.single)
             axis.bar(x, more, bottom=row.single, width=0.34, color=colour, alpha=0.3)
-            axis.errorbar(
-                x, row.single, yerr=[[row.single - row.low], [row.high - row.single]], color="k", capsize=2, lw=1
-            )
+            plotting.bar_with_interval(axis, x, row.single, row.low, row.high, 0.34, colour)
         axis.set_xticks(range(len(order)), order)
         axis.set_title(dataset)
     axes[0, 0].set_ylabel("top-1 accuracy (%)")

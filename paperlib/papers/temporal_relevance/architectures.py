@@ -56,8 +56,8 @@ def draw_backbones(ours, printed=None):
         part = ours[ours.dataset == dataset].sort_values("avg_atr", ascending=False)
         for x, (_, row) in enumerate(part.iterrows()):
             colour = plotting.BLUE if row.module == "I3D" else plotting.ORANGE
-            axis.bar(x, row.avg_atr, color=colour, width=0.75)
-            axis.errorbar(x, row.avg_atr, yerr=np.c_[spread(row, "avg_atr")].T, color="black", capsize=3, lw=1)
+            interval = row.avg_atr, row.avg_atr_low, row.avg_atr_high
+            plotting.bar_with_interval(axis, x, *interval, 0.75, colour, capsize=3)
             axis.text(x, row.avg_atr_high + 0.15, f"{row.temporal_convolutions}", ha="center", fontsize=8)
             axis.text(
                 x,

@@ -51,21 +51,17 @@ def draw_gaps(ours):
     for k, (dataset, part) in enumerate(ours.groupby("dataset", sort=False)):
         for j, row in enumerate(part.itertuples()):
             x = k * (len(part) + 1) + j
-            axis.bar(
+            plotting.bar_with_interval(
+                axis,
                 x,
                 row.difference,
-                width=0.7,
-                color=plotting.COLOURS[k],
+                row.low,
+                row.high,
+                0.7,
+                plotting.COLOURS[k],
+                capsize=3,
                 alpha=0.75,
                 label=dataset if j == 0 else None,
-            )
-            axis.errorbar(
-                x,
-                row.difference,
-                yerr=[[row.difference - row.low], [row.high - row.difference]],
-                color="black",
-                capsize=3,
-                lw=1,
             )
             if np.isfinite(row.paper):
                 plotting.published_mark(axis, x + 0.2, row.paper, label="paper (Table 1)" if not ticks else None)

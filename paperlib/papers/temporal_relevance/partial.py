@@ -71,18 +71,10 @@ def draw(ours):
             empty = part[part.window == "fixed, empty frames"]
             axis.plot(empty.width, empty.accuracy, "x", color=colour, ms=6, label=f"{model}, empty frames outside")
             sized = part[part.window == "frame-level ATR"].iloc[0]
-            axis.errorbar(
-                [sized.width],
-                [sized.accuracy],
-                yerr=[[sized.accuracy - sized.low], [sized.high - sized.accuracy]],
-                fmt="D",
-                color=colour,
-                mec="black",
-                ms=8,
-                capsize=3,
-                zorder=5,
-                label=f"{model}, window = frame-level ATR",
-            )
+            height = sized.accuracy, sized.low, sized.high
+            look = {"marker": "D", "mec": "black", "ms": 8, "capsize": 3, "lw": 1.5, "zorder": 5}
+            label = f"{model}, window = frame-level ATR"
+            plotting.interval_bar(axis, sized.width, *height, colour, label, **look)
         name = STANDS_FOR.get(dataset, dataset)
         axis.axvline(SATURATED[name], ls=":", color="0.3", lw=1)
         axis.text(

@@ -101,16 +101,8 @@ def draw01(table):
         models = list(dict.fromkeys(shown.model))
         for row in shown.itertuples():
             x = models.index(row.model) + (0.2 if row.direction == "reversed" else -0.2)
-            axis.bar(
-                x,
-                row.f1,
-                0.38,
-                color=COLOURS[row.model],
-                alpha=0.45 if row.direction == "reversed" else 1,
-                yerr=[[row.f1 - row.low], [row.high - row.f1]],
-                capsize=2,
-                error_kw={"lw": 1},
-            )
+            shade = 0.45 if row.direction == "reversed" else 1
+            plotting.bar_with_interval(axis, x, row.f1, row.low, row.high, 0.38, COLOURS[row.model], alpha=shade)
             plotting.published_mark(axis, x, row.paper, label="paper" if row.Index == shown.index[0] else None)
         axis.set_xticks(range(len(models)), [f"{m}\nforward | reversed" for m in models], fontsize=7)
         axis.set_title(f"{dataset} (for {paper_name(dataset)}), top-{k}")

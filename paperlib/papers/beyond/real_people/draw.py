@@ -28,15 +28,8 @@ def accuracies(predicted, summary, chance, title, reference=()):
             for w, way in enumerate(WAYS):
                 row = summary.query("model == @model and way == @way and classes == @kind").iloc[0]
                 x = k + 0.27 * (w - 1)
-                axis.bar(x, row.accuracy, 0.25, color=COLOURS[model], alpha=SHADES[way], lw=0)
-                axis.errorbar(
-                    x,
-                    row.accuracy,
-                    yerr=[[row.accuracy - row.low], [row.high - row.accuracy]],
-                    color="black",
-                    lw=1,
-                    capsize=2,
-                )
+                height = row.accuracy, row.low, row.high
+                plotting.bar_with_interval(axis, x, *height, 0.25, COLOURS[model], alpha=SHADES[way], lw=0)
                 own = people[people["model"] == model]
                 each = 100 * (own[way] == own["label"]).groupby(own["person"]).mean()
                 axis.plot(np.full(len(each), x), each, ".", ms=2.5, color="0.2", alpha=0.6)
