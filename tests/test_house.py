@@ -131,3 +131,9 @@ def test_ruff_is_content(arguments):
         [sys.executable, "-m", "ruff", *arguments, "."], cwd=paths.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_types_of_public_functions_hold():
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=paths.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -9,18 +9,18 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def to_clip(frames):
+def to_clip(frames: np.ndarray) -> torch.Tensor:
     """Normalise uint8 frames `[T, H, W, 3]` to a float32 clip `[3, T, H, W]` (ImageNet statistics)."""
-    frames = torch.as_tensor(np.ascontiguousarray(frames))
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
-        kind = str(frames.dtype).removeprefix("torch.")
-        raise InputError(f"to_clip takes uint8 frames [T, H, W, 3], not {kind} {list(frames.shape)}.")
+    pixels = torch.as_tensor(np.ascontiguousarray(frames))
+    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != torch.uint8:
+        kind = str(pixels.dtype).removeprefix("torch.")
+        raise InputError(f"to_clip takes uint8 frames [T, H, W, 3], not {kind} {list(pixels.shape)}.")
     mean = torch.tensor(MEAN) * 255
     scale = 1 / (torch.tensor(STD) * 255)
-    return ((frames.float() - mean) * scale).permute(3, 0, 1, 2).contiguous()
+    return ((pixels.float() - mean) * scale).permute(3, 0, 1, 2).contiguous()
 
 
-def to_frames(clip):
+def to_frames(clip: torch.Tensor) -> np.ndarray:
     """Undo `to_clip`: a float clip `[3, T, H, W]` to uint8 frames `[T, H, W, 3]`, rounded and clamped."""
     clip = torch.as_tensor(clip).detach().float().cpu()
     if clip.ndim != 4 or clip.shape[0] != 3:

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 
 
-def uniform(n_video, n, rng=None, clips=None):
+def uniform(n_video: int, n: int, rng: np.random.Generator | None = None, clips: int | None = None) -> np.ndarray:
     """Take one frame from each of `n` equal segments of a video with `n_video` frames.
 
     Without `rng` it is the segment's centre frame (evaluation; TRA appendix E); with a numpy Generator
@@ -35,7 +35,9 @@ def uniform(n_video, n, rng=None, clips=None):
     return np.clip(uniform(n_video, n) + offsets[:, None], first, last)
 
 
-def dense(n_video, n, stride, rng=None, clips=None):
+def dense(
+    n_video: int, n: int, stride: int, rng: np.random.Generator | None = None, clips: int | None = None
+) -> np.ndarray:
     """Take `n` frames `stride` apart: the centre clip, a random one with `rng`, or `clips` evenly spread.
 
     A clip occupies `n * stride` frames; where the video is shorter, it starts at frame 0 and the video
@@ -55,7 +57,7 @@ def dense(n_video, n, stride, rng=None, clips=None):
     return indices[0] if clips is None else indices
 
 
-def partial_uniform(n, i, left, right):
+def partial_uniform(n: int, i: int, left: int, right: int) -> np.ndarray:
     """Limit what frame `i` of an `n`-frame clip can see to the window [left, right] (TRA section 4.3).
 
     `left` and `right` are frame positions in the clip, both inside the window: left <= i <= right.
@@ -73,7 +75,7 @@ def partial_uniform(n, i, left, right):
     return np.clip(np.arange(n), left, right)
 
 
-def window(n, i, width):
+def window(n: int, i: int, width: int) -> tuple[int, int]:
     """Return (left, right) of the `width` frames around frame `i`, moved inside the clip at its ends.
 
     For an even width the extra frame is on the right. Used for the fixed windows of TRA section 4.3.

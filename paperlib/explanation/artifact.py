@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .. import data
 from ..data import clips, sampling, video
 from ..errors import InputError
 from ..models import devices
+from ..models.base import VideoModel
 from ..storage import paths, software
 from ..training import checkpoints
 
@@ -28,7 +30,7 @@ class Artifact:
     info: dict
     arrays: dict = field(default_factory=dict)
 
-    def save(self, file):
+    def save(self, file: str | Path) -> None:
         """Write one .npz file (numbers and JSON only, no pickle)."""
         about = np.frombuffer(json.dumps(self.info).encode(), np.uint8)
         with paths.atomic(file) as temporary:
@@ -45,7 +47,7 @@ class Artifact:
         return self.info["classes"][self.info["target"]]
 
 
-def load(file):
+def load(file: str | Path) -> Artifact:
     """Reopen an artifact; a file that is none is named in the error."""
     try:
         with np.load(file, allow_pickle=False) as content:
@@ -57,23 +59,29 @@ def load(file):
         raise InputError(f"{file} is not an artifact written by paperlib ({error})") from None
 
 
-def class_index(classes, wanted):
+def class_index(classes: Sequence[str], wanted: str | int) -> int:
     """Return the index of a class given by name (any case, unique part of it) or by number."""
     if str(wanted).lstrip("-").isdigit():
         if 0 <= int(wanted) < len(classes):
             return int(wanted)
         raise InputError(f"class {wanted} is out of range; the model knows 0 to {len(classes) - 1}")
-    lowered = [name.lower() for name in classes]
-    if wanted.lower() in lowered:
-        return lowered.index(wanted.lower())
-    found = [k for k, name in enumerate(lowered) if wanted.lower() in name]
+    lowered, sought = [name.lower() for name in classes], str(wanted).lower()
+    if sought in lowered:
+        return lowered.index(sought)
+    found = [k for k, name in enumerate(lowered) if sought in name]
     if len(found) == 1:
         return found[0]
     names = "; ".join(classes[k] for k in (found or range(len(classes))))
     raise InputError(f"class {wanted!r} {'fits several classes' if found else 'is unknown'}; choose from: {names}")
 
 
-def of_video(file, model, header, wanted=None, device="cpu"):
+def of_video(
+    file: str | Path,
+    model: VideoModel,
+    header: dict,
+    wanted: str | int | None = None,
+    device: str | torch.device = "cpu",
+) -> Artifact:
     """Decode a video, sample it uniformly as the model expects and score it.
 
     file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
@@ -116,7 +124,9 @@ def sample(file, size):
     return videos, int(number)
 
 
-def score(artifact, model, wanted=None, device="cpu"):
+def score(
+    artifact: Artifact, model: VideoModel, wanted: str | int | None = None, device: str | torch.device = "cpu"
+) -> Artifact:
     """Add the model's scores and frame logits for the artifact's clip, and the class to be explained."""
     with torch.inference_mode():
         logits = model.frame_logits(artifact.clip.to(device))[0].float().cpu()

@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from . import plotting
+from .artifact import Artifact
 
 
-def relevance(artifact):
+def relevance(artifact: Artifact) -> plt.Figure:
     """Draw the relevance matrix with the frames along both axes and a logit colour bar under each frame.
 
     As Figure 16 of the relevance paper: row i explains frame logit i, bright cells are the input frames it
@@ -44,7 +45,7 @@ def relevance(artifact):
     low, high = min(0.0, float(logits.min())), max(float(logits.max()), 1e-9)
     colours = bar.imshow(shown[None], cmap="magma", aspect="auto", vmin=low, vmax=high)
     bar.set(yticks=[], xticks=range(columns), xlabel="input frame j (strip: frame logit of the class)")
-    bar.set_xticklabels(range(1, columns + 1), fontsize=7)
+    bar.set_xticklabels([str(j + 1) for j in range(columns)], fontsize=7)
     figure.colorbar(image, cax=figure.add_subplot(grid[0, 2]), label="relevance")
     figure.colorbar(colours, cax=figure.add_subplot(grid[1:, 2])).ax.tick_params(labelsize=7)
     for axis in figure.axes[:4]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 import numpy as np
 import pandas as pd
+import torch
 
 from ..errors import InputError
 
@@ -63,7 +64,7 @@ class Detector:
         return cv2.SimpleBlobDetector_create(parameters)
 
 
-def detect(cams, detector=None, **options):
+def detect(cams: torch.Tensor | np.ndarray, detector: Detector | None = None, **options) -> pd.DataFrame:
     """Return every blob of maps [B, T, H, W] in [0, 1] as a row: clip, frame, x, y, size, center_distance.
 
     x, y: its centre in pixels; size: its diameter in pixels (OpenCV's key point size: twice the median
@@ -88,7 +89,7 @@ def detect(cams, detector=None, **options):
     return table
 
 
-def measure(cams, detector=None, **options):
+def measure(cams: torch.Tensor | np.ndarray, detector: Detector | None = None, **options) -> pd.DataFrame:
     """Return one row per frame of maps [B, T, H, W]: clip, frame, count, size, center_distance.
 
     count: number of blobs; size and center_distance: means over the frame's blobs in pixels (see `detect`),
@@ -106,7 +107,7 @@ def measure(cams, detector=None, **options):
     return table
 
 
-def per_clip(table):
+def per_clip(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per clip of `measure`'s table: mean count per frame, means over its blobs of the others.
 
     Clips are independent and frames of a clip are not: use these rows for tests and intervals.
@@ -138,7 +139,9 @@ VARIED = {
 }
 
 
-def sensitivity(cams, detector=None, vary=None):
+def sensitivity(
+    cams: torch.Tensor | np.ndarray, detector: Detector | None = None, vary: dict | None = None
+) -> pd.DataFrame:
     """Return how the three measures change with each parameter alone, the others as in `detector`.
 
     vary: {parameter: values}, by default VARIED. One row per setting: parameter, value, ours (the detector's

@@ -15,7 +15,7 @@ from ..errors import InputError
 THRESHOLD = 0.1  # above it a frame counts as masked (ACCV 2020, section 3.1)
 
 
-def freeze(clips, mask):
+def freeze(clips: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Repeat the previous, already perturbed frame wherever the mask is on (ACCV 2020, section 3.1).
 
     The paper's recursion p[t] = (1 - m[t]) x[t] + m[t] p[t-1] with p[0] = x[0], as one product with
@@ -25,7 +25,7 @@ def freeze(clips, mask):
     return _freeze(clips, mask)
 
 
-def freeze_matrix(mask):
+def freeze_matrix(mask: torch.Tensor) -> torch.Tensor:
     """Return W `[B, T, T]` with freeze(x, mask)[t] = sum over s of W[t, s] x[s], for masks `[B, T]`.
 
     W[t, s] = (1 - m[s]) m[s+1] ... m[t] for s <= t, with m[0] taken as 0. Every row sums to 1.
@@ -37,7 +37,7 @@ def freeze_matrix(mask):
     return (kept * own[:, None]).tril()
 
 
-def reverse(clips, mask, threshold=THRESHOLD, soft=False):
+def reverse(clips: torch.Tensor, mask: torch.Tensor, threshold: float = THRESHOLD, soft: bool = False) -> torch.Tensor:
     """Reverse the order of the frames within each contiguous run of mask values above `threshold`.
 
     This is the text of ACCV 2020, section 3.1: a masked frame is replaced whole, and the result depends on
@@ -49,7 +49,9 @@ def reverse(clips, mask, threshold=THRESHOLD, soft=False):
     return _reverse(clips, mask, threshold, soft)
 
 
-def shuffle(clips, mask, threshold=THRESHOLD, soft=False, seed=0):
+def shuffle(
+    clips: torch.Tensor, mask: torch.Tensor, threshold: float = THRESHOLD, soft: bool = False, seed: int = 0
+) -> torch.Tensor:
     """Put the frames of each contiguous run of mask values above `threshold` into a random order.
 
     Order is destroyed, content is kept. Within a run the frames go round one random cycle, so that none
@@ -60,7 +62,7 @@ def shuffle(clips, mask, threshold=THRESHOLD, soft=False, seed=0):
     return _shuffle(clips, mask, threshold, soft, seed)
 
 
-def blur(clips, mask, sigma=None):
+def blur(clips: torch.Tensor, mask: torch.Tensor, sigma: float | None = None) -> torch.Tensor:
     """Blend masked frames with themselves blurred by `sigma` pixels: detail goes, coarse motion stays.
 
     The default is 10/224 of the frame's shorter side, the blur of Fong and Vedaldi (ICCV 2017) at 224 pixels.
@@ -69,13 +71,13 @@ def blur(clips, mask, sigma=None):
     return _blend(clips, mask, _blurred(clips, sigma))
 
 
-def black(clips, mask):
+def black(clips: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Blend masked frames with black (normalised zero for 3 channels, else 0): all content goes."""
     clips, mask = _checked(clips, mask)
     return _blend(clips, mask, _black(clips))
 
 
-def mean(clips, mask):
+def mean(clips: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Blend masked frames with the clip's mean frame: the scene stays, what moves is smeared out."""
     clips, mask = _checked(clips, mask)
     return _blend(clips, mask, _mean(clips))
@@ -84,7 +86,7 @@ def mean(clips, mask):
 PERTURBATIONS = {"freeze": freeze, "reverse": reverse, "shuffle": shuffle, "blur": blur, "black": black, "mean": mean}
 
 
-def perturb(clips, mask, kind="freeze", **options):
+def perturb(clips: torch.Tensor, mask: torch.Tensor, kind: str = "freeze", **options) -> torch.Tensor:
     """Perturb by name: `freeze`, `reverse`, `shuffle`, `blur`, `black`, `mean`, each with its own options."""
     clips, mask = _checked(clips, mask)
     return prepare(clips, kind, **options)(mask)

@@ -59,6 +59,9 @@ class VideoModel(nn.Module):
     `models.create(**config)` rebuilds the network.
     """
 
+    num_frames: int
+    config: dict
+
     def __init__(self, num_frames):
         super().__init__()
         self.num_frames = num_frames

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count
 
 from ..errors import InputError
+from .base import VideoModel
 
 aten = torch.ops.aten
 
@@ -20,7 +21,7 @@ class Count:
     flops: int
 
 
-def count(model, size=224):
+def count(model: VideoModel, size: int = 224) -> Count:
     """Count the parameters of `model` and the multiply-accumulates of one clip of size x size pixels.
 
     The published convention (CVPR 2021): convolutions only, the classifier is left out. Works on shapes (the

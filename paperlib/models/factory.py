@@ -4,7 +4,7 @@ import re
 
 from ..errors import InputError
 from . import clstm, original_i3d, slowfast, torchvision_video
-from .base import check_options, initialise
+from .base import VideoModel, check_options, initialise
 from .inception import PLACES, InceptionV1
 from .modules import MODULES
 from .resnet import DEPTHS, ResNet
@@ -21,7 +21,7 @@ FAMILIES = (original_i3d, clstm, slowfast, torchvision_video)  # networks with n
 PLACEMENTS = ("all", "top", "bottom", "uniform")
 
 
-def create(name, num_classes, width=64, dropout=0.0, **options):
+def create(name: str, num_classes: int, width: int = 64, dropout: float = 0.0, **options) -> VideoModel:
     """Build the network called `name`, with fresh weights, in training mode.
 
     name: `<module>-<backbone>-f<frames>[-tp]`, as in `I3D-R50-f16` or `TSN-R50-f8-tp`: modules are the keys
@@ -170,7 +170,7 @@ def places(placement, blocks):
     ]
 
 
-def names(frames=8):
+def names(frames: int = 8) -> list[str]:
     """Return the name of every network at `frames` frames, the framework's first."""
     framework_names = [
         f"{kind}-{backbone}-f{frames}{tp}" for kind in MODULES for backbone in BACKBONES for tp in ("", "-tp")

@@ -1,10 +1,14 @@
 """Start a network from another one: from 2D weights, or from the same network at another frame count."""
 
+from pathlib import Path
+
+from torch import nn
+
 from ..errors import InputError
 from .published_weights import describe, read
 
 
-def inflate(model, source, rescale=True):
+def inflate(model: nn.Module, source: str | Path | dict | nn.Module, rescale: bool = True) -> list[str]:
     """Copy the weights of `source` into `model` (in place) and return the names that keep their fresh values.
 
     source: a file or state dict of a torchvision ImageNet network (resnet18 ... resnet152, googlenet), or of

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from ..errors import InputError
 from .layouts import match
 
 # training scripts store accuracies beside the weights, some as numpy scalars
+SCALAR = np.float64(0).__reduce__()[0]  # what numpy pickles a scalar with
 NUMPY_SCALARS = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar,
+    (SCALAR, "numpy.core.multiarray.scalar"),
+    SCALAR,
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
 ]
@@ -20,7 +22,7 @@ LISTED = 20  # names of each kind in an error
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
-def load_published(model, source):
+def load_published(model: nn.Module, source: str | Path | dict) -> nn.Module:
     """Load a public checkpoint into `model` (in place) and return the model.
 
     source: a file (.pth, .pt, .pth.tar, .pyth, .safetensors) or a state dict, with or without a `state_dict`

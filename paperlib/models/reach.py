@@ -13,7 +13,7 @@ from .modules import NonLocal, Shift
 KERNELS = (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d)
 
 
-def temporal_receptive_field(model):
+def temporal_receptive_field(model: nn.Module) -> float:
     """Return the number of consecutive input frames that one output step of `model` can depend on.
 
     Follows the model's graph with the usual recursion (field += (kernel - 1) x step; step *= stride) and
@@ -21,7 +21,7 @@ def temporal_receptive_field(model):
     the clip; it is math.inf for networks with global exchange (non-local, C-LSTM).
     """
     graph = Tracer().trace(model)
-    reach = {}  # node -> (field, step), both in input frames
+    reach: dict[fx.Node, tuple[float, float]] = {}  # node -> (field, step), both in input frames
     for node in graph.nodes:
         inputs = [reach[n] for n in node.all_input_nodes if n in reach]
         field = max((f for f, _ in inputs), default=1)

@@ -18,7 +18,7 @@ class ATR(NamedTuple):
     segments: torch.Tensor
 
 
-def atr(A, frame_logits_of_target, sigma=0.975):
+def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.975) -> ATR:
     """Return the action temporal relevance of relevance matrices, as defined in section 3.2 of the paper.
 
     A: [B, T', N], relevance of the N input frames for each of T' output steps, of one sign within a row.
