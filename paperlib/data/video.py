@@ -2,22 +2,22 @@
 
 import bisect
 import functools
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.format import Flags
 
 from ..errors import InputError
+from . import upright
 
-# Only containers of video: without this list FFmpeg would play text files, and open what playlists point to.
-CONTAINERS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,gif,wav,mp3,flac"
+# What FFmpeg would open further files or addresses for, run as a script, or paint from a text's letters.
+REFUSED = set(
+    "hls dash imf concat sdp vobsub webm_dash_manifest svg_pipe avisynth vapoursynth tty bin xbin adf idf".split()
+)
 MAX_PIXELS = 8192 * 8192  # a damaged header may announce any size
-# Bilinear with antialiasing is what the papers' code uses; the flags give the same pixels on every processor.
-SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 MPEG4_IN_AVI = ("mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3")
 FAILURES = (av.FFmpegError, OSError, ValueError, MemoryError)
 
@@ -28,13 +28,17 @@ class VideoError(InputError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What `probe` found: frames as decoded, frames per second (or None), size as displayed in pixels."""
+    """What `probe` found: frames as decoded, frames per second (or None), size as displayed in pixels.
+
+    turned: the pictures are stored turned or mirrored. interlaced: the first one is, two moments in its lines in turn.
+    """
 
     frames: int
     fps: float | None
     width: int
     height: int
-    rotation: int
+    turned: bool
+    interlaced: bool
     codec: str
     container: str
 
@@ -61,23 +65,26 @@ def probe(path):
 
 
 def decode(path, indices=None, short_side=None, backend="pyav"):
-    """Decode frames `indices` (all frames if None; any order, repeats allowed) as displayed, upright.
+    """Decode frames `indices` (all frames if None; any order, repeats allowed) as a player shows them.
 
-    With `short_side` the frames are scaled so that their shorter side has that many pixels.
-    `backend="torchcodec"` uses torchcodec where it is installed: faster, pixels may differ by rounding.
+    They are turned and mirrored as the file says, have square pixels and are deinterlaced. With `short_side` the frames are scaled so that their shorter side has that many pixels.
+    `backend="torchcodec"` uses torchcodec where it is installed and the frames are shown as they are stored: faster,
+    pixels may differ by rounding.
 
-    Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file
-    and for a frame beyond the end.
+    Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file, for a frame
+    beyond the end, and where the size of the frames changes before the last one asked for.
     """
     path = existing(path)
     if indices is not None:
         indices = np.asarray(indices)
         if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu" or indices.min() < 0:
             raise InputError(f"{path}: frame indices are a list of whole numbers from 0, not {indices!r}.")
-    if backend == "torchcodec":
-        return _decode_torchcodec(path, indices, short_side)
-    if backend != "pyav":
+    if backend not in ("pyav", "torchcodec"):
         raise InputError(f"there is no video decoder {backend!r}; known are 'pyav' and 'torchcodec'.")
+    if backend == "torchcodec":
+        form, interlaced = _opening(path, *_version(path))
+        if form.plain and not interlaced:
+            return _decode_torchcodec(path, indices, short_side)
     if indices is None:
         return _collect(path, None, None, short_side)
     wanted = sorted(set(indices.tolist()))
@@ -128,6 +135,19 @@ def existing(path):
     return path
 
 
+@functools.cache
+def _containers():
+    """Return the names of the formats that FFmpeg reads from one file of video, as its option wants them."""
+    readable = []
+    for name in av.formats_available:
+        try:
+            if not av.ContainerFormat(name, "r").flags & Flags.no_file.value:  # no devices, networks, image%d.png
+                readable.append(name)
+        except ValueError:  # it is only written
+            pass
+    return ",".join(sorted(set(",".join(readable).split(",")) - REFUSED))
+
+
 def _version(path):
     status = path.stat()
     return status.st_size, status.st_mtime_ns
@@ -150,7 +170,7 @@ class opened:
             self.container = av.open(
                 f"file:{self.path}",
                 metadata_errors="ignore",
-                container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+                container_options={"format_whitelist": _containers(), "protocol_whitelist": "file"},
             )
         except FAILURES as error:
             raise VideoError(f"{self.path} is damaged or not a video ({_reason(error)}).") from None
@@ -177,24 +197,28 @@ def _reason(error):
 @functools.lru_cache(maxsize=4096)
 def _probe(path, size, modified):
     index = _index(path, size, modified)
+    form, interlaced = _opening(path, size, modified)
     with opened(path) as (container, stream):
-        first = next(sequential(container, stream), (None, None))[1]
-        if first is None:
-            raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
-        count = len(index.times) if index else 1 + sum(1 for _ in container.decode(stream))
-        width, height = first.width, first.height
-        if _quarters(first) % 2:
-            width, height = height, width
+        count = len(index.times) if index else sum(1 for _ in container.decode(stream))
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(
             count,
             float(rate) if rate else None,
-            width,
-            height,
-            int(first.rotation),
+            *form.shown,
+            form.transposed or form.mirrored or form.upended,
+            interlaced,
             stream.codec_context.name,
             container.format.name,
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _opening(path, size, modified):
+    """Return (upright.Form, whether it is interlaced) of a file's first frame."""
+    with opened(path) as (container, stream):
+        for _, frame in sequential(container, stream):
+            return upright.form(frame, stream), bool(frame.interlaced_frame)
+    raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -222,32 +246,47 @@ def _index(path, size, modified):
 
 def _collect(path, wanted, index, short_side):
     """Return the upright, scaled frames at the sorted positions `wanted` (None: all)."""
+    painter, frames = None, []
+    first = None if index is None else _opening(path, *_version(path))[0]
     with opened(path) as (container, stream):
-        if index is None:
-            found = sequential(container, stream, wanted)
-        else:
-            found = _seeking(container, stream, wanted, index)
-        scaler, size, frames = VideoReformatter(), None, []
+        found = sequential(container, stream, wanted) if first is None else _seeking(container, stream, wanted, index)
         for _, frame in found:
-            size = size or _scaled(path, frame, short_side)
-            how = None if size == (frame.width, frame.height) else SCALING  # unscaled: PyAV's own to_ndarray
-            picture = scaler.reformat(frame, *size, format="rgb24", interpolation=how, threads=1)
-            frames.append(np.rot90(picture.to_ndarray(), _quarters(frame)))
+            form = upright.form(frame, stream)
+            if form != (first or form):  # decoding from the start finds where they begin to differ
+                raise _Unreliable
+            painter = painter or _painter(path, form, short_side)
+            frames.append(painter.picture(frame))
     if wanted is not None and len(frames) < len(wanted):
         raise VideoError(f"{path} ends before frame {wanted[len(frames)]} (frames count from 0).")
     if not frames:
         raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
-    if len({f.shape for f in frames}) > 1:
-        raise VideoError(f"{path} is damaged: the frames' orientation changes within it.")
     return np.stack(frames)
 
 
+def _painter(path, form, short_side):
+    if form.tilted:
+        raise VideoError(f"{path} is to be shown at an angle that is no quarter turn; turn its pictures first.")
+    painter = upright.Painter(form, short_side)
+    if painter.size[0] * painter.size[1] > MAX_PIXELS:
+        raise VideoError(f"{path} is damaged: {form.shown[0]} x {form.shown[1]} pixels are implausible.")
+    return painter
+
+
 def sequential(container, stream, wanted=None):
-    """Yield (position, frame) from the start of the file; refuses frames that the decoder had to make up."""
-    wanted_set = None if wanted is None else set(wanted)
+    """Yield (position, frame) from the start of the file.
+
+    Raises VideoError at frames that the decoder had to make up, and where frames change their size, the shape of
+    their pixels or their orientation.
+    """
+    wanted_set, first = None if wanted is None else set(wanted), None
     for position, frame in enumerate(container.decode(stream)):
+        path, form = container.name.removeprefix("file:"), upright.form(frame, stream)
         if frame.is_corrupt:
-            raise VideoError(f"{container.name.removeprefix('file:')} is damaged at frame {position}.")
+            raise VideoError(f"{path} is damaged at frame {position}.")
+        first = first or form
+        if form != first:
+            changed = upright.difference(first, form, position)
+            raise VideoError(f"{path} changes {changed}; cut it there into two files.")
         if wanted_set is None or position in wanted_set:
             yield position, frame
         if wanted is not None and position >= wanted[-1]:
@@ -275,21 +314,6 @@ def _seeking(container, stream, wanted, index):
             if index.times[position] != frame.pts:
                 raise _Unreliable
         yield target, frame
-
-
-def _scaled(path, frame, short_side):
-    width, height = frame.width, frame.height
-    if short_side is not None:
-        scale = short_side / min(width, height)
-        width, height = max(short_side, round(width * scale)), max(short_side, round(height * scale))
-    if width * height > MAX_PIXELS:
-        raise VideoError(f"{path} is damaged: {frame.width} x {frame.height} pixels are implausible.")
-    return width, height
-
-
-def _quarters(frame):
-    """Counterclockwise quarter turns that put a frame upright."""
-    return round(frame.rotation / 90) % 4 if math.isfinite(frame.rotation) else 0
 
 
 def _decode_torchcodec(path, indices, short_side):

@@ -42,12 +42,17 @@ def write(
     bframes=2,
     times=None,
     rotation=None,
+    matrix=None,
+    aspect=None,
     options=None,
     colour=(40, 90, 160),
     container=None,
     first=0,
 ):
-    """Encode frames number `first` to `first + n - 1`; `times` are in milliseconds."""
+    """Encode frames number `first` to `first + n - 1`; `times` are in milliseconds.
+
+    matrix: where steps to the right and down lead when the pictures are shown; aspect: a pixel's width over height.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, options={"g": str(gop), **(options or {})})
@@ -58,6 +63,11 @@ def write(
             stream.codec_context.max_b_frames = bframes
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            (a, b), (c, d) = [[round(65536 * entry) for entry in step] for step in matrix]
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         for k in range(n):
             frame = av.VideoFrame.from_ndarray(picture(first + k, width, height, colour), format="rgb24")
             if times is not None:
