@@ -2,8 +2,9 @@
 
 `paperlib data check ROOT` compares every dataset found in ROOT with its official list and decodes eight
 frames of every video (--depth all: every frame, strictly; --depth list: none). It exits with 1 if anything
-is missing or unreadable. `paperlib data where` says which files to put where. `paperlib data unpack ARCHIVE
-FOLDER` unpacks a dataset's zip or tar archive, refusing entries that lead out of the folder.
+is missing or unreadable. For videos of your own it also says what lies there and is left out, and why.
+`paperlib data where` says which files to put where. `paperlib data unpack ARCHIVE FOLDER` unpacks a dataset's
+zip or tar archive, refusing entries that lead out of the folder.
 
 examples:
   paperlib data where
@@ -33,7 +34,7 @@ def arguments(parser):
         help="how much to decode (default: eight frames of every video)",
     )
     one.add_argument("--workers", type=int, help="videos decoded at a time (default: one per core)")
-    one.add_argument("--output", help="CSV file for every missing or unreadable video")
+    one.add_argument("--output", help="CSV file for every video that is missing, unreadable or left out")
     actions.add_parser("where", help="say which files of which dataset to put where")
     two = actions.add_parser("unpack", help="unpack a zip or tar archive safely")
     two.add_argument("archive")
@@ -66,7 +67,8 @@ def show(report):
         f"classes, {len(report.missing)} missing, {len(report.unreadable)} unreadable"
     )
     lines = [f"unreadable {identity}: {reason}" for identity, reason in report.unreadable]
-    for kind in (lines, [f"missing {identity}" for identity in report.missing]):
+    left_out = [f"left out {path}: {reason}" for path, reason in report.left_out]
+    for kind in (lines, [f"missing {identity}" for identity in report.missing], left_out):
         for line in kind[:SHOWN]:
             print(f"  {line}")
         if len(kind) > SHOWN:
@@ -74,11 +76,12 @@ def show(report):
 
 
 def write(reports, path):
-    """Write every missing or unreadable video to a CSV file."""
+    """Write every video that is missing, unreadable or left out to a CSV file."""
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["dataset", "split", "video", "state", "reason"])
         for report in reports:
             states = [(i, "missing", "") for i in report.missing]
+            states += [(path, "left out", reason) for path, reason in report.left_out]
             states += [(i, "unreadable", reason) for i, reason in report.unreadable]
             writer.writerows([report.name, report.split, *state] for state in states)

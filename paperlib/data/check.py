@@ -16,7 +16,10 @@ FRAMES = 8  # decoded of every video unless the check is thorough
 
 @dataclass
 class Report:
-    """One split of one dataset: videos present, ids missing, and (id, reason) of each unreadable one."""
+    """One split of one dataset: videos present, ids missing, and (id, reason) of each unreadable one.
+
+    left_out: (path, reason) of what lies there and is not read, told with the first split only.
+    """
 
     name: str
     folder: str
@@ -25,6 +28,7 @@ class Report:
     present: int = 0
     missing: list = field(default_factory=list)
     unreadable: list = field(default_factory=list)
+    left_out: list = field(default_factory=list)
     problem: str = ""  # why the split as a whole cannot be read
 
     @property
@@ -50,7 +54,10 @@ def check(root, names=None, depth="frames", workers=None):
     seen, reports = {}, []
     for name, folder in places.items():
         for split in ("train", "val"):
-            reports.append(_split(name, folder, split, depth, workers or os.cpu_count(), seen))
+            report = _split(name, folder, split, depth, workers or os.cpu_count(), seen)
+            if reports and (reports[-1].folder, reports[-1].left_out) == (report.folder, report.left_out):
+                report.left_out = []
+            reports.append(report)
     return reports
 
 
@@ -59,7 +66,7 @@ def found(root):
     places = {}
     for name in ADAPTERS:
         try:
-            folder = locate(name, root)
+            folder = locate(name, root, explain=False)
         except InputError:
             continue
         if name not in ("folder", "frames") or folder not in places.values():
@@ -76,6 +83,7 @@ def _split(name, folder, split, depth, workers, seen):
         return report
     report.classes, report.present = len(dataset.classes), len(dataset)
     report.missing = list(getattr(dataset, "missing", ()))
+    report.left_out = list(getattr(dataset, "left_out", ()))
     if depth == "list":
         return report
 

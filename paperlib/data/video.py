@@ -67,9 +67,9 @@ def probe(path):
 def decode(path, indices=None, short_side=None, backend="pyav"):
     """Decode frames `indices` (all frames if None; any order, repeats allowed) as a player shows them.
 
-    They are turned and mirrored as the file says, have square pixels and are deinterlaced. With `short_side` the frames are scaled so that their shorter side has that many pixels.
-    `backend="torchcodec"` uses torchcodec where it is installed and the frames are shown as they are stored: faster,
-    pixels may differ by rounding.
+    They are turned and mirrored as the file says, have square pixels and are deinterlaced. With `short_side` they
+    are scaled so that their shorter side has that many pixels. `backend="torchcodec"` uses torchcodec where it is
+    installed and the frames are shown as they are stored: faster, pixels may differ by rounding.
 
     Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file, for a frame
     beyond the end, and where the size of the frames changes before the last one asked for.
@@ -172,6 +172,9 @@ class opened:
                 metadata_errors="ignore",
                 container_options={"format_whitelist": _containers(), "protocol_whitelist": "file"},
             )
+        except av.ArgumentError:  # a format that is not on the list, or one that has to be told the size
+            what = "a playlist, a script, a text, or pictures without a header that tells their size"
+            raise VideoError(f"{self.path} is not opened as a video: it seems to be {what}.") from None
         except FAILURES as error:
             raise VideoError(f"{self.path} is damaged or not a video ({_reason(error)}).") from None
         pictures = [s for s in self.container.streams.video if not s.disposition & 0x400]  # 0x400: cover art
@@ -187,7 +190,17 @@ class opened:
     def __exit__(self, kind, error, trace):
         self.container.close()
         if kind is not None and issubclass(kind, FAILURES) and not issubclass(kind, InputError):
+            if _animated_webp(self.path):
+                raise VideoError(
+                    f"{self.path} is an animated WebP, which FFmpeg cannot decode; make it a GIF."
+                ) from None
             raise VideoError(f"{self.path} is damaged and cannot be decoded ({_reason(error)}).") from None
+
+
+def _animated_webp(path):
+    with open(path, "rb") as file:
+        start = file.read(64)
+    return start[8:12] == b"WEBP" and b"ANIM" in start
 
 
 def _reason(error):

@@ -162,18 +162,65 @@ def test_ranges_end_with_their_recording(tmp_path):
         dataset.num_frames(1)
 
 
+@pytest.mark.filterwarnings("ignore:.*left out")
 def test_own_videos_are_split_by_name(root):
     train, val = (data.load("folder", s, size=16, root=root) for s in ("train", "val"))
     assert train.classes == val.classes == ["jump", "sit"]
     assert not set(train.ids) & set(val.ids) and len(train) + len(val) == 10
 
 
+def test_what_is_left_out_of_own_videos_is_said_with_the_reason(tmp_path):
+    """Files of other systems, folders within folders, endings of other things: none is a video, none is silent."""
+    root = layouts.folder(tmp_path / "videos")
+    for name in ("jump/._0.mp4", ".DS_Store", "sit/Thumbs.db", "__MACOSX/jump/._0.mp4", "README.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    videos.write(root / "jump" / "takes" / "1.mp4", n=3)
+    videos.write(root / "loose.mp4", n=3)
+    videos.write(root / "run" / "monday" / "1.mp4", n=3)
+    videos.write(root / "sit" / "y.Y4M", n=3, codec="rawvideo", container="yuv4mpegpipe")
+    with pytest.warns(
+        UserWarning, match=r"left out: \.DS_Store, __MACOSX, jump/\._0\.mp4 and 1 more \(an operating"
+    ) as said:
+        train, val = (data.load("folder", s, size=16, root=tmp_path) for s in ("train", "val"))
+    assert "\n" not in str(said[0].message) and "loose.mp4 (it is in no class folder)" in str(said[0].message)
+    assert train.classes == ["jump", "sit"] and len(train) + len(val) == 11 and "sit/y.Y4M" in train.ids + val.ids
+    system = "an operating system or a program keeps it for itself"
+    assert train.left_out == val.left_out == train.subset([0]).left_out
+    assert train.left_out == [
+        (".DS_Store", system),
+        ("README.md", "it is in no class folder"),
+        ("__MACOSX", system),
+        ("jump/._0.mp4", system),
+        ("jump/notes.txt", "its ending is not that of a video"),
+        ("jump/takes", "a folder within a class folder is not read"),
+        ("loose.mp4", "it is in no class folder"),
+        ("run", "no video is directly in it"),
+        ("run/monday", "a folder within a class folder is not read"),
+        ("sit/Thumbs.db", system),
+        ("sit/notes.txt", "its ending is not that of a video"),
+    ]
+
+
+def test_a_folder_of_folders_alone_is_refused_with_the_reason(tmp_path):
+    videos.write(tmp_path / "videos" / "jump" / "monday" / "1.mp4", n=3)
+    with pytest.raises(InputError, match=r"left out: jump \(no video is directly in it\); jump/monday \(a folder with"):
+        data.load("folder", "train", root=tmp_path)
+
+
 def test_own_videos_with_splits(tmp_path):
     for split in ("train", "val"):
         for label in ("a", "b"):
             videos.write(tmp_path / split / label / f"{split}.avi", n=4, codec="mjpeg", pix_fmt="yuvj420p")
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "val" / "b" / "list.csv").touch()
     for split in ("train", "val"):
-        dataset = data.load("folder", split, size=16, root=tmp_path)
+        with pytest.warns(UserWarning, match="left out"):
+            dataset = data.load("folder", split, size=16, root=tmp_path)
+        assert dataset.left_out == [
+            ("extra", "it is beside train and val"),
+            ("val/b/list.csv", "its ending is not that of a video"),
+        ]
         assert dataset.ids == [f"a/{split}.avi", f"b/{split}.avi"] and dataset.labels.tolist() == [0, 1]
 
 
@@ -205,6 +252,7 @@ def test_absent_data_is_explained_in_one_sentence(name, tmp_path, monkeypatch):
         assert name in str(caught.value) and "put" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.*left out")
 @pytest.mark.parametrize("name", ["kinetics400", "ssv2", "mit", "kth", "frames", "folder"])
 def test_list_to_model(root, name):
     """Adapter, decoding, sampling and a model in one go, for each official layout."""

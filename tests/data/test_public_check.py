@@ -105,6 +105,19 @@ def test_an_unreadable_list_is_a_problem_of_its_split(tmp_path):
     assert "not valid JSON" in train.problem and not train.fine and val.fine
 
 
+def test_what_is_left_out_of_own_videos_is_told_once(tmp_path, capsys):
+    root = layouts.folder(tmp_path / "videos")
+    (root / "sit" / "._0.mp4").write_bytes(b"x")
+    assert main(["data", "check", str(tmp_path), "--output", str(tmp_path / "out.csv")]) == 0
+    told = capsys.readouterr().out
+    assert told.count("left out jump/notes.txt: its ending is not that of a video") == 1
+    assert told.count("left out sit/._0.mp4: an operating system") == 1 and "0 unreadable" in told
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert [(r["video"], r["state"]) for r in rows] == [
+        (name, "left out") for name in ("jump/notes.txt", "sit/._0.mp4", "sit/notes.txt")
+    ]
+
+
 def test_unknown_names_are_refused(root):
     with pytest.raises(InputError, match="ucf101"):
         check.check(root, ["ucf101"])

@@ -6,6 +6,7 @@ inside the data folder), `recognise(folder)` and `load(name, folder, split, size
 
 import importlib
 import os
+import warnings
 from pathlib import Path
 
 from ...errors import InputError
@@ -40,11 +41,28 @@ def load(name, split, size, limit=None, root=None):
         raise InputError(
             f"{dataset.folder}: none of the {missing} listed {split} videos of {name} is there; {adapter(name).WHERE}."
         )
+    if getattr(dataset, "left_out", ()):
+        warnings.warn(f"{dataset.folder}: {in_words(dataset.left_out)}.", stacklevel=3)
     return dataset if limit is None else dataset.subset(balanced(dataset.labels, limit))
 
 
-def locate(name, root=None):
-    """Return the folder that holds dataset `name`: the data folder itself or a folder inside it."""
+def in_words(left_out):
+    """Return what was left out as a clause: up to three names and how many more, for each reason."""
+    reasons = {}
+    for path, reason in left_out:
+        reasons.setdefault(reason, []).append(path)
+    parts = [
+        f"{', '.join(paths[:3])}{f' and {len(paths) - 3} more' if len(paths) > 3 else ''} ({reason})"
+        for reason, paths in reasons.items()
+    ]
+    return f"left out: {'; '.join(parts)}"
+
+
+def locate(name, root=None, explain=True):
+    """Return the folder that holds dataset `name`: a folder of a usual name inside the data folder, or that itself.
+
+    Without `explain` the error does not say what lies there instead (which takes a look at every file).
+    """
     module = adapter(name)
     root = root or os.environ.get("PAPERLIB_DATA")
     if not root:
@@ -57,10 +75,11 @@ def locate(name, root=None):
         raise InputError(f"the data root {root} is not a folder.")
     wanted = {folder.lower() for folder in module.FOLDERS}
     inside = sorted(f for f in root.iterdir() if f.is_dir() and f.name.lower() in wanted)
-    for folder in [root, *inside]:
+    for folder in [*inside, root]:
         if module.recognise(folder, name):
             return folder
-    raise InputError(f"{root} does not hold {name}: {module.WHERE}.")
+    found = module.left_out(inside[0] if inside else root) if explain and hasattr(module, "left_out") else []
+    raise InputError(f"{root} does not hold {name}: {module.WHERE}{'; ' + in_words(found) if found else ''}.")
 
 
 def balanced(labels, limit):

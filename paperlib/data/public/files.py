@@ -10,7 +10,12 @@ import numpy as np
 from ...errors import InputError
 from .. import video
 
-VIDEOS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg")
+# In order of preference, where one video is there twice.
+VIDEOS = tuple(
+    ".mp4 .webm .avi .mkv .mov .m4v .mpg .mpeg .ts .mts .m2ts .m2v .vob .wmv .asf .flv .f4v .ogv .3gp .3g2 .mxf .dv "
+    ".h264 .264 .hevc .h265 .265 .ivf .obu .y4m .mjpeg .mjpg .nut .rm .rmvb .gif .apng .webp".split()
+)
+SYSTEM = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 SCALE = 0.875  # the papers scale the shorter side to size / 0.875 (256 for 224) and cut out the centre
 
 
@@ -28,15 +33,16 @@ class Video:
 class VideoFiles:
     """A dataset of video files, decoded on demand: shorter side scaled, centre square of `size` pixels.
 
-    `missing` lists what the official list names and the disk lacks. A file that cannot be decoded raises
-    `video.VideoError` when it is asked for.
+    `missing` lists what the official list names and the disk lacks, `left_out` pairs (path, reason) of what lies in
+    the folder and is not read. A file that cannot be decoded raises `video.VideoError` when it is asked for.
     """
 
     temporal = None
 
-    def __init__(self, name, folder, classes, videos, size, missing=()):
+    def __init__(self, name, folder, classes, videos, size, missing=(), left_out=()):
         self.name, self.folder, self.size = name, Path(folder), size
         self.classes, self.videos, self.missing = list(classes), list(videos), list(missing)
+        self.left_out = list(left_out)
         self.labels = np.array([v.label for v in self.videos], np.int64)
         self.ids = [v.id for v in self.videos]
 
@@ -46,7 +52,7 @@ class VideoFiles:
     def subset(self, positions):
         """Return the dataset with only the videos at `positions`."""
         videos = [self.videos[i] for i in positions]
-        return type(self)(self.name, self.folder, self.classes, videos, self.size, self.missing)
+        return type(self)(self.name, self.folder, self.classes, videos, self.size, self.missing, self.left_out)
 
     def path(self, i):
         """Return the file of video `i`; raises VideoError if a link leads out of the dataset's folder."""
@@ -105,16 +111,28 @@ def contained(folder, relative):
     return path
 
 
-def find_videos(folder, extensions=VIDEOS):
+def of_system(name):
+    """Whether a file or folder of this name is one that an operating system or a program keeps for itself."""
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
+def find_videos(folder):
     """Return {file name without extension: path inside `folder`} of all videos under it."""
     found = {}
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
             stem, extension = os.path.splitext(file)
-            if extension.lower() in extensions:
-                found.setdefault(stem, os.path.relpath(os.path.join(parent, file), folder))
-    return found
+            if extension.lower() in VIDEOS and not of_system(file):
+                path = os.path.relpath(os.path.join(parent, file), folder)
+                found[stem] = min(
+                    found.get(stem, (len(VIDEOS), "")), (VIDEOS.index(extension.lower()), path), key=_rank
+                )
+    return {stem: path for stem, (_, path) in found.items()}
+
+
+def _rank(item):
+    return item[0]
 
 
 def first_file(folder, names):

@@ -11,6 +11,7 @@ WHERE = (
     "alone, where a fifth of every class becomes the val split"
 )
 FOLDERS = ("folder", "videos")
+SYSTEM = "an operating system or a program keeps it for itself"
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 
 
@@ -38,14 +39,54 @@ def load(name, folder, split, size):
             validation = set(shuffled[: max(1, len(names) // 5)] if len(names) > 1 else ())
             names = [file for file in names if (file in validation) == (split == "val")]
         videos += [files.Video(os.path.join(parent, file), label, f"{c}/{file}") for file in names]
-    return files.VideoFiles(name, folder, classes, videos, size)
+    return files.VideoFiles(name, folder, classes, videos, size, left_out=left_out(folder))
+
+
+def left_out(folder):
+    """Return pairs (path, reason) of all that lies in the folder and is not read, in order of the paths."""
+    tops = [next((w for w in words if (folder / w).is_dir()), None) for words in SPLITS.values()]
+    tops = [top for top in tops if top]
+    found = [] if tops else _beside_videos(folder)
+    for top in tops:
+        found += [(f"{top}/{path}", reason) for path, reason in _beside_videos(folder / top)]
+    for file in folder.iterdir() if tops else []:
+        if file.name not in tops:
+            found.append((file.name, SYSTEM if files.of_system(file.name) else f"it is beside {' and '.join(tops)}"))
+    return sorted(found)
+
+
+def _beside_videos(top):
+    """Return pairs (path, reason) of what is not read in a folder of class folders."""
+    found = []
+    for file in top.iterdir():
+        if files.of_system(file.name):
+            found.append((file.name, SYSTEM))
+        elif not file.is_dir():
+            found.append((file.name, "it is in no class folder"))
+        else:
+            videos = set(_videos(file))
+            if not videos:
+                found.append((file.name, "no video is directly in it"))
+            found += [(f"{file.name}/{f.name}", _reason(f)) for f in file.iterdir() if f.name not in videos]
+    return found
+
+
+def _reason(file):
+    if files.of_system(file.name):
+        return SYSTEM
+    return "a folder within a class folder is not read" if file.is_dir() else "its ending is not that of a video"
 
 
 def _folders(folder):
-    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not files.of_system(f.name))
 
 
 def _videos(folder):
     if not folder.is_dir():
         return []
-    return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in files.VIDEOS)
+    with os.scandir(folder) as entries:  # tells folders from files without asking for each
+        return sorted(e.name for e in entries if e.name.lower().endswith(files.VIDEOS) and _is_video(e))
+
+
+def _is_video(entry):
+    return not (entry.is_dir() or files.of_system(entry.name))
