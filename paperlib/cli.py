@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from . import paths
 from .errors import InputError
 
 FOLDER = Path(__file__).parent / "commands"
@@ -37,6 +38,7 @@ def _docstring(file):
 def main(argv=None):
     """Run one subcommand; returns the process's exit code (0 done, 1 failed, 2 unusable input)."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    os.environ.update(paths.caches())
     known = commands()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)

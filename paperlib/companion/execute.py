@@ -121,6 +121,7 @@ def environment(threads):
         "PYTHONHASHSEED": "0",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **paths.caches(),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
     }
     before = {key: os.environ.get(key) for key in wanted}

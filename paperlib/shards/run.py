@@ -79,6 +79,8 @@ def command(settings, jobs=None, profile=None):
         "--nolock",
         "--rerun-triggers",
         "input",
+        "--shared-fs-usage",  # all but source-cache, which would be kept in HOME: that may not be there to write to
+        *"input-output persistence software-deployment software-deployment-cache sources storage-local-copies".split(),
         "--scheduler",
         "greedy",
         "--show-failed-logs",

@@ -33,6 +33,24 @@ def figures(profile="mini"):
     return FIGURES if profile == "mini" else FIGURES.with_name(f"{FIGURES.name}-{Path(profile).stem}")
 
 
+def caches():
+    """Return the environment variables that keep other programs' caches in the project, where HOME takes none.
+
+    Empty where it does: then they share what is there, fonts found and weights fetched.
+    """
+    usual = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if os.path.isabs(usual) and _takes_files(Path(usual)):
+        return {}
+    own = str(CACHE / "programs")
+    return {"XDG_CACHE_HOME": own, "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or os.path.join(own, "matplotlib")}
+
+
+def _takes_files(folder):
+    """Whether a folder, which may have to be made first, can be written to."""
+    there = next(f for f in (folder, *folder.parents) if os.path.lexists(f))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 @contextlib.contextmanager
 def atomic(path):
     """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure.

@@ -219,13 +219,20 @@ def test_200_notebooks_two_at_a_time_without_one_failure(tmp_path):
 
 @pytest.mark.slow
 def test_snakemake_called_directly_executes_and_builds_the_gallery(tmp_path):
-    projects.writer(tmp_path, "p/n")
+    """With a HOME that cannot be written; `paperlib run` does without it as well."""
+    home = {"HOME": "/dev/null/home"}
+    plot = "import matplotlib.pyplot as plt\nplt.figure().text(0, 0, 'a')\n"
+    projects.writer(tmp_path, "p/n", extra=plot)
     command = [sys.executable, "-m", "snakemake", "-s", runner.SNAKEFILE, "-d", tmp_path, "-c", "1"]
     for wanted in ("Finished jobid", "Nothing to be done"):
-        done = subprocess.run(command, env=projects.environment(tmp_path), capture_output=True, text=True)
+        done = subprocess.run(command, env=projects.environment(tmp_path, **home), capture_output=True, text=True)
         assert done.returncode == 0 and wanted in done.stdout + done.stderr, done.stderr
     assert (tmp_path / "figures/index.html").is_file() and projects.record(tmp_path, "p/n")["status"] == "ok"
-    assert rows(projects.run(tmp_path).stdout) == {"p/n": "up to date"}
+    assert rows(projects.run(tmp_path, **home).stdout) == {"p/n": "up to date"}
+    again = projects.run(tmp_path, "--force", **home)
+    assert rows(again.stdout) == {"p/n": "ok"} and "null" not in again.stdout + again.stderr
+    assert "null" not in (tmp_path / "data/cache/runs/mini/p/n.log").read_text(encoding="utf-8")
+    assert list((tmp_path / "data/cache/programs/matplotlib").iterdir())
 
 
 @pytest.mark.slow

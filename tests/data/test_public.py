@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from paperlib import data
 from paperlib.data import public
@@ -229,6 +230,18 @@ def test_lists_with_semicolons_and_class_names(tmp_path):
     (root / "classes.txt").write_text("sit\nstand\n")
     dataset = data.load("frames", "train", size=16, root=root)
     assert dataset.ids == ["videos/a b", "videos/c"] and dataset.classes == ["sit", "stand"]
+
+
+def test_photographs_held_sideways_come_out_upright(tmp_path):
+    """EXIF orientation 6: the stored picture is to be turned clockwise."""
+    root = layouts.frames(tmp_path / "frames")
+    for k in range(1, 7):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned = Image.fromarray(np.rot90(videos.picture(k)))
+        turned.save(root / "videos" / "d" / f"{k:05d}.jpg", quality=95, exif=exif)
+    whole = data.load("frames", "val", size=32, root=root)._decode(0, np.arange(6), 48)
+    assert whole.shape == (6, 48, 64, 3) and [videos.number(f) for f in whole] == list(range(1, 7))
 
 
 def test_the_data_folder_may_come_from_the_environment(root, monkeypatch):

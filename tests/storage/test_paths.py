@@ -23,6 +23,23 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert file.read_text() == "first" and [f.name for f in file.parent.iterdir()] == ["n.csv"]
 
 
+def test_caches_move_into_the_project_only_where_home_takes_none(tmp_path, monkeypatch):
+    for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "to be made"))
+    assert paths.caches() == {}
+    own = str(paths.CACHE / "programs")
+    (tmp_path / "file").touch()
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere" / "at all")
+    for home in ("/dev/null", str(tmp_path / "file" / "x"), str(tmp_path / "lost"), "/proc/1/x", "relative"):
+        monkeypatch.setenv("HOME", home)
+        assert paths.caches() == {"XDG_CACHE_HOME": own, "MPLCONFIGDIR": f"{own}/matplotlib"}, home
+    monkeypatch.setenv("MPLCONFIGDIR", "/mine")
+    assert paths.caches()["MPLCONFIGDIR"] == "/mine"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert paths.caches() == {}
+
+
 def test_what_a_killed_process_leaves_is_hidden_and_swept_after_a_day(tmp_path):
     program = (
         "import os, signal\nfrom paperlib.storage import paths\n"

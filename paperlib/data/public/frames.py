@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ...errors import InputError
 from .. import video
@@ -105,9 +105,10 @@ def _image(path, root, short):
         with Image.open(path) as image:
             if image.width * image.height > video.MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
-            scale = short / min(image.size)
-            size = [max(short, round(side * scale)) for side in image.size]
-            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+            upright = ImageOps.exif_transpose(image)  # photographs are stored as the sensor was held
+            scale = short / min(upright.size)
+            size = [max(short, round(side * scale)) for side in upright.size]
+            return np.asarray(upright.convert("RGB").resize(size, Image.Resampling.BILINEAR))
     except FileNotFoundError:
         raise video.VideoError(f"{path}: there is no such image.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
