@@ -233,15 +233,25 @@ def test_lists_with_semicolons_and_class_names(tmp_path):
 
 
 def test_photographs_held_sideways_come_out_upright(tmp_path):
-    """EXIF orientation 6: the stored picture is to be turned clockwise."""
+    """One picture for each of the EXIF orientations, stored as the standard says."""
+    stored = (
+        lambda p: p[:, ::-1],
+        lambda p: p[::-1, ::-1],
+        lambda p: p[::-1],
+        lambda p: p.swapaxes(0, 1),
+        lambda p: np.rot90(p),
+        lambda p: p[::-1, ::-1].swapaxes(0, 1),
+        lambda p: np.rot90(p, -1),
+    )
     root = layouts.frames(tmp_path / "frames")
-    for k in range(1, 7):
+    (root / "val.txt").write_text("videos/d 2 9 1\n")
+    for k, turn in enumerate([*stored, lambda p: p], 2):  # 9: there is no such orientation
         exif = Image.Exif()
-        exif[0x0112] = 6
-        turned = Image.fromarray(np.rot90(videos.picture(k)))
-        turned.save(root / "videos" / "d" / f"{k:05d}.jpg", quality=95, exif=exif)
-    whole = data.load("frames", "val", size=32, root=root)._decode(0, np.arange(6), 48)
-    assert whole.shape == (6, 48, 64, 3) and [videos.number(f) for f in whole] == list(range(1, 7))
+        exif[0x0112] = k
+        picture = Image.fromarray(np.ascontiguousarray(turn(videos.picture(k))))
+        picture.save(root / "videos" / "d" / f"{k:05d}.jpg", quality=95, exif=exif)
+    whole = data.load("frames", "val", size=32, root=root)._decode(0, np.arange(8), 48)
+    assert whole.shape == (8, 48, 64, 3) and [videos.number(f) for f in whole] == list(range(2, 10))
 
 
 def test_the_data_folder_may_come_from_the_environment(root, monkeypatch):

@@ -3,7 +3,8 @@
 import functools
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.Image import Transpose
 
 from ...errors import InputError
 from .. import video
@@ -20,6 +21,17 @@ TEMPLATES = tuple(
     for prefix in ("", "img_", "image_", "frame_", "frame")
     for number in ("{:05d}", "{:06d}", "{:04d}")
 )
+
+EXIF_ORIENTATION = 0x0112
+TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 
 
 def recognise(folder, name):
@@ -105,7 +117,8 @@ def _image(path, root, short):
         with Image.open(path) as image:
             if image.width * image.height > video.MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
-            upright = ImageOps.exif_transpose(image)  # photographs are stored as the sensor was held
+            turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION))
+            upright = image if turn is None else image.transpose(turn)  # stored as the camera was held
             scale = short / min(upright.size)
             size = [max(short, round(side * scale)) for side in upright.size]
             return np.asarray(upright.convert("RGB").resize(size, Image.Resampling.BILINEAR))
