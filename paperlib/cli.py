@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from . import paths
 from .errors import InputError
+from .storage import paths
 
 FOLDER = Path(__file__).parent / "commands"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
