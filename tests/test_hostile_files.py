@@ -67,6 +67,7 @@ READERS = {
 }
 
 
+@pytest.mark.filterwarnings("error")  # one sentence of ours, and no advice of torch's
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("name", READERS)
 def test_it_is_refused_by_name_and_nothing_is_executed(tmp_path, monkeypatch, name, kind):

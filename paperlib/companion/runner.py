@@ -142,12 +142,12 @@ def snakemake(outdated, options, jobs, train=False):
         "data_root": options.data_root,
         "device": options.device,
         "threads": threads_each(),
-        "notebooks": stale,
+        "notebooks": outdated,
         "train": train,
     }
     with paths.atomic(folder / "options.json") as temporary:
         temporary.write_text(json.dumps(config), encoding="utf-8")
-    targets = [stale.record(name, options).relative_to(paths.ROOT).as_posix() for name in stale]
+    targets = [stale.record(name, options).relative_to(paths.ROOT).as_posix() for name in outdated]
     command = [
         sys.executable,
         "-m",
@@ -169,7 +169,7 @@ def snakemake(outdated, options, jobs, train=False):
         *targets,
     ]
     log = folder / "snakemake.log"
-    with prefork_server(len(stale)) as address, open(log, "w", encoding="utf-8") as opened:
+    with prefork_server(len(outdated)) as address, open(log, "w", encoding="utf-8") as opened:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -182,10 +182,10 @@ def snakemake(outdated, options, jobs, train=False):
             start_new_session=True,
         )
         results = follow(process, opened, len(outdated))
-    for name in stale:
+    for name in outdated:
         if name not in results:
             results[name] = Result(name, "failed", None, f"was not executed, see {relative(log)}")
-    return {name: results[name] for name in stale}
+    return {name: results[name] for name in outdated}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Load weights stored in the layout of the papers' public checkpoints, by structure and strictly."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,10 @@ def _read_file(path):
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(NUMPY_SCALARS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # of a pickle's protocol: it advises to file an issue with torch
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle, safetensors and system errors, each of its own type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
