@@ -23,7 +23,7 @@ def arguments(parser):
         default="frame",
         help="scale each frame's map to 0..1, or all by the clip's maximum (default: frame)",
     )
-    parser.add_argument("--softmax", action="store_true", help="explain the softmax score, not the logit")
+    parser.add_argument("--softmax", action="store_true", help="explain the score (see --scores), not the logit")
 
 
 def main(args):
@@ -36,7 +36,9 @@ def main(args):
     found, model = artifact.from_arguments(args)
     clip = found.clip.to(next(model.parameters()).device)
     layer = args.layer or gradcam.default_layer(model, clip)
-    cams = gradcam.video_gradcam(model, clip, found.info["target"], layer, args.normalise, softmax=args.softmax)
+    cams = gradcam.video_gradcam(
+        model, clip, found.info["target"], layer, args.normalise, softmax=args.softmax, scores=found.info["scores"]
+    )
     table = blobs.measure(cams)
     found.arrays["cam"] = cams[0].cpu().numpy()
     found.info.update(layer=layer, normalise=args.normalise, softmax=args.softmax, detector=table.attrs["detector"])
@@ -51,7 +53,7 @@ def main(args):
     clip_means = blobs.per_clip(table).iloc[0]
     score = found.arrays["scores"][found.info["target"]]
     print(
-        f"explained: {found.target_name} ({score:.1%}), layer {layer}\n"
+        f"explained: {found.target_name} ({score:.1%} by {found.info['scores']}), layer {layer}\n"
         f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
         f"{clip_means['center_distance']:.1f} pixels from the centre\n"
         f"{out}.csv, {out}.png, {out}.npz"

@@ -40,7 +40,13 @@ def main(args):
     found, model = artifact.from_arguments(args)
     clip = found.clip.to(next(model.parameters()).device)
     result = masks.learn(
-        model, clip, found.info["target"], args.iterations, preset=args.preset, perturbation=args.perturbation
+        model,
+        clip,
+        found.info["target"],
+        args.iterations,
+        preset=args.preset,
+        perturbation=args.perturbation,
+        scores=found.info["scores"],
     )
     cam = gradcam.video_gradcam(model, clip, found.info["target"])
     found.arrays.update(
@@ -75,8 +81,8 @@ def main(args):
     found.save(out.with_name(out.name + ".npz"))
     on = [str(t + 1) for t in result.active[0].nonzero()[:, 0].tolist()]
     print(
-        f"explained: {found.target_name}; score {result.original[0]:.3f}, frozen {result.freeze[0]:.3f}, "
-        f"reversed {result.reverse[0]:.3f}\n"
+        f"explained: {found.target_name}; {found.info['scores']} score {result.original[0]:.3f}, "
+        f"frozen {result.freeze[0]:.3f}, reversed {result.reverse[0]:.3f}\n"
         f"masked {len(on)} of {len(found.frames)} frames: {' '.join(on) or 'none'}\n"
         f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations\n"
         f"{out}.csv, {out}.png, {out}.npz"

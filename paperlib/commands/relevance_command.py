@@ -49,7 +49,8 @@ def main(args):
     found.save(out.with_name(out.name + ".npz"))
     predicted = found.info["classes"][found.info["predicted"]]
     print(
-        f"predicted: {predicted} ({found.arrays['scores'].max():.1%}); explained: {found.target_name}\n"
+        f"predicted: {predicted} ({found.arrays['scores'].max():.1%} by {found.info['scores']}); "
+        f"explained: {found.target_name}\n"
         f"avg-ATR {atr.avg[0]:.2f} of {columns} frames, max-ATR {atr.max[0]:.0f}\n"
         f"{out}.csv, {out}.png, {out}.npz"
     )

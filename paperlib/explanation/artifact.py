@@ -14,6 +14,8 @@ from ..data import clips, sampling, video
 from ..errors import InputError
 from ..models import devices
 from ..models.base import VideoModel
+from ..models.inputs import check_frame_logits
+from ..models.probing import SCORES, probabilities, scale
 from ..storage import paths, software
 from ..training import checkpoints
 
@@ -81,11 +83,13 @@ def of_video(
     header: dict,
     wanted: str | int | None = None,
     device: str | torch.device = "cpu",
+    scores: str = "auto",
 ) -> Artifact:
     """Decode a video, sample it uniformly as the model expects and score it.
 
     file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
+    scores: "softmax" or "sigmoid", by default as `probing.scale` says.
     """
     size = header.get("recipe", {}).get("size", 224)
     videos, number = sample(file, size)
@@ -110,7 +114,7 @@ def of_video(
             "versions": software.versions(),
         },
     )
-    return score(artifact, model, wanted, device)
+    return score(artifact, model, wanted, device, scores)
 
 
 def sample(file, size):
@@ -125,15 +129,28 @@ def sample(file, size):
 
 
 def score(
-    artifact: Artifact, model: VideoModel, wanted: str | int | None = None, device: str | torch.device = "cpu"
+    artifact: Artifact,
+    model: torch.nn.Module,
+    wanted: str | int | None = None,
+    device: str | torch.device = "cpu",
+    scores: str = "auto",
 ) -> Artifact:
-    """Add the model's scores and frame logits for the artifact's clip, and the class to be explained."""
+    """Add the model's scores and frame logits for the artifact's clip, and the class to be explained.
+
+    Raises InputError for frame logits that are none and for another number of classes than there are names.
+    """
+    classes, clip = artifact.info["classes"], artifact.clip.to(device)
+    check_frame_logits(model, clip)
     with torch.inference_mode():
-        logits = model.frame_logits(artifact.clip.to(device))[0].float().cpu()
-    scores = logits.mean(0).softmax(0)
-    artifact.arrays.update(frame_logits=logits.numpy(), scores=scores.numpy())
-    artifact.info["predicted"] = int(scores.argmax())
-    classes = artifact.info["classes"]
+        logits = model.frame_logits(clip)[0].float().cpu()
+    if logits.shape[1] != len(classes):
+        raise InputError(
+            f"{type(model).__name__} has logits of {logits.shape[1]} classes, but there are {len(classes)} names of "
+            "classes; give one for each, in the network's order"
+        )
+    values = probabilities(logits.mean(0)[None], scores)[0]
+    artifact.arrays.update(frame_logits=logits.numpy(), scores=values.numpy())
+    artifact.info.update(predicted=int(values.argmax()), scores=scale(len(classes), scores))
     artifact.info["target"] = artifact.info["predicted"] if wanted is None else class_index(classes, wanted)
     return artifact
 
@@ -142,7 +159,7 @@ def from_arguments(args):
     """Return (artifact, model) for the options that `video_arguments` declares."""
     device = devices.device(args.device)
     model, header = checkpoints.load(args.model, device)
-    return of_video(args.video, model, header, args.wanted, device), model
+    return of_video(args.video, model, header, args.wanted, device, args.scores), model
 
 
 def video_arguments(parser):
@@ -164,6 +181,13 @@ def video_arguments(parser):
         dest="wanted",
         metavar="NAME",
         help="class to explain, by name, part of a name or number (default: the predicted one)",
+    )
+    parser.add_argument(
+        "--scores",
+        choices=SCORES,
+        default="auto",
+        help="how logits become scores: softmax for classes of which one is right, sigmoid for labels that do not "
+        "exclude each other (default: auto, sigmoid only for a single logit)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--out", metavar="PREFIX", help="where results go (default: VIDEO-COMMAND in this folder)")

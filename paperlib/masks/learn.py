@@ -33,7 +33,8 @@ import torch
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
 from ..errors import InputError
-from ..models.probing import classes, evaluating, rows, score
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
 
 
@@ -54,7 +55,8 @@ class Settings:
     double_inner: bool = False  # count inner edges twice in the variation, as the released code does
     soft_reverse: bool = False  # blend when reversing, as the released code does
     perturbation: str = "freeze"  # what the mask is learned with
-    logit: bool = False  # lower the class's logit instead of its softmax score
+    logit: bool = False  # lower the class's logit instead of its score
+    scores: str = "auto"  # or "softmax", "sigmoid"; a result says which it was, see `probing.scale`
 
 
 PRESETS = {
@@ -77,7 +79,7 @@ PRESETS = {
 
 @dataclass
 class MaskResult:
-    """Learned masks of B clips with T frames, and the scores under them (softmax, [B])."""
+    """Learned masks of B clips with T frames, and the scores under them ([B], by settings.scores)."""
 
     mask: torch.Tensor  # [B, T], values in [0, 1]
     initial: torch.Tensor  # [B, T], where the masks started
@@ -129,19 +131,21 @@ class MaskResult:
         table = pd.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
         table.insert(0, "clip", np.arange(len(table)))
         table.insert(2, "label", -1 if self.labels is None else self.labels.cpu().numpy())
+        table.attrs["scores"] = self.settings.scores
         return table
 
 
+@torch.inference_mode(False)
 def learn(
     model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32, watch=None, **options
 ):
     """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
 
     Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
-    F_c is the softmax score of the target class on the clip perturbed (frozen) by the mask. All clips of a
-    batch are perturbed and run together, but each has its own mask, optimiser state and early stop, so that
-    a clip's mask does not depend on its neighbours (up to rounding). The model is used in evaluation mode
-    and left as it was.
+    F_c is the score of the target class (softmax, or sigmoid for a single logit or where scores="sigmoid" is given)
+    on the clip perturbed (frozen) by the mask. All clips of a batch are perturbed and run together, but each has its
+    own mask, optimiser state and early stop, so that a clip's mask does not depend on its neighbours (up to rounding).
+    The model is used in evaluation mode and left as it was.
 
     model: a module from clips [b, C, T, H, W] to class logits [b, K]. clips: [B, C, T, H, W] on the model's
     device.
@@ -152,9 +156,11 @@ def learn(
     override it. `initial` may also be a mask [B, T] or [T] of zeros and ones.
     watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies;
     learning ends early where it returns True.
-    Raises InputError for unknown presets or options and classes out of range.
+    Raises InputError for unknown presets or options, unusable clips and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
+    model = network(model, scripted=True)
+    clips = check_clips(model, clips)
     keep_freed()
     with evaluating(model), torch.enable_grad():
         parts = []
@@ -165,14 +171,12 @@ def learn(
                     model, clips[part], rows(targets, part), rows(labels, part), _initial(given, part), settings, watch
                 )
             )
-    if not parts:
-        raise InputError("there are no clips to learn masks for; clips must be [B, C, T, H, W] with B > 0.")
     joined = {
         name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
         for name in (f.name for f in fields(MaskResult))
         if torch.is_tensor(getattr(parts[0], name))
     }
-    return MaskResult(**{"labels": None, **joined}, settings=settings)
+    return MaskResult(**{"labels": None, **joined}, settings=parts[0].settings)
 
 
 def total_variation(mask, beta=3, double_inner=False):
@@ -187,7 +191,7 @@ def total_variation(mask, beta=3, double_inner=False):
 
 
 @torch.no_grad()
-def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, released=False):
+def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, released=False, scores="auto"):
     """Return initial masks [B, T] of zeros and ones: the smallest centred one that keeps most of the drop.
 
     The drop is the original score minus the score under the perturbation; a mask qualifies if its drop is at
@@ -201,8 +205,10 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     for cut, mask in enumerate(centred):
         mask[:cut] = 0
         mask[frames - cut :] = 0
-    original = score(model, clips, targets)
-    drops = torch.stack([original - score(model, apply(mask.expand(len(clips), -1)), targets) for mask in centred])
+    original = score(model, clips, targets, scores)
+    drops = torch.stack(
+        [original - score(model, apply(mask.expand(len(clips), -1)), targets, scores) for mask in centred]
+    )
     keeps = drops >= coverage * drops[0]
     if released:
         fails = drops / drops[0] < coverage
@@ -218,9 +224,10 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
 def _learn(model, clips, targets, labels, initial, settings, watch=None):
     """Learn the masks of one batch."""
     with torch.no_grad():
-        logits = model(clips).float()
+        logits = class_logits(model, clips)
+    settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
     targets = classes(logits, targets)
-    softmax = logits.softmax(1)
+    scores = probabilities(logits, settings.scores)
     labels = None if labels is None else classes(logits, labels, "label")
     if initial is None:
         initial = _start(model, clips, targets, settings)
@@ -230,10 +237,10 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
     began = (initial * 2 - 1) * settings.start
     final, loss, steps = _descend(model, clips, targets, began, settings, watch)
     mask = final.sigmoid()
-    own = softmax.gather(1, targets[:, None])[:, 0]
+    own = scores.gather(1, targets[:, None])[:, 0]
     truth = torch.full_like(own, float("nan"))
     if labels is not None:
-        truth = torch.where(labels == targets, truth, softmax.gather(1, labels[:, None])[:, 0])
+        truth = torch.where(labels == targets, truth, scores.gather(1, labels[:, None])[:, 0])
     soft = _soft(settings.perturbation)
     return MaskResult(
         mask=mask,
@@ -241,10 +248,10 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         targets=targets,
         labels=labels,
         original=own,
-        freeze=score(model, freeze(clips, mask), targets),
-        reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets),
+        freeze=score(model, freeze(clips, mask), targets, settings.scores),
+        reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets, settings.scores),
         truth=truth,
-        perturbed=score(model, perturb(clips, mask, settings.perturbation, **soft), targets),
+        perturbed=score(model, perturb(clips, mask, settings.perturbation, **soft), targets, settings.scores),
         loss=loss,
         iterations=steps,
         settings=settings,
@@ -255,7 +262,7 @@ def _start(model, clips, targets, settings):
     if settings.initial == "full":
         return clips.new_ones(clips.shape[2])
     released = settings.initial == "central_released"
-    return central_mask(model, clips, targets, settings.perturbation, settings.coverage, released)
+    return central_mask(model, clips, targets, settings.perturbation, settings.coverage, released, settings.scores)
 
 
 def _descend(model, clips, targets, began, settings, watch=None):
@@ -299,7 +306,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
 def _loss(model, apply, mask, targets, settings):
     """Return equation 1 for each clip [B]."""
     logits = model(apply(mask)).float()
-    own = (logits if settings.logit else logits.softmax(1)).gather(1, targets[:, None])[:, 0]
+    own = (logits if settings.logit else probabilities(logits, settings.scores)).gather(1, targets[:, None])[:, 0]
     penalty = settings.length_weight * mask.sum(1)
     return penalty + settings.tv_weight * total_variation(mask, settings.beta, settings.double_inner) + own
 
@@ -328,6 +335,7 @@ def resolve(preset, iterations, options):
     else:
         given = None
     settings = replace(PRESETS[preset], **options)
+    scale(2, settings.scores)  # an unknown name is an error before anything runs
     if settings.iterations < 0 or settings.learning_rate <= 0 or settings.beta < 1:
         raise InputError(
             f"iterations ({settings.iterations}) must not be negative, learning_rate "

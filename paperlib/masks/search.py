@@ -1,11 +1,12 @@
 """Exhaustive search over contiguous windows: the baseline that the ACCV paper compares its masks with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import InputError
-from ..models.probing import classes, evaluating
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating, probabilities, scale
 from .learn import resolve, total_variation
 from .perturb import prepare
 
@@ -20,22 +21,25 @@ class SearchResult:
     value: torch.Tensor  # [B], the criterion's value of that window
     values: torch.Tensor  # [B, windows], of every window
     windows: torch.Tensor  # [windows, 2], start and stop of each, shortest first
+    scores: str = "softmax"  # or "sigmoid", what the criterion's scores are
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def search(model, clips, targets=None, criterion="loss", batch_size=32, **options):
     """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
 
     criterion "loss": the window whose hard mask has the lowest value of the ACCV paper's equation 1 (the
     optimum that `learn` looks for, among contiguous binary masks); `options` are fields of `masks.Settings`.
-    criterion "crop": the window that alone, repeated to the clip's number of frames, has the highest softmax
-    score
+    criterion "crop": the window that alone, repeated to the clip's number of frames, has the highest score
     (Satkin and Hebert, ECCV 2010: the most discriminative sub-sequence). Of equal windows the shortest is
     taken.
     """
     if criterion not in ("loss", "crop"):
         raise InputError(f"there is no search criterion called {criterion!r}; use 'loss' or 'crop'.")
     settings, _ = resolve("default", None, options)
+    model = network(model, scripted=True)
+    clips = check_clips(model, clips)
     frames = clips.shape[2]
     windows = torch.tensor(
         [(start, start + length) for length in range(1, frames + 1) for start in range(frames - length + 1)],
@@ -44,7 +48,9 @@ def search(model, clips, targets=None, criterion="loss", batch_size=32, **option
     steps = torch.arange(frames, device=clips.device)
     masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).to(clips.dtype)
     with evaluating(model):
-        targets = classes(torch.cat([model(part) for part in clips.split(batch_size)]), targets)
+        logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
+        settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
+        targets = classes(logits, targets)
         values = torch.stack(
             [
                 _values(model, clip, target, masks, windows, criterion, batch_size, settings)
@@ -52,9 +58,8 @@ def search(model, clips, targets=None, criterion="loss", batch_size=32, **option
             ]
         )
     best = values.argmax(1) if criterion == "crop" else values.argmin(1)
-    return SearchResult(
-        masks[best], windows[best, 0], windows[best, 1], values.gather(1, best[:, None])[:, 0], values, windows
-    )
+    value = values.gather(1, best[:, None])[:, 0]
+    return SearchResult(masks[best], windows[best, 0], windows[best, 1], value, values, windows, settings.scores)
 
 
 def _values(model, clip, target, masks, windows, criterion, batch_size, settings):
@@ -66,7 +71,7 @@ def _values(model, clip, target, masks, windows, criterion, batch_size, settings
         else:
             seen = prepare(clip.expand(len(part), *clip.shape), settings.perturbation)(part)
         logits = model(seen).float()
-        own = (logits if settings.logit else logits.softmax(1))[:, target]
+        own = (logits if settings.logit else probabilities(logits, settings.scores))[:, target]
         if criterion == "loss":
             own = (
                 own

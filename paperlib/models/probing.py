@@ -1,27 +1,62 @@
 """What every explanation does with a model first: hold it still and settle which classes are asked about."""
 
 import contextlib
+import sys
 
 import torch
+from torch.utils import checkpoint
 
 from ..errors import InputError
+
+SCORES = ("auto", "softmax", "sigmoid")
 
 
 @contextlib.contextmanager
 def evaluating(model):
-    """Put the model into evaluation mode, without gradients for its weights; afterwards all is as before."""
+    """Put the model into evaluation mode, without gradients for its weights; afterwards all is as before.
+
+    Meanwhile compiled parts run as they are written, and activations are kept instead of recomputed by reentrant
+    checkpointing: neither lets a gradient be taken, or a layer be looked at, in the middle of a network.
+    """
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
     for parameter in learned:
         parameter.requires_grad_(False)
     try:
-        yield model
+        with _uncompiled(), _uncheckpointed():
+            yield model
     finally:
         for module, training in modes:
             module.training = training
         for parameter in learned:
             parameter.requires_grad_(True)
+
+
+def _uncompiled():
+    """Return a context in which torch.compile has no effect."""
+    compiled = "torch._dynamo" in sys.modules  # else nothing is, and the import takes seconds
+    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+
+
+class _Kept:
+    """Stands for torch's CheckpointFunction, which would recompute activations in the backward pass."""
+
+    @staticmethod
+    def apply(function, preserve_rng_state, *args):
+        """Run what was to be checkpointed."""
+        return function(*args)
+
+
+@contextlib.contextmanager
+def _uncheckpointed():
+    """Let reentrant checkpointing, which allows no torch.autograd.grad, have no effect."""
+    held = checkpoint.CheckpointFunction
+    checkpoint.CheckpointFunction = _Kept
+    try:
+        yield
+    finally:
+        checkpoint.CheckpointFunction = held
 
 
 def classes(logits, targets, what="target"):
@@ -33,6 +68,7 @@ def classes(logits, targets, what="target"):
     if targets is None:
         return logits.argmax(1)
     targets = torch.as_tensor(targets, device=logits.device).long()
+    targets = targets.clone() if targets.is_inference() else targets  # else no gradient passes it
     targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
     if targets.shape != logits.shape[:1]:
         raise InputError(
@@ -55,7 +91,25 @@ def rows(values, part):
     return values if values.ndim == 0 else values[part]
 
 
+def scale(width, scores="auto"):
+    """Return "softmax" or "sigmoid", the function that makes scores of a head of `width` logits.
+
+    "auto" is the sigmoid for one logit, whose softmax is 1 whatever the clip, else the softmax. A head of many
+    labels that do not exclude each other looks like any other: for it, say "sigmoid".
+    """
+    if scores not in SCORES:
+        raise InputError(f"scores must be one of {', '.join(SCORES)}, not {scores!r}")
+    if width == 1 and scores == "softmax":
+        raise InputError("the softmax of a single logit is always 1; use scores='sigmoid' or 'auto'")
+    return scores if scores != "auto" else "sigmoid" if width == 1 else "softmax"
+
+
+def probabilities(logits, scores="auto"):
+    """Return the scores of class logits [B, K], same shape: see `scale`."""
+    return logits.sigmoid() if scale(logits.shape[1], scores) == "sigmoid" else logits.softmax(1)
+
+
 @torch.no_grad()
-def score(model, clips, targets):
-    """Return the softmax score [B] of class targets[b] for each clip."""
-    return model(clips).float().softmax(1).gather(1, targets[:, None])[:, 0]
+def score(model, clips, targets, scores="auto"):
+    """Return the score [B] of class targets[b] for each clip."""
+    return probabilities(model(clips).float(), scores).gather(1, targets[:, None])[:, 0]

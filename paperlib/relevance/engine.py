@@ -3,8 +3,9 @@
 import torch
 
 from ..convolution.transposes import falls_back
+from ..models.probing import evaluating
 from . import windows
-from .graph import evaluating, fetch
+from .graph import fetch
 from .layers import Linear
 from .shares import Addition, prepare
 

@@ -1,25 +1,20 @@
 """Capture a network's frame logits as a list of tensor operations without side effects.
 
-`torch.export` records what the network computes, below modules and Python: `+=`, in-place ReLU, functional
-pools, modules used twice, slices written into a buffer all become plain ATen operations that produce new
-tensors. Each operation remembers the module it ran in, so that rules and errors can speak of layers.
+`models.recording` records what the network computes. Each operation remembers the module it ran in, so that rules
+and errors can speak of layers.
 """
 
 import functools
-import logging
 import operator
-import warnings
 import weakref
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
 from torch import fx, nn
 
 from ..errors import InputError
+from ..models.inputs import check_frame_logits
+from ..models.recording import record
 
-aten = torch.ops.aten
-UNROLLED = [aten.lstm, aten.gru, aten.rnn_tanh, aten.rnn_relu]  # taken apart into their time steps
 VALUE_FREE = {
     "zeros_like",
     "ones_like",
@@ -56,17 +51,15 @@ class Graph:
 def capture(model, clip):
     """Return the Graph of `model.frame_logits` at the shape of `clip` [B, 3, T, H, W]; cached per model.
 
-    Raises InputError where the model has no `frame_logits` or decides on tensor values in Python.
+    Raises InputError where the model has no `frame_logits`, where their mean over time is not what `forward` gives for
+    this clip, and where the model decides on tensor values in Python.
     """
-    if not callable(getattr(model, "frame_logits", None)):
-        raise InputError(
-            f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
-            f"one, with forward(clip) its mean over time"
-        )
     key = (tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
-        graphs[key] = _read(_export(model, clip))
+        check_frame_logits(model, clip)
+        name = f"{type(model).__name__}.frame_logits"
+        graphs[key] = _read(record(model, name, _FrameLogits(model), clip))
     return graphs[key]
 
 
@@ -79,71 +72,6 @@ class _FrameLogits(nn.Module):
 
     def forward(self, clip):
         return self.model.frame_logits(clip)
-
-
-@contextmanager
-def evaluating(model):
-    """Put `model` into evaluation mode and every module back to its own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def _quiet():
-    """Silence torch's own reports of a failed capture; the error itself says what is wrong."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("torch._subclasses", "torch.export", "torch._dynamo", "torch.fx", "torch._export")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _export(model, clip):
-    """Return the ExportedProgram of `frame_logits` in evaluation mode, without in-place operations."""
-    with evaluating(model), torch.no_grad(), _quiet():
-        try:
-            program = torch.export.export(_FrameLogits(model), (clip,), strict=False)
-        except InputError:
-            raise
-        except Exception as error:
-            try:  # a network that cannot run the clip says so best itself
-                model.frame_logits(clip)
-            except Exception as own:
-                raise InputError(
-                    f"{type(model).__name__}.frame_logits cannot run a clip of shape "
-                    f"{tuple(clip.shape)}: {_first_line(own)}"
-                ) from own
-            raise InputError(
-                f"the operations of {type(model).__name__}.frame_logits cannot be recorded, "
-                f"since its Python code depends on tensor values: {_first_line(error)}"
-            ) from error
-        if any(map(_needs_rewriting, program.graph.nodes)):  # which takes longer than the recording
-            program = program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
-        return program
-
-
-def _needs_rewriting(node):
-    """Whether an operation writes into its inputs or is a whole recurrent layer."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and (schema.is_mutable or node.target.overloadpacket in UNROLLED)
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _read(program):

@@ -3,6 +3,7 @@
 import pandas as pd
 import torch
 
+from ..models.inputs import network
 from . import matrix
 from .table import role
 
@@ -20,6 +21,7 @@ def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", 
     the relevance that arrives at the clip.
     """
     matrix.choose("method", method, ("lrp", "dual"))
+    model = network(model)
     books, arrived, started = {}, 0.0, 0.0
     for clip_part, target_part, width in matrix.prepared(model, clips, targets, memory):
         sweep = matrix.begin(model, clip_part, rules, input_bounds, method)

@@ -6,8 +6,10 @@ import torch
 
 from ..convolution.allocator import keep_freed
 from ..errors import InputError
+from ..models.inputs import check_clips, network
+from ..models.probing import evaluating
 from .engine import Pass
-from .graph import capture, evaluating
+from .graph import capture
 from .memory import largest_portion, portions
 from .table import plan
 
@@ -112,6 +114,7 @@ def pixel_relevance(
 def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2, precision=None):
     """Run the forward pass of `clips` and return it as a Pass, ready to take relevance down or up."""
     keep_freed()
+    model = network(model)
     with evaluating(model):
         graph = capture(model, clips)
         steps = plan(model, graph, rules)
@@ -172,6 +175,7 @@ def pixel_bounds(clips, bounds=None):
 
 def prepared(model, clips, targets, memory):
     """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
+    model = network(model)
     clips = check_clips(model, clips)
     sample = largest_portion(clips)
     with evaluating(model):
@@ -182,27 +186,6 @@ def prepared(model, clips, targets, memory):
     for first in range(0, len(clips), at_once):
         part = slice(first, first + at_once)
         yield clips[part], targets[part], width
-
-
-def check_clips(model, clips):
-    """Return `clips` detached, or raise InputError if relevance cannot be computed for them."""
-    if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
-        kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
-        raise InputError(
-            f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
-            f"paperlib.data.clips.to_clip turns uint8 frames into one"
-        )
-    if clips.dim() != 5 or 0 in clips.shape:
-        raise InputError(f"clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
-    if not torch.isfinite(clips).all():
-        bad = [i for i, clip in enumerate(clips) if not torch.isfinite(clip).all()]
-        raise InputError(f"clip {bad[0]} has NaN or infinite values")
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if weight is not None and weight.dtype != clips.dtype:
-        raise InputError(f"clips are {clips.dtype}, but the network's weights are {weight.dtype}")
-    if weight is not None and weight.device != clips.device:
-        raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
-    return clips.clone() if clips.is_inference() else clips.detach()
 
 
 def check_targets(targets, batch, classes, device):

@@ -8,11 +8,14 @@ The most particular wins: the longest path, then the class, then the operation.
 from dataclasses import dataclass
 
 import pandas as pd
+import torch
 from torch import fx, nn
 
 from ..errors import InputError
+from ..models.inputs import check_clips, network
+from ..models.probing import evaluating
 from . import rules as R
-from .graph import capture, describe, evaluating, module_path, opname, owner
+from .graph import capture, describe, module_path, opname, owner
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
@@ -296,6 +299,7 @@ def _unsupported(model, node, why):
     )
 
 
+@torch.inference_mode(False)
 def coverage(model, clips, rules=None):
     """Report which rule each operation of the network gets, before anything is propagated.
 
@@ -303,8 +307,9 @@ def coverage(model, clips, rules=None):
     relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last layer" or "").
     Raises InputError naming the first operation without a rule and how to register one.
     """
+    model = network(model)
     with evaluating(model):
-        steps = plan(model, capture(model, clips[:1]), rules)
+        steps = plan(model, capture(model, check_clips(model, clips[:1])), rules)
     return pd.DataFrame([role(model, step) for step in steps], columns=["layer", "type", "operation", "rule", "role"])
 
 

@@ -9,7 +9,7 @@ import torch
 from ..data import clips as clip_format
 from ..data import sampling
 from ..errors import InputError
-from ..models.probing import evaluating
+from ..models.probing import evaluating, probabilities, scale
 
 
 def load_clips(dataset, indices, frames):
@@ -20,25 +20,28 @@ def load_clips(dataset, indices, frames):
     )
 
 
-def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, top=5):
+def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, top=5, scores="auto"):
     """Return the model's prediction for each video of a data set as a DataFrame, one row per video.
 
     Columns: clip (index in the data set), id (where the data set names its videos), label, predicted, score
-    (softmax of the predicted class), label_score (softmax of the true class), rank (of the true class, 1 is
-    best), top1 .. top<top> (the best classes in order). attrs: classes, reverse, dataset.
+    (of the predicted class), label_score (of the true class), rank (of the true class, 1 is best),
+    top1 .. top<top> (the best classes in order). attrs: classes, reverse, dataset, scores (which they are).
     The other arguments are those of `class_scores`.
     """
     indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
-    scores = class_scores(model, dataset, frames, reverse, indices, batch_size)
-    return predictions(scores, dataset, indices, reverse, top)
+    values = class_scores(model, dataset, frames, reverse, indices, batch_size, scores)
+    table = predictions(values, dataset, indices, reverse, top)
+    table.attrs["scores"] = scale(values.shape[1], scores)
+    return table
 
 
 @torch.no_grad()
-def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=32):
-    """Return the softmax scores [n, K] of a data set's videos, uniformly sampled.
+def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, scores="auto"):
+    """Return the scores [n, K] of a data set's videos, uniformly sampled.
 
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
-    1, "rev."). indices: only these videos. Runs on the device of the model's weights.
+    1, "rev."). indices: only these videos. scores: "softmax" or "sigmoid", by default as `probing.scale` says.
+    Runs on the device of the model's weights.
     """
     frames = frames or getattr(model, "num_frames", None)
     if frames is None:
@@ -47,13 +50,13 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     if not len(indices):
         raise InputError(f"there is no video of {dataset.name} to evaluate on.")
     device = next(model.parameters()).device
-    scores = []
+    found = []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
             clips = load_clips(dataset, indices[begin : begin + batch_size], frames)
             clips = clips.flip(2) if reverse else clips
-            scores.append(model(clips.to(device)).float().softmax(1).cpu())
-    return torch.cat(scores).numpy()
+            found.append(probabilities(model(clips.to(device)).float(), scores).cpu())
+    return torch.cat(found).numpy()
 
 
 def predictions(scores, dataset, indices, reverse=False, top=5):

@@ -32,27 +32,47 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
 
 
 def scrub_relevance(
-    video, model=None, target=None, method="clrp", sigma=0.975, classes=None, rules=None, device="auto", title=None
+    video,
+    model=None,
+    target=None,
+    method="clrp",
+    sigma=0.975,
+    classes=None,
+    rules=None,
+    device="auto",
+    title=None,
+    scores="auto",
 ):
     """Return a widget with a clip, its relevance matrix and the ATR segment of every row (TRA section 3).
 
     video: a video file, an artifact (.npz, as `paperlib relevance` writes, needs no model) or frames uint8
     [T, H, W, 3]. model: a checkpoint, or a network with frame_logits and then `classes`, their names.
     target: class by index or name, the predicted one by default. sigma: share of a row that ATR must hold.
-    rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames.
+    rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames. scores: "sigmoid" for labels
+    that do not exclude each other, by default as `probing.scale` says.
     Raises InputError for a video, checkpoint or class that does not exist, or a layer without a rule.
     """
-    here = subject(video, model, classes, target, None, device, title, rules)
+    here = subject(video, model, classes, target, None, device, title, rules, scores)
     return Explorer([here], ["relevance"], method, sigma)
 
 
-def scrub_masks(video, model=None, target=None, mask=None, classes=None, iterations=100, device="auto", title=None):
+def scrub_masks(
+    video,
+    model=None,
+    target=None,
+    mask=None,
+    classes=None,
+    iterations=100,
+    device="auto",
+    title=None,
+    scores="auto",
+):
     """Return a widget with original, Grad-CAM and perturbed clip in step over a mask that can be edited.
 
     mask: [T] with values in [0, 1]; by default the central mask that learning starts from (ACCV paper,
     section 3.1). iterations: how long the button "learn mask" learns. Else as `scrub_relevance`.
     """
-    here = subject(video, model, classes, target, mask, device, title)
+    here = subject(video, model, classes, target, mask, device, title, scores=scores)
     return Explorer([here], ["mask"], iterations=iterations)
 
 

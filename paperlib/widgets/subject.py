@@ -13,6 +13,8 @@ from ..data import sampling
 from ..errors import InputError
 from ..explanation import artifact, examples
 from ..models import devices
+from ..models.inputs import needs_frame_logits, network
+from ..models.probing import probabilities
 from ..storage import software
 from ..training import checkpoints
 
@@ -25,7 +27,7 @@ class Subject:
     Without a model the class and the method stay as they were saved; sigma and the mask can still be changed.
     """
 
-    def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None):
+    def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None, scores="auto"):
         self.artifact, self.model, self.device, self.rules = found, model, device, rules
         self._matrices, self._maps = {}, {}
         if "matrix" in found.arrays and "target" in found.info:
@@ -33,7 +35,7 @@ class Subject:
         if "cam" in found.arrays and "target" in found.info:
             self._maps[found.info["target"]] = found.arrays["cam"]
         if model is not None and ("scores" not in found.arrays or target is not None):
-            artifact.score(found, model, target, device)
+            artifact.score(found, model, target, device, scores)
         if "target" not in found.info:
             raise InputError("the artifact does not say which class it explains; give the model, too")
         if mask is not None:
@@ -48,6 +50,11 @@ class Subject:
     def target(self):
         """Index of the class explained."""
         return self.artifact.info["target"]
+
+    @property
+    def scale(self):
+        """What the scores are, "softmax" or "sigmoid"; "auto" for an artifact that does not say."""
+        return self.artifact.info.get("scores", "auto")
 
     @property
     def clip(self):
@@ -105,7 +112,7 @@ class Subject:
         return cam
 
     def score(self, mask=None):
-        """Set the mask and return the class's softmax score on the clip, frozen and reversed by it."""
+        """Set the mask and return the class's score on the clip, frozen and reversed by it."""
         if mask is not None:
             self.mask = mask
         if self.model is None:
@@ -113,7 +120,7 @@ class Subject:
         clip, mask = self.clip, torch.as_tensor(self.mask)[None].to(self.device)
         both = torch.cat([masks.freeze(clip, mask), masks.reverse(clip, mask)])
         with torch.inference_mode():
-            frozen, turned = self.model(both).float().softmax(1)[:, self.target].tolist()
+            frozen, turned = probabilities(self.model(both).float(), self.scale)[:, self.target].tolist()
         scores = {"OS": float(self.artifact.arrays["scores"][self.target]), "FS": frozen, "RS": turned}
         self.artifact.info["mask_scores"] = scores
         return scores
@@ -121,12 +128,12 @@ class Subject:
     def central_mask(self):
         """Set the mask that learning starts from (section 3.1 of the ACCV paper)."""
         target = torch.tensor([self.target], device=self.device)
-        self.mask = masks.central_mask(self.model.eval(), self.clip, target)[0].cpu().numpy()
+        self.mask = masks.central_mask(self.model.eval(), self.clip, target, scores=self.scale)[0].cpu().numpy()
 
     def learn(self, watch=None, **options):
         """Learn a mask for the class and set it; watch and options as in `masks.learn`."""
         self._need_model("learning a mask")
-        found = masks.learn(self.model, self.clip, self.target, watch=watch, **options)
+        found = masks.learn(self.model, self.clip, self.target, watch=watch, **{"scores": self.scale, **options})
         self.mask = found.mask[0].cpu().numpy()
         self.artifact.arrays["mask_loss"] = found.loss[: int(found.iterations[0]), 0].cpu().numpy()
         return found
@@ -155,31 +162,28 @@ class Subject:
             raise InputError(f"{what} needs the model, and this artifact was opened without one")
 
 
-def subject(video, model=None, classes=None, target=None, mask=None, device="auto", title=None, rules=None):
+def subject(
+    video, model=None, classes=None, target=None, mask=None, device="auto", title=None, rules=None, scores="auto"
+):
     """Return a `Subject` from what a user has.
 
     video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; from frames more than
     the model takes a uniform sample is taken. model: a checkpoint (`<dataset>/<name>` or a file), or a network
-    with frame_logits, then with its `classes`; an artifact needs none.
+    with frame_logits, then with its `classes`; an artifact needs none. scores: "softmax" or "sigmoid", by default as
+    `probing.scale` says.
     """
     if isinstance(video, artifact.Artifact) or (isinstance(video, str | Path) and str(video).endswith(".npz")):
         found = video if isinstance(video, artifact.Artifact) else artifact.load(video)
-        network, _ = _network(model, classes, device) if model is not None else (None, None)
-        return Subject(found, network, target, mask, _place(network), rules)
+        net, _ = _network(model, classes, device) if model is not None else (None, None)
+        return Subject(found, net, target, mask, _place(net), rules, scores)
     if model is None:
         raise InputError("give the model, too: a checkpoint such as synth_ssv2/TAM2D-R50-f8, or a network")
-    network, header = _network(model, classes, device)
+    net, header = _network(model, classes, device)
     if isinstance(video, str | Path):
-        return Subject(
-            artifact.of_video(video, network, header, target, _place(network)),
-            network,
-            None,
-            mask,
-            _place(network),
-            rules,
-        )
-    found = _of_frames(video, network, header, title)
-    return Subject(artifact.score(found, network, target, _place(network)), network, None, mask, _place(network), rules)
+        found = artifact.of_video(video, net, header, target, _place(net), scores)
+    else:
+        found = artifact.score(_of_frames(video, net, header, title), net, target, _place(net), scores)
+    return Subject(found, net, None, mask, _place(net), rules)
 
 
 def jpegs(frames, quality=92):
@@ -224,16 +228,13 @@ def _of_frames(frames, network, header, title):
 def _network(model, classes, device):
     """Return (network on its device, header with `classes`)."""
     if isinstance(model, torch.nn.Module):
-        if not callable(getattr(model, "frame_logits", None)):
-            raise InputError(
-                f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network "
-                "one, with forward(clip) its mean over time"
-            )
+        model = network(model)
+        needs_frame_logits(model)
         if classes is None:
             raise InputError(f"give classes=, the names of the classes that {type(model).__name__} knows")
         return model.eval(), {"classes": classes}
-    network, header = checkpoints.load(model, devices.device(device))
-    return network, {**header, "classes": classes or header["classes"]}
+    net, header = checkpoints.load(model, devices.device(device))
+    return net, {**header, "classes": classes or header["classes"]}
 
 
 def _place(network):

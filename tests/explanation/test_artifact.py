@@ -71,6 +71,16 @@ def test_command_writes_matrix_picture_and_artifact(tmp_path, checkpoint, capsys
     assert "explained: Moving down" in capsys.readouterr().out
 
 
+def test_scores_are_sigmoids_where_that_is_asked_for(tmp_path, checkpoint, capsys):
+    video = encode(tmp_path / "video.mp4")
+    assert run(tmp_path, checkpoint, video, "--scores", "sigmoid") == 0
+    found = artifact.load(tmp_path / "out.npz")
+    logits = found.arrays["frame_logits"].mean(0)
+    assert found.info["scores"] == "sigmoid"
+    assert np.allclose(found.arrays["scores"], 1 / (1 + np.exp(-logits)), atol=1e-6)
+    assert "% by sigmoid)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "name, content",
     [

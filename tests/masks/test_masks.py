@@ -256,6 +256,44 @@ def test_unusable_arguments_are_named(arguments, message):
         masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})
 
 
+class Odds(torch.nn.Module):
+    """The same scores as `KnownWindow` from one logit, whose sigmoid they are; of several windows, as many labels."""
+
+    def __init__(self, *windows):
+        super().__init__()
+        self.networks = [KnownWindow(window) for window in windows]
+
+    def forward(self, clips):
+        pairs = [network(clips) for network in self.networks]
+        return torch.stack([yes - no for yes, no in (pair.unbind(1) for pair in pairs)], 1)
+
+
+def test_one_logit_is_scored_as_the_two_classes_that_it_stands_for():
+    torch.manual_seed(6)
+    window, other, clips = (torch.arange(8) % 8 > 4), (torch.arange(8) < 3), torch.randn(2, 3, 8, 4, 4)
+    for model, target, options in (
+        (Odds(window), 0, {}),
+        (Odds(other, window), 1, {"scores": "sigmoid"}),  # labels that do not exclude each other
+    ):
+        found = masks.learn(model, clips, target, iterations=30, **options)
+        expected = masks.learn(KnownWindow(window), clips, 0, iterations=30)
+        assert (found.settings.scores, expected.settings.scores) == ("sigmoid", "softmax")
+        assert found.table().attrs["scores"] == "sigmoid"
+        assert expected.moved.min() > 0.1  # a softmax over one class would leave it where it started
+        for name in ("mask", "initial", "original", "freeze", "reverse", "perturbed"):
+            assert torch.allclose(getattr(found, name), getattr(expected, name), atol=1e-4), name
+        for criterion in ("loss", "crop"):
+            one = masks.search(model, clips, target, criterion, **options)
+            two = masks.search(KnownWindow(window), clips, 0, criterion)
+            assert (one.scores, two.scores) == ("sigmoid", "softmax")
+            assert torch.allclose(one.values, two.values, atol=1e-5)
+    assert masks.learn(Odds(other, window), clips, 1, iterations=1).settings.scores == "softmax"
+    with pytest.raises(InputError, match="softmax of a single logit is always 1"):
+        masks.learn(Odds(window), clips, 0, scores="softmax")
+    with pytest.raises(InputError, match="scores must be one of auto, softmax, sigmoid, not 'logit'"):
+        masks.learn(Odds(window), clips, 0, scores="logit")
+
+
 def test_search_finds_the_window_and_tries_them_all():
     torch.manual_seed(4)
     windows = random_windows(6, 10, 1, torch.Generator().manual_seed(5))

@@ -69,6 +69,16 @@ def test_scores_and_ranks_are_those_of_the_softmax():
     assert [evaluation.accuracy(table, k) for k in (1, 2, 3)] == pytest.approx([0, 2 / 3, 1])
 
 
+def test_scores_are_sigmoids_where_that_is_asked_for():
+    softmax = evaluation.evaluate(Slope(), Ramps())
+    sigmoid = evaluation.evaluate(Slope(), Ramps(), scores="sigmoid")
+    assert (softmax.attrs["scores"], sigmoid.attrs["scores"]) == ("softmax", "sigmoid")
+    clips = evaluation.load_clips(Ramps(), [0, 1, 2], 8)
+    scores = evaluation.class_scores(Slope(), Ramps(), indices=[0, 1, 2], scores="sigmoid")
+    assert np.allclose(scores, Slope()(clips).sigmoid().detach(), atol=1e-6)
+    assert not np.allclose(scores, Slope()(clips).softmax(1).detach(), atol=1e-6)
+
+
 def test_f1_and_confusion_by_hand():
     table = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2], "predicted": [0, 0, 1, 1, 2, 0], "rank": [1, 1, 2, 1, 3, 2]})
     table.attrs["classes"] = ["a", "b", "c", "d"]

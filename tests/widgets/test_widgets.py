@@ -260,6 +260,31 @@ def test_unusable_arguments_are_named(network, frames, arguments, message):
         widgets.scrub_relevance(**{"video": frames, "model": network, "classes": NAMES, **arguments})
 
 
+def test_scores_of_one_logit_and_of_many_labels_are_sigmoids(frames):
+    torch.manual_seed(0)
+    one, many = SmallVideoNet(1), SmallVideoNet(3)
+    for network, names, options in ((one, ["moves"], {}), (many, NAMES, {"scores": "sigmoid"})):
+        here = widgets.subject(frames, network, names, target=names[-1], **options)
+        logits = network(clips.to_clip(frames)[None])[0]
+        assert here.artifact.info["scores"] == "sigmoid"
+        assert np.allclose(here.artifact.arrays["scores"], logits.sigmoid().detach(), atol=1e-6)
+        mask = np.array([0, 0, 1, 1, 1, 0], np.float32)
+        frozen = masks.freeze(here.clip, torch.tensor(mask)[None])
+        assert here.score(mask)["FS"] == pytest.approx(network(frozen)[0, -1].sigmoid().item(), abs=1e-6)
+        assert here.learn(iterations=2).settings.scores == "sigmoid"
+    assert widgets.subject(frames, many, NAMES).artifact.info["scores"] == "softmax"
+
+
+def test_names_and_logits_are_as_many(frames):
+    with pytest.raises(InputError, match="logits of 3 classes, but there are 2 names"):
+        widgets.subject(frames, SmallVideoNet(3), ["a", "b"])
+
+
+def test_a_network_in_a_wrapper_is_taken_out(frames, network):
+    wrapped = widgets.subject(frames, torch.nn.DataParallel(network), NAMES)
+    assert wrapped.model is network
+
+
 def test_unusable_masks_models_and_folders_are_named(network, frames, tmp_path):
     for mask in ([0, 1], [0, 0, 2, 0, 0, 0]):
         with pytest.raises(InputError, match="6 values from 0 to 1"):

@@ -1,0 +1,154 @@
+"""What relevance, masks and Grad-CAM are given: one check of networks and of clips, the same sentences from each."""
+
+import sys
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from .probing import evaluating
+
+LOOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # rounding that a mean over frames may show; else 1e-3
+
+
+def network(model, scripted=False):
+    """Return the network itself, without torch.compile or wrappers for several GPUs around it.
+
+    scripted: whether TorchScript will do, whose modules cannot be looked into.
+    Raises InputError for TorchScript, for what is no module, and for weights made under inference mode.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network must be a torch.nn.Module, not {type(model).__name__}")
+    while (inside := _wrapped(model)) is not None:
+        model = inside
+    if isinstance(model, torch.jit.ScriptModule):
+        if not scripted:
+            raise InputError(
+                f"{type(model).__name__} is TorchScript, whose layers cannot be looked into; give the Python network "
+                "that torch.jit.script or torch.jit.trace was called with (only masks work with TorchScript)"
+            )
+    elif any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
+        raise InputError(
+            f"the weights of {type(model).__name__} were made under torch.inference_mode(), so nothing can be traced "
+            "back through them; build the network outside of it, or give copy.deepcopy(network) made outside of it"
+        )
+    return model
+
+
+def _wrapped(model):
+    """Return the network inside a wrapper, None where `model` is no wrapper."""
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return model.module
+    compiler = sys.modules.get("torch._dynamo")  # not imported: nothing is compiled
+    return model._orig_mod if compiler and isinstance(model, compiler.OptimizedModule) else None
+
+
+def check_clips(model, clips):
+    """Return `clips` detached and outside of inference mode, or raise InputError if the network cannot be explained
+    for them.
+
+    Right are finite floating point clips [B, C, T, H, W] of the numbers and on the device of the network's weights.
+    """
+    if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
+        kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
+        raise InputError(
+            f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
+            f"paperlib.data.clips.to_clip turns uint8 frames into one"
+        )
+    if clips.dim() != 5 or 0 in clips.shape:
+        raise InputError(f"clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
+    _check_layout(model, clips)
+    if not torch.isfinite(clips).all():
+        bad = [i for i, clip in enumerate(clips) if not torch.isfinite(clip).all()]
+        raise InputError(f"clip {bad[0]} has NaN or infinite values")
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if weight is not None and weight.dtype != clips.dtype:
+        raise InputError(
+            f"clips are {clips.dtype}, but the network's weights are {weight.dtype}; give clips.to({weight.dtype})"
+        )
+    if weight is not None and weight.device != clips.device:
+        raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
+    return clips.clone() if clips.is_inference() else clips.detach()
+
+
+def _check_layout(model, clips):
+    """Raise InputError where the colours stand in another place than the second, as far as that can be told."""
+    shape = tuple(clips.shape)
+    if shape[1] == 3 or shape[1] in {m.in_channels for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)}:
+        return
+    for axis, layout, order in ((2, "[B, T, 3, H, W]", "0, 2, 1, 3, 4"), (4, "[B, T, H, W, 3]", "0, 4, 1, 2, 3")):
+        if shape[axis] == 3:
+            raise InputError(
+                f"clips must be [B, 3, T, H, W], but those of shape {shape} look like {layout}: give "
+                f"clips.permute({order}), and turn them back in the network's forward where it takes {layout}"
+            )
+
+
+def class_logits(model, clips):
+    """Return the network's logits float [B, K]; InputError where it cannot run the clips or returns something else."""
+    name = type(model).__name__
+    try:
+        logits = model(clips)
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{name} cannot run clips of shape {tuple(clips.shape)}: {first_line(error)}") from error
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(clips):
+        found = f"of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputError(
+            f"forward of {name} must return class logits [B, K], here [{len(clips)}, K], but it returns {found}"
+        )
+    return logits.float()
+
+
+def needs_frame_logits(model):
+    """Raise InputError for a network without frame_logits."""
+    if not callable(getattr(model, "frame_logits", None)):
+        raise InputError(
+            f"{type(model).__name__} has no frame_logits(clip) -> [B, T', K]; give the network one, with "
+            "forward(clip) its mean over time"
+        )
+
+
+@torch.no_grad()
+def check_frame_logits(model, clips):
+    """Raise InputError unless `frame_logits(clips)` is [B, T', K] with forward(clips) as its mean over time.
+
+    A network without a forward of its own has nothing to compare with; then the shape decides.
+    """
+    needs_frame_logits(model)
+    name = type(model).__name__
+    with evaluating(model):
+        try:
+            rows = model.frame_logits(clips)
+        except (InputError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{name}.frame_logits cannot run a clip of shape {tuple(clips.shape)}: {first_line(error)}"
+            ) from error
+        whole = None if type(model).forward is nn.Module.forward else class_logits(model, clips)
+    if not isinstance(rows, torch.Tensor):
+        raise InputError(f"frame_logits of {name} must return a tensor [B, T', K], not {type(rows).__name__}")
+    shapes = f"frame_logits of {name} is of shape {list(rows.shape)}" + (
+        "" if whole is None else f" and forward of shape {list(whole.shape)}"
+    )
+    if rows.dim() != 3 or len(rows) != len(clips) or (whole is not None and rows.shape[2] != whole.shape[1]):
+        raise InputError(
+            f"{shapes}; right are frame logits [B, T', K], one row of class logits per time step, and their mean over "
+            "time, [B, K]"
+        )
+    if whole is None:
+        return
+    rows = rows.float()
+    apart = float((rows.mean(1) - whole).abs().max())
+    if not apart <= LOOSE.get(clips.dtype, 1e-3) * float(rows.abs().max()):
+        raise InputError(
+            f"{shapes}, but the mean of frame_logits over time differs from forward by up to {apart:.3g} on this clip; "
+            "forward(clip) must be frame_logits(clip).mean(1), [B, K] from [B, T', K], and the same at every call"
+        )
+
+
+def first_line(error):
+    """Return the first line of what an exception says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
