@@ -2,21 +2,35 @@
 
 import difflib
 import re
+import warnings
 
 import torch
 from torch.nn import functional as F
 
 from ..errors import InputError
+from ..models.base import VideoModel
 from ..models.clstm import CLSTM
-from ..models.probing import classes, evaluating, rows
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating, probabilities, rows
 from ..models.slowfast import SlowFast
 from ..models.torchvision_video import TorchvisionVideo
+from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)
 
 
 def video_gradcam(
-    model, clips, targets=None, layer=None, normalise="frame", relu=True, softmax=False, per_step=True, batch_size=16
+    model,
+    clips,
+    targets=None,
+    layer=None,
+    normalise="frame",
+    relu=True,
+    softmax=False,
+    per_step=True,
+    batch_size=16,
+    reshape=None,
+    scores="auto",
 ):
     """Return Grad-CAM maps [B, T, H, W] in [0, 1], one per input frame, for clips [B, 3, T, H, W].
 
@@ -28,13 +42,13 @@ def video_gradcam(
 
     targets: class index or indices [B]; None: the predicted classes. layer: a name from
     `model.named_modules()`;
-    None: `default_layer(model)`. For a SlowFast network the layer chooses the pathway: "slow" (the default)
-    and "fast" stand for the last stage of each. softmax, per_step: see `raw_maps`. batch_size: clips run at
-    once.
+    None: `default_layer(model, clips)`. For a SlowFast network the layer chooses the pathway: "slow" (the default)
+    and "fast" stand for the last stage of each. softmax, per_step, reshape, scores: see `raw_maps`. batch_size: clips
+    run at once.
     """
     if normalise not in NORMALISATIONS:
         raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
-    maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size)
+    maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size, reshape, scores)
     return over_frames(maps, clips.shape[2:], normalise, relu)
 
 
@@ -52,39 +66,77 @@ def over_frames(maps, size, normalise="frame", relu=True):
     return maps
 
 
-def raw_maps(model, clips, targets=None, layer=None, softmax=False, per_step=True, batch_size=16):
+@torch.inference_mode(False)
+def raw_maps(
+    model,
+    clips,
+    targets=None,
+    layer=None,
+    softmax=False,
+    per_step=True,
+    batch_size=16,
+    reshape=None,
+    scores="auto",
+):
     """Return equation 2 at the layer's own size [B, T', H', W']: sum over k of w[k, t] A[k, t, i, j].
 
     w[k, t] is the mean over the pixels i, j of the gradient of the target's score with respect to A[k, t, i,
-    j]. The score is the class's logit, or its softmax value where softmax=True (the paper's PyTorch code;
-    its TensorFlow code takes the logit). per_step=False averages the weights over time too, as the PyTorch
-    code does; a network that treats frames alike then gives every frame the same weights.
+    j]. The score is the class's logit, or with softmax=True the probability made of it (the paper's PyTorch code;
+    its TensorFlow code takes the logit): by softmax, or by the sigmoid as `probing.scale` says for `scores`.
+    per_step=False averages the weights over time too, as the PyTorch code does; a network that treats frames alike
+    then gives every frame the same weights.
 
-    The layer may give [B, C, T', H', W'], frames folded into the batch [B * T', C, H', W'] (2D networks), or
-    one map for the clip [B, C, H', W']. A layer that runs several times in one forward pass counts as its
-    last run. Raises InputError for a layer that does not exist, does not run, has no maps, or does not reach
-    the score.
+    Where batch, features, time, height and width stand in the layer's values is found out from what the network does
+    with them: [B, C, T', H', W'], channels last [B, T', H', W', C], frames folded into the batch, tokens [B, N, C]
+    with or without a class token, one map for the clip. reshape: a function from the layer's values to
+    [B, C, T', H', W'] that says it instead (as `reshape_transform` of pytorch-grad-cam does). A layer that runs
+    several times in one forward pass counts as its last run. A clip whose score does not depend on the layer's places
+    gets maps of zeros and a warning. Raises InputError for unusable clips and for a layer that does not exist, does not
+    run, has no maps, or does not reach the score.
     """
+    model = network(model)
+    clips = check_clips(model, clips)
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = _module(model, layer)
+    by_axes = _by_axes(model, clips, layer) if reshape is None else _reshaped(reshape, layer)
     maps = []
     with evaluating(model), torch.enable_grad():
         for begin in range(0, len(clips), batch_size):
             part = slice(begin, begin + batch_size)
-            maps.append(_maps(model, clips[part], rows(targets, part), module, layer, softmax, per_step))
-    if not maps:
-        raise InputError("there are no clips to explain; clips must be [B, 3, T, H, W] with B > 0.")
-    return torch.cat(maps)
+            maps.append(
+                _maps(
+                    model,
+                    clips[part],
+                    rows(targets, part),
+                    module,
+                    layer,
+                    scores if softmax else None,
+                    per_step,
+                    by_axes,
+                )
+            )
+    found, zero = (torch.cat(parts) for parts in zip(*maps, strict=True))
+    if zero.any():
+        which = ", ".join(str(i) for i in zero.nonzero()[:, 0].tolist())
+        warnings.warn(
+            f"the score's gradient at layer {layer} is zero for clip(s) {which}, so their maps are empty: the score "
+            "does not depend on the layer's places there (behind the last attention "
+            "only a class token counts); an earlier layer may say more",
+            stacklevel=4,
+        )
+    return found
 
 
+@torch.inference_mode(False)
 def default_layer(model, clip=None):
     """Return the name of the layer that a model family is explained by.
 
     I3D and other Inception networks: the last Inception module (ACCV 2020, section 4.2). C-LSTM: the last
     cell. ResNets: the last block. SlowFast: the last stage of the slow pathway. torchvision's networks: the
-    last stage. Any other model: the last module that, for the given clip, returns maps of more than one
-    pixel.
+    last stage. Any other model: the last layer that, for the given clip [1, 3, T, H, W], has maps in space and time and
+    is not behind the head, see `maps.default`.
     """
+    model = network(model)
     if isinstance(model, CLSTM):
         return f"cells.{len(model.cells) - 1}"
     if isinstance(model, SlowFast):
@@ -93,36 +145,13 @@ def default_layer(model, clip=None):
         return "net.layer4" if hasattr(model.net, "layer4") else f"net.features.{len(model.net.features) - 1}"
     names = [name for name, _ in model.named_children()]
     inception = [name for name in names if re.fullmatch(r"inception\w+", name)]
-    if inception:
+    if isinstance(model, VideoModel) and inception:
         return inception[-1]
-    if "layer4" in names and isinstance(model.layer4, torch.nn.Sequential):
+    if isinstance(model, VideoModel) and "layer4" in names and isinstance(model.layer4, torch.nn.Sequential):
         return f"layer4.{len(model.layer4) - 1}"
-    return _last_with_maps(model, clip)
-
-
-def _last_with_maps(model, clip):
-    """Return the name of the last module to return maps of more than one pixel."""
     if clip is None:
         raise InputError(f"{type(model).__name__} has no default layer; name one of model.named_modules().")
-    found = []
-
-    def look(name):
-        def hook(module, inputs, output):
-            if torch.is_tensor(output) and output.ndim in (4, 5) and output.shape[-1] * output.shape[-2] > 1:
-                found.append(name)
-
-        return hook
-
-    handles = [module.register_forward_hook(look(name)) for name, module in model.named_modules() if name]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(clip)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not found:
-        raise InputError(f"no layer of {type(model).__name__} returns maps [.., C, H, W], as Grad-CAM needs.")
-    return found[-1]
+    return candidates.default(model, check_clips(model, clip))
 
 
 def _module(model, layer):
@@ -139,39 +168,62 @@ def _module(model, layer):
     )
 
 
-def _maps(model, clips, targets, module, layer, softmax, per_step):
-    """Return equation 2 [b, T', H', W'] for one batch."""
+def _maps(model, clips, targets, module, layer, scores, per_step, by_axes):
+    """Return (equation 2 [b, T', H', W'], whether the gradient is zero [b]) for one batch."""
     seen = []
 
     def cut(module, inputs, output):
         # a fresh leaf: the gradient is needed from here on only, and nothing below keeps a graph
-        if not torch.is_tensor(output) or not output.is_floating_point():
-            raise InputError(f"layer {layer} returns {type(output).__name__}, not a tensor of maps; choose another.")
-        seen.append(output.detach().requires_grad_())
-        return seen[-1].clone()
+        tensor, place = candidates.tensor_of(output)
+        if tensor is None:
+            raise InputError(f"layer {layer} returns {type(output).__name__}, not one tensor of maps; choose another.")
+        seen.append(tensor.detach().requires_grad_())
+        return place(seen[-1].clone())
 
     handle = module.register_forward_hook(cut)
     try:
-        logits = model(clips).float()
+        logits = class_logits(model, clips)
+        if not seen:
+            raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
+        targets = classes(logits, targets)
+        leaf, gradient = seen[-1], None
+        own = (probabilities(logits, scores) if scores else logits).gather(1, targets[:, None])
+        if own.requires_grad:  # the hook stays, since checkpointing runs the layer once more
+            (gradient,) = torch.autograd.grad(own.sum(), leaf, allow_unused=True)
     finally:
         handle.remove()
-    if not seen:
-        raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
-    targets = classes(logits, targets)
-    own = (logits.softmax(1) if softmax else logits).gather(1, targets[:, None])
-    gradient = None
-    if own.requires_grad:
-        (gradient,) = torch.autograd.grad(own.sum(), seen[-1], allow_unused=True)
     if gradient is None:
         raise InputError(f"the class score does not depend on layer {layer}; choose another.")
-    activation = _by_time(seen[-1].detach(), layer, len(clips))
-    gradient = _by_time(gradient, layer, len(clips))
+    activation, gradient = by_axes(leaf.detach(), len(clips)), by_axes(gradient, len(clips))
     weights = gradient.mean((3, 4) if per_step else (2, 3, 4), keepdim=True)
-    return (weights * activation).sum(1)
+    return (weights * activation).sum(1), ~gradient.flatten(1).any(1)
 
 
-def _by_time(values, layer, batch):
-    """Return a layer's values as [b, C, T', H', W']."""
+def _by_axes(model, clips, layer):
+    """Return a function from the layer's values and the number of clips to [b, C, T', H', W']."""
+    # the papers' networks have their features in the second axis, and so have layers of which nothing else is known
+    found = None if isinstance(model, VideoModel) else candidates.layout_of(model, clips, layer)
+    return found.maps if found else lambda values, batch: _features_second(values, layer, batch)
+
+
+def _reshaped(reshape, layer):
+    """Return `reshape` with its result checked."""
+
+    def by_axes(values, batch):
+        found = reshape(values)
+        if not torch.is_tensor(found) or found.dim() != 5 or len(found) != batch:
+            shape = list(found.shape) if torch.is_tensor(found) else type(found).__name__
+            raise InputError(
+                f"reshape must turn the values of layer {layer}, here {list(values.shape)}, into "
+                f"[{batch}, C, T, H, W], not into {shape}"
+            )
+        return found
+
+    return by_axes
+
+
+def _features_second(values, layer, batch):
+    """Return values [b, C, T', H', W'] or [b * T', C, H', W'] as [b, C, T', H', W']."""
     if values.ndim == 5:
         return values
     if values.ndim == 4 and len(values) % batch == 0:

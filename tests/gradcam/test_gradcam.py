@@ -195,7 +195,7 @@ def test_predicted_classes_are_the_default_targets():
     [
         ({"layer": "conv3"}, "conv2"),
         ({"layer": ""}, "no layer"),
-        ({"layer": "head"}, "needs maps"),
+        ({"layer": "head"}, "no axes of maps"),
         ({"targets": 3}, "class 3"),
         ({"normalise": "max"}, "normalise"),
     ],

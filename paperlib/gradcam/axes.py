@@ -1,0 +1,189 @@
+"""The axes of clips, [B, C, T, H, W], in a network's tensors: which axis of a tensor holds time.
+
+Every axis is a tuple of `Atom`s in row-major order, so that `flatten` joins atoms and `view` takes them apart again:
+tokens [B, T * H * W, C], frames folded into the batch [B * T, C, H, W], windows of a Swin transformer, heads of an
+attention. A class token is an entry in front of an axis that belongs to no place.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+SPACE = ("H", "W")
+CLIPS = 2  # recorded together: an axis of one clip could not be told from others of length one
+
+
+@dataclass(frozen=True)
+class Atom:
+    """Part of an axis: `size` steps of `stride` along B, C, T, H or W; "" is an axis that is none of them.
+
+    inner: the atoms of an axis with `before` entries in front that belong to no place (class tokens), or some behind.
+    """
+
+    label: str
+    size: int
+    stride: int = 1
+    inner: tuple = ()
+    before: int = 0
+    moved: int = 0  # rolled by so many steps; -1: back to front
+    whole: int = 0  # steps of the label altogether, where this is a part of them
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What is known of a tensor: its axes; the time step it was cut from; whether it was averaged over space."""
+
+    axes: tuple
+    step: int | None = None
+    averaged: bool = False
+
+
+def size(axis):
+    """Return the length of an axis."""
+    return math.prod(atom.size for atom in axis)
+
+
+def regroup(axes, shape):
+    """Return axes after a reshape to `shape`, None where atoms do not fit it."""
+    atoms, found = [atom for axis in axes for atom in axis], []
+    for length in shape:
+        axis, total = [], 1
+        if length == 1 and atoms and atoms[0].size == 1:
+            axis.append(atoms.pop(0))
+        while total < length:
+            if not atoms:
+                return None
+            atom, need = atoms.pop(0), length // total
+            if atom.size > need and atom.size % need == 0 and not atom.inner:  # the larger steps come first
+                rest, whole = atom.size // need, atom.whole or atom.size
+                atoms.insert(0, replace(atom, size=rest, whole=whole))
+                atom = replace(atom, size=need, stride=atom.stride * rest, whole=whole)
+            elif need % atom.size:
+                return None
+            axis.append(atom)
+            total *= atom.size
+        if total != length:
+            return None
+        found.append(tuple(axis))
+    if any(atom.size > 1 for atom in atoms):
+        return None
+    if atoms and found:
+        found[-1] += tuple(atoms)
+    return tuple(map(_merged, found))
+
+
+def _merged(axis):
+    """Return an axis with the neighbours joined that an earlier reshape took apart."""
+    found = []
+    for atom in axis:
+        last = found[-1] if found else None
+        if last and (last.label, last.moved, last.stride) == (atom.label, atom.moved, atom.stride * atom.size):
+            if not last.inner and not atom.inner:
+                found[-1] = replace(atom, size=last.size * atom.size)
+                continue
+        found.append(atom)
+    return tuple(found)
+
+
+def label_of(axis):
+    """Return the label of an axis of one atom, apart from atoms of size one; None for another axis."""
+    large = [atom for atom in axis if atom.size > 1] or list(axis)
+    return large[0].label if len(large) == 1 and not large[0].inner else None
+
+
+def stretched(axis, length):
+    """Return an axis of another length: padded, pooled, cut."""
+    if size(axis) == length:
+        return axis
+    label, moved = label_of(axis), min(atom.moved for atom in axis)
+    if label is None or not unbroken(axis) or max(atom.moved for atom in axis) > 0:
+        return (Atom("", length),)
+    return (Atom(label, length, moved=moved),)
+
+
+def unbroken(axis):
+    """Whether an axis holds all of what it is labelled with."""
+    return all(atom.stride == 1 and atom.whole in (0, atom.size) for atom in axis)
+
+
+def flat(axis):
+    """Return the atoms of an axis, those behind class tokens too."""
+    return [part for atom in axis for part in (atom.inner or (atom,))]
+
+
+def named(axis):
+    return any(atom.label for atom in flat(axis))
+
+
+def places(axis):
+    """Return the labels among time, height and width that an axis holds."""
+    return {atom.label for atom in flat(axis)} & {"T", *SPACE}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a tensor holds maps: of its axes' atoms, those of batch, features, time, height and width in this order."""
+
+    axes: tuple
+    steps: int
+    height: int
+    width: int
+    averaged: bool
+
+    def maps(self, values, batch):
+        """Return a tensor of this layout as [batch, C, T', H', W']."""
+        for dim, axis in enumerate(self.axes):
+            if axis and axis[0].inner:
+                values = values.narrow(dim, axis[0].before, size(axis[0].inner))
+        atoms = [atom for axis in self.axes for atom in flat(axis)]
+        sizes = [batch if atom.label == "B" else atom.size for atom in atoms]
+        order = [
+            i
+            for label in "BCTHW"
+            for i in sorted(range(len(atoms)), key=lambda i: -atoms[i].stride)
+            if (atoms[i].label or "C") == label
+        ]
+        values = values.reshape(sizes).permute(order)
+        return values.reshape(batch, -1, self.steps, self.height, self.width)
+
+
+def layout(tracked):
+    """Return the `Layout` of a tensor that holds maps in space, else None."""
+    if not isinstance(tracked, Tracked):
+        return None
+    if any(atom.inner and len(axis) > 1 for axis in tracked.axes for atom in axis):
+        return None
+    atoms = [atom for axis in tracked.axes for atom in flat(axis)]
+    if any(atom.moved or (not atom.label and atom.size > 1) for atom in atoms):
+        return None
+    sizes = {}
+    for label in "BTHW":
+        own = sorted((atom for atom in atoms if atom.label == label), key=lambda atom: atom.stride)
+        large = [atom for atom in own if atom.size > 1]
+        total = 1
+        for atom in large:
+            if atom.stride != total:
+                return None
+            total *= atom.size
+        if large and large[-1].whole not in (0, total):  # places within something, but not in what
+            return None
+        sizes[label] = total if own else None
+    if sizes["B"] != CLIPS or None in (sizes["H"], sizes["W"]):
+        return None
+    return Layout(tracked.axes, sizes["T"] or 1, sizes["H"], sizes["W"], tracked.averaged)
+
+
+def coarse(tracked):
+    """Count a label in larger steps where its smaller ones have become features, as in a Swin's patch merging."""
+    least = {}
+    for axis in tracked.axes:
+        for atom in flat(axis):
+            least[atom.label] = min(atom.stride, least.get(atom.label, atom.stride))
+    if all(stride == 1 or not label for label, stride in least.items()):
+        return tracked
+
+    def fewer(atom):
+        step = least.get(atom.label, 1)
+        inner = tuple(map(fewer, atom.inner))
+        return replace(atom, stride=atom.stride // step, whole=-(-atom.whole // step), inner=inner)
+
+    return replace(tracked, axes=tuple(tuple(map(fewer, axis)) for axis in tracked.axes))

@@ -1,0 +1,287 @@
+"""Follow the axes of clips through a network's operations; what cannot be followed is None."""
+
+import operator
+import re
+from dataclasses import replace
+
+import torch
+from torch import fx
+
+from .axes import SPACE, Atom, Tracked, coarse, flat, label_of, named, places, regroup, size, stretched, unbroken
+
+MIXES = set("conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d".split())
+AVERAGES = set(
+    """
+    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d
+    _adaptive_avg_pool3d
+    """.split()
+)
+RESIZES = AVERAGES | set(
+    """
+    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d
+    adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d
+    upsample_bilinear2d upsample_trilinear3d constant_pad_nd pad reflection_pad2d reflection_pad3d replication_pad2d
+    replication_pad3d slice_scatter
+    """.split()
+)
+VIEWS = set("view reshape _unsafe_view flatten unflatten view_as squeeze unsqueeze".split())
+REDUCTIONS = set("mean sum amax amin max min var std prod logsumexp any all norm linalg_vector_norm".split())
+PERMUTES = set("permute transpose t movedim swapaxes numpy_T".split())
+PICKS = set("index_select index gather take_along_dim sort topk scatter".split())  # in any order
+# these hold nothing of their inputs
+CONSTANT = re.compile(r"(new_)?(zeros|ones|full|empty|rand|randn)(_like)?|arange|sym_size")
+PRODUCTS = set("mm bmm matmul addmm baddbmm".split())
+WEIGHTED = MIXES | PRODUCTS | {"linear", "einsum"}
+PARTS = set("split split_with_sizes chunk tensor_split unbind".split())
+
+
+def follow(nodes, clip):
+    """Return {node: Tracked, for parts a tuple of them, or None} of the operations that depend on the `clip` node."""
+    shape = clip.meta["val"].shape
+    found = {clip: Tracked(tuple((Atom(label, length),) for label, length in zip("BCTHW", shape, strict=True)))}
+    for node in nodes:
+        inputs = [source for source in node.all_input_nodes if source in found]
+        if node.op != "call_function" or not inputs or CONSTANT.fullmatch(name(node)):
+            continue
+        try:
+            result = _result(node, inputs, found)
+            found[node] = coarse(result) if isinstance(result, Tracked) else result
+        except (IndexError, ValueError, TypeError, AttributeError, KeyError):  # a form that no rule expects
+            found[node] = None
+    return found
+
+
+def name(node):
+    """Return the ATen name of an operation."""
+    if node.target is operator.getitem:
+        return "getitem"
+    packet = getattr(node.target, "overloadpacket", None)
+    return packet.__name__ if packet is not None else str(node.target)
+
+
+def _result(node, inputs, found):
+    """Return what is known of one operation's result."""
+    kind, value, first = name(node), node.meta["val"], found[inputs[0]]
+    if kind == "getitem":
+        return first[node.args[1]] if type(first) is tuple else first if node.args[1] == 0 else None
+    if kind in PARTS:
+        return _parts(node, kind, first, value)
+    tracked = [found[source] for source in inputs if isinstance(found[source], Tracked)]
+    if not tracked or kind in PICKS and not isinstance(first, Tracked):
+        return None
+    shape = tuple((value[0] if isinstance(value, (tuple, list)) else value).shape)
+    steps = [t.step for t in tracked if t.step is not None]
+    state = dict(step=max(steps, default=None), averaged=all(t.averaged for t in tracked))
+    if kind in ("cat", "stack"):
+        return _joined(node, kind, found, shape, state)
+    if kind == "scaled_dot_product_attention":
+        query, _, values = (found[source] for source in node.args[:3])
+        return Tracked(query.axes[:-1] + values.axes[-1:], state["step"])
+    if kind in PRODUCTS:
+        return _product(node, kind, found, shape, state)
+    if kind == "einsum":
+        return _einsum(node, found, shape, state)
+    if kind in MIXES:
+        return _convolved(node, first, shape, state)
+    if kind == "linear":  # the last axis holds features from here on
+        return Tracked((*first.axes[:-1], (Atom("C", shape[-1]),)), **state)
+    dims = inputs[0].meta["val"].dim()
+    if kind in REDUCTIONS and len(inputs) == 1 and shape != tuple(inputs[0].meta["val"].shape):
+        return _reduced(node, first, dims, shape, state)
+    if kind == "select":
+        return _picked(first, node.args[1] % dims, node.args[2])
+    if kind in ("slice", "narrow"):
+        return _sliced(node, first, shape)
+    axes = None
+    if kind in VIEWS:
+        axes = regroup(first.axes, shape)
+    elif kind in PERMUTES:
+        axes = tuple(first.axes[i] for i in _order(node, dims))
+    elif kind in ("roll", "flip"):
+        axes = _turned(node, kind, first.axes)
+    elif kind in ("expand", "repeat", "expand_as"):
+        axes = _fitting((None,) * (len(shape) - dims) + first.axes, shape)
+    elif kind in PICKS:
+        same = tuple(inputs[0].meta["val"].shape)
+        axes = None if len(shape) != dims or shape == same else tuple(map(stretched, first.axes, shape))
+    elif kind in RESIZES and len(shape) == dims:
+        axes = tuple(map(stretched, first.axes, shape))
+        changed = any(size(axis) != length for axis, length in zip(first.axes, shape, strict=True))
+        state["averaged"] |= kind in AVERAGES and changed
+    else:
+        axes = _elementwise(tracked, shape)
+    return axes and Tracked(axes, **state)
+
+
+def _order(node, dims):
+    """Return the order of the axes after a permutation, found out by permuting sizes."""
+    sizes = torch.empty(list(range(1, dims + 1)), device="meta")
+    return [n - 1 for n in node.target(sizes, *node.args[1:], **node.kwargs).shape]
+
+
+def _parts(node, kind, first, value):
+    """Return the parts of a split, as slices; of `unbind`, as selected entries."""
+    if first is None:
+        return None
+    dim = node.kwargs.get("dim", node.args[-1] if len(node.args) > (1 if kind == "unbind" else 2) else 0)
+    dim %= len(first.axes)
+    if kind == "unbind":
+        return tuple(_picked(first, dim, i) for i in range(len(value)))
+    parts, at = [], 0
+    for part in value:
+        axis = _cut(first.axes[dim], at, part.shape[dim])
+        step = at if part.shape[dim] == 1 and label_of(first.axes[dim]) == "T" else first.step
+        parts.append(replace(first, axes=first.axes[:dim] + (axis,) + first.axes[dim + 1 :], step=step))
+        at += part.shape[dim]
+    return tuple(parts)
+
+
+def _picked(first, dim, index):
+    """Return a tensor without the axis that one entry was selected from."""
+    axis = first.axes[dim]
+    step = index % size(axis) if label_of(axis) == "T" else first.step
+    return replace(first, axes=first.axes[:dim] + first.axes[dim + 1 :], step=step)
+
+
+def _sliced(node, first, shape):
+    """Return a tensor after a slice of one axis."""
+    dim = (node.args[1] if len(node.args) > 1 else 0) % len(shape)
+    axis = first.axes[dim]
+    start = (node.args[2] if len(node.args) > 2 else 0) or 0
+    start = start + size(axis) if start < 0 else start
+    alone = shape[dim] == 1 and size(axis) > 1 and label_of(axis) == "T"
+    cut = (*first.axes[:dim], _cut(axis, start, shape[dim]), *first.axes[dim + 1 :])
+    return replace(first, axes=cut, step=start if alone else first.step)
+
+
+def _turned(node, kind, axes):
+    """Return axes after a roll or flip, which a later one may undo; None where they hold more than one thing."""
+    axes = list(axes)
+    dims = node.args[2] if kind == "roll" else node.args[1]
+    for place, dim in enumerate(dims):
+        (atom,) = axes[dim]
+        if atom.inner or atom.stride != 1 or (kind == "flip" and atom.moved > 0) or (kind == "roll" and atom.moved < 0):
+            return None
+        moved = (atom.moved + node.args[1][place]) % atom.size if kind == "roll" else -1 - atom.moved
+        axes[dim] = (replace(atom, moved=moved),)
+    return tuple(axes)
+
+
+def _fitting(axes, shape):
+    """Return axes with an unnamed one wherever there is none of the right length."""
+    return tuple(a if a and size(a) == n else (Atom("", n),) for a, n in zip(axes, shape, strict=True))
+
+
+def _cut(axis, start, length):
+    """Return an axis after a slice, which may take tokens in front away."""
+    (atom,) = axis if len(axis) == 1 else (None,)
+    if atom is not None and atom.inner:
+        places = size(atom.inner)
+        if start == atom.before and length == places:
+            return atom.inner
+        if start <= atom.before and start + length >= atom.before + places:
+            return (replace(atom, size=length, before=atom.before - start),)
+        return (Atom("", length),)
+    return stretched(axis, length)
+
+
+def _reduced(node, first, dims, shape, state):
+    """Return the result of a mean or sum over some axes."""
+    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    over = range(dims) if over is None else [over] if isinstance(over, int) else over
+    over = {dim % dims for dim in over}
+    space = any(atom.label in SPACE for dim in over for atom in flat(first.axes[dim]))
+    if len(shape) == dims:
+        axes = tuple((Atom("", 1),) if dim in over else axis for dim, axis in enumerate(first.axes))
+    else:
+        axes = tuple(axis for dim, axis in enumerate(first.axes) if dim not in over)
+    return Tracked(axes, state["step"], state["averaged"] or space)
+
+
+def _convolved(node, first, shape, state):
+    """Return the result of a convolution: the axis that it mixes holds features from here on."""
+    kernel = node.args[1].meta["val"].shape
+    at = len(shape) - len(kernel) + 1
+    axes = list(first.axes)
+    each = kernel[1] == 1 and kernel[0] == shape[at] == size(axes[at])  # depthwise: features are kept apart
+    axes[at] = axes[at] if each else (Atom("C", shape[at]),)
+    mixes = False
+    for dim, reach in enumerate(kernel[2:], at + 1):
+        mixes |= reach > 1 and any(atom.label in SPACE for atom in flat(axes[dim]))
+        axes[dim] = stretched(axes[dim], shape[dim])
+    return Tracked(tuple(axes), state["step"], state["averaged"] and not mixes)
+
+
+def _product(node, kind, found, shape, state):
+    """Return the result of a matrix product of two tensors of which at least one depends on the clip."""
+    left, right = (
+        found.get(operand) for operand in (node.args[1:3] if kind in ("addmm", "baddbmm") else node.args[:2])
+    )
+    if left is None:
+        axes = (*right.axes[:-2], (Atom("", shape[-2]),), right.axes[-1])
+    else:
+        axes = (*left.axes[:-1], right.axes[-1] if right else (Atom("C", shape[-1]),))
+    both = left is not None and right is not None
+    return Tracked(
+        _fitting((None,) * (len(shape) - len(axes)) + axes, shape), state["step"], state["averaged"] and not both
+    )
+
+
+def _einsum(node, found, shape, state):
+    """Return the result of einsum: its letters name the axes."""
+    inputs, output = node.args[0].replace(" ", "").split("->")
+    known = {}
+    for letters, operand in zip(inputs.split(","), node.args[1], strict=True):
+        if found.get(operand) is not None:
+            for letter, axis in zip(letters, found[operand].axes, strict=True):
+                known.setdefault(letter, axis)
+    return Tracked(tuple(known.get(letter, (Atom("C", n),)) for letter, n in zip(output, shape, strict=True)), **state)
+
+
+def _joined(node, kind, found, shape, state):
+    """Return the result of `cat` or `stack`: time steps in order become time, tokens stand beside places."""
+    members = node.args[0]
+    dim = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % len(shape)
+    known = [found.get(member) if isinstance(member, fx.Node) else None for member in members]
+    tracked = [member for member in known if member is not None]
+    first = tracked[0]
+    steps = [member.step if member else None for member in known]
+    in_order = len(known) > 1 and steps == list(range(len(known)))
+    state = {**state, "step": None if in_order else state["step"]}
+    if kind == "stack":
+        new = (Atom("T" if in_order else "", len(known)),)
+        return Tracked(first.axes[:dim] + (new,) + first.axes[dim:], **state)
+    if in_order and all(member.meta["val"].shape[dim] == 1 for member in members):
+        axis = (Atom("T", len(known)),)
+    else:
+        axis = _concatenated(
+            [m.meta["val"].shape[dim] for m in members], [k and k.axes[dim] for k in known], shape[dim]
+        )
+    rest = max(tracked, key=lambda member: sum(bool(a.label) for axis in member.axes for a in axis)).axes
+    return Tracked(rest[:dim] + (axis,) + rest[dim + 1 :], **state)
+
+
+def _concatenated(lengths, axes, total):
+    """Return the axis that comes of several one after the other."""
+    placed = [i for i, axis in enumerate(axes) if axis and len(places(axis)) > 1]
+    if len(placed) == 1:  # several axes in one, and tokens beside them
+        (here,) = placed
+        before, inner = sum(lengths[:here]), axes[here]
+        if len(inner) == 1 and inner[0].inner:
+            before, inner = before + inner[0].before, inner[0].inner
+        return (Atom("", total, 1, inner, before),)
+    known = [axis for axis in axes if axis]
+    labels = {atom.label for axis in known for atom in flat(axis)} - {""}
+    whole = labels == {"C"} or len(labels) == 1 and all(map(unbroken, known))
+    return (Atom(labels.pop() if whole else "", total),)
+
+
+def _elementwise(tracked, shape):
+    """Return the axes of a result computed element by element, after broadcasting; None for any other shape."""
+    axes, tells = [None] * len(shape), [-1] * len(shape)
+    for member in tracked:
+        for back, axis in enumerate(reversed(member.axes[-len(shape) :]), 1):
+            told = len(places(axis)) or 0.5 * named(axis)  # places before features before nothing
+            if size(axis) == shape[-back] and told > tells[-back]:
+                axes[-back], tells[-back] = axis, told
+    return None if None in axes or max(len(member.axes) for member in tracked) != len(shape) else tuple(axes)

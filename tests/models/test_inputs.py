@@ -1,0 +1,352 @@
+"""What relevance, masks and Grad-CAM make of networks and clips as people have them: right, or one sentence."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from paperlib import gradcam, masks, relevance
+from paperlib.errors import InputError
+from paperlib.models.probing import evaluating
+
+
+class Net(nn.Module):
+    """Two convolutions and a classifier per time step; subclasses differ in how they compute the same."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.first = nn.Conv3d(3, 6, 3, padding=1, stride=(1, 2, 2))
+        self.second = nn.Conv3d(6, 6, 3, padding=1)
+        self.fc = nn.Linear(6, classes)
+
+    def trunk(self, x):
+        return F.relu(self.second(F.relu(self.first(x))))
+
+    def frame_logits(self, x):
+        return self.fc(self.trunk(x).mean((3, 4)).transpose(1, 2))
+
+    def forward(self, x):
+        return self.frame_logits(x).mean(1)
+
+
+def make(kind=Net):
+    torch.manual_seed(0)
+    return kind()
+
+
+def clips(batch=2):
+    return torch.rand(batch, 3, 5, 10, 10, generator=torch.Generator().manual_seed(1))
+
+
+INSTRUMENTS = {
+    "relevance": lambda net, x: relevance.relevance_matrix(net, x, 1, input_bounds=(-1, 2)),
+    "masks": lambda net, x: masks.learn(net, x, 1, iterations=3).mask,
+    "search": lambda net, x: masks.search(net, x, 1).values,
+    "gradcam": lambda net, x: gradcam.video_gradcam(net, x, 1, "second"),
+}
+instruments = pytest.mark.parametrize("instrument", INSTRUMENTS)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda x: (255 * x).byte(), r"normalised float tensor .*not torch.uint8; paperlib.data.clips.to_clip"),
+        (lambda x: x.numpy(), "normalised float tensor .*not ndarray"),
+        (lambda x: x.double(), r"clips are torch.float64, but the network's weights are torch.float32; give clips.to"),
+        (lambda x: x.half(), "clips are torch.float16, but the network's weights are torch.float32"),
+        (lambda x: x[0], r"\[B, 3, T, H, W\], not of shape \(3, 5, 10, 10\)"),
+        (lambda x: x[:0], r"not of shape \(0, 3, 5, 10, 10\)"),
+        (lambda x: x.transpose(1, 2), r"look like \[B, T, 3, H, W\]: give clips.permute\(0, 2, 1, 3, 4\)"),
+        (lambda x: x.movedim(1, 4), r"look like \[B, T, H, W, 3\]: give clips.permute\(0, 4, 1, 2, 3\)"),
+        (lambda x: x.where(torch.arange(2).view(2, 1, 1, 1, 1) == 0, torch.nan), "clip 1 has NaN"),
+    ],
+    ids=["uint8", "numpy", "float64", "half", "4D", "empty", "BTCHW", "BTHWC", "NaN"],
+)
+def test_unusable_clips_are_told_the_same_by_every_instrument(change, message):
+    said = set()
+    for run in INSTRUMENTS.values():
+        with pytest.raises(InputError, match=message) as error:
+            run(make(), change(clips()))
+        said.add(str(error.value))
+    assert len(said) == 1
+
+
+def test_the_layouts_proposed_are_right():
+    x = clips()
+    assert torch.equal(x.transpose(1, 2).permute(0, 2, 1, 3, 4), x)
+    assert torch.equal(x.movedim(1, 4).permute(0, 4, 1, 2, 3), x)
+
+
+@pytest.mark.parametrize("channels, frames", [(10, 3), (3, 3), (2, 3), (1, 5)])
+def test_clips_of_other_channels_and_of_three_frames_are_no_wrong_layout(channels, frames):
+    net = make()
+    net.first = nn.Conv3d(channels, 6, 3, padding=1)
+    x = torch.rand(1, channels, frames, 6, 6)
+    for run in INSTRUMENTS.values():
+        assert run(net, x).isfinite().all()
+
+
+@instruments
+def test_inference_mode_and_clips_with_a_gradient_change_nothing(instrument):
+    run, net, x = INSTRUMENTS[instrument], make(), clips()
+    expected = run(net, x)
+    assert torch.equal(run(net, x.clone().requires_grad_()), expected)
+    with torch.inference_mode():
+        found = run(net, x + 0)  # an inference tensor
+    assert torch.equal(found, expected)
+    assert all(weight.requires_grad for weight in net.parameters())
+
+
+def test_targets_made_under_inference_mode_serve():
+    with torch.inference_mode():
+        targets = torch.tensor([1, 1])
+    for run in (
+        lambda net, x, to: masks.learn(net, x, to, iterations=3).mask,
+        lambda net, x, to: gradcam.video_gradcam(net, x, to, "second", softmax=True),
+    ):
+        assert torch.equal(run(make(), clips(), targets), run(make(), clips(), 1))
+
+
+@instruments
+def test_weights_made_under_inference_mode_are_named_and_a_copy_serves(instrument):
+    with torch.inference_mode():
+        net = make()
+    with pytest.raises(InputError, match=r"weights of Net were made under torch.inference_mode.*copy.deepcopy"):
+        INSTRUMENTS[instrument](net, clips())
+    assert torch.equal(INSTRUMENTS[instrument](copy.deepcopy(net), clips()), INSTRUMENTS[instrument](make(), clips()))
+
+
+class Reentrant(Net):
+    def trunk(self, x):
+        first = checkpoint(lambda y: F.relu(self.first(y)), x, use_reentrant=True)
+        return checkpoint(lambda y: F.relu(self.second(y)), first, use_reentrant=True)
+
+
+class NotReentrant(Net):
+    def trunk(self, x):
+        first = checkpoint(lambda y: F.relu(self.first(y)), x, use_reentrant=False)
+        return checkpoint(lambda y: F.relu(self.second(y)), first, use_reentrant=False)
+
+
+def compiled():
+    """Return a network compiled at every level, in both ways."""
+    net = make()
+    net.second = torch.compile(net.second)
+    net.compile()
+    return torch.compile(net)
+
+
+WRAPPED = {
+    "reentrant checkpointing": lambda: make(Reentrant),
+    "checkpointing": lambda: make(NotReentrant),
+    "torch.compile": lambda: torch.compile(make()),
+    "torch.compile of its layers": compiled,
+    "DataParallel": lambda: nn.DataParallel(make()),
+    "DataParallel, compiled": lambda: torch.compile(nn.DataParallel(make())),
+}
+
+
+@instruments
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_wrapped_networks_give_what_the_network_gives(instrument, wrapped):
+    found = INSTRUMENTS[instrument](WRAPPED[wrapped](), clips())
+    assert torch.equal(found, INSTRUMENTS[instrument](make(), clips()))
+
+
+def test_checkpointing_and_compiling_work_again_afterwards():
+    net = make(Reentrant)
+    held = torch.utils.checkpoint.CheckpointFunction
+    with evaluating(net), evaluating(net):
+        assert torch.utils.checkpoint.CheckpointFunction is not held
+    assert torch.utils.checkpoint.CheckpointFunction is held
+    x = clips().requires_grad_()
+    net(x).sum().backward()
+    twin, y = make(), clips().requires_grad_()
+    twin(y).sum().backward()
+    assert torch.allclose(x.grad, y.grad, atol=1e-7)
+
+
+class Plain(nn.Module):
+    """What TorchScript can compile."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.fc = nn.Conv3d(3, 6, 3, padding=1), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.fc(self.second(x).relu().mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("how", [torch.jit.script, lambda net: torch.jit.trace(net, clips())], ids=["script", "trace"])
+def test_torchscript_gets_masks_and_is_refused_by_name_elsewhere(how):
+    scripted = how(make(Plain).eval())
+    assert torch.allclose(
+        INSTRUMENTS["masks"](scripted, clips()), INSTRUMENTS["masks"](make(Plain), clips()), atol=1e-6
+    )
+    assert torch.allclose(
+        INSTRUMENTS["search"](scripted, clips()), INSTRUMENTS["search"](make(Plain), clips()), atol=1e-6
+    )
+    for instrument in ("relevance", "gradcam"):
+        with pytest.raises(InputError, match="is TorchScript.*give the Python network"):
+            INSTRUMENTS[instrument](scripted, clips())
+
+
+def test_what_is_no_network_is_named():
+    for run in INSTRUMENTS.values():
+        with pytest.raises(InputError, match="must be a torch.nn.Module, not function"):
+            run(lambda x: x.mean((2, 3, 4)), clips())
+
+
+class Nothing(Net):
+    def forward(self, x):
+        return {"logits": super().forward(x)}
+
+
+class PerFrame(Net):
+    def forward(self, x):
+        return self.frame_logits(x)
+
+
+@pytest.mark.parametrize(
+    "kind, message", [(Nothing, "but it returns dict"), (PerFrame, r"\[2, K\], but it returns of shape \(2, 5, 4\)")]
+)
+def test_a_forward_that_gives_no_class_logits_is_named(kind, message):
+    for instrument in ("masks", "search", "gradcam"):
+        with pytest.raises(InputError, match=f"forward of {kind.__name__} must return class logits.*{message}"):
+            INSTRUMENTS[instrument](make(kind), clips())
+
+
+def test_clips_that_the_network_cannot_run_are_named():
+    net = make()
+    net.first = nn.Conv3d(3, 6, (7, 3, 3))
+    for run in INSTRUMENTS.values():
+        with pytest.raises(
+            InputError, match=r"cannot run (a clip|clips) of shape \(2, 3, 5, 10, 10\): .*[Kk]ernel size"
+        ):
+            run(net, clips())
+
+
+class Classes(Net):
+    def frame_logits(self, x):
+        return super().frame_logits(x).mean(1)
+
+    def forward(self, x):
+        return self.frame_logits(x)
+
+
+class Turned(Net):
+    def frame_logits(self, x):
+        return super().frame_logits(x).transpose(1, 2)
+
+    def forward(self, x):
+        return self.frame_logits(x).mean(2)
+
+
+class Square(Turned):
+    """As many classes as frames: only the values tell."""
+
+    def __init__(self):
+        super().__init__(5)
+
+
+class Probabilities(Net):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+
+class Dropping(Net):
+    def frame_logits(self, x):
+        return F.dropout(super().frame_logits(x), 0.5)
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        (Classes, r"frame_logits of Classes is of shape \[2, 4\] and forward of shape \[2, 4\]; right are"),
+        (Turned, r"frame_logits of Turned is of shape \[2, 4, 5\] and forward of shape \[2, 4\]; right are"),
+        (
+            Square,
+            r"shape \[2, 5, 5\] and forward of shape \[2, 5\], but the mean of frame_logits.*differs from forward",
+        ),
+        (Probabilities, r"shape \[2, 5, 4\] and forward of shape \[2, 4\], but the mean .* by up to"),
+        (Dropping, "the same at every call"),
+    ],
+)
+def test_frame_logits_of_another_form_are_refused_with_both_shapes(kind, message):
+    with pytest.raises(InputError, match=message):
+        relevance.relevance_matrix(make(kind), clips(), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_is_no_other_form(dtype):
+    from paperlib.models.inputs import check_frame_logits
+
+    check_frame_logits(make().to(dtype), clips().to(dtype))
+
+
+class Picked(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("keep", torch.tensor([True, False, True, True, True, True]))
+        self.fc = nn.Linear(5, 4)
+
+    def trunk(self, x):
+        return super().trunk(x)[:, self.keep]
+
+
+class Item(Net):
+    def trunk(self, x):
+        y = self.first(x)
+        return F.relu(self.second(y / y.abs().max().item()))
+
+
+class Decides(Net):
+    def trunk(self, x):
+        y = super().trunk(x)
+        return y if y.mean() > 0 else -y
+
+
+class Data(Net):
+    def trunk(self, x):
+        self.first.weight.data.clamp_(-1, 1)
+        return super().trunk(x)
+
+
+class Numpy(Net):
+    def trunk(self, x):
+        return torch.from_numpy(np.maximum(self.second(self.first(x)).numpy(), 0))
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        (Picked, r"the size of a tensor depends on tensor values.* as in y\[:, mask\]; index with numbers"),
+        (Item, r"depends on tensor values( in| at line \d+ of test_inputs.py \(.*item\(\)\)\)).*; use torch.where"),
+        (Decides, r"depends on tensor values at line \d+ of test_inputs.py \(return y if y.mean"),
+        (Data, r"since Data uses .data, which hides .*; use .detach\(\)"),
+        (Numpy, r"leaves torch for numpy at line \d+ of test_inputs.py"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_sentence_with_the_line(kind, message, capfd):
+    with pytest.raises(InputError, match=message) as error:
+        relevance.relevance_matrix(make(kind), clips(), 0)
+    assert "\n" not in str(error.value) and not str(error.value).endswith(".")
+    assert error.value.__cause__ is None and error.value.__context__ is None  # torch's own account stays away
+    printed = "".join(capfd.readouterr())
+    for text in (str(error.value), printed):
+        assert "file an issue" not in text and "aten." not in text and "arg0_1" not in text
+    assert not printed
+
+
+@pytest.mark.parametrize("kind", [Picked, Item, Decides, Data])
+def test_what_cannot_be_recorded_has_masks_and_the_maps_of_convolutions_all_the_same(kind):
+    assert INSTRUMENTS["masks"](make(kind), clips()).shape == (2, 5)
+    found = gradcam.raw_maps(make(kind), clips(), 1, "second")
+    assert found.shape == (2, 5, 5, 5) and found.any()
+    if kind is not Picked:  # whose mask does not stand in the way of Grad-CAM
+        with pytest.raises(InputError, match=r"name one with layer= \(the operations of .*forward cannot be recorded"):
+            gradcam.raw_maps(make(kind), clips(), 1)
