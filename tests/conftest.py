@@ -5,18 +5,14 @@ Rows come from tests marked `gpu` (whatever they give to `record_property`) and 
 """
 
 import os
-import platform
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from paperlib.storage import paths
+from .benchmarks.measured import cpu, gpu, keep, written
 
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # its share of the cores, before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
-COLUMNS = ["test", "device", "quantity", "value"]
 MEASURED = pytest.StashKey[list]()
 
 
@@ -39,35 +35,10 @@ def pytest_runtest_makereport(item, call):
             found["median seconds"] = benchmark.stats.stats.median
         device = gpu() if on_gpu else cpu()
         item.config.stash.setdefault(MEASURED, []).extend(
-            (item.nodeid, device, name, f"{value:.4g}" if isinstance(value, float) else str(value))
-            for name, value in found.items()
+            (item.nodeid, device, name, written(value)) for name, value in found.items()
         )
     return report
 
 
 def pytest_sessionfinish(session):
-    measured = pd.DataFrame(session.config.stash.get(MEASURED, []), columns=COLUMNS)
-    if measured.empty:
-        return
-    file = paths.FIGURES / "benchmarks.csv"
-    if file.is_file():
-        before = pd.read_csv(file, dtype=str, keep_default_na=False)
-        again = pd.MultiIndex.from_frame(before[COLUMNS[:2]]).isin(pd.MultiIndex.from_frame(measured[COLUMNS[:2]]))
-        measured = pd.concat([before[~again], measured])
-    with paths.atomic(file) as temporary:
-        measured.sort_values(COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
-
-
-def gpu():
-    """Return the name of the GPU, or None where there is none."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
-def cpu():
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{named[0]}, {len(named)} cores" if named else platform.processor() or platform.machine()
+    keep(session.config.stash.get(MEASURED, []))

@@ -273,7 +273,8 @@ def _descend(model, clips, targets, began, settings, watch=None):
     logits = began.clone().requires_grad_()
     optimiser = torch.optim.Adam([logits], lr=settings.learning_rate)
     final, steps = began.clone(), torch.zeros(len(clips), dtype=torch.long, device=clips.device)
-    losses = torch.full((settings.iterations, len(clips)), float("nan"), device=clips.device)
+    numbers = torch.promote_types(clips.dtype, torch.float32)  # scores are float32 at least
+    losses = torch.full((settings.iterations, len(clips)), float("nan"), device=clips.device, dtype=numbers)
     running = torch.arange(len(clips), device=clips.device)
     still = torch.zeros_like(running)
     soft = _soft(settings.perturbation)

@@ -6,13 +6,11 @@ such loops. To keep the benchmark short, the loops are timed on two targets and 
 
 import pytest
 import torch
-from captum.attr import LRP
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, IdentityRule
-from torch import nn
 
 from paperlib import models, relevance
 from paperlib.relevance import windows
 
+from .peers import with_captum, with_zennit
 from .timing import in_turns, seconds
 
 SIZE = 112
@@ -33,42 +31,6 @@ def relevance_of(model, clip):
 @torch.no_grad()
 def forward(model, clip):
     return model(clip)
-
-
-class Rows(nn.Module):
-    """All frame logits in one row, as the other libraries want them."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, clip):
-        return self.model.frame_logits(clip).flatten(1)
-
-
-def with_zennit(model, clip, targets):
-    from zennit.composites import EpsilonPlus
-
-    with EpsilonPlus().context(Rows(model)) as modified:
-        for target in targets:
-            x = clip.clone().requires_grad_()
-            out = modified(x)
-            start = torch.zeros_like(out)
-            start[0, target] = out[0, target].detach()
-            torch.autograd.grad(out, x, start)
-
-
-def with_captum(model, clip, targets):
-    net = Rows(model)
-    for target in targets:
-        for layer in net.modules():  # captum deletes rules after each call
-            if isinstance(layer, (nn.Conv3d, nn.Linear)):
-                layer.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
-            elif isinstance(layer, nn.MaxPool3d):
-                layer.rule = EpsilonRule()
-            elif not list(layer.children()):
-                layer.rule = IdentityRule()
-        LRP(net).attribute(clip.clone().requires_grad_(), target=target)
 
 
 @pytest.mark.slow
