@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib.storage import paths
+from paperlib.storage import locks, paths
 
 COLUMNS = ["test", "device", "quantity", "value"]
 
@@ -21,12 +21,13 @@ def keep(rows, kept=None):
     kept, measured = kept or file(), pd.DataFrame(rows, columns=COLUMNS).astype(str)
     if measured.empty:
         return
-    if kept.is_file():
-        before = pd.read_csv(kept, dtype=str, keep_default_na=False)
-        again = pd.MultiIndex.from_frame(before[COLUMNS[:2]]).isin(pd.MultiIndex.from_frame(measured[COLUMNS[:2]]))
-        measured = pd.concat([before[~again], measured])
-    with paths.atomic(kept) as temporary:
-        measured.sort_values(COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+    with locks.only_one(paths.CACHE / "benchmarks.lock"):  # tests may run in several processes
+        if kept.is_file():
+            before = pd.read_csv(kept, dtype=str, keep_default_na=False)
+            again = pd.MultiIndex.from_frame(before[COLUMNS[:2]]).isin(pd.MultiIndex.from_frame(measured[COLUMNS[:2]]))
+            measured = pd.concat([before[~again], measured])
+        with paths.atomic(kept) as temporary:
+            measured.sort_values(COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def written(value):
