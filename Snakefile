@@ -1,7 +1,7 @@
 # The dependency graph: what a notebook starts from -> checkpoints -> notebooks -> gallery.
 #
-# `./run_all.sh` (or `paperlib run`) calls this; so can you, say on a cluster (with snakemake-executor-plugin-slurm):
-#     snakemake --executor slurm --jobs 32
+# `./run_all.sh` (or `paperlib run`) calls this; so can you, say on a Slurm cluster (docs/scale.md):
+#     snakemake --profile profiles/slurm-cpu
 # A notebook's output is its run record, not its figures: the figures are in git, and a fresh clone must still
 # regenerate them. Which records are still true is decided by content (paperlib/companion/stale.py), not by file times.
 import os
@@ -34,6 +34,11 @@ def starts_from(wildcards):
     """The checkpoint that training starts from, needed only while the trained one is not there."""
     parent = stale.recipes().get(wildcards.key)
     return relative([stale.checkpoint(parent)]) if parent and not stale.checkpoint(wildcards.key).is_file() else []
+
+
+localrules:
+    all,
+    gallery,
 
 
 wildcard_constraints:

@@ -57,7 +57,7 @@ def _common(parser):
         help="shards computed at a time (default: one per core or GPU, or what the profile says)",
     )
     parser.add_argument("--gpus", default="", metavar="IDS", help="GPUs of this machine to use, such as 0,1,2,3")
-    parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, or a folder with a config.yaml")
+    parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, slurm-cpu or a folder")
 
 
 def main(args):

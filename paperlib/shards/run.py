@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..storage import paths, processes
-from . import shard_files
+from . import shard_files, slurm
 
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
@@ -27,9 +27,13 @@ def run(settings, jobs=None, profile=None):
     if out.is_file() and shard_files.why_unusable(out, key, 0, key["videos"]) is None:
         print(f"{out} is up to date")
         return 0
-    if not profile:  # what killed workers left behind; on a cluster some may still be at work
+    place = profile_folder(profile) if profile else None
+    cluster = slurm.Run(place, out, settings["asked"]["threads"]) if place and slurm.is_for(place) else None
+    more = cluster.options() if cluster else []
+    # what killed workers left behind; on another cluster some may still be at work
+    if cluster.cancel(seconds=45) if cluster else not profile:
         for file in [*folder.glob(".*.parquet"), *out.parent.glob(f".{out.stem}.*.parquet")]:
-            file.unlink()
+            file.unlink(missing_ok=True)
     with paths.atomic(folder / "settings.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -38,16 +42,24 @@ def run(settings, jobs=None, profile=None):
     else:
         environment["PAPERLIB_RUNNER"] = str(os.getpid())  # workers end when we do
     process = subprocess.Popen(
-        command(settings, jobs, profile), env=environment, start_new_session=True, preexec_fn=processes.die_with_parent
+        [*command(settings, jobs, profile), *more],
+        env=environment,
+        start_new_session=True,
+        preexec_fn=processes.die_with_parent,
     )
-    while True:
+    try:
+        failed = wait(process, cluster)
+    except (KeyboardInterrupt, InputError):  # Snakemake then stops its workers, or cancels what it gave a cluster
+        os.killpg(process.pid, signal.SIGINT)
         try:
-            failed = process.wait()
-            break
-        except KeyboardInterrupt:  # Snakemake then stops its workers, or cancels what it gave a cluster
-            os.killpg(process.pid, signal.SIGINT)
+            process.wait(10 if cluster else None)
+        except subprocess.TimeoutExpired:  # it sleeps until its next look at the queue, which is emptied below
+            process.kill()
             process.wait()
-            raise
+        raise
+    finally:
+        if cluster:  # what Snakemake was just handing in it does not cancel
+            cluster.cancel()
     if failed:
         missing = sum(
             not (folder / shard_files.name(k, settings["shards"])).is_file() for k in range(settings["shards"])
@@ -58,6 +70,15 @@ def run(settings, jobs=None, profile=None):
             file=sys.stderr,
         )
     return int(failed != 0)
+
+
+def wait(process, cluster=None):
+    """Return the exit code of Snakemake when it ends; InputError as soon as its jobs on a cluster cannot go on."""
+    while True:
+        try:
+            return process.wait(slurm.POLL if cluster else None)
+        except subprocess.TimeoutExpired:
+            cluster.watch()
 
 
 def command(settings, jobs=None, profile=None):
@@ -104,4 +125,4 @@ def profile_folder(profile):
     for folder in (Path(profile), SNAKEFILE.parents[2] / "profiles" / profile):
         if (folder / "config.yaml").is_file():
             return folder.resolve()
-    raise InputError(f"there is no Snakemake profile {profile}; give slurm or a folder with a config.yaml")
+    raise InputError(f"there is no Snakemake profile {profile}; give slurm, slurm-cpu or a folder with a config.yaml")

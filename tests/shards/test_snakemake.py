@@ -1,4 +1,4 @@
-"""`paperlib dataset` from outside: workers, kills, damage, GPUs and a cluster, always with the same table."""
+"""`paperlib dataset` from outside: workers, kills, damage and GPUs, always with the same table."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paperlib.shards import run, shard_files
+from paperlib.errors import InputError
+from paperlib.shards import run, shard_files, slurm
 
 from . import runs
 
-HERE = Path(__file__).parent
 RUN = ("--limit", 24, "--batch", 4, "--shards", 3, "--device", "cpu", "--target", "predicted")
 
 
@@ -120,14 +120,14 @@ def test_kill_9_of_the_run_ends_its_workers_and_the_next_run_goes_on(tmp_path, n
     assert {name: when for name, when in finished(out).items() if name in before} == before
 
 
-def dry_run(settings, *more, **options):
+def dry_run(settings):
     """Return what Snakemake says it would do."""
     folder = shard_files.folder(settings["out"])
     folder.mkdir(exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings))
-    call = run.command(settings, **options)
+    call = run.command(settings)
     call = [word for word in call if word not in ("--quiet", "host", "reason", "rules")]
-    done = subprocess.run([*call, "--dry-run", "--printshellcmds", *more], capture_output=True, text=True)
+    done = subprocess.run([*call, "--dry-run", "--printshellcmds"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -146,30 +146,36 @@ def test_each_job_sees_one_gpu_and_no_gpu_has_two_jobs(tmp_path, network):
     assert limits == ["gpu0=1", "gpu1=1"]  # so that Snakemake runs one job at a time on each
 
 
-@pytest.mark.slow
-def test_the_slurm_profile_is_accepted_and_a_pretended_cluster_gives_the_same_table(
-    tmp_path, network, undisturbed, monkeypatch
-):
-    pytest.importorskip("snakemake_executor_plugin_slurm")
-    for name, value in (("FAKE_SLURM", str(tmp_path / "state")), ("PATH", f"{HERE / 'slurm'}:{os.environ['PATH']}")):
-        monkeypatch.setenv(name, value)
-    (tmp_path / "state").mkdir()
-    ready = run.profile_folder("slurm")
-    said = dry_run(runs.planned(tmp_path, network, limit=16, shards=4), profile="slurm")
-    assert said.count("gpu=1") >= 4 and "mem_mb=16000" in said and "runtime=240" in said
-    impatient = tmp_path / "profile" / "config.yaml"
-    impatient.parent.mkdir()
-    impatient.write_text((ready / "config.yaml").read_text() + "slurm-init-seconds-before-status-checks: 1\n")
-    out = tmp_path / "table.parquet"
-    done = runs.command(*arguments(network, out, "--profile", impatient.parent))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert out.read_bytes() == undisturbed
-    submitted = (tmp_path / "state" / "calls").read_text().splitlines()
-    assert len(submitted) == 3 and all("--gpus=1" in call and "-t 240" in call for call in submitted)
-
-
 def test_an_unknown_profile_is_refused():
-    from paperlib.errors import InputError
-
     with pytest.raises(InputError, match="no Snakemake profile nonsense"):
         run.profile_folder("nonsense")
+
+
+def test_a_machine_without_slurm_or_its_plugin_is_told_what_it_lacks(tmp_path, monkeypatch):
+    queued = slurm.Run(run.profile_folder("slurm"), tmp_path / "table.parquet")
+    monkeypatch.setattr(slurm, "PLUGIN", "no_such_plugin")
+    with pytest.raises(InputError, match=r"needs no-such-plugin: pip install -e ...cluster.."):
+        queued.options()
+    monkeypatch.setattr(slurm, "PLUGIN", "json")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="there is no sbatch; start on a machine that takes jobs"):
+        queued.options()
+
+
+def test_what_a_job_asks_for_at_first_is_read_from_the_profile():
+    gpu = slurm.asked(slurm.read(run.profile_folder("slurm") / "config.yaml"), threads=8)
+    assert gpu == {"cpus_per_task": 4, "runtime": 240, "mem_mb": 16000, "gpu": 1}
+    cpu = slurm.asked(slurm.read(run.profile_folder("slurm-cpu") / "config.yaml"), threads=8)
+    assert cpu == {"cpus_per_task": 8, "runtime": 240, "mem_mb": 4000}
+    own = {
+        "default-resources": {"mem_mb": "input.size_mb"},
+        "set-resources": {"shard": {"gpu": 2, "gpu_model": "a100"}},
+    }
+    assert slurm.asked(own, threads=1) == {"cpus_per_task": 1, "gpu": "a100:2", "gpu_model": "a100"}
+
+
+@pytest.mark.parametrize("text, words", [("a: [", "is no YAML"), ("- slurm", "is no Snakemake profile")])
+def test_a_broken_profile_is_named(tmp_path, text, words):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"config.yaml {words}"):
+        slurm.is_for(tmp_path)
