@@ -1,7 +1,7 @@
 """`paperlib dataset` on a real Slurm: what is refused, killed and tried again, always with the same table.
 
 Two clusters of one node, without and with accounting, are started where they can be. The runs go on side by side, as
-most of their time is waiting.
+most of their time is waiting; all of it is some 200 seconds of processor time.
 """
 
 import importlib.util
