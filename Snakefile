@@ -7,12 +7,15 @@
 import os
 import sys
 
-from paperlib.companion import prefork, runner, stale
+from paperlib.companion import prefork, progress, runner, stale
 
 PYTHON = sys.executable
 EXECUTE = [*prefork.command("run"), "paperlib.companion.execute"]
 OPTIONS = stale.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
-WANTED = config.get("notebooks") or stale.notebooks()
+WANTED = config.get("notebooks") or progress.order(
+    progress.expected(stale.notebooks(), OPTIONS), workflow.resource_settings.cores or 1
+)
+PLACES = {name: place for place, name in enumerate(WANTED)}
 FIGURES = stale.paths.figures(OPTIONS.profile).name
 RECORDS = stale.records(OPTIONS).relative_to(stale.paths.ROOT).as_posix()
 
@@ -65,6 +68,7 @@ rule notebook:
         lambda wildcards: relative(stale.needed(wildcards.name, OPTIONS, config.get("train", False))),
     output:
         RECORDS + "/{name}.json",
+    priority: lambda wildcards: -PLACES.get(wildcards.name, 0)
     params:
         options=OPTIONS,
         threads=config.get("threads", 1),

@@ -36,9 +36,20 @@ def needs_data(name, options):
     return bool(keys) and all(key.partition("/")[0] in ADAPTERS for key in keys)
 
 
+def page(figures):
+    """Return the gallery's page, built anew if something it shows has changed."""
+    from ..companion import stale
+
+    if stale.page_is_current(figures):  # the common case need not import what building takes
+        return figures / "index.html"
+    from ..companion import gallery
+
+    return gallery.build(figures)
+
+
 def main(args):
     """Run, print the table, build the gallery; returns 1 if a notebook failed."""
-    from ..companion import gallery, runner, stale
+    from ..companion import runner, stale
     from ..errors import InputError
     from ..papers.settings import settings
     from ..storage import paths
@@ -68,11 +79,9 @@ def main(args):
     print(f"\n{runner.table(results, options)}\n")
     failed = [f"{result.name}: {result.message}" for result in results if result.status == "failed"]
     try:
-        page = gallery.build(paths.figures(args.profile))
+        print(f"gallery: {runner.relative(page(paths.figures(args.profile)))}")
     except OSError as error:
         failed.append(f"gallery: {error.strerror}: {error.filename}")
-    else:
-        print(f"gallery: {runner.relative(page)}")
     for line in failed:
         print(f"failed: {line}")
     return 1 if failed else 0

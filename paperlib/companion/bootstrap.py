@@ -3,8 +3,10 @@
 In order: the interpreter that PAPERLIB_PYTHON names; an active conda environment that has the pins of
 environment.yml; `.venv`, made from requirements.lock (every file checked against its SHA-256) where it does
 not hold exactly those versions. What is there is compared, not remembered, so a changed lock, a package that
-somebody upgraded and an installation that was killed half-way are all put right. Needs only the standard
-library.
+somebody upgraded and an installation that was killed half-way are all put right.
+
+Why not `uv sync` or pip-tools: they do the same but would have to be installed first; here a Python with its venv and
+pip is all a newcomer needs. Hence the standard library only, and nothing of paperlib.
 """
 
 import json

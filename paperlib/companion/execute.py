@@ -1,5 +1,8 @@
 """Execute one notebook with papermill, keep its executed copy beside its figures, and write its run record.
 
+Why not papermill's command: the copy in `figures/` must always be whole, figures of an earlier version must go, a
+notebook that lacks its data is skipped rather than failed, and the record says by content what went in and came out.
+
 Run by the Snakefile as `python -m paperlib.companion.execute <paper>/<notebook>`; says on standard output, in lines for
 `paperlib run` to read, when it starts and how it ended.
 """

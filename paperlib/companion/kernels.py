@@ -1,26 +1,19 @@
 """Notebook kernels that talk over Unix sockets in a private folder, so that none can collide with another.
 
-jupyter_client picks free TCP ports, closes them and hopes that they are still free when the kernel binds
-them; with several kernels starting at once that fails now and then (papermill issue 511). Socket files in a
-folder of one's own cannot be taken by anybody else.
+Why not jupyter_client's own: it picks free TCP ports, closes them and hopes that they are still free when the kernel
+binds them. It remembers what it gave away within one process, and our kernels start from many; of several starting at
+once one fails now and then (papermill issue 511). Its transport `ipc` has no such gap. What is left to us is to tell it
+the folder, and to start this very Python by `prefork` rather than whichever `python3` is registered.
 """
 
-import os
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 
-import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from ..errors import InputError
 from ..storage.processes import die_with_parent
-from . import prefork
-
-PREFIX = "paperlib-kernel-"
-LONGEST = 80  # bytes; a socket's whole path must stay under about 104 (macOS) or 108 (Linux)
+from . import prefork, sockets
 
 
 class IPCKernelManager(AsyncKernelManager):
@@ -28,7 +21,7 @@ class IPCKernelManager(AsyncKernelManager):
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.folder = private_folder()
+        self.folder = sockets.private_folder()
         self.transport = "ipc"
         self.connection_file = f"{self.folder}/c.json"
         self.ip = f"{self.folder}/s"
@@ -49,29 +42,6 @@ class IPCKernelManager(AsyncKernelManager):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     cleanup_resources = _async_cleanup_resources
-
-
-def private_folder():
-    """Make a folder for one kernel's sockets whose path is short enough for them."""
-    for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp", "/dev/shm"):
-        if base and len(os.fsencode(base)) + len(PREFIX) + 20 <= LONGEST and os.access(base, os.W_OK | os.X_OK):
-            return tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base)
-    raise InputError("no writable folder with a short path for kernel sockets; set TMPDIR to one of under 50 bytes")
-
-
-def sweep():
-    """Remove the socket folders of processes that were killed before they could do it themselves."""
-    for base in {
-        tempfile.gettempdir(),
-        os.environ.get("XDG_RUNTIME_DIR") or "/tmp",
-        "/tmp",
-        "/var/tmp",
-        "/dev/shm",
-    }:
-        for folder in Path(base).glob(f"{PREFIX}*"):
-            owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a full reproduction under the `paper` profile needs, notebook by notebook: data, checkpoints, GPU hours.
 
-The hours are an estimate: multiply-accumulates of our own counter x passes, at an assumed effective speed.
+The hours are an estimate: multiply-accumulates of our own counter x passes, at an assumed effective speed. It is here
+because what a notebook needs is what `stale` and the profiles know.
 """
 
 import re

@@ -6,6 +6,10 @@ ADDRESS` once, and `python prefork.py run MODULE ...` asks it for a fork of itse
 files, folder and environment, dies with the asker, and the asker ends as the fork ended. Where nobody serves, `run`
 becomes a plain `python -m`.
 
+Why not multiprocessing's forkserver: it forks only for the process that started it and that process's children by
+`spawn`; here those who ask stand two programs away, under Snakemake and papermill, and bring files, folder and
+environment of their own.
+
 Nothing of paperlib is imported here: a fork must see the library as it is when it starts, not when the run did.
 """
 

@@ -1,4 +1,9 @@
-"""Regenerate the figures: choose the notebooks, let Snakemake execute what is not up to date, report."""
+"""Regenerate the figures: choose the notebooks, let Snakemake execute what is not up to date, report.
+
+Why not `snakemake` alone: with nothing to execute it need not even be imported, and it would bury how each notebook
+ended among its own lines; killed or interrupted, it would leave kernels behind. It keeps the graph, the order and the
+places at work.
+"""
 
 import json
 import os
@@ -14,8 +19,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from ..errors import InputError
-from ..storage import paths, processes
-from . import kernels, prefork, stale
+from ..storage import locks, paths, processes
+from . import prefork, progress, sockets, stale
 from .execute import MARK, environment
 
 SNAKEFILE = stale.PACKAGE.parent / "Snakefile"
@@ -72,21 +77,12 @@ def threads_each():
 @contextmanager
 def lock(folder=None):
     """Hold the checkout for one run; a second one waits and says so. The system drops it if we are killed."""
-    import fcntl
-
-    folder = folder or paths.CACHE / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+", encoding="utf-8") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            opened.seek(0)
-            other = opened.read().strip() or "just started"
-            print(f"another run ({other}) is at work in this checkout; waiting for it to end", flush=True)
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        opened.truncate(0)
-        opened.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
-        opened.flush()
+    file = (folder or paths.CACHE / "runs") / "lock"
+    if locks.busy(file):
+        other = file.read_text(encoding="utf-8").strip() or "just started"
+        print(f"another run ({other}) is at work in this checkout; waiting for it to end", flush=True)
+    with locks.only_one(file):
+        file.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}", encoding="utf-8")
         yield
 
 
@@ -99,20 +95,21 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
         tidy()
         if retrain:
             train_again(names, options)
-        for name in names if force else []:
-            stale.record(name, options).unlink(missing_ok=True)
-        outdated = [name for name in names if stale.why_stale(name, options)]
+        outdated = [name for name in names if force or stale.why_stale(name, options)]
         results = {name: Result(name, "up to date") for name in names if name not in outdated}
         if outdated:
             jobs = min(jobs or useful_jobs(), len(outdated))
             print(f"{len(outdated)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
-            results.update(snakemake(outdated, options, jobs, train))
+            seconds = progress.expected(outdated, options)
+            for name in outdated:
+                stale.record(name, options).unlink(missing_ok=True)
+            results.update(execute_all(seconds, options, jobs, train))
         return [results[name] for name in names]
 
 
 def tidy():
     """Remove what killed runs left behind, and all of Snakemake's logs but the last LOGS."""
-    kernels.sweep()
+    sockets.sweep()
     paths.sweep([*paths.ROOT.glob(f"{paths.FIGURES.name}*"), paths.ROOT / "data"])
     for log in sorted((paths.ROOT / ".snakemake" / "log").glob("*.log"))[:-LOGS]:
         log.unlink(missing_ok=True)
@@ -133,43 +130,37 @@ def train_again(names, options):
         raise InputError(f"training failed (see above); {len(keys)} checkpoints are as they were or better")
 
 
-def snakemake(outdated, options, jobs, train=False):
-    """Let Snakemake execute the stale notebooks, and train what they lack if asked to; returns {name: Result}."""
+def execute_all(seconds, options, jobs, train=False):
+    """Let Snakemake execute notebooks, and train what they lack if asked to; returns {name: Result}.
+
+    seconds: {name: seconds that it is expected to take}.
+    """
     folder = stale.records(options)
     folder.mkdir(parents=True, exist_ok=True)
+    names = progress.order(seconds, jobs)
     config = {
         "profile": options.profile,
         "data_root": options.data_root,
         "device": options.device,
         "threads": threads_each(),
-        "notebooks": outdated,
+        "notebooks": names,
         "train": train,
     }
     with paths.atomic(folder / "options.json") as temporary:
         temporary.write_text(json.dumps(config), encoding="utf-8")
-    targets = [stale.record(name, options).relative_to(paths.ROOT).as_posix() for name in outdated]
     command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(SNAKEFILE),
-        "--directory",
-        str(paths.ROOT),
-        "--configfile",
-        str(folder / "options.json"),
+        *processes.snakemake(SNAKEFILE, paths.ROOT, folder / "options.json"),
         "--cores",
         str(jobs),
         "--nocolor",
-        "--nolock",
         # Each finished job leaves a timer that looks for work once per timespan: at its one second, 15 % of a core
         # after 40 notebooks. The process ends one timespan after its last job.
         "--max-jobs-per-timespan",
         "1000/4s",
-        *targets,
+        *(relative(stale.record(name, options)) for name in names),
     ]
     log = folder / "snakemake.log"
-    with prefork_server(len(outdated)) as address, open(log, "w", encoding="utf-8") as opened:
+    with prefork_server(len(names)) as address, open(log, "w", encoding="utf-8") as opened:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -181,11 +172,11 @@ def snakemake(outdated, options, jobs, train=False):
             preexec_fn=processes.die_with_parent,
             start_new_session=True,
         )
-        results = follow(process, opened, len(outdated))
-    for name in outdated:
+        results = follow(process, opened, progress.Clock(seconds, jobs))
+    for name in names:
         if name not in results:
             results[name] = Result(name, "failed", None, f"was not executed, see {relative(log)}")
-    return {name: results[name] for name in outdated}
+    return results
 
 
 @contextmanager
@@ -197,7 +188,7 @@ def prefork_server(notebooks):
     if notebooks < MANY or sys.platform != "linux":
         yield {}
         return
-    folder = kernels.private_folder()
+    folder = sockets.private_folder()
     address = f"{folder}/prefork"
     with environment(threads_each()):  # as the forks' own: part of it counts when Python or a library starts
         server = subprocess.Popen(
@@ -217,7 +208,7 @@ def prefork_server(notebooks):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def follow(process, log, total):
+def follow(process, log, clock):
     """Print progress from the events in a process's output until it ends; returns {name: Result}."""
     lines = queue.Queue()
 
@@ -227,16 +218,13 @@ def follow(process, log, total):
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    results, running, interrupted = {}, {}, False
+    results, total, interrupted = {}, len(clock.seconds), False
     while True:
         try:
             line = lines.get(timeout=QUIET)
         except queue.Empty:
-            now = time.monotonic()
-            print(
-                "  running: " + ", ".join(f"{name} ({now - began:.0f} s)" for name, began in running.items()),
-                flush=True,
-            )
+            running = ", ".join(f"{name} ({since:.0f} s)" for name, since in clock.since().items()) or "nothing yet"
+            print(f"  {len(results)}/{total}  running: {running}; {progress.minutes(clock.left())} left", flush=True)
             continue
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL if interrupted else signal.SIGINT)
@@ -251,22 +239,19 @@ def follow(process, log, total):
             continue
         _, event, name, *rest = line.rstrip("\n").split("\t")
         if event == "start":
-            running[name] = time.monotonic()
+            clock.start(name)
             print(f"  start  {name}", flush=True)
-        else:
-            status, seconds, message = rest
-            running.pop(name, None)
-            if status == "trained":
-                print(f"  trained  {name}  {float(seconds):.1f} s", flush=True)
-                continue
-            results[name] = Result(name, status, float(seconds), message)
-            print(
-                f"  {len(results)}/{total}  {name}: {status}, {float(seconds):.1f} s"
-                + (f"  {message}" if message else ""),
-                flush=True,
-            )
+            continue
+        status, seconds, message = rest[0], float(rest[1]), rest[2]
+        clock.end(name, seconds if status == "ok" else None)
+        if status == "trained":
+            print(f"  trained  {name}  {seconds:.1f} s", flush=True)
+            continue
+        results[name] = Result(name, status, seconds, message)
+        left = f"; {progress.minutes(clock.left())} left" if len(results) < total else ""
+        print(f"  {len(results)}/{total}  {name}: {status}, {seconds:.1f} s  {message}".rstrip() + left, flush=True)
     process.wait()
-    for name in running:
+    for name in clock.running:
         results[name] = Result(name, "failed", None, "interrupted" if interrupted else "its process was killed")
     if interrupted:
         raise KeyboardInterrupt

@@ -4,6 +4,10 @@ A run leaves one record per notebook in `data/cache/runs/<profile>/` with the SH
 in (notebook, settings, checkpoints, the library modules it imports, package versions) and of every figure and
 table that came out. A notebook is up to date when both still match. Modification times play no part, so a
 fresh clone, a branch switch or a touched file does the right thing.
+
+Why not Snakemake's own triggers: they compare times, or checksums of small files listed as inputs; they do not follow
+a notebook into the modules it imports, nor leave its outputs and editor metadata out of account. And why not the
+standard library's modulefinder: it follows every import into torch, and misses what is imported by name.
 """
 
 import ast
@@ -12,15 +16,13 @@ import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from ..errors import InputError
 from ..papers.settings import settings
-from ..storage import paths, zoo_lists
+from ..storage import paths, software, zoo_lists
 
 PACKAGE = Path(__file__).parents[1]
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "opencv-python-headless", "av")
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,13 @@ def module_file(name):
 
 def library(names):
     """Return the files of the given modules and of all they import, with the data files beside a package."""
-    files, queue = set(), list(names)
+    files, seen, queue = set(), set(), list(names)
     while queue:
         parts = queue.pop().split(".")
         for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
+            if name in seen:
+                continue
+            seen.add(name)
             file = module_file(name)
             if file is None or file in files:
                 continue
@@ -175,7 +180,7 @@ def inputs(name, options):
         "the notebook": _notebook_sha(name),
         "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
         "the options": _sha(json.dumps(asdict(options)).encode()),
-        "installed packages": _sha(json.dumps([_version(package) for package in PACKAGES]).encode()),
+        "installed packages": _sha(json.dumps(software.versions()).encode()),
     }
     for file in others:
         stat = file.stat() if file.is_file() else None
@@ -226,6 +231,28 @@ def forget_if_stale(name, options):
         record(name, options).unlink(missing_ok=True)
 
 
+def page_digest(figures):
+    """Return a digest of everything that the gallery of a figures folder is made from, the gallery's code included."""
+    digest = hashlib.sha256()
+    made_by = [PACKAGE / "companion/gallery.py", PACKAGE / "companion/gallery.html.j2", PACKAGE / "papers/claims.py"]
+    shown = [f for f in sorted([figures / "claims.csv", *figures.glob("*/*")]) if not f.name.startswith(".")]
+    for file in [*made_by, *shown, *(source(name) for name in notebooks())]:
+        if file.is_file():
+            stat, place = file.stat(), f"{file.parent.name}/{file.name}"
+            digest.update(f"{place} {_file_sha(file, stat.st_mtime_ns, stat.st_size)}\n".encode())
+    return digest.hexdigest()
+
+
+def page_is_current(figures):
+    """Whether the gallery of a figures folder, and its ledger of all claims, show what is there now."""
+    page = figures / "index.html"
+    try:
+        with open(page, encoding="utf-8") as opened:
+            return f'content="{page_digest(figures)}"' in opened.read(2000)
+    except OSError:
+        return False
+
+
 def _strings(value):
     if isinstance(value, str):
         yield value
@@ -236,13 +263,6 @@ def _strings(value):
     elif isinstance(value, list):
         for item in value:
             yield from _strings(item)
-
-
-def _version(package):
-    try:
-        return package, metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return package, None
 
 
 def _notebook_sha(name):

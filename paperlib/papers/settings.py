@@ -1,7 +1,9 @@
 """What a profile (`paperlib/papers/profiles/*.yaml`) says about one notebook."""
 
+import copy
 import itertools
 import re
+from functools import cache
 from importlib import resources
 
 import yaml
@@ -16,7 +18,7 @@ def settings(name, profile="mini"):
     `profile` is the name of a file in `paperlib/papers/profiles/` or the path of a YAML file of one's own. A file that
     `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry.
     """
-    found = _settings(name, profile, ())
+    found = copy.deepcopy(_settings(name, profile, ()))  # whoever gets them may change them
     for key in ("models", "public"):
         if key in found:
             found[key] = [text for pattern in found[key] for text in spelled_out(pattern)]
@@ -48,9 +50,15 @@ def _read(profile):
         known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
         raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        content = _parsed(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InputError(f"profile {file} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"profile {file} holds no settings; it takes extends, defaults and notebooks")
     return content
+
+
+@cache
+def _parsed(text):
+    """Return what YAML holds; a run asks for the same profile once per notebook, and reading it takes a while."""
+    return yaml.safe_load(text)

@@ -86,18 +86,9 @@ def command(settings, jobs=None, profile=None):
     folder, gpus, threads = shard_files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
     # Shards are whole or absent and say what they are, so Snakemake's own notes on that are not needed.
     call = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(SNAKEFILE),
-        "--directory",
-        str(folder),
-        "--configfile",
-        str(folder / "settings.json"),
+        *processes.snakemake(SNAKEFILE, folder, folder / "settings.json"),
         "--keep-going",
         "--ignore-incomplete",
-        "--nolock",
         "--rerun-triggers",
         "input",
         "--shared-fs-usage",  # all but source-cache, which would be kept in HOME: that may not be there to write to

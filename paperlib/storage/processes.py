@@ -20,6 +20,15 @@ def die_with_parent():
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
+def snakemake(snakefile, folder, configfile):
+    """Return how a call of this Python's Snakemake begins; options of its own follow.
+
+    folder: which it works in, without Snakemake's own lock on it: who calls holds one, or needs none.
+    """
+    places = ["--snakefile", str(snakefile), "--directory", str(folder), "--configfile", str(configfile)]
+    return [sys.executable, "-m", "snakemake", *places, "--nolock"]
+
+
 def watch(runner):
     """End this process, and so its kernel, soon after the process `runner` has gone."""
     import psutil

@@ -1,6 +1,7 @@
 """What a reader needs to repeat a result: the revision of the code and the versions of the packages."""
 
 import subprocess
+from functools import cache
 from importlib import metadata
 
 from . import paths
@@ -23,8 +24,9 @@ def revision():
         return "unknown"
 
 
+@cache
 def versions():
-    """Return {package: installed version} of the packages that results depend on."""
+    """Return {package: installed version} of the packages that results depend on, as they were when first asked."""
     return {package: _version(package) for package in PACKAGES}
 
 

@@ -1,5 +1,8 @@
 """What `data/zoo.yaml` and, beside it, `data/zoo_people.yaml` list: one entry per checkpoint."""
 
+import copy
+from functools import cache
+
 import yaml
 
 from . import paths
@@ -21,7 +24,7 @@ def entries(file=None):
     """
     found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
-        content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+        content = (copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) or {}) if path.is_file() else {}
         for entry in content.get("models") or []:
             common = (content.get("defaults") or {}), (content.get("datasets") or {}).get(entry["dataset"]) or {}
             entry = {**common[0], **common[1], **entry}
@@ -32,3 +35,9 @@ def entries(file=None):
             else:
                 found += [(f"{key}-{fold}", {**entry, "held_out": people}) for fold, people in folds.items()]
     return found
+
+
+@cache
+def _parsed(text):
+    """Return what YAML holds; the lists are asked for once per notebook, and reading them takes a while."""
+    return yaml.safe_load(text)

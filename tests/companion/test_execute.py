@@ -12,7 +12,7 @@ import nbformat
 import psutil
 import pytest
 
-from paperlib.companion import execute, kernels, stale
+from paperlib.companion import execute, sockets, stale
 from paperlib.storage import paths
 
 from . import projects
@@ -68,7 +68,7 @@ def test_kernels_talk_over_sockets_in_a_short_private_folder(project, tmp_path, 
     deep = tmp_path / ("long" * 30)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
-    monkeypatch.setattr(kernels.tempfile, "tempdir", None)
+    monkeypatch.setattr(sockets.tempfile, "tempdir", None)
     code = (
         "import json, os\nfrom IPython import get_ipython\n"
         "file = get_ipython().kernel.config.IPKernelApp.connection_file\ncontent = json.load(open(file))\n"
@@ -80,9 +80,9 @@ def test_kernels_talk_over_sockets_in_a_short_private_folder(project, tmp_path, 
     )
     projects.notebook(project, "p/n", code)
     assert execute.execute("p/n", stale.Options()) == ("ok", "")
-    transport, sockets, there, short, permissions, folder = printed(project, "p/n").split()
-    assert (transport, sockets, there, short, permissions) == ("ipc", "5", "True", "True", "0")
-    assert kernels.PREFIX in folder and not os.path.exists(folder)
+    transport, count, there, short, permissions, folder = printed(project, "p/n").split()
+    assert (transport, count, there, short, permissions) == ("ipc", "5", "True", "True", "0")
+    assert sockets.PREFIX in folder and not os.path.exists(folder)
 
 
 def test_a_failure_keeps_its_log_and_copy_but_no_record(project):
@@ -161,5 +161,5 @@ def test_nothing_survives_a_kill(project, victim):
         process.kill()
         runner.kill()
     assert not (project / "figures/p/n.ipynb").exists() and not list(project.rglob("n.json"))
-    kernels.sweep()
-    assert not list(Path(kernels.tempfile.gettempdir()).glob(f"{kernels.PREFIX}{process.pid}-*"))
+    sockets.sweep()
+    assert not list(Path(sockets.tempfile.gettempdir()).glob(f"{sockets.PREFIX}{process.pid}-*"))

@@ -98,7 +98,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_but_itself(project, capsys):
-    command.main(SimpleNamespace(profile="mini", readme=False))
+    command.main(SimpleNamespace(profile="mini", readme=False, seconds=False))
     path = project / "figures/index.html"
     assert capsys.readouterr().out.strip() == str(path)
     text = path.read_text(encoding="utf-8")

@@ -143,7 +143,7 @@ def test_settings_options_and_packages_make_it_stale(project, monkeypatch):
         patched.setattr(stale, "settings", lambda name, profile: {"clips": 5})
         assert stale.why_stale("p/n", OPTIONS) == "its settings changed"
     with monkeypatch.context() as patched:
-        patched.setattr(stale.metadata, "version", lambda package: "0.0")
+        patched.setattr(stale.software, "versions", lambda: {"torch": "0.0"})
         assert stale.why_stale("p/n", OPTIONS) == "installed packages changed"
     assert stale.why_stale("p/n", OPTIONS) is None
 

@@ -1,0 +1,104 @@
+"""In which order notebooks are executed, and what the user is told while they are: how many are done, minutes left.
+
+Why not Snakemake's own: it counts finished jobs without knowing how long one takes, and its order, largest inputs
+first, has the longest notebooks before any figure. The order here goes to it as priorities. Times come from the last
+run's records and, where there is none, from `seconds.csv` (`paperlib gallery --seconds` writes it); they are scaled by
+what this run's notebooks took so far.
+"""
+
+import csv
+import time
+from pathlib import Path
+
+from ..storage import paths
+from . import stale
+
+SHIPPED = Path(__file__).with_name("seconds.csv")  # with empty caches, on two cores
+UNKNOWN = 30  # seconds of a notebook that is in no table
+FIRST = 30  # seconds for which quick notebooks go first, so that there is something to look at
+DOUBT = 20  # seconds of notebooks that have to be seen before the times seen count as much as those expected
+
+
+def shipped():
+    """Return {notebook: seconds} as they come with the project."""
+    with open(SHIPPED, encoding="utf-8", newline="") as opened:
+        return {row["notebook"]: float(row["seconds"]) for row in csv.DictReader(opened)}
+
+
+def last(names, options):
+    """Return {notebook: seconds} of those that have a record of a run that went well."""
+    records = {name: stale.read_record(name, options) for name in names}
+    return {name: float(done["seconds"]) for name, done in records.items() if done and done["status"] == "ok"}
+
+
+def expected(names, options):
+    """Return {notebook: seconds} as far as one knows beforehand."""
+    known = {**shipped(), **last(names, options)}
+    return {name: known.get(name, UNKNOWN) for name in names}
+
+
+def ship(options):
+    """Write what the notebooks took when they were last executed into the table; returns its path."""
+    names = stale.notebooks()
+    table = {name: seconds for name, seconds in {**shipped(), **last(names, options)}.items() if name in names}
+    with paths.atomic(SHIPPED) as temporary, open(temporary, "w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(["notebook", "seconds"])
+        writer.writerows((name, f"{table[name]:.0f}") for name in sorted(table))
+    return SHIPPED
+
+
+def order(seconds, jobs):
+    """Return notebooks in the order of their start: quick ones for the first half minute, then the longest first.
+
+    seconds: {notebook: seconds}. Quick ones go first only as far as the longest one, started after them, still ends
+    before the others do; one quick notebook always goes first where that leaves another place for the longest.
+    """
+    longest_first = sorted(seconds, key=lambda name: (-seconds[name], name))
+    room = min(FIRST * jobs, sum(seconds.values()) - jobs * max(seconds.values(), default=0))
+    quick = []
+    for name in reversed(longest_first):
+        room -= seconds[name]
+        if room < 0 and (quick or jobs < 2):
+            break
+        quick.append(name)
+    return quick + [name for name in longest_first if name not in quick]
+
+
+class Clock:
+    """How far a run is: told what starts and ends, it says how many seconds are left."""
+
+    def __init__(self, seconds, jobs, now=time.monotonic):
+        self.seconds, self.jobs, self.now = dict(seconds), jobs, now
+        self.waiting, self.running = set(seconds), {}
+        self.took = self.awaited = 0.0  # seconds of all that ended, as they were and as they were expected
+
+    def start(self, name):
+        """Note that a notebook, or a training, has started."""
+        self.waiting.discard(name)
+        self.running[name] = self.now()
+
+    def end(self, name, took=None):
+        """Note that it has ended; took: its seconds where they say something about the others'."""
+        self.waiting.discard(name)
+        self.running.pop(name, None)
+        if took is not None and name in self.seconds:
+            self.took += took
+            self.awaited += self.seconds[name]
+
+    def since(self):
+        """Return {what runs: seconds since its start}."""
+        return {name: self.now() - began for name, began in self.running.items()}
+
+    def left(self):
+        """Return about how many seconds the rest takes: all of it shared between the jobs, or the longest one alone."""
+        scale = (self.took + DOUBT) / (self.awaited + DOUBT)
+        rest = [self.seconds[name] * scale for name in self.waiting]
+        rest += [max(self.seconds.get(name, 0) * scale - since, 0) for name, since in self.since().items()]
+        return max(sum(rest) / self.jobs, max(rest, default=0))
+
+
+def minutes(seconds):
+    """Return a duration as one says it: `less than a minute`, `about 12 minutes`."""
+    whole = round(seconds / 60)
+    return "less than a minute" if seconds < 50 else f"about {whole} minute{'s' if whole > 1 else ''}"
