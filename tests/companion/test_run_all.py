@@ -80,7 +80,7 @@ def test_it_runs_notebooks_from_any_folder_through_a_link(tmp_path):
     assert (root / "figures/p/fig 1é.csv").read_text() == "a,b\n1,2\n"
 
     # library code the notebook uses: executed again; code it does not use: not
-    for file, status in {"masks/__init__.py": "up to date", "paths.py": "ok"}.items():
+    for file, status in {"masks/__init__.py": "up to date", "storage/paths.py": "ok"}.items():
         with open(root / "paperlib" / file, "a") as opened:
             opened.write("# changed\n")
         done = subprocess.run(

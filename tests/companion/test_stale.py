@@ -23,6 +23,8 @@ def project(tmp_path, monkeypatch):
     files = {
         "__init__.py": "",
         "paths.py": "",
+        "storage/__init__.py": "",
+        "storage/paths.py": "",
         "unused.py": "",
         "settings.py": "",
         "masks.py": "from . import paths\n",
@@ -94,7 +96,7 @@ def test_touching_files_or_saving_outputs_in_a_notebook_changes_nothing(project)
     path = projects.writer(project, "p/n")
     executed(project, "p/n")
     os.utime(path, (1, 1))
-    os.utime(stale.PACKAGE / "paths.py", (2e9, 2e9))
+    os.utime(stale.PACKAGE / "storage/paths.py", (2e9, 2e9))
     content = nbformat.read(path, 4)
     content.cells[-1].outputs = [nbformat.v4.new_output("stream", text="hello")]
     content.cells[-1].execution_count = 7
@@ -107,7 +109,7 @@ def test_touching_files_or_saving_outputs_in_a_notebook_changes_nothing(project)
     "change, reason",
     [
         (lambda p: projects.writer(p, "p/n", value=3), "the notebook changed"),
-        (lambda p: (stale.PACKAGE / "paths.py").write_text("x = 1"), "paperlib/paths.py changed"),
+        (lambda p: (stale.PACKAGE / "storage/paths.py").write_text("x = 1"), "paperlib/storage/paths.py changed"),
         (
             lambda p: (p / "data/checkpoints/synth_ssv2/I3D.safetensors").write_bytes(b"weights of yesterday"),
             "data/checkpoints/synth_ssv2/I3D.safetensors changed",
