@@ -1,6 +1,7 @@
 """`paperlib run` from outside: what is executed, what is said, and what survives faults."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,7 @@ def test_one_run_the_next_and_what_changes_in_between(project):
         "video_features/fig01": "ok",
     }
     assert "4 of 4 notebooks to execute" in first.stdout and "4/4" in first.stdout
+    assert len(re.findall(r"^  [123]/4  .*; (?:less than a|about \d+) minutes? left$", first.stdout, re.MULTILINE)) == 3
     assert "failed: temporal_relevance/fig02: ZeroDivisionError: division by zero (cell 3)" in first.stdout
     assert "data/cache/runs/mini/temporal_relevance/fig02.log" in first.stdout
     assert (project / "figures/index.html").is_file() and (project / "figures/claims.csv").is_file()
@@ -161,6 +163,13 @@ def test_a_second_run_in_the_same_checkout_waits_and_says_so(waiting):
     (root / "notebooks/p/go").touch()
     assert rows(process.communicate(timeout=120)[0]) == {"p/n": "ok"}
     assert rows(second.communicate(timeout=120)[0]) == {"p/n": "up to date"}
+
+    # with nothing to do, nothing is imported that only doing something takes
+    third = projects.run(root, PYTHONPROFILEIMPORTTIME="1")
+    assert rows(third.stdout) == {"p/n": "up to date"} and "gallery: figures/index.html" in third.stdout
+    imported = {line.rpartition("|")[2].strip() for line in third.stderr.splitlines()}
+    assert "paperlib.companion.stale" in imported
+    assert not imported & {"snakemake", "papermill", "jupyter_client", "torch", "pandas", "numpy", "matplotlib"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
