@@ -68,6 +68,10 @@ def test_it_runs_notebooks_from_any_folder_through_a_link(tmp_path):
     for name in ("run_all.sh", "Snakefile"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "profiles", root / "profiles")
+    (root / "data").mkdir()
+    (root / "data/zoo.yaml").write_text(
+        "models: []\n"
+    )  # by which a clone of the project is told from the library alone
     projects.writer(root, "p/fig 1é")
     done = subprocess.run(
         [root / "run_all.sh", "--jobs", "1"],
