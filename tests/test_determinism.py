@@ -13,6 +13,8 @@ from paperlib import models, relevance
 from paperlib.companion import execute, runner, stale
 from paperlib.storage import paths
 
+pytestmark = pytest.mark.numerics
+
 # A notebook of each paper, asked little enough to take seconds.
 NOTEBOOKS = {
     "temporal_relevance/fig08_per_class": {"models": ["synth_ssv2/TAM2D-R18-f8"], "clips": 40, "scored": 64},

@@ -70,6 +70,58 @@ def mix(x, w):
     return torch.matmul(w.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
+def flattened(x, w, b, stride, padding, dilation, flipped, output_padding, groups):
+    """Return (output steps, arguments of a 2D convolution) for a 3D convolution of one time step, None for others.
+
+    Each output step takes the one frame by a tap of its own, so that they are so many times the output channels:
+    the 2D convolution gives [B, C' * steps, H', W'].
+    """
+    if not single(x, w, flipped):
+        return None
+    taps = taps_of_one_step(w.shape[2], stride[0], padding[0], dilation[0])
+    b = b if b is None else b.repeat_interleave(len(taps))
+    rest = (stride[1:], padding[1:], dilation[1:], False, output_padding[1:], groups)
+    return len(taps), x[:, :, 0], planes(w, taps), b, *rest
+
+
+def flat_backward(s, x, w, bias, stride, padding, dilation, flipped, output_padding, groups, needs, backward):
+    """Return the gradients of a 3D convolution of one time step by those of the 2D one, None for others.
+
+    Arguments as of aten.convolution_backward, and `backward`, what computes that.
+    """
+    if not single(x, w, flipped):
+        return None
+    taps = taps_of_one_step(w.shape[2], stride[0], padding[0], dilation[0])
+    rest = (stride[1:], padding[1:], dilation[1:], False, output_padding[1:], groups)
+    own, weights, _ = backward(s.flatten(1, 2), x[:, :, 0], planes(w, taps), None, *rest, [*needs[:2], False])
+    if needs[0]:
+        own = own.unsqueeze(2)
+    if needs[1]:
+        each = weights.unflatten(0, (-1, len(taps))).transpose(1, 2)
+        every_tap = w.new_zeros(*w.shape[:2], w.shape[2] + 1, *w.shape[3:])
+        weights = every_tap.index_add_(2, torch.tensor(taps, device=w.device), each)[:, :, :-1].contiguous()
+    return own, weights, s.sum((0, 2, 3, 4)) if needs[2] else None
+
+
+def single(x, w, flipped):
+    """Whether a convolution is a 3D one whose input has one time step."""
+    return w.dim() == 5 and not flipped and x.shape[2] == 1
+
+
+def taps_of_one_step(size, stride, padding, dilation):
+    """Return the tap by which each output step reads the only input step, `size` (one past the last) for none."""
+    found = []
+    for step in range((2 * padding - dilation * (size - 1)) // stride + 1):
+        tap, between = divmod(padding - step * stride, dilation)
+        found.append(size if between or not 0 <= tap < size else tap)
+    return found
+
+
+def planes(w, taps):
+    """Return the kernels [C' * steps, C, h, w] of the 2D convolution that reads one frame by these taps of `w`."""
+    return torch.nn.functional.pad(w, (0, 0, 0, 0, 0, 1))[:, :, taps].transpose(1, 2).flatten(0, 1)
+
+
 def every(x, stride):
     """Return a view of every stride-th element along the dimensions of [B, C, ...]."""
     return x[(..., *(slice(None, None, step) for step in spread(stride, x.dim() - 2)))]

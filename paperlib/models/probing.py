@@ -6,6 +6,7 @@ import sys
 import torch
 from torch.utils import checkpoint
 
+from ..convolution.half import checked
 from ..errors import InputError
 
 SCORES = ("auto", "softmax", "sigmoid")
@@ -23,8 +24,10 @@ def evaluating(model):
     model.eval()
     for parameter in learned:
         parameter.requires_grad_(False)
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    number, device = (None, "cpu") if weight is None else (weight.dtype, weight.device)
     try:
-        with _uncompiled(), _uncheckpointed():
+        with checked(number, device), _uncompiled(), _uncheckpointed():
             yield model
     finally:
         for module, training in modes:

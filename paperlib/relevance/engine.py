@@ -2,6 +2,7 @@
 
 import torch
 
+from ..convolution.half import checked
 from ..convolution.transposes import falls_back
 from ..models.probing import evaluating
 from . import windows
@@ -86,7 +87,8 @@ class Pass:
         if rows is not None and r.shape[2] > 1:
             r = torch.stack([x.narrow(1, row, 1) for x, row in zip(r, rows, strict=True)])
             r = windows.Window(r, 1, list(rows), self.logits.shape)
-        return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
+        with checked(self.precision, self.logits.device):
+            return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
 
     def _descend(self, position, held, finish, watch):
         """Take the relevance held at some nodes through the steps below `position`."""

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from .. import data, models
 from ..convolution.allocator import keep_freed
+from ..convolution.half import checked
 from ..data import loading, sampling, store
 from ..data.clips import MEAN, STD
 from ..errors import InputError
@@ -309,11 +310,12 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         else:
             clip = augment(frames, generator, mirror=recipe.mirror)
         target = torch.from_numpy(train.labels[indices]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            scores = predict(clip)
-        loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        with checked(torch.bfloat16 if half else None, device):
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                scores = predict(clip)
+            loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         total += loss.item()

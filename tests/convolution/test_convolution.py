@@ -7,6 +7,8 @@ from torch import nn
 from paperlib import models
 from paperlib.convolution.transposes import CONVOLVE, fast_gradients, transposed
 
+pytestmark = pytest.mark.numerics
+
 # kernel, stride, padding, dilation, groups, input channels
 GEOMETRIES = [
     ((1, 1, 1), 1, 0, 1, 1, 6),

@@ -10,6 +10,8 @@ from paperlib.errors import InputError
 
 from ..masks.networks import FrameNet, SmallVideoNet
 
+pytestmark = pytest.mark.numerics
+
 
 def by_hand(model, features, clips, targets, softmax=False):
     """Return equation 2 from autograd: features(clips) -> (maps [B, C, T, H, W], logits)."""

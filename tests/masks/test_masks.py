@@ -9,6 +9,8 @@ from paperlib.errors import InputError
 
 from .networks import KnownWindow, SmallVideoNet
 
+pytestmark = pytest.mark.numerics
+
 
 def random_windows(count, frames, runs, generator):
     """Return bool [count, frames] masks of `runs` separate windows of two or more frames, none at frame 0."""

@@ -10,6 +10,8 @@ from paperlib import masks
 from paperlib.data.clips import to_clip
 from paperlib.errors import InputError
 
+pytestmark = pytest.mark.numerics
+
 
 def numbered(frames):
     """Return a clip [1, 3, frames, 2, 2] whose frame t is filled with t + 1."""

@@ -12,6 +12,8 @@ from paperlib import models
 from .. import shared
 from . import published_layouts as layouts
 
+pytestmark = pytest.mark.numerics
+
 BIG = ("i3d_original_k400", "slowfast_r50_8x8")
 NAMES = (
     "i3d_resnet18_f8",

@@ -11,6 +11,8 @@ from paperlib import models
 from paperlib.errors import InputError
 from paperlib.models import layouts
 
+pytestmark = pytest.mark.numerics
+
 RESNET50 = (3, 4, 6, 3)
 
 

@@ -6,6 +6,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from paperlib import models
 
+pytestmark = pytest.mark.numerics
+
 FAMILIES = [
     ("TSN-R18-f4-tp", {}),
     ("I3D-R50-f4", {}),

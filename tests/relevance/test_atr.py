@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from paperlib import relevance
 from paperlib.errors import InputError
 
+pytestmark = pytest.mark.numerics
+
 
 def brute_force(row, i, sigma):
     """The paper's definition, segment by segment."""

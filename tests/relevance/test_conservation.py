@@ -25,6 +25,8 @@ from .networks import (
     settle,
 )
 
+pytestmark = pytest.mark.numerics
+
 
 def row_error(model, x, targets, **options):
     """Return the largest difference between row sums and logits, as a share of the largest logit."""

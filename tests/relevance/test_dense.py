@@ -10,6 +10,8 @@ from paperlib.relevance.matrix import pixel_bounds
 from . import dense
 from .networks import Frames, Residual, clip, plain, settle
 
+pytestmark = pytest.mark.numerics
+
 
 def layers_of(net):
     return [*net.trunk, dense.SpatialMean(), net.fc]

@@ -12,6 +12,8 @@ from paperlib.errors import InputError
 
 from .networks import Frames, Residual, SqueezeExcitation, clip, plain, settle
 
+pytestmark = pytest.mark.numerics
+
 
 class Window(nn.Module):
     """Built to look at frames i + offsets, evenly, and at nothing else."""

@@ -12,6 +12,8 @@ from paperlib import relevance
 
 from .networks import Frames, clip, plain, settle
 
+pytestmark = pytest.mark.numerics
+
 
 class Stretched(nn.Module):
     """A Frames network as modules only, all frame logits in one row, as captum and zennit need it."""

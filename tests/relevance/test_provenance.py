@@ -8,6 +8,8 @@ from paperlib import relevance
 
 from .networks import Folded, Frames, Pools, Recurrent, Residual, ShiftInPlace, SqueezeExcitation, Twice, clip, settle
 
+pytestmark = pytest.mark.numerics
+
 
 def everything():
     return Frames(

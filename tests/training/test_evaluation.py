@@ -9,6 +9,8 @@ from paperlib.data.clips import MEAN, STD
 from paperlib.errors import InputError
 from paperlib.training import evaluation
 
+pytestmark = pytest.mark.numerics
+
 
 class Ramps:
     """Videos whose brightness rises (class 0), falls (class 1), or stays dark (2) or bright (3)."""

@@ -14,6 +14,8 @@ from paperlib.training import checkpoints, train
 
 from .. import toy
 
+pytestmark = pytest.mark.numerics
+
 RECIPE = train.Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=2, batch=16, lr=0.05)
 
 

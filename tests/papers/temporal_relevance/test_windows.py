@@ -7,6 +7,8 @@ import torch
 from paperlib import models, relevance
 from paperlib.papers.temporal_relevance import partial, windows
 
+pytestmark = pytest.mark.numerics
+
 
 def brute_force(row, i, sigma):
     """Shortest segment around i with sigma of the row; of equals the one with most relevance."""
