@@ -48,8 +48,9 @@ def relevance_matrix(
     clip_at: where max(0, .) of CLRP is taken: "pixel" (each input element, then summed per frame) or "frame"
         (after summing; then A is linear in the last layer's relevance, see `frame_provenance`).
     precision: "bfloat16" takes relevance through convolutions in half precision, faster where the device has
-        it. Activations, denominators and sums over frames stay in the network's numbers; entries were within 0.5 %
-        of the largest one for 64 channels at 112 pixels, within 4 % for networks of 8 channels at 64 pixels.
+        it; on a CPU only those that were seen to be right there (half.py). Activations, denominators and sums over
+        frames stay in the network's numbers; entries were within 0.5 % of the largest one for 64 channels at 112
+        pixels, within 4 % for networks of 8 channels at 64 pixels.
 
     Raises InputError for NaN, a class out of range, a wrong shape or type, or a layer without a rule.
     """

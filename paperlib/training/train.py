@@ -122,8 +122,8 @@ def normalise(frames):
 def half_precision(device, size):
     """Say whether to train in bfloat16: on a GPU, or on a CPU that computes in it (1.2 to 1.8 times as fast).
 
-    On CPUs not below 24 pixels, where the last maps have less than one: PyTorch 2.14's strided bfloat16
-    convolutions write outside their memory there.
+    What the CPU gets wrong is computed in float32 nevertheless (half.py). On CPUs not below 24 pixels, where the
+    last maps have less than one: PyTorch 2.14's strided bfloat16 convolutions write outside their memory there.
     """
     return device.type == "cuda" or (size >= 24 and bool(torch.cpu.get_capabilities().get("avx512_bf16")))
 
