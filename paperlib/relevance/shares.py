@@ -16,6 +16,8 @@ from .graph import opname
 from .layers import nonzero, reciprocal, weighted
 from .pooling import windows
 
+# of x and y in add (x + alpha y), sub (x - alpha y) and rsub (y - alpha x): the sign, and whether alpha scales it
+SIGNS = {"add": [(1, False), (1, True)], "sub": [(1, False), (-1, True)], "rsub": [(-1, True), (1, False)]}
 POOLED = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"}
 
 
@@ -154,8 +156,9 @@ def summed(step, call, inputs, precision=None):
     epsilon = step.rule.epsilon
     signed = isinstance(step.rule, R.Epsilon) or step.rule.signed
     flip = [1] * len(inputs)
-    if name in ("sub", "rsub") and len(inputs) == 2:
-        flip = [1, -1] if name == "sub" else [-1, 1]
+    if len(inputs) == 2 and name in SIGNS:
+        alpha = step.node.kwargs.get("alpha", 1)
+        flip = [sign * (-1 if scaled and alpha < 0 else 1) for sign, scaled in SIGNS[name]]
     plus = name in ("add", "sub", "rsub")
     shares = Sum(call, inputs, epsilon, signed, len(inputs) == 1 and plus, flip)
     if len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape:
@@ -168,9 +171,10 @@ class Sum:
 
     def __init__(self, call, inputs, epsilon, signed, constant, flip):
         self.call, self.shapes = call, [x.shape for x in inputs]
-        self.constant = constant  # x + constant: a bias, which takes nothing
+        self.constant = constant  # x + constant, constant - x: the constant is a bias, which takes nothing
         self.like = inputs[0]
-        if constant:
+        if constant:  # whatever its sign and factor, the signal takes all
+            self.call = lambda x: x.expand(call.node.meta["val"].shape)
             return
         if signed or not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
             self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
@@ -215,7 +219,7 @@ class Sum:
         lead = next(x for x in p if x is not None).shape[:1]
         p = [x if x is not None else self.like.new_zeros(lead + shape) for x, shape in zip(p, self.shapes, strict=True)]
         if self.constant:
-            return vmap(self.call)(p[0]) - self.call(self.like.new_zeros(self.shapes[0]))
+            return vmap(self.call)(p[0])
         return sum(
             vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
             for addends, inverse in self.groups

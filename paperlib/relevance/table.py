@@ -65,6 +65,20 @@ SCALINGS = {"mul", "div"}
 FIXED = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
 TWO_SIGNALS = "multiplies two signals, neither of them a sigmoid or softmax gate"
 GATES = {"sigmoid", "hardsigmoid", "softmax", "_softmax"}
+GATE_SUMS = {"add", "sub", "rsub", "neg"}  # 1 - sigmoid is a gate as well
+FUSED = set(
+    """
+    scaled_dot_product_attention _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu
+    _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention _scaled_dot_product_attention_math
+    _scaled_dot_product_fused_attention_overrideable _native_multi_head_attention _transformer_encoder_layer_fwd
+    flex_attention
+    """.split()
+)
+WRITTEN_OUT = (
+    "is fused attention, for which there is no relevance rule yet; let the network write it out as softmax(q k^T) v: "
+    'attn_implementation="eager" for Hugging Face, fused_attn = False on timm modules, need_weights=True for '
+    "nn.MultiheadAttention"
+)
 
 DEFAULTS = {
     **dict.fromkeys(CONVOLUTIONS | PRODUCTS, R.ZPlus()),
@@ -147,24 +161,26 @@ def _step(model, graph, node, rules):
     rule = _override(model, node, rules)
     if isinstance(rule, R.Exclude):
         return Step(node, rule, receivers, [], "exclude")
+    if name in FUSED:  # Identity() would give the queries everything
+        raise InputError(f"{describe(model, node)} {WRITTEN_OUT}")
     if name == "getitem":
         return Step(node, R.Route(), receivers, [0], "item")
     if rule is None:
         rule = DEFAULTS.get(name)
     if rule is None:
-        raise _unsupported(model, node, "has no relevance rule")
+        raise _unsupported(model, graph, node, "has no relevance rule")
     passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
     if isinstance(rule, R.Identity) or passive:
         source = len(receivers) - 1 if name == "copy" else 0  # copy(destination, source)
         if receivers[source].meta["val"].shape != _value(node).shape:
-            raise _unsupported(model, node, "changes its input's shape, which the identity rule cannot undo")
+            raise _unsupported(model, graph, node, "changes its input's shape, which the identity rule cannot undo")
         return Step(node, rule, receivers, [source], "identity")
     if name in CONVOLUTIONS | PRODUCTS:
         return _weights(model, graph, node, rule, receivers)
     if name in SCALINGS:
-        return _product(model, node, rule, receivers)
+        return _product(model, graph, node, rule, receivers)
     if isinstance(rule, R.SignalTakesAll):
-        raise _unsupported(model, node, "is not a product, so SignalTakesAll does not apply")
+        raise _unsupported(model, graph, node, "is not a product, so SignalTakesAll does not apply")
     if name == "where" and node.args[0] in graph.varies:  # the condition decides, it is no signal
         return Step(node, R.Route(), receivers, everything[1:], "route")
     if name in SUMS:
@@ -172,66 +188,64 @@ def _step(model, graph, node, rules):
         return Step(node, rule, receivers, everything, "sum")
     if name in MAXIMA:
         if name == "max" and len(node.args) == 1 or len(receivers) > 1:
-            raise _unsupported(model, node, "has no relevance rule in this form")
+            raise _unsupported(model, graph, node, "has no relevance rule in this form")
         return Step(node, R.MaxTakesAll(), receivers, everything, "max")
     if name in ROUTES:
         return Step(node, R.Route(), receivers, everything, "route")
-    raise _unsupported(model, node, f"cannot use {rule!r}")
+    raise _unsupported(model, graph, node, f"cannot use {rule!r}")
 
 
 def _weights(model, graph, node, rule, receivers):
     """A convolution or matrix product: with weights, or with attention in place of weights."""
     if not isinstance(rule, (R.Weighted, R.SignalTakesAll, R.Proportional)):
-        raise _unsupported(model, node, f"cannot use {rule!r}")
+        raise _unsupported(model, graph, node, f"cannot use {rule!r}")
     name = opname(node)
     factors = {"addmm": (1, 2), "baddbmm": (1, 2), "addmv": (1, 2)}.get(name, (0, 1))
     operands = node.args[1] if name == "einsum" else [node.args[i] for i in factors]
     moving = [x in graph.varies for x in operands]
     if len(operands) != 2 or sum(moving) == 0 or (len(receivers) > sum(moving)):
-        raise _unsupported(model, node, "has a form without a relevance rule")
+        raise _unsupported(model, graph, node, "has a form without a relevance rule")
     if sum(moving) == 1:
         if name in CONVOLUTIONS and moving[1]:
-            raise _unsupported(model, node, "computes its weights from the clip")
+            raise _unsupported(model, graph, node, "computes its weights from the clip")
         rule = DEFAULTS[name] if not isinstance(rule, R.Weighted) else rule
         return Step(node, rule, receivers, [0], "weights")
     signal = rule.signal if isinstance(rule, R.SignalTakesAll) else None
     if signal is None:
-        gates = [_is_gate(x) for x in operands]
+        gates = [_is_gate(x, graph.varies) for x in operands]
         if gates[0] == gates[1]:
-            raise _unsupported(model, node, TWO_SIGNALS)
+            raise _unsupported(model, graph, node, TWO_SIGNALS)
         signal = gates.index(False)
     return Step(node, R.SignalTakesAll(signal), receivers, [signal], "attention")
 
 
-def _product(model, node, rule, receivers):
+def _product(model, graph, node, rule, receivers):
     """A product or quotient: scaled by a constant, or signal times gate."""
     if len(receivers) == 1:
         if opname(node) == "div" and node.args[0] is not receivers[0]:
-            raise _unsupported(model, node, "divides by a value that depends on the clip")
+            raise _unsupported(model, graph, node, "divides by a value that depends on the clip")
         return Step(node, rule, receivers, [0], "gate")
     signal = getattr(rule, "signal", None)
     if signal is None and opname(node) == "div":
         signal = 0  # x / norm(x): the norm is a gate
     if signal is None:
-        gates = [_is_gate(x) for x in receivers]
+        gates = [_is_gate(x, graph.varies) for x in receivers]
         if gates[0] == gates[1]:
-            raise _unsupported(model, node, TWO_SIGNALS)
+            raise _unsupported(model, graph, node, TWO_SIGNALS)
         signal = gates.index(False)
     return Step(node, R.SignalTakesAll(signal), receivers, [signal], "gate")
 
 
-def _is_gate(node):
-    """Whether `node` is a sigmoid or softmax, looked at through views, copies and constant scalings."""
-    while isinstance(node, fx.Node):
-        name = opname(node)
-        if name in GATES:
-            return True
-        scaled = name in SCALINGS and not isinstance(node.args[1], fx.Node)
-        if name in ROUTES | COPIES | {"getitem"} or scaled:
-            node = node.args[0]
-        else:
-            return False
-    return False
+def _is_gate(node, varies):
+    """Whether `node` is a sigmoid or softmax, looked at through views, copies and sums and products with constants."""
+    if not isinstance(node, fx.Node):
+        return False
+    if opname(node) in GATES:
+        return True
+    if opname(node) not in ROUTES | COPIES | SCALINGS | GATE_SUMS | {"getitem"}:
+        return False
+    inputs = sources(node, varies)
+    return bool(inputs) and all(_is_gate(source, varies) for source in inputs)
 
 
 def _mark_first(graph, steps):
@@ -290,13 +304,18 @@ def _by_path(node, rules):
     return max(keys, key=len, default="")
 
 
-def _unsupported(model, node, why):
+def _unsupported(model, graph, node, why):
+    """Return the error for an operation without a rule; it advises what can be right for the operation only."""
     key = module_path(node) or opname(node)
-    return InputError(
-        f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where "
-        f"Identity() passes relevance through, SignalTakesAll(0 or 1) picks a factor and "
-        f"Exclude() drops the branch"
-    )
+    inputs = sources(node, graph.varies)
+    same = len(inputs) == 1 and getattr(inputs[0].meta["val"], "shape", None) == getattr(_value(node), "shape", None)
+    advice = [
+        *(["Identity() passes relevance through"] if same else []),
+        *(["SignalTakesAll(0 or 1) picks a factor"] if opname(node) in SCALINGS | PRODUCTS else []),
+        "Exclude() drops the branch",
+    ]
+    rules = ", ".join(advice[:-1]) + " and " + advice[-1] if len(advice) > 1 else advice[0]
+    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where {rules}")
 
 
 @torch.inference_mode(False)
