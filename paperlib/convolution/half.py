@@ -34,6 +34,24 @@ def checked(number, device):
     return Checked() if number in NUMBERS and torch.device(device).type == "cpu" else contextlib.nullcontext()
 
 
+def number(model):
+    """Return the type of a network's numbers, that of its first weight, or None where it has none."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+
+
+@contextlib.contextmanager
+def widened(model):
+    """Hold the half-precision weights and buffers of a network in float32; afterwards they are what they were."""
+    held = [(x, x.data) for x in (*model.parameters(), *model.buffers()) if x.dtype in NUMBERS]
+    try:
+        for x, narrow in held:
+            x.data = narrow.float()
+        yield model
+    finally:
+        for x, narrow in held:
+            x.data = narrow
+
+
 class Checked(TorchDispatchMode):
     """Sends the operations of CONVOLUTIONS and PRODUCTS that compute in half precision through `_run`."""
 

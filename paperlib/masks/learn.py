@@ -148,7 +148,7 @@ def learn(
     The model is used in evaluation mode and left as it was.
 
     model: a module from clips [b, C, T, H, W] to class logits [b, K]. clips: [B, C, T, H, W] on the model's
-    device.
+    device. A network in half precision computes in it, but its masks are learned and returned in float32.
     targets: class index or indices [B] to explain; None: the predicted classes, as in the paper.
     labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
     preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
@@ -233,7 +233,8 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         initial = _start(model, clips, targets, settings)
     if initial.shape not in ((clips.shape[2],), (len(clips), clips.shape[2])):
         raise InputError(f"the initial mask has shape {list(initial.shape)}; the clips have {clips.shape[2]} frames.")
-    initial = initial.to(clips).expand(len(clips), -1)
+    wide = torch.promote_types(clips.dtype, torch.float32)  # whatever the network computes in
+    initial = initial.to(clips.device, wide).expand(len(clips), -1)
     began = (initial * 2 - 1) * settings.start
     final, loss, steps = _descend(model, clips, targets, began, settings, watch)
     mask = final.sigmoid()
@@ -260,7 +261,7 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
 
 def _start(model, clips, targets, settings):
     if settings.initial == "full":
-        return clips.new_ones(clips.shape[2])
+        return torch.ones(clips.shape[2], device=clips.device)
     released = settings.initial == "central_released"
     return central_mask(model, clips, targets, settings.perturbation, settings.coverage, released, settings.scores)
 
@@ -279,10 +280,13 @@ def _descend(model, clips, targets, began, settings, watch=None):
     still = torch.zeros_like(running)
     soft = _soft(settings.perturbation)
     apply = prepare(clips, settings.perturbation, **soft)
+    # what a pixel adds to the gradient is often below the 6e-8 at which float16 ends
+    scale = 1024 if clips.dtype == torch.float16 else 1
     for step in range(settings.iterations):
         with fast_gradients():
             loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
-        (logits.grad,) = torch.autograd.grad(loss.sum(), logits)
+        (gradient,) = torch.autograd.grad(scale * loss.sum(), logits)
+        logits.grad = gradient / scale
         optimiser.step()
         losses[step, running] = loss.detach()
         final[running] = logits.detach()[running]

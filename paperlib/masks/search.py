@@ -46,7 +46,7 @@ def search(model, clips, targets=None, criterion="loss", batch_size=32, **option
         device=clips.device,
     )
     steps = torch.arange(frames, device=clips.device)
-    masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).to(clips.dtype)
+    masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).float()
     with evaluating(model):
         logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
         settings = replace(settings, scores=scale(logits.shape[1], settings.scores))

@@ -6,7 +6,7 @@ import sys
 import torch
 from torch.utils import checkpoint
 
-from ..convolution.half import checked
+from ..convolution.half import checked, number
 from ..errors import InputError
 
 SCORES = ("auto", "softmax", "sigmoid")
@@ -24,10 +24,9 @@ def evaluating(model):
     model.eval()
     for parameter in learned:
         parameter.requires_grad_(False)
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    number, device = (None, "cpu") if weight is None else (weight.dtype, weight.device)
+    device = next((p.device for p in model.parameters()), "cpu")
     try:
-        with checked(number, device), _uncompiled(), _uncheckpointed():
+        with checked(number(model), device), _uncompiled(), _uncheckpointed():
             yield model
     finally:
         for module, training in modes:

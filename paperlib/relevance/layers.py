@@ -21,7 +21,7 @@ def reciprocal(z, epsilon=0.0):
 
 
 def inverted(z, epsilon=0.0):
-    """Return `reciprocal` and where something contributes, None for everywhere."""
+    """Return `reciprocal` and where something contributes, None for everywhere; not for half precision."""
     z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
     least = torch.finfo(z.dtype).tiny * 1e6
     if z.numel() and bool(z.min() > least):  # with positive contributions only, as often as not

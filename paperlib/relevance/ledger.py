@@ -8,7 +8,7 @@ from . import matrix
 from .table import role
 
 
-@torch.inference_mode(False)
+@matrix.in_float32
 def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", method="lrp"):
     """Return where relevance is lost between the logits and the clip, a DataFrame from top to bottom.
 

@@ -1,10 +1,12 @@
 """`relevance_matrix`: which input frames each frame's logit rests on (section 3 of the paper)."""
 
+import functools
 import warnings
 
 import torch
 
 from ..convolution.allocator import keep_freed
+from ..convolution.half import NUMBERS, number, widened
 from ..errors import InputError
 from ..models.inputs import check_clips, network
 from ..models.probing import evaluating
@@ -16,7 +18,24 @@ from .table import plan
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@torch.inference_mode(False)
+def in_float32(function):
+    """Decorate function(model, clips, ...): a network in half precision is explained by its weights in float32.
+
+    Half precision has neither the range for quotients (float16) nor the digits for differences of sums.
+    """
+
+    @functools.wraps(function)
+    @torch.inference_mode(False)
+    def wrapped(model, clips, *arguments, **keywords):
+        if not isinstance(clips, torch.Tensor) or clips.dtype not in NUMBERS or clips.dtype != number(model):
+            return function(model, clips, *arguments, **keywords)
+        with widened(model):
+            return function(model, clips.float(), *arguments, **keywords)
+
+    return wrapped
+
+
+@in_float32
 def relevance_matrix(
     model,
     clips,
@@ -32,8 +51,10 @@ def relevance_matrix(
 ):
     """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
 
-    model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode.
-    clips: float [B, 3, N, H, W], normalised. targets: the class of each clip, [B] or one number for all.
+    model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode. One in half
+        precision is held in float32 meanwhile, and so is the result.
+    clips: [B, 3, N, H, W], normalised, in the network's numbers.
+    targets: the class of each clip, [B] or one number for all.
     method: "clrp", contrastive relevance max(0, R - R_dual) (equation 2); "lrp", the relevance R alone, whose
         rows sum to the frame logits; "dual", R_dual alone.
     contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
@@ -77,7 +98,7 @@ def relevance_matrix(
     return torch.cat(rows)
 
 
-@torch.inference_mode(False)
+@in_float32
 def pixel_relevance(
     model,
     clips,
@@ -165,11 +186,13 @@ def pixel_bounds(clips, bounds=None):
     if not (low < high).all():
         raise InputError(f"input_bounds must be (low, high) with low below high, not {bounds!r}")
     slack = 1e-4 * (high - low)
+    if any(torch.equal(clips.to(narrow).to(clips), clips) for narrow in NUMBERS):  # rounded, bounds as any pixel
+        slack = torch.maximum(low.abs(), high.abs()) / 128
     if ((clips < low - slack) | (clips > high + slack)).any():
         warnings.warn(
             "clips have values outside input_bounds, for which z-beta gives some pixels relevance "
             "of the wrong sign; give input_bounds=(low, high)",
-            stacklevel=4,
+            stacklevel=6,
         )
     return low, high
 

@@ -5,7 +5,7 @@ import torch
 from . import matrix
 
 
-@torch.inference_mode(False)
+@matrix.in_float32
 def frame_provenance(model, clips, method="clrp", rules=None, input_bounds=None, memory="auto", contrast=2):
     """Return the relevance of every input frame for every output step and every class, [B, T', K, N].
 

@@ -224,6 +224,36 @@ def test_masks_can_be_learned_with_every_perturbation(kind):
     assert (result.loss[-1] <= result.loss[0]).all()
 
 
+@pytest.mark.parametrize("number", [torch.float16, torch.bfloat16], ids=str)
+def test_masks_of_half_precision_networks_are_learned_in_float32(number):
+    torch.manual_seed(3)
+    model, clips = SmallVideoNet().to(number), torch.randn(2, 3, 6, 8, 8).to(number)
+    with torch.no_grad():
+        model.head.weight.mul_(100)
+    half = masks.learn(model, clips, iterations=100, tolerance=0)
+    found = masks.search(model, clips)
+    exact = masks.learn(model.float(), clips.float(), half.targets, iterations=100, tolerance=0)
+    assert half.mask.dtype == half.loss.dtype == found.mask.dtype == torch.float32
+    assert (half.moved > 0.9).all() and (half.loss[-1] < 0.9 * half.loss[0]).all()
+    again = masks.learn(model, clips.float(), half.targets, iterations=1, initial=exact.initial > 0.5).loss[0]
+    assert torch.allclose(half.loss[0], again, rtol=0.02)
+    assert torch.allclose(half.loss[-1], exact.loss[-1], rtol=0.02)
+    assert torch.equal(found.start, masks.search(model, clips.float()).start)
+
+
+def test_gradients_that_float16_would_lose_reach_the_mask():
+    """A score so flat that its gradient to a pixel is below the 6e-8 at which float16 ends."""
+    torch.manual_seed(0)
+    model, clips = SmallVideoNet(), torch.randn(1, 3, 4, 32, 32).half()
+    with torch.no_grad():
+        model.head.weight.mul_(0.03)
+    options = dict(iterations=20, tolerance=0, length_weight=0.0, tv_weight=0.0)
+    half = masks.learn(model.half(), clips, 0, **options)
+    exact = masks.learn(model.float(), clips.float(), 0, **options)
+    assert exact.moved > 0.2
+    assert torch.allclose(half.mask, exact.mask, atol=5e-4)  # 1.3e-3 where they are lost
+
+
 def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
     model = torch.nn.Sequential(SmallVideoNet(), torch.nn.Dropout(0.5))
     model.train()
