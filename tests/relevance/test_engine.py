@@ -282,9 +282,11 @@ def test_throughput_script_runs_on_cpu():
         (lambda: plain(8), 0.01),
         (lambda: Frames(Residual(3), 3), 0.01),
         (lambda: models.create("C-LSTM-f8", num_classes=4, width=8, size=24, layers=2), 0.03),
-        (lambda: models.create("I3D-R18-f8", num_classes=4, width=8), 0.03),  # few channels, few pixels:
+        # over few channels and pixels less rounding averages out: the docstring's 4 % (1.0 to 2.2 % were seen for
+        # weights that differ by 1e-4, too near to the 3 % that stood here for every processor)
+        (lambda: models.create("I3D-R18-f8", num_classes=4, width=8), 0.04),
         (lambda: models.create("I3D-R18-f8", num_classes=4, width=64), 0.02),
-    ],  # rounding is averaged over less
+    ],
     ids=["plain", "residual", "C-LSTM", "narrow", "wide"],
 )
 @pytest.mark.parametrize("method", ["lrp", "clrp"])
