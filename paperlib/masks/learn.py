@@ -281,12 +281,12 @@ def _descend(model, clips, targets, began, settings, watch=None):
     soft = _soft(settings.perturbation)
     apply = prepare(clips, settings.perturbation, **soft)
     # what a pixel adds to the gradient is often below the 6e-8 at which float16 ends
-    scale = 1024 if clips.dtype == torch.float16 else 1
+    lift = 1024 if clips.dtype == torch.float16 else 1
     for step in range(settings.iterations):
         with fast_gradients():
             loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
-        (gradient,) = torch.autograd.grad(scale * loss.sum(), logits)
-        logits.grad = gradient / scale
+        (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)
+        logits.grad = gradient / lift
         optimiser.step()
         losses[step, running] = loss.detach()
         final[running] = logits.detach()[running]

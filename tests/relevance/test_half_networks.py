@@ -73,6 +73,7 @@ def test_rows_sum_to_what_the_half_precision_network_itself_says(number):
     book = relevance.ledger(net, x, 2)
     assert book.attrs["clip"] == pytest.approx(book.attrs["logits"], rel=1e-4)
     assert net.fc.weight.dtype == number
+    assert list(relevance.coverage(net, x).rule) == list(relevance.coverage(net.float(), x.float()).rule)
 
 
 def test_weights_are_narrow_again_after_an_error_and_other_mixtures_are_named():
