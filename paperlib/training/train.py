@@ -16,10 +16,10 @@ from .. import data, models
 from ..convolution.allocator import keep_freed
 from ..convolution.half import checked
 from ..data import loading, sampling, store
-from ..data.clips import MEAN, STD
 from ..errors import InputError
 from ..storage import paths, software
 from . import checkpoints, folds, parallel
+from .augmentation import augment, normalise, zoomed
 from .recipes import Recipe
 
 
@@ -78,47 +78,6 @@ def learning_rate(recipe, step, steps):
     return 0.5 * recipe.lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
-def augment(frames, generator, shift=4, mirror=0.0):
-    """Shift each clip by up to `shift` pixels and vary its contrast; uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W].
-
-    mirror: share of the clips that are mirrored; 0 where that would turn "moving left" into "moving right".
-    """
-    clip = normalise(frames)
-    if mirror:
-        turned = torch.rand(len(clip), 1, 1, 1, 1, generator=generator).to(clip.device) < mirror
-        clip = torch.where(turned, clip.flip(4), clip)
-    side = clip.shape[-1]
-    padded = F.pad(clip.flatten(1, 2), (shift,) * 4, mode="replicate")
-    offsets = torch.randint(0, 2 * shift + 1, (len(clip), 2), generator=generator)
-    gain = 0.8 + 0.4 * torch.rand(len(clip), 1, 1, 1, generator=generator)
-    moved = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, offsets.tolist(), strict=True)])
-    moved = (moved * gain.to(moved)).view(clip.shape)
-    return moved.contiguous(memory_format=torch.channels_last_3d)  # a quarter faster for 3D convolutions on CPU
-
-
-def zoomed(frames, generator, size, mirror=0.0):
-    """Cut a random square out of each clip, with a side between `size` and the frames', and scale it to `size`.
-
-    uint8 [B, T, H, W, 3] -> float32 [B, 3, T, size, size]; the same square in all frames of a clip. mirror: as in
-    `augment`.
-    """
-    clip, found = normalise(frames), []
-    for one in clip:
-        side = int(torch.randint(size, clip.shape[-1] + 1, (), generator=generator))
-        y, x = torch.randint(0, clip.shape[-1] - side + 1, (2,), generator=generator).tolist()
-        part = one[:, :, y : y + side, x : x + side]
-        if torch.rand((), generator=generator) < mirror:
-            part = part.flip(3)
-        found.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True, align_corners=False))
-    return torch.stack(found).contiguous(memory_format=torch.channels_last_3d)
-
-
-def normalise(frames):
-    """Turn uint8 [B, T, H, W, 3] into normalised float32 [B, 3, T, H, W] on the same device."""
-    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=frames.device) for value in (MEAN, STD))
-    return ((frames.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
-
-
 def half_precision(device, size):
     """Say whether to train in bfloat16: on a GPU, or on a CPU that computes in it (1.2 to 1.8 times as fast).
 
@@ -151,67 +110,74 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
 
 
 def _run(recipe, ranks, resume, progress, out):
-    device = ranks.device
-    if recipe.batch % ranks.count:
-        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
-    train, val = datasets(recipe)
-    model = parallel.synchronise(ranks.share(lambda: build(recipe, len(train.classes))), ranks).to(device)
-    (train, unread), (val, more) = (_readable(part, model.num_frames, ranks) for part in (train, val))
-    for _, name, reason in unread + more if ranks.first else []:
-        print(f"{recipe.dataset}: {name} is left out: {reason}")
-    train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in (train, val))
+    """Train as one of `ranks`, from videos to the checkpoint `out`; returns the header.
+
+    Videos of any length with labels [n] -> clips uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W] -> frame logits
+    [B, T', K] -> scores [B, K] -> one loss per batch.
+    """
+    _refuse_what_cannot_be_trained(recipe, ranks)
+    videos = datasets(recipe)  # (training, validation)
+    classes = list(videos[0].classes)  # [K]
+    model = parallel.synchronise(ranks.share(lambda: build(recipe, len(classes))), ranks).to(ranks.device)
+    videos, unread = _without_unreadable(videos, model.num_frames, ranks)
+    steps = _steps_per_epoch(len(videos[0]), recipe)
+    train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
     optimiser = _optimiser(model, recipe)
     predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
     out = out or checkpoints.path(recipe.dataset, recipe.name)
     state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"
-    start, history = _resume(state_file, recipe, model, optimiser, device) if resume else (0, [])
-    steps_per_epoch = len(train) // recipe.batch
-    if steps_per_epoch == 0:
-        raise InputError(f"batch {recipe.batch} is larger than the {len(train)} training videos of {recipe.dataset}")
+    start, history = _resume(state_file, recipe, model, optimiser, ranks.device) if resume else (0, [])
     for epoch in range(start, recipe.epochs):
         begun = time.monotonic()
-        loss = _epoch(model, train, optimiser, recipe, epoch, steps_per_epoch, predict, ranks, progress)
-        row = {"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)}
+        loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress)
+        history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)})
         if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
-            row["accuracy"] = round(accuracy(model, val, recipe, ranks), 4)
-        history.append(row)
+            history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks), 4)
         if progress:
-            tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
+            tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in history[-1].items()))
         if ranks.first:
-            with paths.atomic(state_file) as temporary:
-                torch.save(
-                    {
-                        "recipe": json.dumps(asdict(recipe)),
-                        "epoch": epoch + 1,
-                        "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "history": json.dumps(history),
-                    },
-                    temporary,
-                )
+            _keep(state_file, recipe, model, optimiser, history)
         ranks.wait()
-    if not history or "accuracy" not in history[-1]:
-        raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
-    meta = {
-        "recipe": asdict(recipe),
-        "dataset": recipe.dataset,
-        "classes": list(train.classes),
-        "accuracy": history[-1]["accuracy"],
-        "seed": recipe.seed,
-        "revision": software.revision(),
-        "skipped": [name for _, name, _ in unread + more],
-        "history": history,
-        "device": device.type,
-        "precision": "bfloat16" if half_precision(device, recipe.size) else "float32",
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-    }
-    if ranks.count > 1:
-        meta["processes"] = ranks.count
+    meta = _header(recipe, ranks, classes, (len(train), len(val)), unread, history)
     if ranks.first:
         checkpoints.save(out, model.eval(), meta)
         state_file.unlink(missing_ok=True)
     ranks.wait()
     return meta
+
+
+def _refuse_what_cannot_be_trained(recipe, ranks):
+    """Raise InputError for a batch that the processes cannot share and for no epochs at all."""
+    if recipe.batch % ranks.count:
+        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
+    if recipe.epochs < 1:
+        raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
+
+
+def _steps_per_epoch(videos, recipe):
+    """Return how many whole batches the training videos make; InputError where they do not fill one."""
+    if videos < recipe.batch:
+        raise InputError(f"batch {recipe.batch} is larger than the {videos} training videos of {recipe.dataset}")
+    return videos // recipe.batch
+
+
+def _header(recipe, ranks, classes, videos, unread, history):
+    """Return what a checkpoint's header says about its training; videos: how many trained and how many validated."""
+    meta = {
+        "recipe": asdict(recipe),
+        "dataset": recipe.dataset,
+        "classes": classes,
+        "accuracy": history[-1]["accuracy"],
+        "seed": recipe.seed,
+        "revision": software.revision(),
+        "videos": dict(zip(("train", "val"), videos, strict=True)),
+        "skipped": unread,
+        "history": history,
+        "device": ranks.device.type,
+        "precision": "bfloat16" if half_precision(ranks.device, recipe.size) else "float32",
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+    }
+    return meta | ({"processes": ranks.count} if ranks.count > 1 else {})
 
 
 class Scores(torch.nn.Module):
@@ -226,16 +192,28 @@ class Scores(torch.nn.Module):
         return prediction(self.model, clip, self.ensemble)
 
 
-def _readable(part, frames, ranks):
-    """Return `loading.readable` of a data set; of several processes the first one looks for all."""
-    workers = store.READERS if hasattr(part, "path") else 0
-    skipped = ranks.share(lambda: loading.readable(part, frames, workers)[1])
-    left = {i for i, _, _ in skipped}
-    return (part.subset([i for i in range(len(part)) if i not in left]) if left else part), skipped
+def _without_unreadable(videos, frames, ranks):
+    """Return ([training videos, validation videos] that can be read, names of those left out); says which and why.
+
+    Of several processes the first one looks for all.
+    """
+    kept, names = [], []
+    for part in videos:
+        workers = store.READERS if hasattr(part, "path") else 0
+        skipped = ranks.share(lambda part=part, workers=workers: loading.readable(part, frames, workers)[1])
+        left = {i for i, _, _ in skipped}
+        kept.append(part.subset([i for i in range(len(part)) if i not in left]) if left else part)
+        names += [name for _, name, _ in skipped]
+        for _, name, reason in skipped if ranks.first else []:
+            print(f"{part.name}: {name} is left out: {reason}")
+    return kept, names
 
 
 def _clips(part, frames, how, progress, ranks):
-    """Return `store.clips_of`, in the first process first: the others find the kept frames on disk."""
+    """Return what clips uint8 [B, T, H, W, 3] of a part are taken from (`store.clips_of`).
+
+    The first process looks first: the others find the kept frames on disk.
+    """
     if not ranks.first:
         ranks.wait()
     found = store.clips_of(part, frames, how, progress)
@@ -245,6 +223,7 @@ def _clips(part, frames, how, progress, ranks):
 
 
 def _optimiser(model, recipe):
+    """Return the recipe's optimiser of all weights; InputError if there is none of its name."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -253,6 +232,21 @@ def _optimiser(model, recipe):
     if recipe.optimiser != "sgd":
         raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd or adam")
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+
+
+def _keep(state_file, recipe, model, optimiser, history):
+    """Write the state from which `_resume` goes on after as many epochs as `history` has rows."""
+    with paths.atomic(state_file) as temporary:
+        torch.save(
+            {
+                "recipe": json.dumps(asdict(recipe)),
+                "epoch": len(history),
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": json.dumps(history),
+            },
+            temporary,
+        )
 
 
 def _resume(state_file, recipe, model, optimiser, device):

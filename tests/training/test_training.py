@@ -10,7 +10,7 @@ import torch
 
 from paperlib.data import sampling, store
 from paperlib.errors import InputError
-from paperlib.training import checkpoints, train
+from paperlib.training import augmentation, checkpoints, train
 
 from .. import toy
 
@@ -139,7 +139,7 @@ def test_augmentation_keeps_direction_and_depends_on_its_generator_only():
     clip = torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8)
     for t in range(4):
         clip[0, t, :, 3 * t + 2] = 255
-    once, again = (train.augment(clip, torch.Generator().manual_seed(3)) for _ in range(2))
+    once, again = (augmentation.augment(clip, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(once, again)
     positions = once[0, 0].sum(1).argmax(-1)
     assert (positions.diff() == 3).all()
