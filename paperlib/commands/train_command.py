@@ -25,7 +25,7 @@ HELP = {
     "warmup": "epochs until the peak learning rate",
     "batch": "clips per step, of all processes together",
     "dropout": "rate in front of the classifier",
-    "seed": "of weights, order and augmentation",
+    "seed": "of weights, order and augmentation; the checkpoint of seed 2 is called MODEL-s2",
     "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
     "mirror": "share of the training clips that are mirrored",
     "optimiser": "sgd or adam",
@@ -60,7 +60,7 @@ def arguments(parser):
         )
     parser.add_argument("--data-root", metavar="DIR", help="where the public data sets are")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, help="checkpoint file (default: data/checkpoints/DATASET/MODEL)")
+    parser.add_argument("--out", type=Path, help="checkpoint file (default: data/checkpoints/DATASET/MODEL[-sSEED])")
     parser.add_argument("--restart", action="store_true", help="ignore the state of an interrupted run")
 
 
@@ -69,6 +69,7 @@ def main(args):
     import os
 
     from ..errors import InputError
+    from ..storage import zoo_lists
     from ..training import checkpoints, recipes, train
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
@@ -78,10 +79,11 @@ def main(args):
         os.environ["PAPERLIB_DATA"] = args.data_root
     if args.paper:
         recipe = replace(recipes.recipe(args.paper, size=given.get("size", 224)), **given)
-        out = args.out or checkpoints.path(*args.paper.split("/"))
+        key = zoo_lists.with_seed(zoo_lists.without_seed(args.paper)[0], recipe.seed)
+        out = args.out or checkpoints.path(*key.split("/"))
     else:
         recipe = train.Recipe(name=args.model, dataset=args.dataset, **given)
-        out = args.out or checkpoints.path(args.dataset, args.model)
+        out = args.out or checkpoints.path(args.dataset, zoo_lists.with_seed(args.model, recipe.seed))
     meta = train.run(recipe, args.device, resume=not args.restart, out=out)
     if os.environ.get("RANK", "0") == "0":
         print(

@@ -26,9 +26,18 @@ def settings(name, profile="mini"):
 
 
 def spelled_out(pattern):
-    """Return the names that `a/{b,c}-d` stands for, as a shell would: a/b-d and a/c-d."""
-    parts = [part.split(",") if k % 2 else [part] for k, part in enumerate(re.split(r"[{}]", pattern))]
+    """Return the names that `a/{b,c}-d` stands for, as a shell would: a/b-d and a/c-d; {1..4} counts from 1 to 4.
+
+    All five seeds of a model are `a/b` and `a/b-s{1..4}`.
+    """
+    parts = [_choices(part) if k % 2 else [part] for k, part in enumerate(re.split(r"[{}]", pattern))]
     return ["".join(chosen) for chosen in itertools.product(*parts)]
+
+
+def _choices(braced):
+    """Return what stands between braces: alternatives with commas, or the numbers from one to another."""
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", braced)
+    return [str(k) for k in range(int(numbers[1]), int(numbers[2]) + 1)] if numbers else braced.split(",")
 
 
 def _settings(name, profile, above):

@@ -1,13 +1,17 @@
 """What `data/zoo.yaml` and, beside it, `data/zoo_people.yaml` list: one entry per checkpoint."""
 
 import copy
+import re
 from functools import cache
 
 import yaml
 
+from ..errors import InputError
 from . import paths
 
 PEOPLE = "zoo_people.yaml"  # models that are trained once per fold of people
+SEED = re.compile(r"-s(\d+)$")
+MOST_SEEDS = 10  # of an entry: names sort as numbers do
 
 
 def location():
@@ -20,7 +24,9 @@ def entries(file=None):
     """Return [(`<dataset>/<checkpoint>`, entry)] of a list and of the people's list beside it, in their order.
 
     `defaults` and `datasets.<name>` fill in what an entry leaves open, `suffix` is appended to the checkpoint's
-    name. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end.
+    name. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end. `seeds`, a
+    number, makes one per seed: seed 0 has the plain name, seed 2 ends in -s2 and starts from the model of `init_from`
+    with seed 2 where that is listed, else from the plain one.
     """
     found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
@@ -29,12 +35,46 @@ def entries(file=None):
             common = (content.get("defaults") or {}), (content.get("datasets") or {}).get(entry["dataset"]) or {}
             entry = {**common[0], **common[1], **entry}
             key = f"{entry['dataset']}/{entry['model']}{entry.pop('suffix', '')}"
-            folds = entry.pop("folds", None)
-            if folds is None:
-                found.append((key, entry))
-            else:
-                found += [(f"{key}-{fold}", {**entry, "held_out": people}) for fold, people in folds.items()]
-    return found
+            found += [seeded for fold in _folds(key, entry) for seeded in _seeds(*fold, path.name)]
+    listed = {key for key, _ in found}
+    return [(key, _from_the_same_seed(key, entry, listed)) for key, entry in found]
+
+
+def with_seed(key, seed):
+    """Return the name of the checkpoint `key` as trained with a seed; seed 0 has the plain name."""
+    return f"{key}-s{seed}" if seed else key
+
+
+def without_seed(key):
+    """Return (plain name, seed) of a checkpoint's name."""
+    found = SEED.search(key)
+    return (key[: found.start()], int(found[1])) if found else (key, 0)
+
+
+def _folds(key, entry):
+    """Return [(key, entry)], one per fold of people where an entry has `folds`."""
+    folds = entry.pop("folds", None)
+    if folds is None:
+        return [(key, entry)]
+    return [(f"{key}-{fold}", {**entry, "held_out": people}) for fold, people in folds.items()]
+
+
+def _seeds(key, entry, file):
+    """Return [(key, entry)], one per seed where an entry has `seeds`."""
+    if "seeds" not in entry:
+        return [(key, entry)]
+    entry = dict(entry)
+    seeds = entry.pop("seeds")
+    if not (type(seeds) is int and 1 <= seeds <= MOST_SEEDS) or "seed" in entry:
+        wrong = "a `seed` as well" if "seed" in entry else f"{seeds!r}"
+        raise InputError(f"{file}: seeds of {key} is a number of runs from 1 to {MOST_SEEDS}, not {wrong}")
+    return [(with_seed(key, seed), {**entry, "seed": seed} if seed else entry) for seed in range(seeds)]
+
+
+def _from_the_same_seed(key, entry, listed):
+    """Return the entry with `init_from` of its own seed, where that is listed."""
+    start = with_seed(entry.get("init_from", ""), without_seed(key)[1])
+    return {**entry, "init_from": start} if start in listed else entry
 
 
 @cache

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from .. import models
 from ..errors import InputError
-from ..storage import paths
+from ..storage import paths, zoo_lists
 
 # What is asked for a checkpoint that is not there: functions from its name to a file, or None where they have none.
 PROVIDERS = []
@@ -105,7 +105,12 @@ def _check_name(file, header):
     """Raise InputError if a file of the zoo does not hold the network and the data set that its path names."""
     name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)
     named = dataset == file.parent.name and f"{file.stem}-".startswith(f"{name}-")
-    if file.parent.parent == paths.CHECKPOINTS and not named:
+    if file.parent.parent != paths.CHECKPOINTS:
+        return
+    seed, of = header.get("seed", 0), zoo_lists.without_seed(file.stem)[1]
+    if named and of and seed != of:
+        raise InputError(f"{file} was trained with seed {seed}, not {of} as its name says; fetch or train it again")
+    if not named:
         raise InputError(
             f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
             f"{file.parent.name}/{file.stem}: fetch or train that one again"

@@ -1,7 +1,8 @@
 """How the papers trained the models of the `paper` profile, and the command that does it.
 
 A checkpoint is called `<dataset>/<model>[-suffix ...]`: `-dense` is dense sampling, `-k5` the temporal kernel,
-`-e4` an ensemble of so many frames, `-top`, `-bottom`, `-uniform` where TAM sits, `-transfer` a start from Kinetics.
+`-e4` an ensemble of so many frames, `-top`, `-bottom`, `-uniform` where TAM sits, `-transfer` a start from Kinetics;
+`-s2` stands last and is the seed.
 """
 
 import re
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from ..errors import InputError
 from ..storage import zoo_lists
 
-SUFFIX = re.compile(r"-(dense|transfer|top|bottom|uniform|k\d+|e\d+)$")
+SUFFIX = re.compile(r"-(dense|transfer|top|bottom|uniform|[kes]\d+)$")
+FIELD = {"k": "kernel_size", "e": "ensemble", "s": "seed"}  # suffix with a number -> field of the recipe
 PROGRESSIVE = {16: 8, 32: 16, 64: 32}  # frames -> frames of the model it starts from (CVPR 2021, section 5)
 GPUS = 8
 
@@ -81,24 +83,33 @@ def recipe(key, width=64, size=224):
     own = dict(
         name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25, **_from(suffixes)
     )
-    family = "C-LSTM" if name.startswith("C-LSTM") else "I3D" if name.startswith("I3D-original") else ""
-    if family:
-        options = (
-            {"size": size, "layers": 2 if dataset == "kth" else 3} if family == "C-LSTM" else {"reduced_strides": True}
-        )
-        return Recipe(**{**own, "batch": 16, "options": options, **ACCV[family, "kth" if dataset == "kth" else "ssv2"]})
+    return Recipe(**{**own, **(_accv(name, dataset, size) or _cvpr(name, dataset, suffixes))})
+
+
+def _accv(name, dataset, size):
+    """Return the recipe's fields for the networks of the ACCV paper, {} for others."""
+    on = "kth" if dataset == "kth" else "ssv2"
+    if name.startswith("C-LSTM"):
+        return {"batch": 16, "options": {"size": size, "layers": 2 if on == "kth" else 3}, **ACCV["C-LSTM", on]}
+    if name.startswith("I3D-original"):
+        return {"batch": 16, "options": {"reduced_strides": True}, **ACCV["I3D", on]}
+    return {}
+
+
+def _cvpr(name, dataset, suffixes):
+    """Return the recipe's fields for the networks of the CVPR paper: how long, how fast, and from which weights."""
     frames = re.search(r"-f(\d+)|-(\d+)x\d+", name)
     count = int(frames[1]) if frames and frames[1] else 4 * int(frames[2]) if frames else 16
     found = dict(lr=0.01, epochs=50, batch=64 if count < 32 else 48, dropout=0.5, weight_decay=5e-4)
-    if "transfer" in suffixes:
-        found |= dict(epochs=45, init_from=f"kinetics400/{name}-dense" if count == 32 else f"mini_kinetics/{name}")
-    elif count in PROGRESSIVE and re.search(r"-f\d+", name):
+    seed = "".join(f"-{suffix}" for suffix in suffixes if suffix[0] == "s")
+    if "transfer" in suffixes:  # the one of 32 frames is public, and of one seed
+        start = f"kinetics400/{name}-dense" if count == 32 else f"mini_kinetics/{name}{seed}"
+        return found | dict(epochs=45, init_from=start)
+    if count in PROGRESSIVE and re.search(r"-f\d+", name):
         shorter = name.replace(f"-f{count}", f"-f{PROGRESSIVE[count]}")
         kept = "".join(f"-{s}" for s in suffixes if not s.startswith("e"))
-        found |= dict(epochs=45, init_from=f"{dataset}/{shorter}{kept}")
-    elif not name.startswith("SlowFast"):
-        found |= dict(inflate="ImageNet")
-    return Recipe(**{**own, **found})
+        return found | dict(epochs=45, init_from=f"{dataset}/{shorter}{kept}")
+    return found | ({} if name.startswith("SlowFast") else dict(inflate="ImageNet"))
 
 
 def _from(suffixes):
@@ -109,8 +120,8 @@ def _from(suffixes):
             found |= dict(sampling="dense", stride=2)
         elif suffix in ("top", "bottom", "uniform"):
             found |= dict(options={"placement": suffix})
-        elif suffix[0] in "ke" and suffix[1:].isdigit():
-            found |= {{"k": "kernel_size", "e": "ensemble"}[suffix[0]]: int(suffix[1:])}
+        elif suffix[0] in FIELD and suffix[1:].isdigit():
+            found |= {FIELD[suffix[0]]: int(suffix[1:])}
     return found
 
 

@@ -15,39 +15,44 @@ from .train import run
 def recipes(file=None):
     """Return {`<dataset>/<checkpoint>`: Recipe} as listed, but what a model starts from comes before it.
 
-    An entry of the YAML list names `model` and `dataset`, optionally `suffix` and `folds` (see
+    An entry of the YAML list names `model` and `dataset`, optionally `suffix`, `folds` and `seeds` (see
     `zoo_lists.entries`), and any field of Recipe.
     """
     file = file or location()
-    known = {field.name for field in fields(Recipe)}
     listed = {}
     for key, entry in entries(file):
-        name = entry.pop("model")
-        unknown = sorted(entry.keys() - known)
-        if unknown:
-            raise InputError(
-                f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
-                f"suffix, folds, {', '.join(sorted(known - {'name'}))}"
-            )
         if key in listed:
             raise InputError(f"{file.name} lists {key} twice; give one of them a suffix")
-        listed[key] = Recipe(name=name, **entry)
-    for key, recipe in listed.items():
-        if recipe.init_from and recipe.init_from not in listed:
-            raise InputError(f"{file.name}: {key} starts from {recipe.init_from}, which is not listed")
+        listed[key] = _recipe(entry, file)
     ordered = {}
-
-    def add(key, above=()):
-        if key in above:
-            raise InputError(f"{file.name}: init_from goes round in a circle among {', '.join(sorted(above))}")
-        if key not in ordered:
-            if listed[key].init_from:
-                add(listed[key].init_from, (*above, key))
-            ordered[key] = listed[key]
-
     for key in listed:
-        add(key)
+        _add(key, listed, ordered, file)
     return ordered
+
+
+def _recipe(entry, file):
+    """Return the Recipe of an entry of the list."""
+    name, known = entry["model"], {field.name for field in fields(Recipe)}
+    unknown = sorted(entry.keys() - known - {"model"})
+    if unknown:
+        raise InputError(
+            f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
+            f"suffix, folds, seeds, {', '.join(sorted(known - {'name'}))}"
+        )
+    return Recipe(**{"name" if field == "model" else field: value for field, value in entry.items()})
+
+
+def _add(key, listed, ordered, file, above=()):
+    """Put a recipe into `ordered`, and before it the one that it starts from; above: what starts from it in turn."""
+    if key in above:
+        raise InputError(f"{file.name}: init_from goes round in a circle among {', '.join(sorted(above))}")
+    start = listed[key].init_from
+    if start and start not in listed:
+        raise InputError(f"{file.name}: {key} starts from {start}, which is not listed")
+    if key not in ordered:
+        if start:
+            _add(start, listed, ordered, file, (*above, key))
+        ordered[key] = listed[key]
 
 
 def select(names=(), missing=False, file=None):

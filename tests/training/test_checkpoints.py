@@ -75,6 +75,11 @@ def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path,
     for wrong in ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
         with pytest.raises(InputError, match=f"{wrong}.safetensors holds TAM2D-R18-f8 trained on set.*be {wrong}"):
             checkpoints.load(wrong)
+    for name, seed in (("TAM2D-R18-f8-s2", 2), ("TAM2D-R18-f8-k5-s3", 2)):
+        checkpoints.save(checkpoints.path("set", name), model, {"dataset": "set", "seed": seed})
+    checkpoints.load("set/TAM2D-R18-f8-s2")
+    with pytest.raises(InputError, match="k5-s3.safetensors was trained with seed 2, not 3 as its name says"):
+        checkpoints.load("set/TAM2D-R18-f8-k5-s3")
 
 
 def test_foreign_safetensors_are_refused(tmp_path):

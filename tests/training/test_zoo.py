@@ -6,8 +6,9 @@ import pytest
 
 from paperlib import cli, models
 from paperlib.errors import InputError
-from paperlib.storage import paths
-from paperlib.training import checkpoints, train, zoo
+from paperlib.papers import settings
+from paperlib.storage import paths, zoo_lists
+from paperlib.training import checkpoints, recipes, train, zoo
 
 from .. import toy
 
@@ -42,6 +43,36 @@ def test_what_a_model_starts_from_comes_first(tmp_path):
     assert [r.epochs for r in listed.values()] == [3, 1, 1] and listed["toy_bars/TAM2D-R18-f8-k5"].kernel_size == 5
 
 
+def test_seeds_have_names_that_sort_and_start_from_the_model_of_their_own_seed(tmp_path):
+    listed = zoo.recipes(
+        write(
+            tmp_path,
+            "{model: I3D-R18-f16, dataset: d, seeds: 3, init_from: d/I3D-R18-f8}",
+            "{model: I3D-R18-f8, dataset: d, seeds: 2}",
+            "{model: I3D-R18-f8, dataset: d, suffix: -dense, seeds: 2, folds: {a: one, b: two}}",
+        )
+    )
+    starts = {key: recipe.init_from for key, recipe in listed.items()}
+    assert starts["d/I3D-R18-f16-s1"] == "d/I3D-R18-f8-s1"
+    assert starts["d/I3D-R18-f16"] == starts["d/I3D-R18-f16-s2"] == "d/I3D-R18-f8"  # there is no f8 of seed 2
+    assert {key: recipe.seed for key, recipe in listed.items() if "f8" in key} == {
+        "d/I3D-R18-f8": 0,
+        "d/I3D-R18-f8-s1": 1,
+        "d/I3D-R18-f8-dense-a": 0,
+        "d/I3D-R18-f8-dense-a-s1": 1,
+        "d/I3D-R18-f8-dense-b": 0,
+        "d/I3D-R18-f8-dense-b-s1": 1,
+    }
+    plain, second = listed["d/I3D-R18-f16"], listed["d/I3D-R18-f16-s2"]
+    assert replace(second, seed=0) == plain and second.seed == 2
+    assert zoo_lists.without_seed("d/I3D-R18-f8-dense-s4") == ("d/I3D-R18-f8-dense", 4)
+    assert zoo_lists.without_seed("d/SlowFast-R50-8x8") == ("d/SlowFast-R50-8x8", 0)
+    chosen = settings.spelled_out("d/{I3D,S3D}-R18-f8-s{1..3}")
+    assert chosen == [f"d/{name}-R18-f8-s{seed}" for name in ("I3D", "S3D") for seed in (1, 2, 3)]
+    paper = recipes.recipe("ssv2/TAM2D-R50-f16-k5-s2")
+    assert (paper.name, paper.seed, paper.init_from) == ("TAM2D-R50-f16", 2, "ssv2/TAM2D-R50-f8-k5-s2")
+
+
 @pytest.mark.parametrize(
     "entries, message",
     [
@@ -49,6 +80,9 @@ def test_what_a_model_starts_from_comes_first(tmp_path):
         (["{model: A, dataset: d, init_from: d/B}"], "d/B, which is not listed"),
         (["{model: A, dataset: d, init_from: d/B}", "{model: B, dataset: d, init_from: d/A}"], "circle among d/A, d/B"),
         (["{model: A, dataset: d, epoch: 3}"], "unknown fields epoch"),
+        (["{model: A, dataset: d, seeds: 0}"], "zoo.yaml: seeds of d/A is a number of runs from 1 to 10, not 0"),
+        (["{model: A, dataset: d, seeds: [1, 2]}"], "from 1 to 10, not .1, 2."),
+        (["{model: A, dataset: d, seeds: 2, seed: 1}"], "not a `seed` as well"),
     ],
 )
 def test_mistakes_in_the_list_are_named(tmp_path, entries, message):

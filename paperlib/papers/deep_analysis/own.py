@@ -68,7 +68,7 @@ def from_kinetics(row):
 
 def describe(key):
     """Return what a checkpoint is, from its header: dataset, module, backbone, num_frames, temporal_pooling,
-    placement, sampling, init_from. Networks without a backbone in their name (SlowFast) have an empty one."""
+    placement, sampling, init_from, seed. Networks without a backbone in their name (SlowFast) have an empty one."""
     header = checkpoints.meta(checkpoints.find(key))
     recipe, config = header["recipe"], header["config"]
     found = NAME.fullmatch(config["name"])
@@ -85,6 +85,7 @@ def describe(key):
         "sampling": recipe.get("sampling", "uniform"),
         "kernel_size": config.get("kernel_size", 3),
         "ensemble": recipe.get("ensemble", 0),
+        "seed": recipe.get("seed", 0),
     }
 
 
