@@ -30,7 +30,8 @@ def train(key, device):
     """Train the zoo's checkpoint `<dataset>/<name>`; a killed training goes on where it stopped."""
     from ..training import zoo
 
-    zoo.train(zoo.select([key], missing=True), device, progress=False)
+    for one, recipe in zoo.select([key], missing=True).items():
+        zoo.train_one(one, recipe, device, missing=True, progress_bar=False, wait=True)
     return "trained", ""
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..storage import paths
+from ..storage import locks, paths, processes
 from . import sampling
 
 KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these
@@ -70,9 +70,12 @@ def stored(dataset, progress=True):
     file = paths.CACHE / "frames" / f"{dataset.name}-{_key(dataset)}.npy"
     frames = _read(file)
     if frames is None:
-        with paths.atomic(file) as temporary:
-            _render(dataset, temporary, progress)
-        frames = _read(file)
+        with locks.only_one(file.with_suffix(".lock")):  # others wait: they would render the same on the same cores
+            frames = _read(file)
+            if frames is None:
+                with paths.atomic(file) as temporary:
+                    _render(dataset, temporary, progress)
+                frames = _read(file)
     return Stored(dataset, frames)
 
 
@@ -114,6 +117,7 @@ def _digest(frames):
 
 def _hold(dataset):
     global _held
+    processes.die_with_parent()
     _held = dataset
 
 

@@ -17,15 +17,22 @@ def only_one(file):
         yield
 
 
-def busy(file):
-    """Whether another process holds `file` now."""
+@contextlib.contextmanager
+def if_free(file):
+    """Hold `file` unless another process does; yields the opened file, or None where another one holds it."""
     with _opened(file) as opened:
         try:
             if fcntl is not None:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-    return False
+            opened = None
+        yield opened
+
+
+def busy(file):
+    """Whether another process holds `file` now."""
+    with if_free(file) as held:
+        return held is None
 
 
 def _opened(file):

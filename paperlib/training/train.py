@@ -17,8 +17,9 @@ from ..convolution.allocator import keep_freed
 from ..convolution.half import checked
 from ..data import loading, sampling, store
 from ..errors import InputError
-from ..storage import paths, software
+from ..storage import paths, software, zoo_lists
 from . import checkpoints, folds, parallel
+from . import progress as runs
 from .augmentation import augment, normalise, zoomed
 from .recipes import Recipe
 
@@ -101,6 +102,8 @@ def run(recipe, device="auto", resume=True, progress=True, out=None):
     After each epoch the state goes to `data/runs/`, so that a killed run goes on from there and ends with
     the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
 
+    `paperlib zoo train --pause` holds it between two batches (see `progress`), which its seconds do not count.
+
     Started by torchrun, every process takes its part of each batch: gradients and batch norms are those of the
     whole batch, and process 0 writes.
     """
@@ -124,15 +127,17 @@ def _run(recipe, ranks, resume, progress, out):
     train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
     optimiser = _optimiser(model, recipe)
     predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
-    out = out or checkpoints.path(recipe.dataset, recipe.name)
-    state_file = paths.ROOT / "data" / "runs" / f"{recipe.dataset}-{out.stem}.pt"
+    out = out or checkpoints.path(recipe.dataset, zoo_lists.with_seed(recipe.name, recipe.seed))
+    key = f"{recipe.dataset}/{out.stem}"
+    state_file = runs.file(key, "pt")
     start, history = _resume(state_file, recipe, model, optimiser, ranks.device) if resume else (0, [])
+    watch = _watch(key, recipe, steps, history, ranks)
     for epoch in range(start, recipe.epochs):
-        begun = time.monotonic()
-        loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress)
-        history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(time.monotonic() - begun, 1)})
+        before = watch.seconds
+        loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)
+        history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(watch.seconds - before, 1)})
         if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
-            history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks), 4)
+            history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks, watch), 4)
         if progress:
             tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in history[-1].items()))
         if ranks.first:
@@ -142,6 +147,7 @@ def _run(recipe, ranks, resume, progress, out):
     if ranks.first:
         checkpoints.save(out, model.eval(), meta)
         state_file.unlink(missing_ok=True)
+        watch.note(finished=time.time())
     ranks.wait()
     return meta
 
@@ -159,6 +165,16 @@ def _steps_per_epoch(videos, recipe):
     if videos < recipe.batch:
         raise InputError(f"batch {recipe.batch} is larger than the {videos} training videos of {recipe.dataset}")
     return videos // recipe.batch
+
+
+def _watch(key, recipe, steps, history, ranks):
+    """Return what notes how far the training is and lets it be paused: in the process that writes."""
+    if not ranks.first:
+        return runs.Unwatched()
+    about = {"network": recipe.name, "dataset": recipe.dataset, "size": recipe.size, "epochs": recipe.epochs}
+    clips = steps * recipe.batch
+    seconds = sum(row["seconds"] for row in history)
+    return runs.Watch(key, about, recipe.epochs * clips, len(history) * clips, seconds)
 
 
 def _header(recipe, ranks, classes, videos, unread, history):
@@ -270,7 +286,7 @@ def _resume(state_file, recipe, model, optimiser, device):
     return state["epoch"], json.loads(state["history"])
 
 
-def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress):
+def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch):
     """Train one epoch; returns its mean loss. All randomness comes from (seed, epoch, rank).
 
     Every process draws the same order and takes its part of each batch.
@@ -285,7 +301,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
     model.train()
     total, half = 0.0, half_precision(device, recipe.size)
-    batches = _batches(train, order, model.num_frames, recipe, rng)
+    batches = watch.batches(_batches(train, order, model.num_frames, recipe, rng), recipe.batch)
     for step, (indices, frames) in enumerate(
         tqdm(
             batches,
@@ -339,11 +355,11 @@ def _batches(train, order, frames, recipe, rng):
 
 
 @torch.inference_mode()
-def accuracy(model, val, recipe, ranks, batch=64):
+def accuracy(model, val, recipe, ranks, watch, batch=64):
     """Return the top-1 accuracy on the stored validation clips, sampled as in the recipe but without jitter."""
     model.eval()
     right = 0
-    for indices in np.array_split(np.arange(len(val)), math.ceil(len(val) / batch)):
+    for indices in watch.batches(np.array_split(np.arange(len(val)), math.ceil(len(val) / batch))):
         indices = ranks.shard(indices)
         if not len(indices):
             continue

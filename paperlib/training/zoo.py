@@ -3,11 +3,9 @@
 from dataclasses import asdict, fields
 from fnmatch import fnmatch
 
-import pandas as pd
-
 from ..errors import InputError
 from ..storage.zoo_lists import entries, location
-from . import checkpoints
+from . import checkpoints, progress
 from .recipes import Recipe
 from .train import run
 
@@ -55,21 +53,36 @@ def _add(key, listed, ordered, file, above=()):
         ordered[key] = listed[key]
 
 
-def select(names=(), missing=False, file=None):
-    """Return the recipes whose key matches one of `names` (globs; none: all), only untrained ones if `missing`."""
+def matching(names=(), file=None):
+    """Return the recipes whose key, or what follows the data set in it, matches one of `names` (globs; none: all)."""
     file = file or location()
     known = recipes(file)
-    for name in names:
-        if not any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for key in known):
+    matches = {name: [key for key in known if fnmatch(key, name) or fnmatch(key, f"*/{name}")] for name in names}
+    for name, keys in matches.items():
+        if not keys:
             raise InputError(f"no model of {file.name} matches {name!r}; paperlib zoo status lists them")
-    chosen = {
-        key: recipe
-        for key, recipe in known.items()
-        if not names or any(fnmatch(key, name) or fnmatch(key, f"*/{name}") for name in names)
-    }
-    if missing:
-        chosen = {key: recipe for key, recipe in chosen.items() if state(key, recipe) != "trained"}
-    return chosen
+    chosen = set().union(*matches.values()) if names else known.keys()
+    return {key: recipe for key, recipe in known.items() if key in chosen}
+
+
+def select(names=(), missing=False, file=None):
+    """Return the recipes to train for `names` (see `matching`), only untrained ones if `missing`, in training order.
+
+    What they start from is among them where that is untrained.
+    """
+    known = recipes(file)
+    chosen = {key for key in matching(names, file) if not missing or state(key, known[key]) != "trained"}
+    for key in reversed(known):  # in `known`, what a model starts from comes before it
+        start = known[key].init_from
+        if key in chosen and start and state(start, known[start]) != "trained":
+            chosen.add(start)
+    return {key: recipe for key, recipe in known.items() if key in chosen}
+
+
+def header(key):
+    """Return the header of a checkpoint of the zoo, {} where it is not there."""
+    file = checkpoints.path(*key.split("/"))
+    return checkpoints.meta(file) if file.is_file() else {}
 
 
 def state(key, recipe):
@@ -82,56 +95,22 @@ def state(key, recipe):
     return "trained" if same else "other recipe"
 
 
-def status(file=None):
-    """Return a table of every listed model: state, accuracy, epochs, training seconds, device, file size in MB."""
-    rows = []
-    for key, recipe in recipes(file).items():
-        path = checkpoints.path(*key.split("/"))
-        header = checkpoints.meta(path) if path.is_file() else {}
-        rows.append(
-            {
-                "model": key,
-                "state": state(key, recipe),
-                "accuracy": header.get("accuracy"),
-                "epochs": recipe.epochs,
-                "seconds": header.get("seconds"),
-                "device": header.get("device"),
-                "MB": round(path.stat().st_size / 1e6, 2) if path.is_file() else None,
-            }
-        )
-    return pd.DataFrame(rows)
+def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait=False):
+    """Train one checkpoint in this process; one that is there by this recipe is replaced only by a better one.
 
-
-def markdown(table):
-    """Return a Markdown table of the trained models of `status()`, accuracy per data set and minutes of training,
-    and the hours of all of them.
-
-    Models trained in folds of people have no row: what they reach is in figures/beyond/.
+    missing: where it is there by this recipe, do nothing. Returns whether it was trained. Raises progress.Busy where
+    another process trains it, or waits for that one.
     """
-    in_folds = table.model.isin([key for key, entry in entries() if "held_out" in entry])
-    trained = table[(table.state == "trained") & ~in_folds]
-    model = trained.model.str.split("/")
-    datasets = list(dict.fromkeys(model.str[0]))
-    lines = ["| model | " + " | ".join(datasets) + " | minutes |", "| --- |" + " ---: |" * (len(datasets) + 1)]
-    for name, rows in trained.groupby(model.str[1], sort=False):
-        accuracy = dict(zip(rows.model.str.split("/").str[0], rows.accuracy, strict=True))
-        cells = [f"{100 * accuracy[d]:.1f} %" if d in accuracy else "" for d in datasets]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows.seconds.sum() / 60:.0f} |")
-    hours, more = trained.seconds.sum() / 3600, table.seconds[in_folds].sum() / 3600
-    return "\n".join([*lines, "", f"Together: {hours:.1f} hours of one core, and {more:.1f} for the folds of people."])
-
-
-def train(chosen, device="auto", progress=True):
-    """Train the given recipes one after the other; an existing checkpoint is replaced only by a better one."""
-    for key, recipe in chosen.items():
-        file = checkpoints.path(*key.split("/"))
-        if not file.is_file():
-            run(recipe, device, progress=progress, out=file)
-            continue
-        fresh = file.with_name(f"{file.stem}.new.safetensors")
+    file = checkpoints.path(*key.split("/"))
+    with progress.alone(key, wait):
+        if missing and state(key, recipe) == "trained":
+            return False
+        fresh = progress.file(key, "pt").parent / "fresh" / recipe.dataset / file.name
         try:
-            meta = run(recipe, device, progress=progress, out=fresh)
-            if meta["accuracy"] > checkpoints.meta(file)["accuracy"] or state(key, recipe) == "other recipe":
+            meta = run(recipe, device, progress=progress_bar, out=fresh)
+            if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
+                file.parent.mkdir(parents=True, exist_ok=True)
                 fresh.replace(file)
+            return True
         finally:
             fresh.unlink(missing_ok=True)

@@ -4,11 +4,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from paperlib import cli, models
+from paperlib import models
 from paperlib.errors import InputError
 from paperlib.papers import settings
 from paperlib.storage import paths, zoo_lists
-from paperlib.training import checkpoints, recipes, train, zoo
+from paperlib.training import checkpoints, convergence, recipes, train, zoo, zoo_table
 
 from .. import toy
 
@@ -105,16 +105,27 @@ def test_every_committed_checkpoint_is_listed_and_was_trained_by_its_recipe():
 
 def test_the_readme_of_the_data_shows_what_is_trained():
     written = zoo.location().with_name("README.md").read_text(encoding="utf-8")
-    assert zoo.markdown(zoo.status()) in written, "run: paperlib zoo status --readme"
+    assert zoo_table.markdown(zoo_table.status()) in written, "run: paperlib zoo status --readme"
 
 
 def test_training_what_is_missing_then_nothing(folder):
-    file = write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}", "{model: TSN-R18-f8, dataset: toy_bars}")
-    chosen = zoo.select(["TAM*"], missing=True, file=file)
-    assert list(chosen) == ["toy_bars/TAM2D-R18-f8"]
-    zoo.train(chosen, device="cpu", progress=False)
-    assert zoo.status(file).state.tolist() == ["trained", "missing"]
-    assert list(zoo.select(missing=True, file=file)) == ["toy_bars/TSN-R18-f8"]
+    file = write(
+        folder,
+        "{model: TAM2D-R18-f8, dataset: toy_bars}",
+        "{model: TSN-R18-f8, dataset: toy_bars}",
+        "{model: TSN-R18-f16, dataset: toy_bars, init_from: toy_bars/TSN-R18-f8}",
+    )
+    ((key, recipe),) = zoo.select(["TAM*"], missing=True, file=file).items()
+    assert key == "toy_bars/TAM2D-R18-f8"
+    assert zoo.train_one(key, recipe, "cpu", progress_bar=False)
+    before = checkpoints.path(*key.split("/")).stat().st_mtime_ns
+    assert not zoo.train_one(key, recipe, "cpu", missing=True, progress_bar=False)
+    assert checkpoints.path(*key.split("/")).stat().st_mtime_ns == before
+    assert zoo_table.status(file).state.tolist() == ["trained", "missing", "missing"]
+    untrained = ["toy_bars/TSN-R18-f8", "toy_bars/TSN-R18-f16"]
+    assert list(zoo.select(missing=True, file=file)) == untrained
+    assert list(zoo.select(["*f16"], file=file)) == untrained  # with what it starts from
+    assert list(zoo.matching(["*f16"], file)) == untrained[1:]
     with pytest.raises(InputError, match="'I3D"):
         zoo.select(["I3D*"], file=file)
 
@@ -131,14 +142,69 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
             return meta
 
         monkeypatch.setattr(zoo, "run", run)
-        zoo.train({key: recipe}, progress=False)
-        return checkpoints.meta(checkpoints.path(*key.split("/")))["accuracy"]
+        zoo.train_one(key, recipe)
+        return zoo.header(key)["accuracy"]
 
     assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
+    assert not list((folder / "data" / "runs").rglob("*.safetensors"))
 
 
-def test_the_command_takes_options_and_names(folder, capsys):
-    write(folder, "{model: TAM2D-R18-f8, dataset: toy_bars}")
-    assert cli.main(["zoo", "train", "--missing", "--device", "cpu", "TAM*"]) == 0
-    assert "trained" in capsys.readouterr().out
+def header(recipe, accuracy, losses):
+    """Return a checkpoint's header as training writes it."""
+    history = [{"epoch": k + 1, "loss": loss, "seconds": 60.0} for k, loss in enumerate(losses)]
+    return {
+        "recipe": asdict(recipe),
+        "seed": recipe.seed,
+        "dataset": recipe.dataset,
+        "classes": ["left", "right"],
+        "accuracy": accuracy,
+        "videos": {"train": 96, "val": 32},
+        "history": history,
+        "seconds": 60.0 * len(losses),
+    }
+
+
+def test_the_table_has_one_row_per_model_with_mean_and_spread_over_seeds(folder):
+    file = write(
+        folder,
+        "{model: TSN-R18-f8, dataset: toy_bars, seeds: 3, epochs: 4}",
+        "{model: TSN-R18-f16, dataset: toy_bars, init_from: toy_bars/TSN-R18-f8, epochs: 1, batch: 8}",
+        "{model: TSN-R18-f4, dataset: toy_bars, seeds: 2, suffix: -dense, sampling: dense}",
+    )
+    listed = zoo.recipes(file)
+    untrained = ("toy_bars/TSN-R18-f4-dense", "toy_bars/TSN-R18-f4-dense-s1")
+    for key, accuracy, losses in (
+        ("toy_bars/TSN-R18-f8", 0.5, [0.7, 0.12, 0.11, 0.1]),
+        ("toy_bars/TSN-R18-f8-s1", 0.75, [0.7, 0.3, 0.3, 0.3]),
+        ("toy_bars/TSN-R18-f8-s2", 0.625, [0.7, 0.2, 0.2, 0.2]),
+        ("toy_bars/TSN-R18-f16", 0.875, [0.6]),
+    ):
+        model = models.create(listed[key].name, num_classes=2, width=4)
+        checkpoints.save(checkpoints.path(*key.split("/")), model, header(listed[key], accuracy, losses))
+    table = zoo_table.status(file)
+    assert table.set_index("checkpoint").state.to_dict() == {
+        key: "missing" if key in untrained else "trained" for key in listed
+    }
+    rows = zoo_table.summary(table).set_index("model").to_dict("index")
+    three = rows["toy_bars/TSN-R18-f8"]
+    assert (three["runs"], three["state"], three["converged"], three["minutes"]) == (3, "trained", True, 12)
+    assert three["accuracy"] == pytest.approx(0.625) and three["loss"] == pytest.approx(0.2)
+    assert three["spread"] == pytest.approx((0.125**2 * 2 / 2) ** 0.5)
+    assert zoo_table.markdown(table).splitlines()[2:4] == [
+        "| toy_bars/TSN-R18-f8 | from scratch, batch 16 | 4 | 0.1 | 0.200 | 3 | 62.5 % | 12.5 | yes | 96 + 32 | 12 |",
+        "| toy_bars/TSN-R18-f16 | from TSN-R18-f8, batch 8 | 1 | 0.1 | 0.600 | 1 | 87.5 % | one run "
+        "| no | 96 + 32 | 1 |",
+    ]
+    text = zoo_table.text(table)
+    assert "from scratch, batch 16, sampling dense" in text and "4 of 6 trained" in text.splitlines()[-1]
+    checkpoints.path("toy_bars", "TSN-R18-f8-s1").unlink()
+    assert zoo_table.summary(zoo_table.status(file)).state[0] == "2 of 3 trained"
+
+
+def test_a_training_that_still_learned_in_its_second_half_did_not_converge():
+    classes = ["c"] * 32  # guessing costs ln 32 = 3.47
+    assert convergence.doubts({"classes": classes, "history": [{"loss": x} for x in (3.4, 1.0, 0.9, 0.86)]}) == []
+    (doubt,) = convergence.doubts({"classes": classes, "history": [{"loss": x} for x in (3.4, 1.0, 0.9, 0.8)]})
+    assert "lowered the loss by 6%" in doubt
+    assert "too few" in convergence.doubts({"classes": classes, "history": [{"loss": 0.1}] * 3})[0]
