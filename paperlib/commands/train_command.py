@@ -29,6 +29,7 @@ HELP = {
     "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
     "mirror": "share of the training clips that are mirrored",
     "optimiser": "sgd or adam",
+    "bits": "of each stored weight: 16, 32, or 8 with one scale per output channel",
     "zoom": "cut random squares out of frames so much larger, and scale them down",
     "ensemble": "predict from so many evenly spaced frame logits, 0 for all",
 }

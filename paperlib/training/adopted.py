@@ -69,7 +69,7 @@ def adopt(source, key, out=None, size=224, about=None, **options):
         "num_frames": model.num_frames,
         **(about or {}),
     }
-    checkpoints.save(out, model, header, half=False)
+    checkpoints.save(out, model, header, bits=32)
     return out
 
 

@@ -53,6 +53,7 @@ class Recipe:
     seed: int = 0
     options: dict | None = None  # further arguments of models.create, e.g. {"placement": "top"}
     optimiser: str = "sgd"  # or "adam"
+    bits: int = 16  # of each weight in the checkpoint, see checkpoints.save
     zoom: float = 1.0  # above 1: random squares of frames so much larger, scaled to `size`
 
 

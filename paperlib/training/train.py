@@ -136,6 +136,8 @@ def _run(recipe, ranks, resume, progress, out):
         before = watch.seconds
         loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)
         history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(watch.seconds - before, 1)})
+        if epoch + 1 == recipe.epochs and recipe.bits < 16:
+            checkpoints.round_weights(model, recipe.bits)  # the accuracy is to be that of what is stored
         if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
             history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks, watch), 4)
         if progress:
@@ -145,7 +147,7 @@ def _run(recipe, ranks, resume, progress, out):
         ranks.wait()
     meta = _header(recipe, ranks, classes, (len(train), len(val)), unread, history)
     if ranks.first:
-        checkpoints.save(out, model.eval(), meta)
+        checkpoints.save(out, model.eval(), meta, recipe.bits)
         state_file.unlink(missing_ok=True)
         watch.note(finished=time.time())
     ranks.wait()
@@ -153,7 +155,8 @@ def _run(recipe, ranks, resume, progress, out):
 
 
 def _refuse_what_cannot_be_trained(recipe, ranks):
-    """Raise InputError for a batch that the processes cannot share and for no epochs at all."""
+    """Raise InputError for a batch that the processes cannot share, no epochs, or bits that cannot be stored."""
+    checkpoints.check_bits(recipe.bits)
     if recipe.batch % ranks.count:
         raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
     if recipe.epochs < 1:

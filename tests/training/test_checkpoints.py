@@ -1,15 +1,17 @@
 """Checkpoints: written and read back, and every way in which a file can be wrong is named."""
 
+import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from paperlib import models
+from paperlib import data, models, relevance
 from paperlib.errors import InputError
 from paperlib.storage import paths
-from paperlib.training import checkpoints
+from paperlib.training import checkpoints, evaluation
 
 
 @pytest.fixture
@@ -27,6 +29,64 @@ def test_saved_model_comes_back_with_its_header(tmp_path, model):
     clip = torch.randn(2, 3, 8, 32, 32)
     assert torch.allclose(again(clip), model(clip), atol=2e-2)
     assert file.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 40_000  # fp16
+
+
+def test_eight_bits_round_each_weight_to_a_127th_of_its_channels_largest(tmp_path, model):
+    big = "layer4.1.conv2.weight"
+    with torch.no_grad():
+        weight = model.get_parameter(big)
+        weight[0] *= 100  # other channels keep their own scale
+        weight[1] = 0
+    half, eight = tmp_path / "half.safetensors", tmp_path / "eight.safetensors"
+    checkpoints.save(half, model, {})
+    checkpoints.save(eight, model, {}, bits=8)
+    assert (
+        eight.stat().st_size < 0.75 * half.stat().st_size
+    )  # of a small network: norms and small kernels are not rounded
+    ours, again = model.state_dict(), checkpoints.load(eight)[0].state_dict()
+    sixteen = checkpoints.load(half)[0].state_dict()
+    assert all(torch.equal(sixteen[key], value.half().to(value.dtype)) for key, value in ours.items() if value.ndim)
+    for key, value in ours.items():
+        if value.numel() >= 4096:
+            step = value.abs().flatten(1).max(1).values.view(-1, *[1] * (value.ndim - 1)) / 127
+            assert ((again[key] - value).abs() <= 0.501 * step).all() and again[key].dtype == torch.float32, key
+        else:
+            assert torch.equal(again[key], value.half().to(value.dtype)), key
+    checkpoints.round_weights(model, 8)
+    assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
+    other = models.create("TAM2D-R18-f16", num_classes=3, width=4)
+    assert checkpoints.initialise(other, eight) == [] and torch.equal(other.get_parameter(big), again[big])
+    with pytest.raises(InputError, match="bits 4 is none of 32, 16, 8"):
+        checkpoints.save(eight, model, {}, bits=4)
+
+
+def test_scales_that_do_not_fit_are_named(tmp_path, model):
+    file = tmp_path / "a.safetensors"
+    for wrong in ({"layer4.1.conv2.weight:scale": torch.ones(5)}, {"nothing:scale": torch.ones(3)}):
+        save_file({**model.state_dict(), **wrong}, file, metadata={"config": json.dumps(model.config)})
+        with pytest.raises(InputError, match="a.safetensors has scales that do not fit its weights"):
+            checkpoints.load(file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["synth_ssv2/TAM2D-R18-f8", "synth_kinetics/I3D-R50-f8"])
+def test_eight_bits_change_neither_accuracy_nor_the_range_of_relevant_frames(tmp_path, key):
+    network, header = checkpoints.load(key)
+    checkpoints.save(tmp_path / "eight.safetensors", network, header, bits=8)
+    videos = data.load(header["dataset"], "val", size=64)
+    chosen = np.random.default_rng(0).permutation(len(videos))[:200]
+    clips = evaluation.load_clips(videos, chosen[:6], 8)
+    found = []
+    for net in (network, checkpoints.load(tmp_path / "eight.safetensors")[0]):
+        answers = evaluation.evaluate(net, videos, indices=chosen)
+        targets = torch.as_tensor(videos.labels[chosen[:6]])
+        matrix = relevance.relevance_matrix(net, clips, targets)
+        with torch.no_grad():
+            logits = net.frame_logits(clips).gather(2, targets[:, None, None].expand(-1, 8, 1))[..., 0]
+        found.append((100 * evaluation.accuracy(answers), float(relevance.atr(matrix, logits).avg.mean())))
+    (accuracy, avg_atr), (accuracy_of_8, avg_atr_of_8) = found
+    assert abs(accuracy - accuracy_of_8) <= 0.5, found
+    assert abs(avg_atr - avg_atr_of_8) <= 0.05, found
 
 
 def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):

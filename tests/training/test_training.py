@@ -59,6 +59,22 @@ def test_resumed_run_equals_undisturbed_run(folder, monkeypatch):
     assert not list((folder / "data" / "runs").glob("*.pt"))
 
 
+def test_the_accuracy_of_a_checkpoint_of_eight_bits_is_that_of_what_is_stored(folder, monkeypatch):
+    recipe = replace(RECIPE, bits=8, epochs=1)
+    monkeypatch.setattr(checkpoints, "FEW", 1)
+    rounded, accuracy = [], train.accuracy
+
+    def measured(model, *rest):
+        rounded.append({key: value.clone() for key, value in model.state_dict().items()})
+        return accuracy(model, *rest)
+
+    monkeypatch.setattr(train, "accuracy", measured)
+    meta = train.run(recipe, device="cpu", progress=False, out=folder / "eight.safetensors")
+    assert meta["recipe"]["bits"] == 8 and same(weights(folder / "eight.safetensors"), rounded[-1])
+    with pytest.raises(InputError, match="bits 5 is none of"):
+        train.run(replace(recipe, bits=5), device="cpu", progress=False)
+
+
 def test_state_of_another_recipe_is_not_resumed(folder, monkeypatch):
     model = train.build(RECIPE, 2)
     optimiser = train._optimiser(model, RECIPE)
