@@ -207,4 +207,5 @@ def test_a_training_that_still_learned_in_its_second_half_did_not_converge():
     assert convergence.doubts({"classes": classes, "history": [{"loss": x} for x in (3.4, 1.0, 0.9, 0.86)]}) == []
     (doubt,) = convergence.doubts({"classes": classes, "history": [{"loss": x} for x in (3.4, 1.0, 0.9, 0.8)]})
     assert "lowered the loss by 6%" in doubt
+    assert "guessing" in convergence.doubts({"classes": classes, "history": [{"loss": 3.46}] * 8})[0]
     assert "too few" in convergence.doubts({"classes": classes, "history": [{"loss": 0.1}] * 3})[0]
