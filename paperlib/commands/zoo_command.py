@@ -2,6 +2,7 @@
 
 examples:
   paperlib zoo status                 every model: is it trained, by which recipe, how good over how many runs
+  paperlib zoo status --missing       the names of those that are not trained
   paperlib zoo status --readme        write that table into data/README.md as well
   paperlib zoo train --missing        train what is missing, one per core; a killed run goes on where it stopped
   paperlib zoo train 'synth_ssv2/*'   train these anew; a checkpoint is replaced only by a better one
@@ -19,6 +20,9 @@ def arguments(parser):
     train = actions.add_parser("train", help="train models, then list them")
     for action in (status, train):
         action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
+    status.add_argument(
+        "--missing", action="store_true", help="only names, one a line, of what is not trained as listed"
+    )
     status.add_argument("--readme", action="store_true", help="write the table into data/README.md as well")
     what = train.add_mutually_exclusive_group()
     what.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
@@ -42,6 +46,10 @@ def main(args):
         from ..training import crew
 
         failed = crew.train(zoo.select(args.names, args.missing), args.device, args.jobs, args.missing)
+    if args.action == "status" and args.missing:
+        wanted = zoo.matching(args.names)
+        print("".join(f"{key}\n" for key, recipe in wanted.items() if zoo.state(key, recipe) != "trained"), end="")
+        return 0
     table = zoo_table.status()
     if args.action == "status" and args.readme:
         write_readme(table)

@@ -36,7 +36,7 @@ zoo() { "$python" -m paperlib.cli zoo "$@"; }
 
 # Prints the models without a checkpoint by their recipe, of procedural videos: recorded ones need files of their own.
 missing() {
-    zoo status 'synth_*/*' | awk '$1 ~ "/" && $2 != "trained" { print $1 }'
+    zoo status 'synth_*/*' --missing
 }
 
 # Prints what has to be there: code, lists, and the checkpoints that missing models start from.
@@ -95,15 +95,12 @@ if [[ -n $from ]]; then
     done
 fi
 
-at_once=(--jobs "$jobs")
-if ! grep -q -- --jobs <<<"$(zoo train --help)"; then at_once=(); fi # a command line that trains one at a time
-
 began=$(mktemp)
 code=0
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 # An interrupted training leaves the state after its last epoch; the last 40 seconds are for ending and packing.
 timeout -s INT -k 15 $((minutes * 60 - 40)) "$python" -m paperlib.cli \
-    zoo train "${models[@]}" --missing ${at_once[@]+"${at_once[@]}"} --device "$device" || code=$?
+    zoo train "${models[@]}" --missing --jobs "$jobs" --device "$device" || code=$?
 ((code == 0)) || echo "gpu_zoo.sh: training ended with exit code $code (124: the time was up)"
 
 # pack NAME: files named on standard input, relative to the project -> OUT/NAME-1.tar, ... of at most 15 MB.
