@@ -17,6 +17,10 @@ LOADERS = {
     "synth_kinetics": ("paperlib.data.synthetic", "load"),
     "synth_mit": ("paperlib.data.synthetic", "load"),
     "synth_kth": ("paperlib.data.synthetic", "load"),
+    "synth_ssv2_hard": ("paperlib.data.synthetic", "load"),
+    "synth_kinetics_hard": ("paperlib.data.synthetic", "load"),
+    "synth_mit_hard": ("paperlib.data.synthetic", "load"),
+    "synth_kth_hard": ("paperlib.data.synthetic", "load"),
 }
 LOADERS.update({name: ("paperlib.data.public", "load") for name in ADAPTERS})
 
@@ -33,6 +37,13 @@ def load(name, split="train", size=64, limit=None, root=None):
         raise InputError(f"a split is 'train' or 'val', not {split!r}.")
     module, function = LOADERS[name]
     return getattr(importlib.import_module(module), function)(name, split, size=size, limit=limit, root=root)
+
+
+def truth(dataset, i):
+    """Return what is planted in video i of a procedural data set: see `synthetic.truth.Truth`."""
+    from .synthetic.truth import truth as found
+
+    return found(dataset, i)
 
 
 def __getattr__(name):

@@ -35,6 +35,8 @@ class Landscape:
 
     def paint(self, canvas, t=None):
         """Paint the whole canvas; with `t` (seconds) the ground moves as water does."""
+        if canvas.furnished:
+            return
         x, y = canvas.world()
         flow = F(0) if t is None else (np.floor(np.asarray(t) * 4096) / 4096 * 0.12).astype(F)[:, None, None]
         grain = noise(x * F(self.grain) + flow + F(self.shift), y * F(self.grain * 2.5) - flow)
@@ -68,6 +70,8 @@ class Wall:
 
     def paint(self, canvas):
         """Paint the whole canvas."""
+        if canvas.furnished:
+            return
         x, y = canvas.world()
         grain = noise(x * F(0.8) + F(self.shift), y * F(1.6))
         step = canvas.zoom.astype(F)[:, None, None] * F(canvas.size / 2)
@@ -83,6 +87,8 @@ class Wall:
 def fill_all(canvas, tint, low=0.7, high=0.6, freq=(1.5, 1.5), shift=0.0, t=None):
     """Fill the canvas with one colour shaded by noise (`low` + `high` x noise), flowing with `t` if given."""
     x, y = canvas.world()
+    if canvas.furnished:
+        return x, y
     flow = F(0) if t is None else (np.floor(np.asarray(t) * 4096) / 4096 * 0.15).astype(F)[:, None, None]
     shade = F(low) + F(high) * noise(x * F(freq[0]) + F(shift) + flow, y * F(freq[1]) - flow)
     for channel, value in zip(canvas.image, tint, strict=True):

@@ -5,6 +5,7 @@ numpy call, so no library version or instruction set can change a bit. Sines and
 in float64 and rounded to a multiple of 2**-16 before any pixel sees them.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -54,8 +55,11 @@ class Draw:
 class Canvas:
     """`n` square frames; world coordinates are x right, y down, with [-1, 1]^2 in view at zoom 1.
 
-    A grey canvas has one channel and takes every colour's luminance.
+    A grey canvas has one channel and takes every colour's luminance. `furnished` says that a backdrop is there
+    already: scenes then leave out their own. `record` (see `truth`) takes down where things are painted, as `role`.
     """
+
+    furnished, record, role, rows = False, None, "", None
 
     def __init__(self, n, size, centre_x=0.0, centre_y=0.0, zoom=1.0, grey=False):
         self.n, self.size = n, size
@@ -91,7 +95,32 @@ class Canvas:
         u = ucol[:, None, :] + urow[:, :, None]
         v = vcol[:, None, :] + vrow[:, :, None]
         pixel = (2.0 / self.size / np.abs(unit)).astype(F)[:, None, None]
-        return Patch(self.image[:, :, ys, xs], u, v, pixel)
+        patch = Patch(self.image[:, :, ys, xs], u, v, pixel)
+        patch.corner, patch.centre = (xs.start, ys.start), (sx, sy)
+        return patch
+
+    @contextlib.contextmanager
+    def part(self, rows, x=0.0, y=0.0, scale=1.0, role=None):
+        """Give a canvas of the frames `rows` only, and put what was painted on it back.
+
+        What is painted on it comes out moved by (x, y) and `scale` times as large, numbers or arrays, one per row.
+        """
+        part = Canvas.__new__(Canvas)
+        part.n, part.size, part.grid = len(rows), self.size, self.grid
+        part.image = np.ascontiguousarray(self.image[:, rows])
+        part.centre_x = part.per_frame((self.centre_x[rows] - x) / scale)
+        part.centre_y = part.per_frame((self.centre_y[rows] - y) / scale)
+        part.zoom = part.per_frame(self.zoom[rows] * scale)
+        part.furnished, part.record, part.role = self.furnished, self.record, role or self.role
+        part.rows = rows if self.rows is None else self.rows[rows]
+        yield part
+        self.image[:, rows] = part.image
+
+    def note(self, kind, owner, patch, distance):
+        """Take down where `owner`, painted on a patch as the shape given by `distance`, is: see `truth.Record`."""
+        if self.record is not None:
+            rows = np.arange(self.n) if self.rows is None else self.rows
+            self.record.note(f"{self.role}{kind}", owner, rows, patch, distance)
 
     def _span(self, low, high):
         """Pixel slice that holds [low, high] of every frame, in screen coordinates."""
@@ -108,7 +137,10 @@ class Canvas:
 
 
 class Patch:
-    """A window of a canvas: its pixels `[3, n, h, w]` and their local coordinates `u`, `v` `[n, h, w]`."""
+    """A window of a canvas: its pixels `[3, n, h, w]` and their local coordinates `u`, `v` `[n, h, w]`.
+
+    `corner` is the canvas's pixel (x, y) it starts at, `centre` where its coordinates' origin is on screen, `[n]` each.
+    """
 
     def __init__(self, image, u, v, pixel):
         self.image, self.u, self.v, self.pixel = image, u, v, pixel

@@ -77,14 +77,18 @@ class Procedural:
 
     def frames(self, i, indices):
         """Render the frames with these indices, uint8 `[len(indices), size, size, 3]`."""
-        indices = np.asarray(indices, np.int64).reshape(-1)
-        n = self.num_frames(i)
-        if len(indices) and not (0 <= indices.min() and indices.max() < n):
-            raise InputError(f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}.")
+        indices = self._checked(i, indices)
         if not len(indices):
             return np.empty((0, self.size, self.size, 3), np.uint8)
         key = (type(self), getattr(self, "module", None), self.ids[i], self.size, self.fps, indices.tobytes())
         return _rendered.get(key, lambda: self._render(i, (indices + 0.5) / self.fps, self.size))
+
+    def _checked(self, i, indices):
+        """Indices of frames as int64 `[n]`; InputError where video i does not have them."""
+        indices, n = np.asarray(indices, np.int64).reshape(-1), self.num_frames(i)
+        if len(indices) and not (0 <= indices.min() and indices.max() < n):
+            raise InputError(f"{self.ids[i]} has the frames 0 to {n - 1}, not {indices.min()} to {indices.max()}.")
+        return indices
 
     def _render(self, i, seconds, size):
         """Frames of video i at these times."""

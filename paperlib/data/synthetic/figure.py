@@ -73,6 +73,8 @@ class Figure:
         at = self.joints(pose)
         legs = [self._leg(patch, at, pose, k) for k in (0, 1)]
         arms = [self._arm(patch, at, pose, k) for k in (0, 1)]
+        if canvas.record is not None:
+            self._note(canvas, patch, at, [distance for parts in (*legs, *arms) for distance, _ in parts])
         far = 0.78 * light
         for parts, shade in ((arms[1] if pose.width < 0.5 else (), far), (legs[1], far), (legs[0], light)):
             self._fill(patch, parts, shade)
@@ -80,6 +82,16 @@ class Figure:
         if pose.width >= 0.5:
             self._fill(patch, arms[1], light)
         self._fill(patch, arms[0], light)
+
+    def _note(self, canvas, patch, at, limbs):
+        """Take down where the whole person and the hands are."""
+        u, v = patch.u, patch.v
+        (nx, ny), (hx, hy) = at["neck"], at["head"]
+        whole = [capsule(u, v, nx, ny, 0.0, 0.0, 0.06 * self.build), circle(u - column(hx), v - column(hy), 0.064)]
+        canvas.note("person", self, patch, np.minimum.reduce([*limbs, *whole]))
+        for k in (0, 1):
+            wx, wy = (column(a) for a in at["wrist", k])
+            canvas.note("hand", (self, k), patch, circle(u - wx, v - wy, 0.03))
 
     def _leg(self, patch, at, pose, k):
         """The (distance, colour) parts of leg k."""

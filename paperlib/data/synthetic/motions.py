@@ -174,6 +174,8 @@ def opening(draw, stage):
         patch = canvas.local(x, y, 1.0, radius=1.3, flip=flip)
         pu, pv = patch.u, patch.v
         shade = F(0.95) - F(0.5) * pv
+        body_at = wedge(pu, pv, a, a * 1.15, 0.08, b) if kind == "laptop" else box(pu, pv, a, b * (1 + (kind == "door") / 2))
+        canvas.note("object", act, patch, body_at)
         if kind == "box":
             patch.fill(ellipse(pu, pv, a, 0.1, 0.0, -b), inside, visible=np.minimum(1, 8 * p))
             patch.fill(box(pu, pv, a, b, r=0.03), body, shade)
@@ -227,6 +229,7 @@ def putting_into(draw, stage):
         hand.paint(canvas, hx - side * 1.2 * leave, hy - 0.7 * leave, angle, 0.2 + 0.5 * leave)
         front = canvas.local(x, y, 1.0, radius=max(top, b) * 1.5)
         body = np.maximum(wedge(front.u, front.v, top, a, b), -ellipse(front.u, front.v, top, top * 0.22, 0.0, -b))
+        canvas.note("object", act, front, body)
         front.fill(body, wall, F(1.0) - F(0.5) * np.abs(front.u / F(top)))
 
     return act

@@ -141,6 +141,7 @@ class Thing:
         patch = canvas.local(x, y, np.asarray(size) * self.scale, angle, radius=1.55, flip=self.flip)
         u, v = patch.u, patch.v
         body = self.distance(u, v)
+        canvas.note("object", self, patch, body)
         shade = F(0.92) - F(0.28) * v - F(0.16 * self.flip) * u
         shade *= F(1) - F(0.45) * np.clip(F(1) + body * F(6), F(0), F(1))  # darker rim
         first, second = self.colour, self.second
@@ -210,6 +211,7 @@ class Hand:
             reach = 0.5 if pointing and k != 1 else 0.0
             shape = np.minimum(shape, capsule(u, v, (k - 1.5) * 0.21, 0.78, spread, tip + reach, 0.13, 0.1))
         shape = np.minimum(shape, capsule(u, v, 0.3, 1.0, 0.5 + 0.25 * open_, 0.45 - 0.1 * open_, 0.16, 0.11))
+        canvas.note("hand", self, patch, shape)
         shade = F(0.72) + F(2.6) * np.clip(-shape, F(0), F(0.14))
         patch.fill(shape, self.skin, shade, visible)
 
@@ -252,6 +254,8 @@ class Room:
 
     def paint(self, canvas):
         """Paint the whole canvas."""
+        if canvas.furnished:
+            return
         x, y = canvas.world()
         grain = noise(
             x * F(0.9 if self.kind == "wood" else 1.7) + F(self.shift[0]),

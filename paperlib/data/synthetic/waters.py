@@ -98,7 +98,8 @@ def scuba_diving(draw):
 
     def paint(canvas, t):
         _, wy = fill_all(canvas, water, 0.7, 0.5, (0.9, 1.6), shift, t)
-        canvas.image *= np.clip(F(1.0) - (wy + F(0.6)) * F(0.35 * deep), F(0.3), F(1.1))
+        if not canvas.furnished:
+            canvas.image *= np.clip(F(1.0) - (wy + F(0.6)) * F(0.35 * deep), F(0.3), F(1.1))
         ground = canvas.local(0.0, floor, 1.0, radius=4.0)
         ground.fill(
             -ground.v + F(0.12) * triangle_wave(ground.u * F(0.8) + F(shift)),

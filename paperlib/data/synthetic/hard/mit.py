@@ -1,0 +1,21 @@
+"""`synth_mit_hard`: half of its classes are motions (as in `synth_ssv2_hard`), half scenes (as in the kinetics one)."""
+
+from .. import mit
+from . import kinetics, ssv2
+
+FPS = 30
+SECONDS = (3.0, 5.0)
+EVENT = (1.6, 2.4)
+TWICE = 0.0
+STREAM = "mit-events"
+
+CLASSES, TEMPORAL, REVERSED = mit.CLASSES, mit.TEMPORAL, mit.REVERSED
+_ALIKE = [("falling", "spinning"), *zip(list(mit.SCENES)[::2], list(mit.SCENES)[1::2], strict=True)]
+TWINS = {a: b for pair in (*REVERSED, *_ALIKE) for a, b in (pair, pair[::-1])}
+
+
+def film(text, streams, seconds, timeline, size, record=None):
+    """Frames uint8 `[n, size, size, 3]` of class `text` at these times; see `events.Eventful`."""
+    if text in mit.MOTIONS:
+        return ssv2.play(*mit.MOTIONS[text], streams, seconds, timeline, size, record)
+    return kinetics.show(mit.SCENES[text], streams, seconds, timeline, size, record)

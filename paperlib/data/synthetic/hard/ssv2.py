@@ -1,0 +1,90 @@
+"""`synth_ssv2_hard`: the motions of `synth_ssv2`, each a short event at a random time of a longer video.
+
+Before and after the event the room, its clutter and things that pass by are all there is to see; the actors come
+into view and leave again. The backward class of a pair plays the event backwards. Added are pairs that differ in the
+order of two actions, and classes that differ in how often something is done.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from .. import ssv2
+from ..backdrops import sway
+from ..canvas import Canvas, quantise
+from ..events import Passers, Visit, paint_event
+from ..stage import Stage
+from . import orders
+
+FPS = 12
+SECONDS = (5.0, 9.0)
+EVENT = (2.4, 4.0)
+TWICE = 0.0
+SHAKE = 0.06  # of the camera, in world units
+STREAM = "ssv2-events"
+
+PAIRS = (
+    (
+        orders.lifting_then_shaking,
+        "Lifting something and then shaking it",
+        "Shaking something and then lifting it",
+    ),
+    (
+        orders.nearing_then_tilting,
+        "Moving something closer and then tilting it",
+        "Tilting something and then moving it closer",
+    ),
+)
+COUNTS = tuple(
+    (partial(orders.tapping, times=times), f"Tapping something {text}")
+    for times, text in ((1, "once"), (2, "twice"), (3, "three times"), (4, "four times"))
+)
+TEMPLATES = dict(ssv2.TEMPLATES)
+for _template, _forward, _backward in PAIRS:
+    TEMPLATES[_forward], TEMPLATES[_backward] = (_template, False), (_template, True)
+TEMPLATES.update({text: (template, False) for template, text in COUNTS})
+CLASSES = list(TEMPLATES)
+TEMPORAL = np.array([text not in {text for _, text in ssv2.STATIC} for text in CLASSES])
+REVERSED = [*ssv2.REVERSED, *((forward, backward) for _, forward, backward in PAIRS)]
+
+# class -> the class that a video is compared with: the same actors do something else
+_ALIKE = (
+    ("Moving something and something so they collide with each other",
+     "Moving something and something so they pass each other"),
+    ("Pretending to take something from somewhere", "Touching (without moving) part of something"),
+    ("Something falling like a rock", "Holding something next to something"),
+    ("Pushing something so it spins", "Poking something so that it falls over"),
+    ("Tapping something once", "Tapping something twice"),
+    ("Tapping something three times", "Tapping something four times"),
+)  # fmt: skip
+TWINS = {a: b for pair in (*REVERSED, *_ALIKE) for a, b in (pair, pair[::-1])}
+
+
+def film(text, streams, seconds, timeline, size, record=None):
+    """Frames uint8 `[n, size, size, 3]` of class `text` at these times; see `events.Eventful`."""
+    return play(*TEMPLATES[text], streams, seconds, timeline, size, record)
+
+
+def play(template, backwards, streams, seconds, timeline, size, record=None):
+    """Play one motion template, forwards or backwards, in the events of a video."""
+    seconds = np.asarray(seconds, np.float64)
+    inside, done = timeline.progress(seconds)
+    done = 1 - done if backwards else done
+    draw = streams("shake")
+    shake = sway(draw, SHAKE, 2.5), sway(draw, SHAKE, 2.5)
+    stage, visit = Stage(streams("stage"), wide=True), Visit(streams("visit"))
+    stage.start, stage.stop = visit.start, visit.stop
+    x, y, zoom = stage.view(0.5 * np.ones_like(seconds), seconds)
+    act = template(streams("actors"), stage)
+    if stage.camera is not None:  # the camera does not come into view: it turns away and comes back
+        px, py, pz = stage.camera(done)
+        there = np.where(inside, visit.present(done), 0.0)
+        x, y, zoom = x + there * px, y + there * py, zoom * (1 + there * (pz - 1))
+    canvas = Canvas(len(seconds), size, quantise(x + shake[0](seconds)), quantise(y + shake[1](seconds)), quantise(zoom))
+    canvas.record, canvas.role = record, "distractor "
+    stage.paint(canvas, seconds)
+    Passers(streams("passers"), timeline.duration, stage.room.colours).paint(canvas, seconds)
+    canvas.role = ""
+    rows = np.flatnonzero(inside)
+    paint_event(canvas, rows, lambda part: act(part, done[rows]), *visit.shift(done[rows]))
+    return canvas.frames()
