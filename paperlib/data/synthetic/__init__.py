@@ -6,6 +6,7 @@ from .events import Eventful
 from .hard import kinetics as hard_kinetics
 from .hard import mit as hard_mit
 from .hard import ssv2 as hard_ssv2
+from .hard.kth import KthHard
 from .kth import Kth
 
 # name -> (module, videos per class in train, in val)
@@ -23,6 +24,8 @@ def load(name, split="train", size=64, limit=None, root=None):
     """Return a procedural dataset by name; `root` is not used."""
     if name == "synth_kth":
         return Kth(split, size, limit)
+    if name == "synth_kth_hard":
+        return KthHard(split, size, limit)
     module, train, val = DATASETS[name]
     kind = Eventful if name.endswith("_hard") else Procedural
     return kind(name, split, module, train if split == "train" else val, size, limit)

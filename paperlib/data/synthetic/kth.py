@@ -48,8 +48,10 @@ def sequences(subjects):
 class Kth(Procedural):
     """The dataset: also has `subjects`, `settings` (int arrays `[n]`) and `actions` (list of str `[n]`)."""
 
+    NAME = "synth_kth"
+
     def __init__(self, split="train", size=64, limit=None, fps=None):
-        self._describe("synth_kth", split, ACTIONS, None, size, fps or FPS)
+        self._describe(self.NAME, split, ACTIONS, None, size, fps or FPS)
         listed = sequences(TRAIN_SUBJECTS if split == "train" else TEST_SUBJECTS)
         listed = listed if limit is None else listed[: max(0, int(limit))]
         self.labels = np.array([ACTIONS.index(action) for *_, action in listed], np.int64)
@@ -116,42 +118,46 @@ class Place:
         patch.paint(soft * F(dark), (0.1,))
 
 
+def dressed(person, setting, build, height):
+    """The figure of one person, who wears other clothes in setting 3."""
+    coat, legs = person.uniform(0.1, 0.9), person.uniform(0.1, 0.5)
+    if setting == 3:
+        coat, legs = person.uniform(0.05, 0.95), person.uniform(0.05, 0.6)
+    figure = Figure(build, height, ((coat,) * 3, (legs,) * 3))
+    if setting == 3:
+        figure.build *= 1.15
+        figure.sleeves, figure.shorts = True, False
+    return figure
+
+
+def zooms(where, draw, setting):
+    """Zoom at the start and at the end of a sequence."""
+    base = where.uniform(0.92, 1.08)
+    if setting != 2:
+        return base, base
+    low, high = draw.uniform(0.6, 0.8), draw.uniform(1.0, 1.25)
+    return draw.pick(((low, high), (high, low)))
+
+
 class Sequence:
     """One sequence: who, where, how, and for how many `frames` at 25 per second."""
 
     def __init__(self, subject, action, setting, recording, k):
         person, where, draw = stream("person", subject), stream(recording), stream(recording, k)
         self.place = Place(where, setting)
-        coat, legs = person.uniform(0.1, 0.9), person.uniform(0.1, 0.5)
-        if setting == 3:
-            coat, legs = person.uniform(0.05, 0.95), person.uniform(0.05, 0.6)
-        self.figure = Figure(
-            stream("build", subject), stream("height", subject).uniform(0.98, 1.2), ((coat,) * 3, (legs,) * 3)
-        )
-        if setting == 3:
-            self.figure.build *= 1.15
-            self.figure.sleeves, self.figure.shorts = True, False
+        self.figure = dressed(person, setting, stream("build", subject), stream("height", subject).uniform(0.98, 1.2))
         habit = stream("habit", subject, action)
         self.crosses = action in GAITS
         self.way = (Gait if self.crosses else Standing)(habit, action, self.figure.leg)
         self.cadence = self.way.strides * draw.uniform(0.94, 1.06)
         self.phase, self.facing = draw.uniform(), 1 if (k + where.pick((0, 1))) % 2 else -1
-        self.zoom = self._zoom(where, draw, setting)
+        self.zoom = zooms(where, draw, setting)
         self.shake = sway(draw, 0.006), sway(draw, 0.006)
         if self.crosses:
             self._pass()
         else:
             self.frames = int(draw.uniform(2.2, 8.0) * FPS)
             self.x = draw.uniform(-0.25, 0.25)
-
-    @staticmethod
-    def _zoom(where, draw, setting):
-        """Zoom at the start and at the end of the sequence."""
-        base = where.uniform(0.92, 1.08)
-        if setting != 2:
-            return base, base
-        low, high = draw.uniform(0.6, 0.8), draw.uniform(1.0, 1.25)
-        return draw.pick(((low, high), (high, low)))
 
     def _pass(self):
         """Cross the view at the gait's own speed, from just outside to just outside."""

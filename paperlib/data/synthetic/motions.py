@@ -174,7 +174,9 @@ def opening(draw, stage):
         patch = canvas.local(x, y, 1.0, radius=1.3, flip=flip)
         pu, pv = patch.u, patch.v
         shade = F(0.95) - F(0.5) * pv
-        body_at = wedge(pu, pv, a, a * 1.15, 0.08, b) if kind == "laptop" else box(pu, pv, a, b * (1 + (kind == "door") / 2))
+        body_at = (
+            wedge(pu, pv, a, a * 1.15, 0.08, b) if kind == "laptop" else box(pu, pv, a, b * (1 + (kind == "door") / 2))
+        )
         canvas.note("object", act, patch, body_at)
         if kind == "box":
             patch.fill(ellipse(pu, pv, a, 0.1, 0.0, -b), inside, visible=np.minimum(1, 8 * p))

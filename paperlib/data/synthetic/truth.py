@@ -1,9 +1,9 @@
 """The ground truth of a procedural video: when its event is, where hands and objects are, which frames tell it apart.
 
-    found = data.truth(dataset, i)
-    found.inside                     # bool [frames]: the frames that show the event
-    found.tracks["hand0"].box        # float [frames, 4]: x0, y0, x1, y1 in pixels
-    dataset.frames_as(i, found.twin, range(dataset.num_frames(i)))  # the twin: another class, the same before and after
+found = data.truth(dataset, i)
+found.inside                     # bool [frames]: the frames that show the event
+found.tracks["hand0"].box        # float [frames, 4]: x0, y0, x1, y1 in pixels
+dataset.frames_as(i, found.twin, range(dataset.num_frames(i)))  # the twin: another class, the same before and after
 """
 
 from dataclasses import dataclass

@@ -80,7 +80,9 @@ def play(template, backwards, streams, seconds, timeline, size, record=None):
         px, py, pz = stage.camera(done)
         there = np.where(inside, visit.present(done), 0.0)
         x, y, zoom = x + there * px, y + there * py, zoom * (1 + there * (pz - 1))
-    canvas = Canvas(len(seconds), size, quantise(x + shake[0](seconds)), quantise(y + shake[1](seconds)), quantise(zoom))
+    canvas = Canvas(
+        len(seconds), size, quantise(x + shake[0](seconds)), quantise(y + shake[1](seconds)), quantise(zoom)
+    )
     canvas.record, canvas.role = record, "distractor "
     stage.paint(canvas, seconds)
     Passers(streams("passers"), timeline.duration, stage.room.colours).paint(canvas, seconds)
