@@ -64,21 +64,24 @@ def film(text, streams, seconds, timeline, size, record=None):
 
 def show(scene, streams, seconds, timeline, size, record=None):
     """Show one scene's objects in the events of a video."""
-    t = np.asarray(seconds, np.float64)
-    inside, done = timeline.progress(t)
-    shot, visit, draw = kinetics.Shot(streams("shot")), Visit(streams("visit"), 3.2), streams("shake")
-    shake = sway(draw, SHAKE, 2.5), sway(draw, SHAKE, 2.5)
-    place = streams("place")
-    scale, at_x, at_y = place.uniform(*SCALE), place.uniform(-0.4, 0.4), place.uniform(-0.3, 0.3)
+    t, draw = np.asarray(seconds, np.float64), streams("shake")
+    shot, shake = kinetics.Shot(streams("shot")), (sway(draw, SHAKE, 2.5), sway(draw, SHAKE, 2.5))
     x, y, zoom = shot.view(t / timeline.duration, t)
     canvas = Canvas(len(t), size, x + shake[0](t), y + shake[1](t), zoom)
     canvas.record, canvas.role = record, "distractor "
     Surroundings(streams("surroundings")).paint(canvas, t)
     Passers(streams("passers"), timeline.duration).paint(canvas, t)
+    enter(scene, canvas, streams, t, timeline)
+    shot.finish(canvas, t)
+    return canvas.frames()
+
+
+def enter(scene, canvas, streams, t, timeline):
+    """Paint one scene's objects where and when the events have them."""
+    (inside, done), visit, place = timeline.progress(t), Visit(streams("visit"), 3.2), streams("place")
+    scale, x, y = place.uniform(*SCALE), place.uniform(-0.4, 0.4), place.uniform(-0.3, 0.3)
     rows, paint = np.flatnonzero(inside), scene(streams("actors"))
     dx, dy = visit.shift(done[rows])
     canvas.furnished, canvas.role = True, ""
-    paint_event(canvas, rows, lambda part: paint(part, t[rows]), at_x + dx, at_y + dy, scale)
-    canvas.role = "distractor "
-    shot.finish(canvas, t)
-    return canvas.frames()
+    paint_event(canvas, rows, lambda part: paint(part, t[rows]), x + dx, y + dy, scale)
+    canvas.furnished, canvas.role = False, "distractor "

@@ -1,6 +1,12 @@
-"""`synth_mit_hard`: half of its classes are motions (as in `synth_ssv2_hard`), half scenes (as in the kinetics one)."""
+"""`synth_mit_hard`: half of its classes are motions (as in `synth_ssv2_hard`), half scenes (as in the kinetics one).
+
+All of them in the same rooms, so that what is around says nothing about the class.
+"""
+
+import numpy as np
 
 from .. import mit
+from ..stage import Stage
 from . import kinetics, ssv2
 
 FPS = 30
@@ -18,4 +24,7 @@ def film(text, streams, seconds, timeline, size, record=None):
     """Frames uint8 `[n, size, size, 3]` of class `text` at these times; see `events.Eventful`."""
     if text in mit.MOTIONS:
         return ssv2.play(*mit.MOTIONS[text], streams, seconds, timeline, size, record)
-    return kinetics.show(mit.SCENES[text], streams, seconds, timeline, size, record)
+    t = np.asarray(seconds, np.float64)
+    canvas = ssv2.table(Stage(streams("stage"), wide=True), streams, t, timeline, size, record)
+    kinetics.enter(mit.SCENES[text], canvas, streams, t, timeline)
+    return canvas.frames()

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import ssv2
 from ..backdrops import sway
-from ..canvas import Canvas, quantise
+from ..canvas import Canvas
 from ..events import Passers, Visit, paint_event
 from ..stage import Stage
 from . import orders
@@ -67,26 +67,35 @@ def film(text, streams, seconds, timeline, size, record=None):
 
 def play(template, backwards, streams, seconds, timeline, size, record=None):
     """Play one motion template, forwards or backwards, in the events of a video."""
-    seconds = np.asarray(seconds, np.float64)
     inside, done = timeline.progress(seconds)
     done = 1 - done if backwards else done
-    draw = streams("shake")
-    shake = sway(draw, SHAKE, 2.5), sway(draw, SHAKE, 2.5)
     stage, visit = Stage(streams("stage"), wide=True), Visit(streams("visit"))
     stage.start, stage.stop = visit.start, visit.stop
-    x, y, zoom = stage.view(0.5 * np.ones_like(seconds), seconds)
-    act = template(streams("actors"), stage)
+    act, camera = template(streams("actors"), stage), None
     if stage.camera is not None:  # the camera does not come into view: it turns away and comes back
-        px, py, pz = stage.camera(done)
         there = np.where(inside, visit.present(done), 0.0)
+        camera = there, stage.camera(done)
+        stage.camera = None
+    canvas = table(stage, streams, seconds, timeline, size, record, camera)
+    rows = np.flatnonzero(inside)
+    paint_event(canvas, rows, lambda part: act(part, done[rows]), *visit.shift(done[rows]))
+    return canvas.frames()
+
+
+def table(stage, streams, seconds, timeline, size, record=None, camera=None):
+    """Return the canvas of a video with the room and all that has nothing to do with the event.
+
+    `camera` is (how much of it, its (x, y, zoom)), one per frame, where the camera takes part in the event.
+    """
+    seconds, draw = np.asarray(seconds, np.float64), streams("shake")
+    shake = sway(draw, SHAKE, 2.5), sway(draw, SHAKE, 2.5)
+    x, y, zoom = stage.view(np.full_like(seconds, 0.5), seconds)
+    if camera is not None:
+        there, (px, py, pz) = camera
         x, y, zoom = x + there * px, y + there * py, zoom * (1 + there * (pz - 1))
-    canvas = Canvas(
-        len(seconds), size, quantise(x + shake[0](seconds)), quantise(y + shake[1](seconds)), quantise(zoom)
-    )
+    canvas = Canvas(len(seconds), size, x + shake[0](seconds), y + shake[1](seconds), zoom)
     canvas.record, canvas.role = record, "distractor "
     stage.paint(canvas, seconds)
     Passers(streams("passers"), timeline.duration, stage.room.colours).paint(canvas, seconds)
     canvas.role = ""
-    rows = np.flatnonzero(inside)
-    paint_event(canvas, rows, lambda part: act(part, done[rows]), *visit.shift(done[rows]))
-    return canvas.frames()
+    return canvas
