@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paperlib import data
-from paperlib.data.synthetic import kinetics, mit, ssv2
+from paperlib.data.synthetic import hard, kinetics, mit, ssv2
 from paperlib.errors import InputError
 
-NAMES = ("synth_ssv2", "synth_kinetics", "synth_mit", "synth_kth")
+PLAIN = ("synth_ssv2", "synth_kinetics", "synth_mit", "synth_kth")
+NAMES = (*PLAIN, *(f"{name}_hard" for name in PLAIN))
 
 # sha256 of four frames of each of the first 40 videos; changes only when a dataset is meant to change, which
 # makes trained checkpoints stale
@@ -91,13 +92,22 @@ def test_interface(name):
 def test_every_limit_is_balanced_and_a_prefix(name, limit):
     dataset, whole = data.load(name, limit=limit), data.load(name)
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
-    assert counts.max() - counts.min() <= (4 if name == "synth_kth" else 1)  # KTH itself lacks nine sequences
+    assert counts.max() - counts.min() <= (4 if "kth" in name else 1)  # KTH itself lacks nine sequences
     assert dataset.ids == whole.ids[: len(dataset)] and len(dataset) == (limit or len(whole))
 
 
 @pytest.mark.parametrize(
     "name, train, val",
-    (("synth_ssv2", 4000, 800), ("synth_kinetics", 4000, 800), ("synth_mit", 4008, 792), ("synth_kth", 1528, 863)),
+    (
+        ("synth_ssv2", 4000, 800),
+        ("synth_kinetics", 4000, 800),
+        ("synth_mit", 4008, 792),
+        ("synth_kth", 1528, 863),
+        ("synth_ssv2_hard", 2000, 800),
+        ("synth_kinetics_hard", 1600, 800),
+        ("synth_mit_hard", 1440, 792),
+        ("synth_kth_hard", 1528, 863),
+    ),
 )
 def test_sizes_and_disjoint_splits(name, train, val):
     first, second = data.load(name, "train", 16), data.load(name, "val", 16)
@@ -158,12 +168,13 @@ def test_resolution_changes_only_the_sharpness(name):
     assert max(differences) < 12
 
 
-def test_ssv2_has_the_classes_of_the_paper_and_its_pairs():
-    assert len(ssv2.CLASSES) == len(set(ssv2.CLASSES)) >= 20
-    assert {c.lower() for c in ssv2.CLASSES} >= set(ACCV_TABLE_2)
-    assert len(ssv2.REVERSED) >= 10 and {c for pair in ssv2.REVERSED for c in pair} < set(ssv2.CLASSES)
-    in_pairs = [ssv2.CLASSES.index(c) for pair in ssv2.REVERSED for c in pair]
-    assert not ssv2.TEMPORAL.all() and ssv2.TEMPORAL[in_pairs].all()
+@pytest.mark.parametrize("module", (ssv2, hard.ssv2), ids=("ssv2", "hard"))
+def test_ssv2_has_the_classes_of_the_paper_and_its_pairs(module):
+    assert len(module.CLASSES) == len(set(module.CLASSES)) >= 20
+    assert {c.lower() for c in module.CLASSES} >= set(ACCV_TABLE_2)
+    assert len(module.REVERSED) >= 10 and {c for pair in module.REVERSED for c in pair} < set(module.CLASSES)
+    in_pairs = [module.CLASSES.index(c) for pair in module.REVERSED for c in pair]
+    assert not module.TEMPORAL.all() and module.TEMPORAL[in_pairs].all()
 
 
 @pytest.mark.parametrize(
@@ -181,6 +192,26 @@ def test_a_reversed_class_is_its_partner_backwards(module, pair):
         backward = module.render(pair[1], Draw(seed), u, 3.0, 32)
         assert np.array_equal(forward, backward[::-1])
         assert not np.array_equal(forward, backward)
+
+
+@pytest.mark.parametrize("name", ("synth_ssv2_hard", "synth_mit_hard"))
+def test_a_reversed_class_plays_the_event_backwards(name):
+    """At mirrored times of the event, from the same random numbers; the rest of the picture does not run backwards."""
+    dataset = data.load(name, "val", size=32)
+    for forward, backward in dataset.module.REVERSED:
+        i = dataset.classes.index(forward)
+        ((onset, end),) = dataset.timeline(i).events
+        for share in (0.2, 0.35, 0.6):
+            line = dataset.timeline(i)
+            line.progress = lambda t, share=share: (np.ones(len(t), bool), np.full(len(t), share))
+            back = dataset.timeline(i)
+            back.progress = lambda t, share=share: (np.ones(len(t), bool), np.full(len(t), 1 - share))
+            one, other = (
+                dataset.module.film(text, dataset.streams(i), [(onset + end) / 2], moment, 32)
+                for text, moment in ((forward, line), (backward, back))
+            )
+            assert np.array_equal(one, other), forward
+            assert not np.array_equal(one, dataset.module.film(forward, dataset.streams(i), [1.0], back, 32))
 
 
 def test_kinetics_is_static_and_mit_is_half_of_each():

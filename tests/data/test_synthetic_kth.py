@@ -7,6 +7,7 @@ from paperlib import data
 from paperlib.data.synthetic.canvas import Draw
 from paperlib.data.synthetic.figure import FORE, SHANK, THIGH, UPPER, Figure
 from paperlib.data.synthetic.gait import GAITS, SOLE, Gait, Standing
+from paperlib.data.synthetic.hard.kth import PASSES, Stance, to_and_fro
 from paperlib.data.synthetic.kth import ACTIONS, Sequence
 
 PHASES = np.arange(200) / 200
@@ -15,6 +16,45 @@ PHASES = np.arange(200) / 200
 @pytest.fixture(scope="module")
 def splits():
     return data.load("synth_kth", "train"), data.load("synth_kth", "val")
+
+
+def test_the_hard_set_has_the_same_sequences(splits):
+    for plain, split in zip(splits, ("train", "val"), strict=True):
+        hard = data.load("synth_kth_hard", split, limit=300)
+        assert hard.ids == plain.ids[:300] and np.array_equal(hard.labels, plain.labels[:300])
+        assert np.array_equal(hard.subjects, plain.subjects[:300])
+        frames = hard.frames(0, [0, 5])
+        assert (frames == frames[..., :1]).all() and hard.native(0, [0, 5]).shape == (2, 120, 160, 3)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("done", (0.0, 0.31, 0.77))
+def test_at_any_time_of_the_hard_sets_actions_every_pose_is_as_likely(action, done):
+    """Place, stride and both arms are uniform and independent: what a frame shows does not depend on the action."""
+    phases = np.array([np.array(Stance(Draw(seed), 1.0, 3.0).at(action, done)) for seed in range(3000)]) % 1
+    for k in range(4):
+        counts = np.histogram(phases[:, k], 10, (0, 1))[0]
+        assert ((counts - 300) ** 2 / 300).sum() < 34  # chi squared, 9 degrees of freedom, p = 1e-4
+        for other in range(k):
+            for sign in (-1, 1):
+                assert abs(np.exp(2j * np.pi * (phases[:, k] + sign * phases[:, other])).mean()) < 3.1 / np.sqrt(3000)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_hard_actions_come_back_to_where_they_started_and_move_what_they_should(action):
+    stance, done = Stance(Draw(1), 1.0, 3.0), np.linspace(0, 1, 3001)
+    phases = np.array(stance.at(action, done))
+    assert np.allclose((phases[:, -1] - phases[:, 0] + 0.5) % 1, 0.5)
+    moved = np.abs(np.diff(phases, axis=1)).sum(1)
+    walks = action in PASSES
+    assert (moved[:2] > 0.99).all() == walks and (moved[:2] == 0).all() == (not walks)
+    assert (moved[2:] == 0).all() == walks and np.abs(np.diff(phases, axis=1)).max() < 0.02
+    together = (np.abs(np.diff(phases[2:], axis=1)) > 1e-9).all(0).mean()
+    assert together > 0.95 if action.startswith("hand") else together < 0.05
+    where, forward = to_and_fro(phases[0])
+    if walks:
+        assert (np.diff(where)[forward[:-1] & forward[1:]] > 0).all()
+        assert (np.diff(forward.astype(int)) != 0).sum() == 2 * PASSES[action]
 
 
 def test_recordings_and_sequences_are_those_of_kth(splits):

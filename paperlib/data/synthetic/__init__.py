@@ -1,12 +1,8 @@
 """Procedural video datasets: pure functions of (class, video, time), the same pixels on every machine."""
 
-from . import kinetics, mit, ssv2
+from . import hard, kinetics, mit, ssv2
 from .dataset import Procedural
 from .events import Eventful
-from .hard import kinetics as hard_kinetics
-from .hard import mit as hard_mit
-from .hard import ssv2 as hard_ssv2
-from .hard.kth import KthHard
 from .kth import Kth
 
 # name -> (module, videos per class in train, in val)
@@ -14,9 +10,9 @@ DATASETS = {
     "synth_ssv2": (ssv2, 125, 25),
     "synth_kinetics": (kinetics, 200, 40),
     "synth_mit": (mit, 167, 33),
-    "synth_ssv2_hard": (hard_ssv2, 50, 20),
-    "synth_kinetics_hard": (hard_kinetics, 60, 40),
-    "synth_mit_hard": (hard_mit, 60, 33),
+    "synth_ssv2_hard": (hard.ssv2, 50, 20),
+    "synth_kinetics_hard": (hard.kinetics, 80, 40),
+    "synth_mit_hard": (hard.mit, 60, 33),
 }
 
 
@@ -25,7 +21,7 @@ def load(name, split="train", size=64, limit=None, root=None):
     if name == "synth_kth":
         return Kth(split, size, limit)
     if name == "synth_kth_hard":
-        return KthHard(split, size, limit)
+        return hard.kth.KthHard(split, size, limit)
     module, train, val = DATASETS[name]
     kind = Eventful if name.endswith("_hard") else Procedural
     return kind(name, split, module, train if split == "train" else val, size, limit)

@@ -15,11 +15,12 @@ from ..outdoors import walking_pose
 from ..props import Room, Thing
 
 FPS = 25
-SECONDS = (5.0, 9.0)
-EVENT = (2.0, 3.2)
+SECONDS = (4.0, 8.0)
+EVENT = (2.4, 4.0)
 TWICE = 0.2
-SHAKE = 0.08  # of the camera, in world units
-SCALE = (0.45, 0.8)  # of what makes the class
+SHAKE = 0.05  # of the camera, in world units
+SCALE = (0.75, 1.1)  # of what makes the class
+THINGS, PEOPLE, PASSERS = (0, 1, 2), (0, 0, 1), (0, 0, 1)  # how many have nothing to do with it, one of these
 STREAM = "kinetics-events"
 
 CLASSES, TEMPORAL = kinetics.CLASSES, kinetics.TEMPORAL
@@ -40,12 +41,12 @@ class Surroundings:
             self.backdrop = Room(draw, -9.0 if kind == "table" else None)
         self.things = [
             (Thing(draw, (0.1, 0.26)), draw.uniform(-1.2, 1.2), draw.uniform(-0.5, 0.9), draw.uniform(-0.4, 0.4))
-            for _ in range(draw.pick((1, 2, 3, 4)))
+            for _ in range(draw.pick(THINGS))
         ]
         self.people = [
             (Figure(draw, draw.uniform(0.6, 1.3)), draw.uniform(-1.1, 1.1), draw.uniform(-0.1, 0.5), sway(draw, 0.5),
              draw.uniform(0.0, 0.9), draw.sign())
-            for _ in range(draw.pick((0, 1, 1, 2)))
+            for _ in range(draw.pick(PEOPLE))
         ]  # fmt: skip
 
     def paint(self, canvas, t):
@@ -70,7 +71,7 @@ def show(scene, streams, seconds, timeline, size, record=None):
     canvas = Canvas(len(t), size, x + shake[0](t), y + shake[1](t), zoom)
     canvas.record, canvas.role = record, "distractor "
     Surroundings(streams("surroundings")).paint(canvas, t)
-    Passers(streams("passers"), timeline.duration).paint(canvas, t)
+    Passers(streams("passers"), timeline.duration, counts=PASSERS).paint(canvas, t)
     enter(scene, canvas, streams, t, timeline)
     shot.finish(canvas, t)
     return canvas.frames()

@@ -17,10 +17,11 @@ from ..stage import Stage
 from . import orders
 
 FPS = 12
-SECONDS = (5.0, 9.0)
+SECONDS = (3.5, 7.0)
 EVENT = (2.4, 4.0)
 TWICE = 0.0
-SHAKE = 0.06  # of the camera, in world units
+SHAKE = 0.03  # of the camera, in world units
+PASSERS = (0, 0, 0, 1)  # how many things and hands pass by, one of these
 STREAM = "ssv2-events"
 
 PAIRS = (
@@ -96,6 +97,6 @@ def table(stage, streams, seconds, timeline, size, record=None, camera=None):
     canvas = Canvas(len(seconds), size, x + shake[0](seconds), y + shake[1](seconds), zoom)
     canvas.record, canvas.role = record, "distractor "
     stage.paint(canvas, seconds)
-    Passers(streams("passers"), timeline.duration, stage.room.colours).paint(canvas, seconds)
+    Passers(streams("passers"), timeline.duration, stage.room.colours, PASSERS).paint(canvas, seconds)
     canvas.role = ""
     return canvas
