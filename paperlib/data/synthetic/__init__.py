@@ -11,7 +11,7 @@ DATASETS = {
     "synth_kinetics": (kinetics, 200, 40),
     "synth_mit": (mit, 167, 33),
     "synth_ssv2_hard": (hard.ssv2, 50, 20),
-    "synth_kinetics_hard": (hard.kinetics, 80, 40),
+    "synth_kinetics_hard": (hard.kinetics, 100, 40),
     "synth_mit_hard": (hard.mit, 60, 33),
 }
 

@@ -15,11 +15,11 @@ from ..outdoors import walking_pose
 from ..props import Room, Thing
 
 FPS = 25
-SECONDS = (4.0, 8.0)
-EVENT = (2.4, 4.0)
+SECONDS = (6.0, 10.0)
+EVENT = (2.4, 3.6)
 TWICE = 0.2
 SHAKE = 0.05  # of the camera, in world units
-SCALE = (0.75, 1.1)  # of what makes the class
+SCALE = (0.8, 1.15)  # of what makes the class
 THINGS, PEOPLE, PASSERS = (0, 1, 2), (0, 0, 1), (0, 0, 1)  # how many have nothing to do with it, one of these
 STREAM = "kinetics-events"
 

@@ -17,8 +17,8 @@ from ..stage import Stage
 from . import orders
 
 FPS = 12
-SECONDS = (3.5, 7.0)
-EVENT = (2.4, 4.0)
+SECONDS = (5.0, 8.0)
+EVENT = (2.4, 3.8)
 TWICE = 0.0
 SHAKE = 0.03  # of the camera, in world units
 PASSERS = (0, 0, 0, 1)  # how many things and hands pass by, one of these
