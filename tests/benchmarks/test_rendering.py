@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from paperlib import data, models
+from tests.data.test_synthetic import NAMES
 
 from .timing import seconds
 
 
-@pytest.mark.parametrize("name", ("synth_ssv2", "synth_kinetics", "synth_mit", "synth_kth"))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_clip_is_rendered_faster_than_it_is_trained_on(name, benchmark):
     if benchmark.disabled:
         pytest.skip("a timing: run with --benchmark-enable")

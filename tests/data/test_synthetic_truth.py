@@ -7,6 +7,7 @@ from paperlib import data
 from paperlib.data.synthetic import props
 from paperlib.data.synthetic.canvas import Canvas, Draw
 from paperlib.data.synthetic.events import PAUSE, Timeline
+from paperlib.data.synthetic.figure import Figure
 from paperlib.data.synthetic.truth import Record
 from paperlib.errors import InputError
 
@@ -89,6 +90,24 @@ def test_an_objects_box_is_where_leaving_it_out_changes_the_picture(monkeypatch)
                 assert (seen[:2] >= box[k, :2] - 1.01).all() and (seen[2:] <= box[k, 2:] + 1.01).all()
                 checked += np.abs(seen - box[k]).max() <= 1.01  # the hand hides a part of it in other frames
     assert checked > 30
+
+
+def test_a_persons_box_and_wrists_are_where_the_pixels_say(monkeypatch):
+    dataset = data.load("synth_kth_hard", "val", size=96)
+    for i in range(6):
+        found, frames = data.truth(dataset, i), dataset.frames(i, range(dataset.num_frames(i))).astype(int)
+        with monkeypatch.context() as patch:
+            patch.setattr(Figure, "paint", lambda *_, **__: None)
+            empty = dataset.frames_as(i, dataset.labels[i], range(len(frames)))
+        person = found.tracks["person0"]
+        seen = np.abs(frames - empty).max(-1) > 12
+        boxes = np.array([box_of(mask) for mask in seen])
+        assert np.abs(boxes - person.box).max() <= 3 and np.abs(boxes - person.box).mean() < 0.8
+        for name in ("hand0", "hand1"):
+            track = found.tracks[name]
+            assert np.abs((track.box[:, :2] + track.box[:, 2:]) / 2 - track.position).max() <= 1
+            x, y = np.clip(track.position.astype(int), 0, 95).T
+            assert (frames != empty)[np.arange(len(frames)), y, x].any(-1).mean() > 0.9
 
 
 def test_boxes_and_positions_of_a_shape_on_an_empty_canvas():

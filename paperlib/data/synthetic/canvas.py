@@ -96,7 +96,12 @@ class Canvas:
         v = vcol[:, None, :] + vrow[:, :, None]
         pixel = (2.0 / self.size / np.abs(unit)).astype(F)[:, None, None]
         patch = Patch(self.image[:, :, ys, xs], u, v, pixel)
-        patch.corner, patch.centre = (xs.start, ys.start), (sx, sy)
+        patch.corner = xs.start, ys.start
+        if self.record is not None:
+            patch.place = lambda pu, pv: (
+                sx + unit * unit * (cos * pu * flip - sin * pv),
+                sy + unit * unit * (sin * pu * flip + cos * pv),
+            )
         return patch
 
     @contextlib.contextmanager
@@ -116,11 +121,14 @@ class Canvas:
         yield part
         self.image[:, rows] = part.image
 
-    def note(self, kind, owner, patch, distance):
-        """Take down where `owner`, painted on a patch as the shape given by `distance`, is: see `truth.Record`."""
+    def note(self, kind, owner, patch, distance, at=(0.0, 0.0)):
+        """Take down where `owner`, painted on a patch as the shape given by `distance`, is: see `truth.Record`.
+
+        `at` is its position in the patch's coordinates.
+        """
         if self.record is not None:
             rows = np.arange(self.n) if self.rows is None else self.rows
-            self.record.note(f"{self.role}{kind}", owner, rows, patch, distance)
+            self.record.note(f"{self.role}{kind}", owner, rows, patch, distance, at)
 
     def _span(self, low, high):
         """Pixel slice that holds [low, high] of every frame, in screen coordinates."""
@@ -139,7 +147,8 @@ class Canvas:
 class Patch:
     """A window of a canvas: its pixels `[3, n, h, w]` and their local coordinates `u`, `v` `[n, h, w]`.
 
-    `corner` is the canvas's pixel (x, y) it starts at, `centre` where its coordinates' origin is on screen, `[n]` each.
+    `corner` is the canvas's pixel (x, y) it starts at. Where a truth is recorded, `place(u, v)` says where a point is
+    on screen, `[n]` each.
     """
 
     def __init__(self, image, u, v, pixel):

@@ -91,7 +91,7 @@ class Figure:
         canvas.note("person", self, patch, np.minimum.reduce([*limbs, *whole]))
         for k in (0, 1):
             wx, wy = (column(a) for a in at["wrist", k])
-            canvas.note("hand", (self, k), patch, circle(u - wx, v - wy, 0.03))
+            canvas.note("hand", (self, k), patch, circle(u - wx, v - wy, 0.03), at["wrist", k])
 
     def _leg(self, patch, at, pose, k):
         """The (distance, colour) parts of leg k."""

@@ -17,9 +17,9 @@ from ...errors import InputError
 class Track:
     """Where one hand, object or person is: `position` float [frames, 2] and `box` float [frames, 4], in pixels.
 
-    A position is the centre (of a hand: the finger tips, of a person: the hip) as x, y from the frame's top left
-    corner; it may lie outside of the frame. A box is x0, y0, x1, y1 of what is inside the frame, x1 and y1 exclusive,
-    as if nothing were in front. NaN where there is nothing.
+    A position is the centre (of a hand: the finger tips, of a person: the hip, of a person's hand: the wrist) as x, y
+    from the frame's top left corner; it may lie outside of the frame. A box is x0, y0, x1, y1 of what is inside the
+    frame, x1 and y1 exclusive, as if nothing were in front. NaN where there is nothing.
     """
 
     position: np.ndarray
@@ -34,7 +34,8 @@ class Truth:
     [frames] says which frames show an event. `twin` is the label of the class whose rendering by
     `dataset.frames_as(i, twin, ...)` has the same actors, backdrop and camera, and `differs` bool [frames] says in
     which frames it is another picture. `tracks` maps names to Tracks: "hand0", "object0", "person0" take part in the
-    event, "event" is all that the event changes in the picture, and names with "distractor" have no part in it.
+    event, "event" is all that the event brings into the picture (in KTH's set the person is there all the time, and
+    there is no such track), and names with "distractor" have no part in it.
     """
 
     events: list
@@ -51,10 +52,9 @@ class Record:
     def __init__(self, n, size):
         self.n, self.size, self.tracks, self.names = n, size, {}, {}
 
-    def note(self, kind, owner, rows, patch, distance):
-        """Take down `owner` in the frames `rows`: its place is the patch's origin, its box where `distance` <= 0."""
-        inside = distance <= 0
-        self.write(self._name(kind, owner), rows, np.stack(patch.centre, 1), inside, patch.corner)
+    def note(self, kind, owner, rows, patch, distance, at):
+        """Take down `owner` in the frames `rows`: its position is `at` on the patch, its box where `distance` <= 0."""
+        self.write(self._name(kind, owner), rows, np.stack(patch.place(*at), 1), distance <= 0, patch.corner)
 
     def write(self, name, rows, centre, inside, corner=(0, 0)):
         """Enter a track's positions [rows, 2] (screen, -1 to 1) and the boxes of masks [rows, h, w]."""
