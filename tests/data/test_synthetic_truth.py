@@ -99,15 +99,14 @@ def test_a_persons_box_and_wrists_are_where_the_pixels_say(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Figure, "paint", lambda *_, **__: None)
             empty = dataset.frames_as(i, dataset.labels[i], range(len(frames)))
-        person = found.tracks["person0"]
-        seen = np.abs(frames - empty).max(-1) > 12
-        boxes = np.array([box_of(mask) for mask in seen])
-        assert np.abs(boxes - person.box).max() <= 3 and np.abs(boxes - person.box).mean() < 0.8
+        seen, person = (frames != empty).any(-1), found.tracks["person0"]
+        away = np.abs(np.array([box_of(mask) for mask in seen]) - person.box)
+        assert away.max() <= 3 and away.mean() < 1  # the rim is soft, and hair is not in the box
         for name in ("hand0", "hand1"):
             track = found.tracks[name]
             assert np.abs((track.box[:, :2] + track.box[:, 2:]) / 2 - track.position).max() <= 1
             x, y = np.clip(track.position.astype(int), 0, 95).T
-            assert (frames != empty)[np.arange(len(frames)), y, x].any(-1).mean() > 0.9
+            assert seen[np.arange(len(frames)), y, x].mean() > 0.9
 
 
 def test_boxes_and_positions_of_a_shape_on_an_empty_canvas():
