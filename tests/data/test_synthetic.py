@@ -24,6 +24,10 @@ FINGERPRINTS = {
     "synth_kinetics": "6bdafeb66d7ea6bd1014c8461af2e771272b30681aaaaa62865a36761f67b5ac",
     "synth_mit": "8a0c0bfd4a58629e01a7f4a86400e81f6a7217f95ffe825fc3c008a6de683d8a",
     "synth_kth": "4d4c3b78120ce40138d2bec6689c9c42e697b7546b0b00d954b9dbee28afae37",
+    "synth_ssv2_hard": "00a7e6038f75636569239a3f7bf3010ce8fa5d5da0aada5382bc0d0c827deabc",
+    "synth_kinetics_hard": "59ea445356501839fbe18efdcfae8687079946a2f138bd9d1bb66d1bcdf7a292",
+    "synth_mit_hard": "28d19175683a1b924c1f6059eb22592ddbce7eadea5ad91db7ffa808090aef1e",
+    "synth_kth_hard": "baab9fbf9fbec21727c9a7c2f4416848a000344deeca65f34aec6d1d917c2ca5",
 }
 
 ACCV_TABLE_2 = """burying something in something
