@@ -40,8 +40,8 @@ def load(name, split="train", size=64, limit=None, root=None):
 
 
 def truth(dataset, i):
-    """Return what is planted in video i of a procedural data set: see `synthetic.truth.Truth`."""
-    from .synthetic.truth import truth as found
+    """Return what is planted in video i of a procedural data set: see `synthetic.planted.Truth`."""
+    from .synthetic.planted import truth as found
 
     return found(dataset, i)
 

@@ -172,7 +172,7 @@ def test_resolution_changes_only_the_sharpness(name):
     assert max(differences) < 12
 
 
-@pytest.mark.parametrize("module", (ssv2, hard.ssv2), ids=("ssv2", "hard"))
+@pytest.mark.parametrize("module", (ssv2, hard.motion_events), ids=("ssv2", "hard"))
 def test_ssv2_has_the_classes_of_the_paper_and_its_pairs(module):
     assert len(module.CLASSES) == len(set(module.CLASSES)) >= 20
     assert {c.lower() for c in module.CLASSES} >= set(ACCV_TABLE_2)

@@ -7,7 +7,7 @@ from paperlib import data
 from paperlib.data.synthetic.canvas import Draw
 from paperlib.data.synthetic.figure import FORE, SHANK, THIGH, UPPER, Figure
 from paperlib.data.synthetic.gait import GAITS, SOLE, Gait, Standing
-from paperlib.data.synthetic.hard.kth import PASSES, Stance, to_and_fro
+from paperlib.data.synthetic.hard.pose_events import PASSES, Stance, to_and_fro
 from paperlib.data.synthetic.kth import ACTIONS, Sequence
 
 PHASES = np.arange(200) / 200

@@ -8,7 +8,7 @@ from paperlib.data.synthetic import props
 from paperlib.data.synthetic.canvas import Canvas, Draw
 from paperlib.data.synthetic.events import PAUSE, Timeline
 from paperlib.data.synthetic.figure import Figure
-from paperlib.data.synthetic.truth import Record
+from paperlib.data.synthetic.planted import Record
 from paperlib.errors import InputError
 
 HARD = ("synth_ssv2_hard", "synth_kinetics_hard", "synth_mit_hard", "synth_kth_hard")

@@ -10,9 +10,9 @@ DATASETS = {
     "synth_ssv2": (ssv2, 125, 25),
     "synth_kinetics": (kinetics, 200, 40),
     "synth_mit": (mit, 167, 33),
-    "synth_ssv2_hard": (hard.ssv2, 50, 20),
-    "synth_kinetics_hard": (hard.kinetics, 100, 40),
-    "synth_mit_hard": (hard.mit, 60, 33),
+    "synth_ssv2_hard": (hard.motion_events, 50, 20),
+    "synth_kinetics_hard": (hard.scene_events, 100, 40),
+    "synth_mit_hard": (hard.moment_events, 60, 33),
 }
 
 
@@ -21,7 +21,7 @@ def load(name, split="train", size=64, limit=None, root=None):
     if name == "synth_kth":
         return Kth(split, size, limit)
     if name == "synth_kth_hard":
-        return hard.kth.KthHard(split, size, limit)
+        return hard.pose_events.KthHard(split, size, limit)
     module, train, val = DATASETS[name]
     kind = Eventful if name.endswith("_hard") else Procedural
     return kind(name, split, module, train if split == "train" else val, size, limit)

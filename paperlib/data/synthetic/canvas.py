@@ -56,7 +56,7 @@ class Canvas:
     """`n` square frames; world coordinates are x right, y down, with [-1, 1]^2 in view at zoom 1.
 
     A grey canvas has one channel and takes every colour's luminance. `furnished` says that a backdrop is there
-    already: scenes then leave out their own. `record` (see `truth`) takes down where things are painted, as `role`.
+    already: scenes then leave out their own. `record` (see `planted`) takes down where things are painted, as `role`.
     """
 
     furnished, record, role, rows = False, None, "", None
@@ -122,7 +122,7 @@ class Canvas:
         self.image[:, rows] = part.image
 
     def note(self, kind, owner, patch, distance, at=(0.0, 0.0)):
-        """Take down where `owner`, painted on a patch as the shape given by `distance`, is: see `truth.Record`.
+        """Take down where `owner`, painted on a patch as the shape given by `distance`, is: see `planted.Record`.
 
         `at` is its position in the patch's coordinates.
         """

@@ -1,3 +1,3 @@
 """The procedural data sets with headroom: short events at random times, shared backdrops, things that distract."""
 
-from . import kinetics, kth, mit, ssv2  # noqa: F401
+from . import moment_events, motion_events, pose_events, scene_events  # noqa: F401

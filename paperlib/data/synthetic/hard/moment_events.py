@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import mit
 from ..stage import Stage
-from . import kinetics, ssv2
+from . import motion_events, scene_events
 
 FPS = 30
 SECONDS = (3.0, 5.0)
@@ -23,8 +23,8 @@ TWINS = {a: b for pair in (*REVERSED, *_ALIKE) for a, b in (pair, pair[::-1])}
 def film(text, streams, seconds, timeline, size, record=None):
     """Frames uint8 `[n, size, size, 3]` of class `text` at these times; see `events.Eventful`."""
     if text in mit.MOTIONS:
-        return ssv2.play(*mit.MOTIONS[text], streams, seconds, timeline, size, record)
+        return motion_events.play(*mit.MOTIONS[text], streams, seconds, timeline, size, record)
     t = np.asarray(seconds, np.float64)
-    canvas = ssv2.table(Stage(streams("stage"), wide=True), streams, t, timeline, size, record)
-    kinetics.enter(mit.SCENES[text], canvas, streams, t, timeline)
+    canvas = motion_events.table(Stage(streams("stage"), wide=True), streams, t, timeline, size, record)
+    scene_events.enter(mit.SCENES[text], canvas, streams, t, timeline)
     return canvas.frames()
