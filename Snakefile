@@ -7,13 +7,13 @@
 import os
 import sys
 
-from paperlib.companion import prefork, progress, runner, stale
+from paperlib.companion import prefork, schedule, runner, stale
 
 PYTHON = sys.executable
 EXECUTE = [*prefork.command("run"), "paperlib.companion.execute"]
 OPTIONS = stale.Options(config.get("profile", "mini"), config.get("data_root", ""), config.get("device", "auto"))
-WANTED = config.get("notebooks") or progress.order(
-    progress.expected(stale.notebooks(), OPTIONS), workflow.resource_settings.cores or 1
+WANTED = config.get("notebooks") or schedule.order(
+    schedule.expected(stale.notebooks(), OPTIONS), workflow.resource_settings.cores or 1
 )
 PLACES = {name: place for place, name in enumerate(WANTED)}
 FIGURES = stale.paths.figures(OPTIONS.profile).name

@@ -22,11 +22,11 @@ def arguments(parser):
 
 def main(args):
     """Build the page and print its path."""
-    from ..companion import gallery, progress, readme, stale
+    from ..companion import gallery, readme, schedule, stale
     from ..storage import paths
 
     print(gallery.build(paths.figures(args.profile)))
     if args.readme:
         print(readme.update())
     if args.seconds:
-        print(progress.ship(stale.Options(args.profile)))
+        print(schedule.ship(stale.Options(args.profile)))

@@ -20,7 +20,7 @@ from fnmatch import fnmatch
 
 from ..errors import InputError
 from ..storage import locks, paths, processes
-from . import prefork, progress, sockets, stale
+from . import prefork, schedule, sockets, stale
 from .execute import MARK, environment
 
 SNAKEFILE = stale.PACKAGE.parent / "Snakefile"
@@ -100,7 +100,7 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
         if outdated:
             jobs = min(jobs or useful_jobs(), len(outdated))
             print(f"{len(outdated)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
-            seconds = progress.expected(outdated, options)
+            seconds = schedule.expected(outdated, options)
             for name in outdated:
                 stale.record(name, options).unlink(missing_ok=True)
             results.update(execute_all(seconds, options, jobs, train))
@@ -137,7 +137,7 @@ def execute_all(seconds, options, jobs, train=False):
     """
     folder = stale.records(options)
     folder.mkdir(parents=True, exist_ok=True)
-    names = progress.order(seconds, jobs)
+    names = schedule.order(seconds, jobs)
     config = {
         "profile": options.profile,
         "data_root": options.data_root,
@@ -172,7 +172,7 @@ def execute_all(seconds, options, jobs, train=False):
             preexec_fn=processes.die_with_parent,
             start_new_session=True,
         )
-        results = follow(process, opened, progress.Clock(seconds, jobs))
+        results = follow(process, opened, schedule.Clock(seconds, jobs))
     for name in names:
         if name not in results:
             results[name] = Result(name, "failed", None, f"was not executed, see {relative(log)}")
@@ -224,7 +224,7 @@ def follow(process, log, clock):
             line = lines.get(timeout=QUIET)
         except queue.Empty:
             running = ", ".join(f"{name} ({since:.0f} s)" for name, since in clock.since().items()) or "nothing yet"
-            print(f"  {len(results)}/{total}  running: {running}; {progress.minutes(clock.left())} left", flush=True)
+            print(f"  {len(results)}/{total}  running: {running}; {schedule.minutes(clock.left())} left", flush=True)
             continue
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL if interrupted else signal.SIGINT)
@@ -248,7 +248,7 @@ def follow(process, log, clock):
             print(f"  trained  {name}  {seconds:.1f} s", flush=True)
             continue
         results[name] = Result(name, status, seconds, message)
-        left = f"; {progress.minutes(clock.left())} left" if len(results) < total else ""
+        left = f"; {schedule.minutes(clock.left())} left" if len(results) < total else ""
         print(f"  {len(results)}/{total}  {name}: {status}, {seconds:.1f} s  {message}".rstrip() + left, flush=True)
     process.wait()
     for name in clock.running:

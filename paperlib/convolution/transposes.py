@@ -140,19 +140,11 @@ def by_phases(s, w, shape, stride, padding, dilation):
     padding (mod stride) only. All phases are one convolution to stride-many times the channels: several times
     faster than autograd's transpose where the input has few channels, as in front of the first layer.
     """
-    dims, size = w.dim() - 2, w.shape[2:]
-    # per dimension and phase: {offset of the output position relative to m: tap}
-    reads = []
-    for k, st, p, d in zip(size, stride, padding, dilation, strict=True):
-        reads.append([{(f + p - t * d) // st: t for t in range(k) if (f + p - t * d) % st == 0} for f in range(st)])
+    dims = w.dim() - 2
+    reads = [taps_of_phases(*axis) for axis in zip(w.shape[2:], stride, padding, dilation, strict=True)]
     low = [min(o for phase in r for o in phase) for r in reads]
     high = [max(o for phase in r for o in phase) for r in reads]
-    kernel = torch.nn.functional.pad(w.transpose(0, 1), [0, 1] * dims)  # the last tap, read by none, is zero
-    for i, (r, l, h, k) in enumerate(zip(reads, low, high, size, strict=True)):
-        taps = torch.tensor([[phase.get(o, k) for o in range(l, h + 1)] for phase in r], device=w.device)
-        kernel = kernel.index_select(2 + 2 * i, taps.flatten()).unflatten(2 + 2 * i, taps.shape)
-    phases, offsets = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
-    kernel = kernel.permute(*phases, 0, 1, *offsets).flatten(0, dims)
+    kernel = phase_kernel(w, reads, low, high)  # [phases x C, O, offsets..]
     cells = [-(-n // st) for n, st in zip(shape[2:], stride, strict=True)]  # positions m per dimension
     before = [-l for l in low]  # zeros that the first position needs in front of `s`
     after = [m - 1 + h - (n - 1) for h, n, m in zip(high, s.shape[2:], cells, strict=True)]
@@ -160,13 +152,34 @@ def by_phases(s, w, shape, stride, padding, dilation):
     out = CONVOLVE[dims](s, kernel, None, 1, padding)  # padding both ends alike saves a copy of `s`
     out = out[(..., *(slice(p - b, p - b + m) for p, b, m in zip(padding, before, cells, strict=True)))]
     out = out.unflatten(1, (*stride, shape[1]))  # [B, phases.., C, cells..]
-    order = [0, dims + 1]
-    for i in range(dims):
-        order += [dims + 2 + i, 1 + i]
-    out = out.permute(order)
+    interleaved = [place for i in range(dims) for place in (dims + 2 + i, 1 + i)]
+    out = out.permute([0, dims + 1, *interleaved])  # [B, C, cells, phases, cells, phases, ..]
     for i in range(dims):
         out = out.flatten(2 + i, 3 + i)
     return out[(..., *(slice(n) for n in shape[2:]))]
+
+
+def taps_of_phases(size, stride, padding, dilation):
+    """Return for each phase of one dimension {offset of the output position relative to m: tap}."""
+    found = []
+    for phase in range(stride):
+        away = [(t, phase + padding - t * dilation) for t in range(size)]  # input steps from the output position
+        found.append({steps // stride: t for t, steps in away if steps % stride == 0})
+    return found
+
+
+def phase_kernel(w, reads, low, high):
+    """Return the kernel [phases x C, O, offsets..] of the convolution of stride 1 that makes all phases at once.
+
+    w: [O, C, taps..]; reads: per dimension what `taps_of_phases` returns; low, high: its extreme offsets.
+    """
+    dims = len(reads)
+    kernel = torch.nn.functional.pad(w.transpose(0, 1), [0, 1] * dims)  # the last tap, read by none, is zero
+    for i, (r, l, h, size) in enumerate(zip(reads, low, high, w.shape[2:], strict=True)):
+        taps = torch.tensor([[phase.get(o, size) for o in range(l, h + 1)] for phase in r], device=w.device)
+        kernel = kernel.index_select(2 + 2 * i, taps.flatten()).unflatten(2 + 2 * i, taps.shape)
+    phases, offsets = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
+    return kernel.permute(*phases, 0, 1, *offsets).flatten(0, dims)
 
 
 class fast_gradients(TorchFunctionMode):

@@ -130,7 +130,7 @@ def sample(file, size):
 
 def score(
     artifact: Artifact,
-    model: torch.nn.Module,
+    model: VideoModel,
     wanted: str | int | None = None,
     device: str | torch.device = "cpu",
     scores: str = "auto",

@@ -155,21 +155,29 @@ def layout(tracked):
     atoms = [atom for axis in tracked.axes for atom in flat(axis)]
     if any(atom.moved or (not atom.label and atom.size > 1) for atom in atoms):
         return None
-    sizes = {}
-    for label in "BTHW":
-        own = sorted((atom for atom in atoms if atom.label == label), key=lambda atom: atom.stride)
-        large = [atom for atom in own if atom.size > 1]
-        total = 1
-        for atom in large:
-            if atom.stride != total:
-                return None
-            total *= atom.size
-        if large and large[-1].whole not in (0, total):  # places within something, but not in what
-            return None
-        sizes[label] = total if own else None
-    if sizes["B"] != CLIPS or None in (sizes["H"], sizes["W"]):
+    try:
+        batch, time, height, width = (whole_of([a for a in atoms if a.label == label]) for label in "BTHW")
+    except ValueError:
         return None
-    return Layout(tracked.axes, sizes["T"] or 1, sizes["H"], sizes["W"], tracked.averaged)
+    if batch != CLIPS or None in (height, width):
+        return None
+    return Layout(tracked.axes, time or 1, height, width, tracked.averaged)
+
+
+def whole_of(atoms):
+    """Return how many places the atoms of one label make up together, None without any.
+
+    ValueError where they do not make up a whole: places are missing between them, or within something unknown.
+    """
+    large = sorted((atom for atom in atoms if atom.size > 1), key=lambda atom: atom.stride)
+    total = 1
+    for atom in large:
+        if atom.stride != total:
+            raise ValueError(f"stride {atom.stride} where {total} is next")
+        total *= atom.size
+    if large and large[-1].whole not in (0, total):
+        raise ValueError(f"{total} places of {large[-1].whole}")
+    return total if atoms else None
 
 
 def coarse(tracked):

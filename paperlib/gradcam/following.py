@@ -72,45 +72,47 @@ def _result(node, inputs, found):
     shape = tuple((value[0] if isinstance(value, (tuple, list)) else value).shape)
     steps = [t.step for t in tracked if t.step is not None]
     state = dict(step=max(steps, default=None), averaged=all(t.averaged for t in tracked))
-    if kind in ("cat", "stack"):
-        return _joined(node, kind, found, shape, state)
-    if kind == "scaled_dot_product_attention":
-        query, _, values = (found[source] for source in node.args[:3])
-        return Tracked(query.axes[:-1] + values.axes[-1:], state["step"])
-    if kind in PRODUCTS:
-        return _product(node, kind, found, shape, state)
-    if kind == "einsum":
-        return _einsum(node, found, shape, state)
-    if kind in MIXES:
-        return _convolved(node, first, shape, state)
-    if kind == "linear":  # the last axis holds features from here on
-        return Tracked((*first.axes[:-1], (Atom("C", shape[-1]),)), **state)
-    dims = inputs[0].meta["val"].dim()
-    if kind in REDUCTIONS and len(inputs) == 1 and shape != tuple(inputs[0].meta["val"].shape):
-        return _reduced(node, first, dims, shape, state)
+    if kind in MIXING:
+        return MIXING[kind](node, kind, found, shape, state)
+    before = tuple(inputs[0].meta["val"].shape)
+    if kind in REDUCTIONS and len(inputs) == 1 and shape != before:
+        return _reduced(node, first, len(before), shape, state)
     if kind == "select":
-        return _picked(first, node.args[1] % dims, node.args[2])
+        return _picked(first, node.args[1] % len(before), node.args[2])
     if kind in ("slice", "narrow"):
         return _sliced(node, first, shape)
-    axes = None
-    if kind in VIEWS:
-        axes = regroup(first.axes, shape)
-    elif kind in PERMUTES:
-        axes = tuple(first.axes[i] for i in _order(node, dims))
-    elif kind in ("roll", "flip"):
-        axes = _turned(node, kind, first.axes)
-    elif kind in ("expand", "repeat", "expand_as"):
-        axes = _fitting((None,) * (len(shape) - dims) + first.axes, shape)
-    elif kind in PICKS:
-        same = tuple(inputs[0].meta["val"].shape)
-        axes = None if len(shape) != dims or shape == same else tuple(map(stretched, first.axes, shape))
-    elif kind in RESIZES and len(shape) == dims:
-        axes = tuple(map(stretched, first.axes, shape))
-        changed = any(size(axis) != length for axis, length in zip(first.axes, shape, strict=True))
-        state["averaged"] |= kind in AVERAGES and changed
-    else:
-        axes = _elementwise(tracked, shape)
+    if kind in AVERAGES and len(shape) == len(before):
+        state["averaged"] |= any(size(axis) != length for axis, length in zip(first.axes, shape, strict=True))
+    axes = _rearranged(node, kind, first, before, shape, tracked)
     return axes and Tracked(axes, **state)
+
+
+def _attended(node, kind, found, shape, state):
+    """Return the result of fused attention: the places of the queries, the features of the values."""
+    query, _, values = (found[source] for source in node.args[:3])
+    return Tracked(query.axes[:-1] + values.axes[-1:], state["step"])
+
+
+def _linear(node, kind, found, shape, state):
+    """Return the result of a linear layer: the last axis holds features from here on."""
+    return Tracked((*found[node.all_input_nodes[0]].axes[:-1], (Atom("C", shape[-1]),)), **state)
+
+
+def _rearranged(node, kind, first, before, shape, tracked):
+    """Return the axes after an operation that mixes no features: a view, a permutation, a resize, entry by entry."""
+    if kind in VIEWS:
+        return regroup(first.axes, shape)
+    if kind in PERMUTES:
+        return tuple(first.axes[i] for i in _order(node, len(before)))
+    if kind in ("roll", "flip"):
+        return _turned(node, kind, first.axes)
+    if kind in ("expand", "repeat", "expand_as"):
+        return _fitting((None,) * (len(shape) - len(before)) + first.axes, shape)
+    if kind in PICKS:
+        return None if len(shape) != len(before) or shape == before else tuple(map(stretched, first.axes, shape))
+    if kind in RESIZES and len(shape) == len(before):
+        return tuple(map(stretched, first.axes, shape))
+    return _elementwise(tracked, shape)
 
 
 def _order(node, dims):
@@ -198,8 +200,9 @@ def _reduced(node, first, dims, shape, state):
     return Tracked(axes, state["step"], state["averaged"] or space)
 
 
-def _convolved(node, first, shape, state):
+def _convolved(node, kind, found, shape, state):
     """Return the result of a convolution: the axis that it mixes holds features from here on."""
+    first = found[node.all_input_nodes[0]]
     kernel = node.args[1].meta["val"].shape
     at = len(shape) - len(kernel) + 1
     axes = list(first.axes)
@@ -227,7 +230,7 @@ def _product(node, kind, found, shape, state):
     )
 
 
-def _einsum(node, found, shape, state):
+def _einsum(node, kind, found, shape, state):
     """Return the result of einsum: its letters name the axes."""
     inputs, output = node.args[0].replace(" ", "").split("->")
     known = {}
@@ -285,3 +288,14 @@ def _elementwise(tracked, shape):
             if size(axis) == shape[-back] and told > tells[-back]:
                 axes[-back], tells[-back] = axis, told
     return None if None in axes or max(len(member.axes) for member in tracked) != len(shape) else tuple(axes)
+
+
+# Operations that mix features, and how their result is known: (node, its name, found, shape, what is known besides)
+MIXING = {
+    **dict.fromkeys(("cat", "stack"), _joined),
+    **dict.fromkeys(PRODUCTS, _product),
+    **dict.fromkeys(MIXES, _convolved),
+    "scaled_dot_product_attention": _attended,
+    "einsum": _einsum,
+    "linear": _linear,
+}

@@ -153,31 +153,36 @@ class Shared:
         self.linear, self.bias = linear, bias
         self.precision = precision if linear.folds else None
         self.groups = []  # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
-        missing = None  # outputs that have found no contribution yet
+        missing = None  # outputs that have found no contribution yet, None: all
         for tier in itertools.chain([parts], spares):
-            if len(tier) > 1:
-                tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
-            if not tier:
-                continue
-            z = sum(linear(a, w) for a, w in tier)
-            inverse, here = inverted(z if bias is None else z + bias, epsilon)
-            if missing is not None:
-                here = missing if here is None else here & missing
-                inverse = torch.where(here, inverse, 0)
-            served = inverse.numel() if here is None else int(torch.count_nonzero(here))
-            if served:
-                places = here.flatten().nonzero()[:, 0] if SELDOM * served < inverse.numel() else None
-                self.groups.append((tier, inverse, places))
-                if served == inverse.numel():
-                    break
-                missing = ~here if missing is None else missing & ~here
-                if not bool(missing.any()):
-                    break
+            missing = self._serve(tier, missing, epsilon)
+            if missing is not None and not bool(missing.any()):
+                break
         if self.precision:
             self.groups = [
                 ([(a.to(self.precision), w.to(self.precision)) for a, w in tier], inverse.to(self.precision), places)
                 for tier, inverse, places in self.groups
             ]
+
+    def _serve(self, tier, missing, epsilon):
+        """Let the parts of a tier serve the outputs that are missing a contribution; returns those that still do."""
+        if len(tier) > 1:
+            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
+        if not tier:
+            return missing
+        z = sum(self.linear(a, w) for a, w in tier)
+        inverse, here = inverted(z if self.bias is None else z + self.bias, epsilon)  # here None: z has no zero
+        if missing is not None:
+            here = missing if here is None else here & missing
+            inverse = torch.where(here, inverse, 0)
+        served = inverse.numel() if here is None else int(torch.count_nonzero(here))
+        if not served:
+            return missing
+        places = here.flatten().nonzero()[:, 0] if SELDOM * served < inverse.numel() else None
+        self.groups.append((tier, inverse, places))
+        if served == inverse.numel():
+            return inverse.new_zeros(1, dtype=torch.bool)  # none is missing
+        return ~here if missing is None else missing & ~here
 
     def down(self, r):
         total, r = None, r.to(self.precision)

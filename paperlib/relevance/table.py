@@ -157,7 +157,6 @@ def sources(node, varies):
 def _step(model, graph, node, rules):
     """Choose the rule of one operation."""
     name, receivers = opname(node), sources(node, graph.varies)
-    everything = list(range(len(receivers)))
     rule = _override(model, node, rules)
     if isinstance(rule, R.Exclude):
         return Step(node, rule, receivers, [], "exclude")
@@ -179,6 +178,12 @@ def _step(model, graph, node, rules):
         return _weights(model, graph, node, rule, receivers)
     if name in SCALINGS:
         return _product(model, graph, node, rule, receivers)
+    return _sharing(model, graph, node, rule, receivers)
+
+
+def _sharing(model, graph, node, rule, receivers):
+    """An operation without weights: sums share by what each adds, maxima and routes hand on."""
+    name, everything = opname(node), list(range(len(receivers)))
     if isinstance(rule, R.SignalTakesAll):
         raise _unsupported(model, graph, node, "is not a product, so SignalTakesAll does not apply")
     if name == "where" and node.args[0] in graph.varies:  # the condition decides, it is no signal

@@ -144,36 +144,14 @@ def _contrast(step, shares, window):
 
 def _weights(step, shares, window):
     """Layers with weights: time may not be the summed dimension, nor be strided."""
-    linear = shares.linear
-    if linear.name == "linear" and linear.first and window.dim < len(linear.shape) - 1:
-        r, starts, length = window.r, window.starts, window.length
-
-        def transpose(s, w):
-            return s @ w
-    elif linear.folds and not linear.unbatched and window.dim >= 2:
-        stride, padding, dilation, flipped, *_ = linear.geometry()
-        axis, dims = window.dim - 2, len(linear.shape) - 2
-        stride, padding, dilation = ([x] * dims if isinstance(x, int) else list(x) for x in (stride, padding, dilation))
-        if flipped or len(stride) != dims or stride[axis] != 1 or "same" in linear.rest[3:5]:
-            return None
-        r = window.r
-        reach = dilation[axis] * (linear.weight.shape[window.dim] - 1)
-        size = linear.shape[window.dim]
-        length = min(window.length + reach, size)
-        starts = [max(0, min(start - padding[axis], size - length)) for start in window.starts]
-        had = [start - padding[axis] for start in window.starts]
-        padding[axis] = 0
-        shape = list(linear.shape)
-        shape[window.dim] = window.length + reach
-
-        def transpose(s, w):
-            out = transposed_convolution(linear, s.flatten(0, 1), w, shape, padding).unflatten(0, s.shape[:2])
-            return _crop(out, window.dim, had, starts, length)
-    else:
+    found = _matrix(shares.linear, window) or _convolution(shares.linear, window)
+    if found is None:
         return None
-    sized = _sized(linear.shape, window.dim, length)
-    target = Window(r.new_empty(1).expand(len(starts), *sized), window.dim, starts, linear.shape)
-    total, r = None, r.to(shares.precision)
+    transpose, starts, length = found
+    sized = _sized(shares.linear.shape, window.dim, length)
+    r = window.r.to(shares.precision)  # [rows, B, ..., window's length, ...]
+    target = Window(window.r.new_empty(1).expand(len(starts), *sized), window.dim, starts, shares.linear.shape)
+    total = None
     for number, (parts, inverse, _) in enumerate(shares.groups):
         s = r * window.cut(inverse)
         if number and not nonzero(s):
@@ -183,7 +161,39 @@ def _weights(step, shares, window):
             total = term if total is None else total.add_(term)
     if total is None:
         total = r.new_zeros(len(starts), *sized)
-    return [Window(total, window.dim, starts, linear.shape).settled()]
+    return [Window(total, window.dim, starts, shares.linear.shape).settled()]
+
+
+def _matrix(linear, window):
+    """Return (transpose, starts, length) of a linear layer over another dimension than time, else None."""
+    if linear.name != "linear" or not linear.first or window.dim >= len(linear.shape) - 1:
+        return None
+    return torch.matmul, window.starts, window.length
+
+
+def _convolution(linear, window):
+    """Return (transpose, starts, length) of a convolution that is not strided over time, else None."""
+    if not linear.folds or linear.unbatched or window.dim < 2:
+        return None
+    stride, padding, dilation, flipped, *_ = linear.geometry()
+    axis, dims = window.dim - 2, len(linear.shape) - 2
+    stride, padding, dilation = ([x] * dims if isinstance(x, int) else list(x) for x in (stride, padding, dilation))
+    if flipped or len(stride) != dims or stride[axis] != 1 or "same" in linear.rest[3:5]:
+        return None
+    reach = dilation[axis] * (linear.weight.shape[window.dim] - 1)
+    size = linear.shape[window.dim]
+    length = min(window.length + reach, size)
+    starts = [max(0, min(start - padding[axis], size - length)) for start in window.starts]
+    had = [start - padding[axis] for start in window.starts]  # where the transposed windows begin, outside too
+    padding[axis] = 0
+    shape = list(linear.shape)
+    shape[window.dim] = window.length + reach
+
+    def transpose(s, w):
+        out = transposed_convolution(linear, s.flatten(0, 1), w, shape, padding).unflatten(0, s.shape[:2])
+        return _crop(out, window.dim, had, starts, length)
+
+    return transpose, starts, length
 
 
 def _sized(shape, dim, length):
@@ -207,20 +217,8 @@ def _addition(step, shares, window):
 
 def _sum(step, shares, window):
     """Sums of tensors of one shape, and averages over other dimensions than time."""
-    name = opname(step.node)
-    if name not in SIZELESS:
-        return None
-    dim = window.dim
-    if name in ("mean", "sum"):
-        dims = step.node.args[1] if len(step.node.args) > 1 else None
-        if not dims:
-            return None
-        dims = sorted(d % len(shares.shapes[0]) for d in dims)
-        keep = len(step.node.args) > 2 and step.node.args[2]
-        dim = window.dim if keep else [d for d in range(len(shares.shapes[0])) if d not in dims][window.dim]
-        if dim in dims:
-            return None
-    elif any(tuple(shape) != window.shape for shape in shares.shapes):
+    dim = _kept(step.node, shares.shapes, window)
+    if dim is None:
         return None
     if shares.constant:
         return [window]
@@ -236,6 +234,22 @@ def _sum(step, shares, window):
     if totals is None:
         return None
     return [window.like(x, dim, shape) for x, shape in zip(totals, shares.shapes, strict=True)]
+
+
+def _kept(node, shapes, window):
+    """Return the inputs' dimension that the window's is, None where the sum goes over it or changes shapes."""
+    name = opname(node)
+    if name not in SIZELESS:
+        return None
+    if name not in ("mean", "sum"):
+        return window.dim if all(tuple(shape) == window.shape for shape in shapes) else None
+    given = node.args[1] if len(node.args) > 1 else None
+    if not given:
+        return None
+    over = sorted(d % len(shapes[0]) for d in given)
+    if len(node.args) > 2 and node.args[2]:  # summed dimensions are kept with length one
+        return None if window.dim in over else window.dim
+    return [d for d in range(len(shapes[0])) if d not in over][window.dim]
 
 
 def _routed(step, shares, window):

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from paperlib.commands import gallery_command
-from paperlib.companion import progress, stale
+from paperlib.companion import schedule, stale
 from paperlib.storage import paths
 
 OPTIONS = stale.Options()
@@ -14,11 +14,11 @@ OPTIONS = stale.Options()
 
 def test_quick_ones_come_first_then_the_longest():
     seconds = {"a": 300, "b": 5, "c": 290, "d": 8, "e": 60, "f": 70, "g": 4}
-    assert progress.order(seconds, 2) == ["g", "b", "d", "a", "c", "f", "e"]
-    assert progress.order(seconds, 1) == ["g", "b", "d", "a", "c", "f", "e"]
-    assert progress.order({"long": 100, "quick": 1}, 2) == ["quick", "long"]
-    assert progress.order({"long": 100, "a": 20, "b": 20, "c": 20}, 2) == ["c", "long", "a", "b"]
-    assert progress.order({}, 2) == [] and progress.order({"only": 7}, 1) == ["only"]
+    assert schedule.order(seconds, 2) == ["g", "b", "d", "a", "c", "f", "e"]
+    assert schedule.order(seconds, 1) == ["g", "b", "d", "a", "c", "f", "e"]
+    assert schedule.order({"long": 100, "quick": 1}, 2) == ["quick", "long"]
+    assert schedule.order({"long": 100, "a": 20, "b": 20, "c": 20}, 2) == ["c", "long", "a", "b"]
+    assert schedule.order({}, 2) == [] and schedule.order({"only": 7}, 1) == ["only"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
@@ -26,21 +26,21 @@ def test_the_whole_takes_hardly_longer_than_with_the_longest_first(jobs):
     for seed in range(50):
         draw = random.Random(seed)
         seconds = {f"n{k}": draw.choice([4, 6, 10, 30, 90, 300]) * draw.uniform(0.8, 1.2) for k in range(40)}
-        chosen, free, ends = progress.order(seconds, jobs), [0.0] * jobs, []
+        chosen, free, ends = schedule.order(seconds, jobs), [0.0] * jobs, []
         for name in chosen:  # each where a place is free first
             place = free.index(min(free))
             free[place] += seconds[name]
             ends.append(free[place])
         assert sorted(chosen) == sorted(seconds)
-        assert progress.whole(seconds, chosen, jobs) == pytest.approx(max(ends))
+        assert schedule.whole(seconds, chosen, jobs) == pytest.approx(max(ends))
         longest_first = sorted(seconds, key=seconds.get, reverse=True)
-        assert max(ends) <= 1.01 * (progress.whole(seconds, longest_first, jobs) + min(seconds.values()))
+        assert max(ends) <= 1.01 * (schedule.whole(seconds, longest_first, jobs) + min(seconds.values()))
         assert min(ends) == min(seconds.values())  # the first figure comes as early as can be
 
 
 def test_what_is_left_follows_what_was_seen():
     time = [0.0]
-    clock = progress.Clock({"a": 20, "b": 60, "c": 100, "d": 40}, 2, now=lambda: time[0])
+    clock = schedule.Clock({"a": 20, "b": 60, "c": 100, "d": 40}, 2, now=lambda: time[0])
     assert clock.left() == 110  # 220 seconds of work in two places
     clock.start("a")
     clock.start("b")
@@ -63,7 +63,7 @@ def test_what_is_left_follows_what_was_seen():
     [(10, "less than a minute"), (55, "about 1 minute"), (100, "about 2 minutes"), (725, "about 12 minutes")],
 )
 def test_durations_are_said_in_minutes(seconds, words):
-    assert progress.minutes(seconds) == words
+    assert schedule.minutes(seconds) == words
 
 
 def test_times_come_from_the_last_run_else_from_the_table(tmp_path, monkeypatch):
@@ -71,7 +71,7 @@ def test_times_come_from_the_last_run_else_from_the_table(tmp_path, monkeypatch)
         monkeypatch.setattr(paths, name, tmp_path / folder)
     table = tmp_path / "seconds.csv"
     table.write_text("notebook,seconds\np/a,10\np/b,20\np/gone,3\n")
-    monkeypatch.setattr(progress, "SHIPPED", table)
+    monkeypatch.setattr(schedule, "SHIPPED", table)
     for name, status in {"p/b": "ok", "p/c": "skipped"}.items():
         record = stale.record(name, OPTIONS)
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -79,15 +79,15 @@ def test_times_come_from_the_last_run_else_from_the_table(tmp_path, monkeypatch)
     for name in "abc":
         (tmp_path / "notebooks/p").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"notebooks/p/{name}.ipynb").write_text('{"cells": []}')
-    expected = {"p/a": 10.0, "p/b": 31.4, "p/c": progress.UNKNOWN}
-    assert progress.expected(["p/a", "p/b", "p/c"], OPTIONS) == expected
+    expected = {"p/a": 10.0, "p/b": 31.4, "p/c": schedule.UNKNOWN}
+    assert schedule.expected(["p/a", "p/b", "p/c"], OPTIONS) == expected
     gallery_command.main(type("Arguments", (), {"profile": "mini", "readme": False, "seconds": True}))
     assert table.read_text() == "notebook,seconds\np/a,10\np/b,31\n"
 
 
 def test_the_table_names_notebooks_that_there_are_and_has_quick_ones_and_long_ones():
-    table = progress.shipped()
+    table = schedule.shipped()
     assert set(table) <= set(stale.notebooks()) and len(table) > len(stale.notebooks()) / 4
     assert min(table.values()) > 0
-    first = progress.order(progress.expected(stale.notebooks(), stale.Options("none")), 2)[0]
+    first = schedule.order(schedule.expected(stale.notebooks(), stale.Options("none")), 2)[0]
     assert table[first] < 15  # seconds: the first figure is there within the first minute
