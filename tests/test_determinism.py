@@ -11,7 +11,8 @@ import yaml
 
 from paperlib import models, relevance
 from paperlib.companion import execute, runner, stale
-from paperlib.storage import paths
+
+from .companion import projects
 
 pytestmark = pytest.mark.numerics
 
@@ -31,14 +32,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 def tables(name, root, patch, device="cpu"):
     """Execute one of NOTEBOOKS in a new project with empty caches; returns {file: content} of its CSVs."""
-    for key, folder in {
-        "ROOT": "",
-        "NOTEBOOKS": "notebooks",
-        "FIGURES": "figures",
-        "CACHE": "data/cache",
-        "CHECKPOINTS": "data/checkpoints",
-    }.items():
-        patch.setattr(paths, key, root / folder)
+    projects.placed(patch, root)
     patch.setenv("PAPERLIB_HOME", str(root))
     (root / "notebooks" / name).parent.mkdir(parents=True)
     shutil.copy(runner.SNAKEFILE.parent / "notebooks" / f"{name}.ipynb", root / "notebooks" / f"{name}.ipynb")

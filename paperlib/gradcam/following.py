@@ -74,14 +74,23 @@ def _result(node, inputs, found):
     state = dict(step=max(steps, default=None), averaged=all(t.averaged for t in tracked))
     if kind in MIXING:
         return MIXING[kind](node, kind, found, shape, state)
-    before = tuple(inputs[0].meta["val"].shape)
-    if kind in REDUCTIONS and len(inputs) == 1 and shape != before:
-        return _reduced(node, first, len(before), shape, state)
+    alone = len(inputs) == 1
+    return _unmixed(node, kind, first, tuple(inputs[0].meta["val"].shape), shape, alone, tracked, state)
+
+
+def _unmixed(node, kind, first, before, shape, alone, tracked, state):
+    """Return what is known of an operation's result that mixes no features.
+
+    before, shape: of its first input and its result; alone: whether that input is its only one.
+    """
+    dims = len(before)
+    if kind in REDUCTIONS and alone and shape != before:
+        return _reduced(node, first, dims, shape, state)
     if kind == "select":
-        return _picked(first, node.args[1] % len(before), node.args[2])
+        return _picked(first, node.args[1] % dims, node.args[2])
     if kind in ("slice", "narrow"):
         return _sliced(node, first, shape)
-    if kind in AVERAGES and len(shape) == len(before):
+    if kind in AVERAGES and len(shape) == dims:
         state["averaged"] |= any(size(axis) != length for axis, length in zip(first.axes, shape, strict=True))
     axes = _rearranged(node, kind, first, before, shape, tracked)
     return axes and Tracked(axes, **state)

@@ -3,8 +3,10 @@
 import difflib
 import re
 import warnings
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ..errors import InputError
@@ -20,18 +22,18 @@ NORMALISATIONS = ("frame", "clip", None)
 
 
 def video_gradcam(
-    model,
-    clips,
-    targets=None,
-    layer=None,
-    normalise="frame",
-    relu=True,
-    softmax=False,
-    per_step=True,
-    batch_size=16,
-    reshape=None,
-    scores="auto",
-):
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    layer: str | None = None,
+    normalise: str | None = "frame",
+    relu: bool = True,
+    softmax: bool = False,
+    per_step: bool = True,
+    batch_size: int = 16,
+    reshape: Callable | None = None,
+    scores: str = "auto",
+) -> torch.Tensor:
     """Return Grad-CAM maps [B, T, H, W] in [0, 1], one per input frame, for clips [B, 3, T, H, W].
 
     The maps of `raw_maps` (equation 2), their negative part cut off (`relu`, as in Grad-CAM; the equation
@@ -52,7 +54,9 @@ def video_gradcam(
     return over_frames(maps, clips.shape[2:], normalise, relu)
 
 
-def over_frames(maps, size, normalise="frame", relu=True):
+def over_frames(
+    maps: torch.Tensor, size: Sequence[int], normalise: str | None = "frame", relu: bool = True
+) -> torch.Tensor:
     """Return the maps of `raw_maps` scaled to the clip's size (T, H, W) and normalised: see `video_gradcam`."""
     maps = maps.clamp(min=0) if relu else maps
     size = tuple(size)
@@ -68,16 +72,16 @@ def over_frames(maps, size, normalise="frame", relu=True):
 
 @torch.inference_mode(False)
 def raw_maps(
-    model,
-    clips,
-    targets=None,
-    layer=None,
-    softmax=False,
-    per_step=True,
-    batch_size=16,
-    reshape=None,
-    scores="auto",
-):
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    layer: str | None = None,
+    softmax: bool = False,
+    per_step: bool = True,
+    batch_size: int = 16,
+    reshape: Callable | None = None,
+    scores: str = "auto",
+) -> torch.Tensor:
     """Return equation 2 at the layer's own size [B, T', H', W']: sum over k of w[k, t] A[k, t, i, j].
 
     w[k, t] is the mean over the pixels i, j of the gradient of the target's score with respect to A[k, t, i,
@@ -128,7 +132,7 @@ def raw_maps(
 
 
 @torch.inference_mode(False)
-def default_layer(model, clip=None):
+def default_layer(model: nn.Module, clip: torch.Tensor | None = None) -> str:
     """Return the name of the layer that a model family is explained by.
 
     I3D and other Inception networks: the last Inception module (ACCV 2020, section 4.2). C-LSTM: the last

@@ -24,11 +24,13 @@ v)^2) = 0), which counts as masked at the threshold of 0.1: every window comes o
 is no shoulder where lambda2 < lambda1 / 3.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
@@ -137,8 +139,16 @@ class MaskResult:
 
 @torch.inference_mode(False)
 def learn(
-    model, clips, targets=None, iterations=None, labels=None, preset="default", batch_size=32, watch=None, **options
-):
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    iterations: int | None = None,
+    labels: torch.Tensor | Sequence[int] | None = None,
+    preset: str = "default",
+    batch_size: int = 32,
+    watch: Callable | None = None,
+    **options,
+) -> MaskResult:
     """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
 
     Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
@@ -176,7 +186,8 @@ def learn(
         for name in (f.name for f in fields(MaskResult))
         if torch.is_tensor(getattr(parts[0], name))
     }
-    return MaskResult(**{"labels": None, **joined}, settings=parts[0].settings)
+    labels = joined.pop("labels", None)
+    return MaskResult(labels=labels, settings=parts[0].settings, **joined)
 
 
 def total_variation(mask, beta=3, double_inner=False):

@@ -1,8 +1,10 @@
 """Exhaustive search over contiguous windows: the baseline that the ACCV paper compares its masks with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from ..errors import InputError
 from ..models.inputs import check_clips, class_logits, network
@@ -26,7 +28,14 @@ class SearchResult:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def search(model, clips, targets=None, criterion="loss", batch_size=32, **options):
+def search(
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    criterion: str = "loss",
+    batch_size: int = 32,
+    **options,
+) -> SearchResult:
     """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
 
     criterion "loss": the window whose hard mask has the lowest value of the ACCV paper's equation 1 (the
@@ -50,11 +59,11 @@ def search(model, clips, targets=None, criterion="loss", batch_size=32, **option
     with evaluating(model):
         logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
         settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
-        targets = classes(logits, targets)
+        chosen = classes(logits, targets)
         values = torch.stack(
             [
                 _values(model, clip, target, masks, windows, criterion, batch_size, settings)
-                for clip, target in zip(clips, targets, strict=True)
+                for clip, target in zip(clips, chosen, strict=True)
             ]
         )
     best = values.argmax(1) if criterion == "crop" else values.argmin(1)

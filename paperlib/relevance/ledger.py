@@ -1,7 +1,10 @@
 """The conservation ledger: how much relevance enters and leaves every layer, and what becomes of the rest."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import torch
+from torch import nn
 
 from ..models.inputs import network
 from . import matrix
@@ -9,7 +12,15 @@ from .table import role
 
 
 @matrix.in_float32
-def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", method="lrp"):
+def ledger(
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int],
+    rules: Mapping | None = None,
+    input_bounds: tuple | None = None,
+    memory: str | int | None = "auto",
+    method: str = "lrp",
+) -> pd.DataFrame:
     """Return where relevance is lost between the logits and the clip, a DataFrame from top to bottom.
 
     Arguments as in `relevance_matrix`; method "lrp" or "dual" (their difference has nothing to conserve).
@@ -22,7 +33,8 @@ def ledger(model, clips, targets, rules=None, input_bounds=None, memory="auto", 
     """
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
-    books, arrived, started = {}, 0.0, 0.0
+    books: dict = {}
+    arrived, started = 0.0, 0.0
     for clip_part, target_part, width in matrix.prepared(model, clips, targets, memory):
         sweep = matrix.begin(model, clip_part, rules, input_bounds, method)
         steps = sweep.logits.shape[1]

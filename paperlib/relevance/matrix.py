@@ -2,8 +2,10 @@
 
 import functools
 import warnings
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 
 from ..convolution.allocator import keep_freed
 from ..convolution.half import NUMBERS, number, widened
@@ -37,18 +39,18 @@ def in_float32(function):
 
 @in_float32
 def relevance_matrix(
-    model,
-    clips,
-    targets,
-    method="clrp",
-    rules=None,
-    input_bounds=None,
-    memory="auto",
-    clip_at="pixel",
-    contrast=2,
-    normalise=False,
-    precision=None,
-):
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int],
+    method: str = "clrp",
+    rules: Mapping | None = None,
+    input_bounds: tuple | None = None,
+    memory: str | int | None = "auto",
+    clip_at: str = "pixel",
+    contrast: int = 2,
+    normalise: bool = False,
+    precision: str | torch.dtype | None = None,
+) -> torch.Tensor:
     """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
 
     model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode. One in half
@@ -100,17 +102,17 @@ def relevance_matrix(
 
 @in_float32
 def pixel_relevance(
-    model,
-    clips,
-    targets,
-    method="clrp",
-    rules=None,
-    input_bounds=None,
-    memory="auto",
-    contrast=2,
-    normalise=False,
-    steps=None,
-):
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int],
+    method: str = "clrp",
+    rules: Mapping | None = None,
+    input_bounds: tuple | None = None,
+    memory: str | int | None = "auto",
+    contrast: int = 2,
+    normalise: bool = False,
+    steps: Sequence[int] | None = None,
+) -> torch.Tensor:
     """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
 
     Arguments as there; method "lrp" gives R, "dual" R_dual, "clrp" max(0, R - R_dual).

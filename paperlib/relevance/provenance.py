@@ -1,12 +1,23 @@
 """All classes for the price of one pass: carry frames up instead of relevance down."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import nn
 
 from . import matrix
 
 
 @matrix.in_float32
-def frame_provenance(model, clips, method="clrp", rules=None, input_bounds=None, memory="auto", contrast=2):
+def frame_provenance(
+    model: nn.Module,
+    clips: torch.Tensor,
+    method: str = "clrp",
+    rules: Mapping | None = None,
+    input_bounds: tuple | None = None,
+    memory: str | int | None = "auto",
+    contrast: int = 2,
+) -> torch.Tensor:
     """Return the relevance of every input frame for every output step and every class, [B, T', K, N].
 
     One sweep upwards: at every unit, how large a part of its relevance would end in each of the N frames. At

@@ -5,6 +5,7 @@ a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an 
 The most particular wins: the longest path, then the class, then the operation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -216,12 +217,7 @@ def _weights(model, graph, node, rule, receivers):
         rule = DEFAULTS[name] if not isinstance(rule, R.Weighted) else rule
         return Step(node, rule, receivers, [0], "weights")
     signal = rule.signal if isinstance(rule, R.SignalTakesAll) else None
-    if signal is None:
-        gates = [_is_gate(x, graph.varies) for x in operands]
-        if gates[0] == gates[1]:
-            raise _unsupported(model, graph, node, TWO_SIGNALS)
-        signal = gates.index(False)
-    return Step(node, R.SignalTakesAll(signal), receivers, [signal], "attention")
+    return _gated(model, graph, node, signal, receivers, operands, "attention")
 
 
 def _product(model, graph, node, rule, receivers):
@@ -233,12 +229,17 @@ def _product(model, graph, node, rule, receivers):
     signal = getattr(rule, "signal", None)
     if signal is None and opname(node) == "div":
         signal = 0  # x / norm(x): the norm is a gate
+    return _gated(model, graph, node, signal, receivers, receivers, "gate")
+
+
+def _gated(model, graph, node, signal, receivers, factors, kind):
+    """A product of two factors that depend on the clip: the signal takes all, None: the one that is no gate."""
     if signal is None:
-        gates = [_is_gate(x, graph.varies) for x in receivers]
+        gates = [_is_gate(x, graph.varies) for x in factors]
         if gates[0] == gates[1]:
             raise _unsupported(model, graph, node, TWO_SIGNALS)
         signal = gates.index(False)
-    return Step(node, R.SignalTakesAll(signal), receivers, [signal], "gate")
+    return Step(node, R.SignalTakesAll(signal), receivers, [signal], kind)
 
 
 def _is_gate(node, varies):
@@ -324,7 +325,7 @@ def _unsupported(model, graph, node, why):
 
 
 @torch.inference_mode(False)
-def coverage(model, clips, rules=None):
+def coverage(model: nn.Module, clips: torch.Tensor, rules: Mapping | None = None) -> pd.DataFrame:
     """Report which rule each operation of the network gets, before anything is propagated.
 
     clips: [B, 3, T, H, W]; only the shape matters. Returns a DataFrame with a row per operation that

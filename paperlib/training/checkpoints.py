@@ -7,6 +7,7 @@ against 0.06).
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,13 +16,14 @@ from safetensors.torch import save_file
 
 from .. import models
 from ..errors import InputError
+from ..models.base import VideoModel
 from ..storage import paths, zoo_lists
 
 BITS = (32, 16, 8)  # with which weights can be stored
 FEW = 4096  # numbers: smaller tensors, stems and temporal kernels among them, are not worth rounding to 8 bits
 SCALE = ":scale"  # after a tensor's name: its scales [out]
 # What is asked for a checkpoint that is not there: functions from its name to a file, or None where they have none.
-PROVIDERS = []
+PROVIDERS: list[Callable[[str], Path | None]] = []
 
 
 def path(dataset, name):
@@ -29,7 +31,7 @@ def path(dataset, name):
     return paths.CHECKPOINTS / dataset / f"{name}.safetensors"
 
 
-def save(file, model, meta, bits=16):
+def save(file: str | Path, model: VideoModel, meta: dict, bits: int = 16) -> None:
     """Write the model's weights and `meta` (JSON-able dict) plus its config to `file`.
 
     bits: of each weight. 32 and 16: as floating point numbers; 8: as whole numbers from -127 to 127 times one float32
@@ -90,7 +92,7 @@ def round_weights(model, bits):
             value.copy_(_restored(_stored(key, value.cpu(), check_bits(bits)))[key])
 
 
-def meta(file):
+def meta(file: str | Path) -> dict:
     """Return the header of a checkpoint: config, dataset, classes, recipe, accuracy, seed, revision."""
     with _open(file) as opened:
         header = opened.metadata() or {}
@@ -103,7 +105,7 @@ def meta(file):
     return content
 
 
-def load(file, device="cpu"):
+def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoModel, dict]:
     """Return (model in eval mode with float32 weights, header) of a checkpoint file or `<dataset>/<name>` of the zoo.
 
     Nothing in the file is executed: safetensors holds numbers only.
@@ -128,7 +130,7 @@ def load(file, device="cpu"):
     return model.eval().to(device), header
 
 
-def find(file):
+def find(file: str | Path) -> Path:
     """Return the path of a checkpoint given as a path or as `<dataset>/<name>`.
 
     A name without a file of ours may be one that a provider has (a public checkpoint, say; see `adopted`).

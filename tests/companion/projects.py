@@ -8,6 +8,8 @@ import time
 
 import nbformat
 
+from paperlib.storage import paths
+
 PARAMETERS = 'profile = "mini"\ndata_root = ""\ndevice = "auto"\nseed = 0'
 # Writes a CSV the way notebooks do, without the seconds that importing torch takes.
 WRITES = """
@@ -72,3 +74,10 @@ def until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def placed(monkeypatch, root):
+    """Let this process take `root` for the project's folder; an empty project needs no more."""
+    folders = {"NOTEBOOKS": "notebooks", "FIGURES": "figures", "CACHE": "data/cache", "CHECKPOINTS": "data/checkpoints"}
+    for name, folder in {"ROOT": "", **folders}.items():
+        monkeypatch.setattr(paths, name, root / folder)

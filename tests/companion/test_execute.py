@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from paperlib.companion import execute, sockets, stale
-from paperlib.storage import paths
 
 from . import projects
 from .projects import until
@@ -23,14 +22,7 @@ from .projects import until
 def project(tmp_path, monkeypatch):
     """An empty project in a folder whose name is hard on careless code; returns the folder."""
     root = tmp_path / "a b é {x} '$HOME'"
-    for name, folder in {
-        "ROOT": "",
-        "NOTEBOOKS": "notebooks",
-        "FIGURES": "figures",
-        "CACHE": "data/cache",
-        "CHECKPOINTS": "data/checkpoints",
-    }.items():
-        monkeypatch.setattr(paths, name, root / folder)
+    projects.placed(monkeypatch, root)
     monkeypatch.setenv("PAPERLIB_HOME", str(root))
     return root
 

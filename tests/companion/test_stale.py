@@ -9,7 +9,6 @@ import pytest
 
 from paperlib.companion import execute, stale
 from paperlib.errors import InputError
-from paperlib.storage import paths
 
 from . import projects
 
@@ -39,14 +38,7 @@ def project(tmp_path, monkeypatch):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
     monkeypatch.setattr(stale, "PACKAGE", package)
-    for name, folder in {
-        "ROOT": "",
-        "NOTEBOOKS": "notebooks",
-        "FIGURES": "figures",
-        "CACHE": "data/cache",
-        "CHECKPOINTS": "data/checkpoints",
-    }.items():
-        monkeypatch.setattr(paths, name, tmp_path / folder)
+    projects.placed(monkeypatch, tmp_path)
     monkeypatch.setattr(stale, "settings", lambda name, profile: {"models": ["synth_ssv2/I3D"], "clips": 4})
     return tmp_path
 
