@@ -47,10 +47,12 @@ def run(folder, *arguments, gpu=False, speedup=2.5):
         *arguments,
         folder / "test_these.py",
     ]
+    # a worker of pytest-xdist measures no time, and neither would what it starts
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     return subprocess.run(
         command,
         cwd=paths.ROOT,
-        env={**os.environ, "PAPERLIB_HOME": str(folder)},
+        env={**environment, "PAPERLIB_HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=100,

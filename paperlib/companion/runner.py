@@ -233,11 +233,13 @@ def follow(process, log, clock):
             continue
         if line is None:
             break
-        if not line.startswith(MARK):
-            log.write(line)
+        said, mark, event = line.partition(MARK)  # Snakemake ends its lines in a second write: ours may follow its text
+        if said:
+            log.write(said + "\n" * bool(mark))
             log.flush()
+        if not mark:
             continue
-        _, event, name, *rest = line.rstrip("\n").split("\t")
+        _, event, name, *rest = event.rstrip("\n").split("\t")
         if event == "start":
             clock.start(name)
             print(f"  start  {name}", flush=True)

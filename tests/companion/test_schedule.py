@@ -2,11 +2,13 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
 from paperlib.commands import gallery_command
-from paperlib.companion import schedule, stale
+from paperlib.companion import execute, runner, schedule, stale
 from paperlib.storage import paths
 
 OPTIONS = stale.Options()
@@ -91,3 +93,15 @@ def test_the_table_names_notebooks_that_there_are_and_has_quick_ones_and_long_on
     assert min(table.values()) > 0
     first = schedule.order(schedule.expected(stale.notebooks(), stale.Options("none")), 2)[0]
     assert table[first] < 15  # seconds: the first figure is there within the first minute
+
+
+def test_an_event_behind_the_beginning_of_another_line_counts(tmp_path, capsys):
+    """Snakemake writes the end of a line by itself; a notebook's event may come in between."""
+    said = f"Execute 1 jobs...{execute.MARK}\tend\tp/a\tok\t1.5\t\n\n{execute.MARK}\tstart\tp/b\nrest\n"
+    process = subprocess.Popen([sys.executable, "-c", f"print({said!r}, end='')"], stdout=subprocess.PIPE, text=True)
+    log = tmp_path / "log"
+    with open(log, "w", encoding="utf-8") as opened:
+        results = runner.follow(process, opened, schedule.Clock({"p/a": 1, "p/b": 1}, 2))
+    assert results["p/a"].status == "ok" and results["p/b"].message == "its process was killed"
+    assert log.read_text(encoding="utf-8") == "Execute 1 jobs...\n\nrest\n"
+    assert "1/2  p/a: ok, 1.5 s" in capsys.readouterr().out

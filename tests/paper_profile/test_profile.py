@@ -56,10 +56,14 @@ def log(home):
 def home(tmp_path_factory):
     """A project with the fixtures, every notebook executed once."""
     home = tmp_path_factory.mktemp("paper")
-    start(home, "tests.paper.work", "make")
+    start(home, "tests.paper_profile.work", "make")
     names = sorted(stale.notebooks(), key=lambda name: name.split("/")[1])
     with ThreadPoolExecutor(PROCESSES) as pool:
-        list(pool.map(lambda k: start(home, "tests.paper.work", "execute", *names[k::PROCESSES]), range(PROCESSES)))
+        list(
+            pool.map(
+                lambda k: start(home, "tests.paper_profile.work", "execute", *names[k::PROCESSES]), range(PROCESSES)
+            )
+        )
     return home
 
 
@@ -107,7 +111,7 @@ def test_without_trained_models_a_notebook_shows_the_public_ones_or_names_the_co
     try:
         start(
             home,
-            "tests.paper.work",
+            "tests.paper_profile.work",
             "execute",
             "temporal_relevance/fig01_method",
             "video_features/table02_per_class_f1",
