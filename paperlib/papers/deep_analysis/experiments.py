@@ -230,24 +230,12 @@ def of_backbones(scored):
         row = one.row
         if row["temporal_pooling"] or row["placement"] != "all" or row["module"] == own.BASELINE:
             continue
+        pairs = [("-R50-", "-R18-", "ResNet50 is better than ResNet18")] if "-R50-" in one.key else []
         if row["num_frames"] == 16:
-            claims += own.better(
-                scored,
-                one.key,
-                one.key.replace("-f16", "-f8"),
-                "Figure 4",
-                f"16 frames are better than 8: {row['model']} on {row['dataset']}",
-                "better",
-            )
-        if "-R50-" in one.key:
-            claims += own.better(
-                scored,
-                one.key,
-                one.key.replace("-R50-", "-R18-"),
-                "Figure 4",
-                f"ResNet50 is better than ResNet18: {row['model']} on {row['dataset']}",
-                "better",
-            )
+            pairs.insert(0, ("-f16", "-f8", "16 frames are better than 8"))
+        for more, less, statement in pairs:
+            said = f"{statement}: {row['model']} on {row['dataset']}"
+            claims += own.better(scored, one.key, one.key.replace(more, less), "Figure 4", said, "better")
     return claims
 
 
