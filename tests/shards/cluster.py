@@ -173,6 +173,12 @@ class Cluster:
             lambda: self.call("sinfo", "-h", "-p", "main", "-o", "%t").strip() in ("idle", "mix", "alloc"), "slurmd"
         )
 
+    def kill_slurmd(self):
+        """kill -9 of the node's daemon. The node is called down at once: Slurm itself would take half a minute."""
+        self.daemons["slurmd"].kill()
+        self.daemons["slurmd"].wait()
+        self.call("scontrol", "update", f"NodeName={self.names['host']}", "State=DOWN", "Reason=killed")
+
     def daemon(self, name, *arguments):
         """Start a daemon that stays in the foreground and dies with this process."""
         with open(self.folder / f"{name}.out", "a") as log:

@@ -74,8 +74,8 @@ def started(*options):
 
 @pytest.fixture(scope="module")
 def plain(plugin):
-    """A cluster without accounting and without GPUs; it has room for three jobs of profiles/slurm-cpu."""
-    yield from started(False, 13000)
+    """A cluster without accounting and without GPUs; it has room for four jobs of profiles/slurm-cpu."""
+    yield from started(False, 17000)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,7 @@ def node_and_run_are_killed(front, made):
     """kill -9 of slurmd, then of the command in front, each followed by the same command."""
     first = front()
     first.until(first.shards)
-    made.daemons["slurmd"].kill()
-    made.daemons["slurmd"].wait()
+    made.kill_slurmd()
     said, there = first.ends(2), first.shards()
     made.start_slurmd()
     second = front()
@@ -207,8 +206,9 @@ def others(seven, begin, pool, accounted, plugin, tmp_path_factory):
     small = changed(where / "small", "slurm-cpu", QUICK, (r"mem_mb: 4000 \* attempt.*", "mem_mb: 650 * attempt"))
     large = changed(where / "large", "slurm-cpu", QUICK, (r"mem_mb: 4000 \* attempt.*", "mem_mb: 30000"))
     closed = changed(where / "closed", "slurm-cpu", ("# slurm_partition.*", "slurm_partition: closed"))
+    shipped = changed(where / "shipped", "slurm", QUICK)
     return {
-        "two": begin(job_is_killed, accounted, "slurm", TWO),
+        "two": begin(job_is_killed, accounted, shipped, TWO),
         "more": begin(more_is_needed, accounted, small, TWO, accounted),
         "interrupted": begin(is_interrupted, accounted, large, SEVEN, accounted),
         "closed": begin(cannot_start, accounted, closed, TWO),
@@ -241,7 +241,7 @@ def options(folder, shipped, *replacements):
             "slurm-cpu",
             "mem_mb: 4000 .*",
             "mem_mb: 90000",
-            "no node has 1 core, 90000 MB; the nodes have 16 cores, 13000 MB",
+            "no node has 1 core, 90000 MB; the nodes have 16 cores, 17000 MB",
         ),
     ],
 )
@@ -258,7 +258,7 @@ def test_without_its_line_about_gpus_the_gpu_profile_fits_a_cluster_that_has_non
 
 
 def test_a_cluster_that_forgets_its_jobs_too_soon_or_keeps_to_its_limits_refuses_the_run(plugin, on, tmp_path):
-    for made in started(False, 13000, "MinJobAge=30\nEnforcePartLimits=ALL\n"):
+    for made in started(False, 17000, "MinJobAge=30\nEnforcePartLimits=ALL\n"):
         on(made)
         with pytest.raises(InputError, match="forgets a job 30 s after its end, .* MinJobAge .* should be 240 or more"):
             options(tmp_path / "short", "slurm-cpu")
