@@ -23,21 +23,37 @@ def location():
 def entries(file=None):
     """Return [(`<dataset>/<checkpoint>`, entry)] of a list and of the people's list beside it, in their order.
 
-    `defaults` and `datasets.<name>` fill in what an entry leaves open, `suffix` is appended to the checkpoint's
-    name. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end. `seeds`, a
+    `defaults`, `datasets.<name>` and `stages.<name>`, of the stage that an entry names, fill in what it leaves open;
+    `suffix` is appended to the checkpoint's name. `dataset: [a, b]` makes one entry per data set; `init_from` without
+    a data set means the entry's own. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end. `seeds`, a
     number, makes one per seed: seed 0 has the plain name, seed 2 ends in -s2 and starts from the model of `init_from`
     with seed 2 where that is listed, else from the plain one.
     """
     found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
         content = (copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) or {}) if path.is_file() else {}
-        for entry in content.get("models") or []:
-            common = (content.get("defaults") or {}), (content.get("datasets") or {}).get(entry["dataset"]) or {}
-            entry = {**common[0], **common[1], **entry}
+        for entry in _each_dataset(content, path.name):
             key = f"{entry['dataset']}/{entry['model']}{entry.pop('suffix', '')}"
             found += [seeded for fold in _folds(key, entry) for seeded in _seeds(*fold, path.name)]
     listed = {key for key, _ in found}
     return [(key, _from_the_same_seed(key, entry, listed)) for key, entry in found]
+
+
+def _each_dataset(content, file):
+    """Return the entries of a list with all that it says about them elsewhere, one for each of an entry's data sets."""
+    found, stages = [], content.get("stages") or {}
+    for entry in content.get("models") or []:
+        stage = entry.get("stage")
+        if stage is not None and stage not in stages:
+            raise InputError(f"{file}: {entry['model']} has stage {stage!r}; listed are {', '.join(stages) or 'none'}")
+        for dataset in [entry["dataset"]] if isinstance(entry["dataset"], str) else entry["dataset"]:
+            own = (content.get("datasets") or {}).get(dataset) or {}
+            full = {**(content.get("defaults") or {}), **own, **stages.get(stage, {}), **entry, "dataset": dataset}
+            full.pop("stage", None)
+            if full.get("init_from") and "/" not in full["init_from"]:
+                full["init_from"] = f"{dataset}/{full['init_from']}"
+            found.append(full)
+    return found
 
 
 def with_seed(key, seed):

@@ -35,7 +35,7 @@ def _recipe(entry, file):
     if unknown:
         raise InputError(
             f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
-            f"suffix, folds, seeds, {', '.join(sorted(known - {'name'}))}"
+            f"suffix, stage, folds, seeds, {', '.join(sorted(known - {'name'}))}"
         )
     return Recipe(**{"name" if field == "model" else field: value for field, value in entry.items()})
 

@@ -43,6 +43,26 @@ def test_what_a_model_starts_from_comes_first(tmp_path):
     assert [r.epochs for r in listed.values()] == [3, 1, 1] and listed["toy_bars/TAM2D-R18-f8-k5"].kernel_size == 5
 
 
+def test_a_stage_gives_all_its_models_one_recipe_on_each_of_their_data_sets(tmp_path):
+    file = tmp_path / "zoo.yaml"
+    file.write_text(
+        "defaults: {width: 4, epochs: 9}\ndatasets: {b: {epochs: 8, size: 32}}\n"
+        "stages: {scratch: {epochs: 3, lr: 0.5}, longer: {epochs: 1}}\nmodels:\n"
+        "- {model: I3D-R18-f16, dataset: [a, b], stage: longer, init_from: I3D-R18-f8}\n"
+        "- {model: I3D-R18-f8, dataset: [a, b], stage: scratch, seeds: 2}\n"
+        "- {model: TSN-R18-f8, dataset: a, stage: scratch, lr: 0.1, init_from: b/I3D-R18-f8}\n"
+    )
+    listed = zoo.recipes(file)
+    assert {key: (r.epochs, r.lr, r.width, r.size, r.init_from) for key, r in listed.items() if "s1" not in key} == {
+        "a/I3D-R18-f16": (1, 0.1, 4, 64, "a/I3D-R18-f8"),
+        "b/I3D-R18-f16": (1, 0.1, 4, 32, "b/I3D-R18-f8"),
+        "a/I3D-R18-f8": (3, 0.5, 4, 64, ""),
+        "b/I3D-R18-f8": (3, 0.5, 4, 32, ""),
+        "a/TSN-R18-f8": (3, 0.1, 4, 64, "b/I3D-R18-f8"),
+    }
+    assert {"a/I3D-R18-f8-s1", "b/I3D-R18-f8-s1"} < listed.keys()
+
+
 def test_seeds_have_names_that_sort_and_start_from_the_model_of_their_own_seed(tmp_path):
     listed = zoo.recipes(
         write(
@@ -79,6 +99,7 @@ def test_seeds_have_names_that_sort_and_start_from_the_model_of_their_own_seed(t
         (["{model: A, dataset: d}", "{model: A, dataset: d}"], "d/A twice"),
         (["{model: A, dataset: d, init_from: d/B}"], "d/B, which is not listed"),
         (["{model: A, dataset: d, init_from: d/B}", "{model: B, dataset: d, init_from: d/A}"], "circle among d/A, d/B"),
+        (["{model: A, dataset: d, stage: thrice}"], "zoo.yaml: A has stage 'thrice'; listed are none"),
         (["{model: A, dataset: d, epoch: 3}"], "unknown fields epoch"),
         (["{model: A, dataset: d, seeds: 0}"], "zoo.yaml: seeds of d/A is a number of runs from 1 to 10, not 0"),
         (["{model: A, dataset: d, seeds: [1, 2]}"], "from 1 to 10, not .1, 2."),
