@@ -25,9 +25,9 @@ def entries(file=None):
 
     `defaults`, `datasets.<name>` and `stages.<name>`, of the stage that an entry names, fill in what it leaves open;
     `suffix` is appended to the checkpoint's name. `dataset: [a, b]` makes one entry per data set; `init_from` without
-    a data set means the entry's own. `folds`, {name: people held out}, makes one entry per fold, with the fold's name at its end. `seeds`, a
-    number, makes one per seed: seed 0 has the plain name, seed 2 ends in -s2 and starts from the model of `init_from`
-    with seed 2 where that is listed, else from the plain one.
+    a data set means the entry's own. `folds`, {name: people held out}, makes one entry per fold, with the fold's name
+    at its end. `seeds`, a number, makes one per seed: seed 0 has the plain name, seed 2 ends in -s2 and starts from the
+    model of `init_from` with seed 2 where that is listed, else from the plain one.
     """
     found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
