@@ -10,6 +10,7 @@ do not fit the framework have a file each: original_i3d.py, clstm.py, slowfast.p
 May import: data (what a clip looks like), storage, errors.
 """
 
+from .adapt import Adapted, adapt
 from .counting import count
 from .factory import create, names
 from .inflation import inflate
@@ -17,4 +18,14 @@ from .published_weights import load_published
 from .reach import temporal_receptive_field
 from .torchvision_video import TorchvisionVideo
 
-__all__ = ["TorchvisionVideo", "count", "create", "inflate", "load_published", "names", "temporal_receptive_field"]
+__all__ = [
+    "Adapted",
+    "TorchvisionVideo",
+    "adapt",
+    "count",
+    "create",
+    "inflate",
+    "load_published",
+    "names",
+    "temporal_receptive_field",
+]

@@ -1,0 +1,156 @@
+"""What a network's configuration, or the processor that prepares its clips, says about the clips that it takes."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..data.clips import MEAN, STD
+from ..errors import InputError
+
+FRAMES = ("num_frames", "frames_per_clip")  # names of the number of frames in configurations
+SIZES = ("image_size", "crop_size", "img_size", "input_size")
+MADE_BY = ("preprocessor_config.json", "video_preprocessor_config.json")  # beside transformers' weights on a disk
+
+
+@dataclass
+class Known:
+    """What is known of a network's clips, None where nothing is; `by` says what each is known from."""
+
+    frames: int | None = None
+    size: int | tuple | None = None
+    mean: tuple | None = None
+    std: tuple | None = None
+    classes: list | None = None
+    by: dict = field(default_factory=dict)
+
+    def learn(self, source, **facts):
+        """Add what is not known yet."""
+        for key, value in facts.items():
+            if value is not None and getattr(self, key) is None:
+                setattr(self, key, value)
+                self.by[key] = source
+        return self
+
+    def given(self, frames, size, mean, std, classes):
+        """Return what is known with the arguments of `adapt` in front of it, or raise InputError for one of no use."""
+        if frames is not None and (isinstance(frames, bool) or not isinstance(frames, int) or frames < 1):
+            raise InputError(f"frames must be a whole number of at least 1, not {frames!r}")
+        if (mean is None) != (std is None):
+            raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
+        told = Known().learn("told", frames=frames, size=_size(size), mean=_three("mean", mean), std=_three("std", std))
+        told.learn("told", classes=None if classes is None else [str(name) for name in classes])
+        return told.learn_from(self)
+
+    def learn_from(self, other):
+        """Add what another one knows and this does not."""
+        for key in ("frames", "size", "mean", "std", "classes"):
+            self.learn(other.by.get(key), **{key: getattr(other, key)})
+        return self
+
+    def source(self, key):
+        """Say where a fact stands."""
+        return {"told": "told", None: "assumed"}.get(self.by.get(key), f"{self.by.get(key)} says")
+
+    def normalised(self, clip):
+        """Return a clip normalised by ImageNet's statistics as one normalised by these."""
+        if self.mean is None:
+            return clip
+        ours, spread, theirs, other = (
+            torch.tensor(v).to(clip).view(3, 1, 1, 1) for v in (MEAN, STD, self.mean, self.std)
+        )
+        return (clip * spread + ours - theirs) / other
+
+    def about(self, clip):
+        """Return the facts with what the clip [B, 3, N, H, W] that ran tells, and ImageNet's statistics by default."""
+        high, wide = clip.shape[3:]
+        size = high if high == wide else (high, wide)
+        return dataclasses.replace(self, frames=clip.shape[2], size=size, mean=self.mean or MEAN, std=self.std or STD)
+
+    def said(self, clip):
+        """Return sentences about frames, size, normalisation and classes."""
+        frames, (high, wide) = clip.shape[2], clip.shape[3:]
+        source = self.source("frames") if self.frames else "the clip has them"
+        size = self.source("size") if self.size else "the clip has them" if self.by.get("frames") is None else "assumed"
+        said = [f"clips have {frames} frames ({source}) of {high} x {wide} pixels ({size})"]
+        if self.mean is None:
+            said.append("pixels are normalised by ImageNet's mean and std (assumed; mean= and std= say others)")
+        else:
+            said.append(f"pixels are normalised by mean {self.mean} and std {self.std} ({self.source('mean')})")
+        if self.classes:
+            said.append(f"{len(self.classes)} classes have names ({self.source('classes')})")
+        return said
+
+
+def known(net, processor=None):
+    """Return the Known of a network and of the processor that prepares its clips elsewhere."""
+    facts = Known()
+    if processor is not None:
+        _of_processor(facts, processor)
+    config = getattr(net, "config", None)
+    if config is not None and not isinstance(config, Mapping) and hasattr(config, "to_dict"):
+        _of_transformers(facts, net, config)
+    timm = getattr(net, "pretrained_cfg", None) or getattr(net, "default_cfg", None)
+    if isinstance(timm, Mapping):
+        size = timm.get("input_size")
+        facts.learn("timm's configuration", mean=_three("mean", timm.get("mean")), std=_three("std", timm.get("std")))
+        facts.learn("timm's configuration", size=_size(tuple(size[1:])) if size else None)
+    frames = getattr(net, "num_frames", None)
+    if isinstance(frames, int):
+        facts.learn("its num_frames", frames=frames)
+    return facts
+
+
+def _of_transformers(facts, net, config):
+    """Learn from a configuration of transformers, and from the processor's file beside its weights on a disk."""
+    frames = next((getattr(config, key) for key in FRAMES if getattr(config, key, None)), None)
+    size = next((getattr(config, key) for key in SIZES if getattr(config, key, None)), None)
+    labels = getattr(config, "id2label", None) or {}
+    names = [str(labels[key]) for key in sorted(labels)]
+    made_up = names == [f"LABEL_{k}" for k in range(len(names))]
+    facts.learn("its configuration", frames=frames, size=_size(size), classes=None if made_up or not names else names)
+    for file in (Path(str(getattr(config, "_name_or_path", "") or "")) / name for name in MADE_BY):
+        if file.is_file():
+            _of_processor(facts, json.loads(file.read_text(encoding="utf-8")), file.name)
+
+
+def _of_processor(facts, processor, source=None):
+    """Learn from a processor of transformers, its file's content, or weights or transforms of torchvision."""
+    source = source or "the processor"
+    if hasattr(processor, "transforms") and hasattr(processor, "meta"):  # torchvision's weights
+        facts.learn("the weights", classes=list(processor.meta.get("categories") or []) or None)
+        facts.learn("the weights", size=_size(processor.meta.get("min_size")))
+        source, processor = "the weights", processor.transforms()
+    take = processor.get if isinstance(processor, Mapping) else lambda key: getattr(processor, key, None)
+    facts.learn(source, size=_size(take("crop_size") or take("size")))
+    for key in ("mean", "std"):
+        facts.learn(source, **{key: _three(key, take(f"image_{key}") or take(key))})
+
+
+def _size(value):
+    """Return a size in pixels, from whatever form configurations have it in: H, or (H, W) where they differ."""
+    if isinstance(value, Mapping) or hasattr(value, "get"):
+        value = [value.get("height") or value.get("shortest_edge"), value.get("width") or value.get("shortest_edge")]
+    if isinstance(value, (list, tuple)):
+        if not value or not all(isinstance(x, int) for x in value):
+            return None
+        value = (value[0], value[-1])
+        return value[0] if value[0] == value[1] else value
+    return int(value) if isinstance(value, (int, float)) and value else None
+
+
+def _three(name, values):
+    """Return three numbers as a tuple; one stands for all."""
+    if values is None:
+        return None
+    try:
+        numbers = tuple(float(x) for x in ([values] * 3 if isinstance(values, (int, float)) else values))
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 3 or (name == "std" and min(numbers) <= 0):
+        above = " above 0" if name == "std" else ""
+        raise InputError(f"{name} must be three numbers{above}, one for each colour, not {values!r}")
+    return numbers

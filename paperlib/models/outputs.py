@@ -1,0 +1,145 @@
+"""Class logits [B, K] in whatever a network's forward returns: found out once, from one run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+
+KEYS = ("logits", "logit", "scores", "out", "output", "pred", "preds", "cls")  # where a dictionary may hold them
+
+
+@dataclass
+class Output:
+    """How class logits come out of what forward returns.
+
+    part: attribute, key or place of the tensor in it, None where it is the tensor. axes: of the tensor, from "B" clips,
+    "F" frames of clips, "K" classes and "T" time steps, the last averaged over. softmax: path of a module that would
+    turn logits into probabilities, '' without one. said: sentences about it.
+    """
+
+    part: str | int | None
+    axes: str
+    softmax: str = ""
+    said: list = field(default_factory=list)
+
+    def logits(self, found, batch):
+        """Return logits [batch, K] out of what forward returned."""
+        tensor = _squeezed(_taken(found, self.part))
+        if self.axes == "FK":
+            return tensor.unflatten(0, (batch, -1)).mean(1)
+        return tensor if self.axes == "BK" else tensor.mean(self.axes.index("T"))
+
+
+def read(net, given, batch, classes=None):
+    """Run `net(given)`, for `batch` clips, and return its Output; InputError where it holds no class logits."""
+    ran, handles = [], []
+    for path, module in net.named_modules():
+        if isinstance(module, nn.Softmax) or _width(module):
+            handles.append(
+                module.register_forward_hook(lambda m, i, out, path=path: ran.append((path, m, out)) and None)
+            )
+    try:
+        found = net(given)
+    finally:
+        for handle in handles:
+            handle.remove()
+    name, said = type(net).__name__, []
+    part, tensor = _opened(found, name)
+    if part is not None:
+        said.append(f"it returns {type(found).__name__}, of which {part!r} are the logits")
+    tensor = _squeezed(tensor)
+    last = next((m for _, m, _ in reversed(ran) if _width(m)), None)
+    axes = _axes(name, tensor, batch, len(classes) if classes else None, last)
+    if axes == "FK":
+        said.append("it scores frames; the clip's logits are their mean")
+    elif "T" in axes:
+        said.append(f"it returns logits per time step, {list(tensor.shape)} as {' '.join(axes)}; their mean is taken")
+    output = Output(part, axes, said=said)
+    if _are_probabilities(output.logits(found, batch)):
+        output.softmax = _softmax(ran, name)
+        said.append(f"its softmax ({output.softmax}) is left out, so that it gives logits")
+    return output
+
+
+def _opened(found, name):
+    """Return (part, the tensor of logits) of what forward returned."""
+    if isinstance(found, torch.Tensor):
+        return None, found
+    if isinstance(getattr(found, "logits", None), torch.Tensor):
+        return "logits", found.logits
+    if isinstance(found, Mapping):
+        tensors = [key for key, value in found.items() if isinstance(value, torch.Tensor)]
+        here = [key for key in KEYS if key in tensors] or (tensors if len(tensors) == 1 else [])
+        if here:
+            return here[0], found[here[0]]
+        raise InputError(
+            f"forward of {name} returns a dictionary with {', '.join(map(repr, found)) or 'nothing'}, none of which is "
+            "known to be class logits; let it return the logits [B, K]"
+        )
+    if isinstance(found, (tuple, list)):
+        for place, value in enumerate(found):
+            if isinstance(value, torch.Tensor) and value.dim() > 1:
+                return place, value
+    raise InputError(f"forward of {name} must return class logits [B, K], but it returns {type(found).__name__}")
+
+
+def _taken(found, part):
+    """Return the part of what forward returned."""
+    if part is None:
+        return found
+    return getattr(found, part) if isinstance(part, str) and hasattr(found, part) else found[part]
+
+
+def _squeezed(tensor):
+    """Return a tensor without axes of length one behind the second."""
+    while tensor.dim() > 2 and 1 in tensor.shape[2:]:
+        tensor = tensor.squeeze(2 + tensor.shape[2:].index(1))
+    return tensor.squeeze(1) if tensor.dim() == 3 and tensor.shape[1] == 1 else tensor
+
+
+def _width(module):
+    """Return how many features a layer with weights gives, None for any other module."""
+    return getattr(module, "out_features", None) or getattr(module, "out_channels", None)
+
+
+def _axes(name, tensor, batch, classes, last):
+    """Return which axes a tensor of logits has: "BK", "FK", "BTK" or "BKT".
+
+    classes: how many there are, None if unknown; last: the last layer with weights that ran.
+    """
+    shape = list(tensor.shape)
+    if tensor.is_floating_point() and len(shape) == 2:
+        if shape[0] == batch:
+            return "BK"
+        if shape[0] > batch and shape[0] % batch == 0:
+            return "FK"
+    if tensor.is_floating_point() and len(shape) == 3 and shape[0] == batch:
+        width = classes or _width(last)
+        fits = [axis for axis in (1, 2) if shape[axis] == width]
+        if len(fits) == 2 and classes is None:  # features are last behind linear layers, second behind convolutions
+            fits = [2 if isinstance(last, nn.Linear) else 1]
+        if len(fits) == 1:
+            return "BKT" if fits == [1] else "BTK"
+    raise InputError(
+        f"forward of {name} must return class logits [B, K], here [{batch}, K], but it returns {tensor.dtype} of shape "
+        f"{shape}, in which no axis of classes is found"
+        + ("" if classes is None else f" ({classes} names of classes are given)")
+    )
+
+
+def _are_probabilities(logits):
+    """Whether rows [B, K] of more than one class are not negative and sum to one."""
+    logits = logits.float()
+    return logits.shape[1] > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-2).all())
+
+
+def _softmax(ran, name):
+    """Return the path of the last softmax that ran; InputError where no module made the probabilities."""
+    if ran and isinstance(ran[-1][1], nn.Softmax):
+        return ran[-1][0]
+    raise InputError(
+        f"forward of {name} returns probabilities that sum to one, not logits; let it return what its softmax is given"
+    )
