@@ -1,6 +1,6 @@
 """Which layers of a network give maps of places in a clip, how their values are laid out, and which one to explain by.
 
-Found out from a recording of the network (models/recording.py), through which its axes are followed (following.py).
+Found out from a recording of the network, through which its axes are followed (models/recording.py, following.py).
 """
 
 import weakref
@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..models.axes import CLIPS, Layout, layout
+from ..models.following import WEIGHTED, follow, name
 from ..models.inputs import class_logits
 from ..models.probing import evaluating
 from ..models.recording import record
-from .axes import CLIPS, Layout, layout
-from .following import WEIGHTED, follow, name
 
 FIRST = (
     nn.modules.conv._ConvNd,

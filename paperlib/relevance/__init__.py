@@ -1,15 +1,18 @@
 """Relevance propagation for video networks: which input frames each frame's prediction rests on.
 
-`relevance_matrix` and `atr` are what the temporal relevance paper defines; `coverage` says beforehand which
-rule each layer gets. The rules stand in rules.py, and how an operation finds its rule in table.py.
+`relevance_matrix` and `atr` are what the temporal relevance paper defines; `coverage` says beforehand which rule
+each layer gets, `rows_of` what the rows of a network's matrix explain. The rules stand in rules.py, and how an
+operation finds its rule in table.py.
 
 May import: models, convolution, storage, errors.
 """
 
 from .atr import ATR, atr, sum_blocks
+from .covered import coverage
 from .ledger import ledger
 from .matrix import pixel_relevance, relevance_matrix
 from .provenance import frame_provenance
+from .rows import Rows, rows_of
 from .rules import (
     Epsilon,
     Exclude,
@@ -24,7 +27,6 @@ from .rules import (
     ZBeta,
     ZPlus,
 )
-from .table import coverage
 
 __all__ = [
     "ATR",
@@ -35,6 +37,7 @@ __all__ = [
     "Identity",
     "MaxTakesAll",
     "Proportional",
+    "Rows",
     "Rule",
     "SignalTakesAll",
     "WSquare",
@@ -46,5 +49,6 @@ __all__ = [
     "ledger",
     "pixel_relevance",
     "relevance_matrix",
+    "rows_of",
     "sum_blocks",
 ]

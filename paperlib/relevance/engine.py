@@ -90,9 +90,19 @@ class Pass:
         with checked(self.precision, self.logits.device):
             return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
 
-    def _descend(self, position, held, finish, watch):
-        """Take the relevance held at some nodes through the steps below `position`."""
-        while position:
+    def reach(self, r, position):
+        """Return {node: relevance} held when the steps from `position` on have taken down `r` [targets, B, ..]."""
+        with checked(self.precision, self.logits.device):
+            return self._descend(len(self.steps), {self.graph.output: r}, None, None, position)
+
+    def below(self, held, position, finish=None, watch=None):
+        """Return `down` of the relevance {node: [targets, ..] or Window} that `reach` found at `position`."""
+        with checked(self.precision, self.logits.device):
+            return self._descend(position, held, finish or (lambda x: x), watch)
+
+    def _descend(self, position, held, finish, watch, stop=0):
+        """Take the relevance held at some nodes through the steps below `position`, down to the step `stop`."""
+        while position > stop:
             position -= 1
             step = self.steps[position]
             here = held.pop(step.node, None)
@@ -121,6 +131,8 @@ class Pass:
                 if self.contrast and step.head and not step.last and source not in self.head:
                     continue  # around the last layer R and its dual are the same
                 held[source] = _add(held.get(source), part)
+        if stop:
+            return held
         clip = held.get(self.graph.clip)
         if clip is None:
             clip = self.logits.new_zeros(count, *self.graph.clip.meta["val"].shape)

@@ -9,10 +9,12 @@ import operator
 import weakref
 from dataclasses import dataclass, field
 
+import torch
 from torch import fx, nn
 
 from ..errors import InputError
-from ..models.inputs import check_frame_logits
+from ..models.inputs import check_frame_logits, class_logits
+from ..models.probing import evaluating
 from ..models.recording import record
 
 VALUE_FREE = {
@@ -38,7 +40,7 @@ _captured = weakref.WeakKeyDictionary()
 
 @dataclass
 class Graph:
-    """The operations from clip to frame logits, in the order in which they run."""
+    """The operations from clip to frame logits, or to class logits, in the order in which they run."""
 
     clip: fx.Node
     output: fx.Node
@@ -54,46 +56,84 @@ def capture(model, clip):
     Raises InputError where the model has no `frame_logits`, where their mean over time is not what `forward` gives for
     this clip, and where the model decides on tensor values in Python.
     """
-    key = (tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
+    return _kept(model, clip, "frame_logits", lambda: check_frame_logits(model, clip))
+
+
+def capture_forward(model, clip):
+    """Return the Graph of `model(clip)`, class logits [B, K], at the shape of `clip` [B, 3, T, H, W]; cached per model.
+
+    Raises InputError where `forward` gives no class logits, and where the model decides on tensor values in Python.
+    """
+
+    def check():
+        with evaluating(model), torch.no_grad():
+            class_logits(model, clip)
+
+    return _kept(model, clip, "forward", check)
+
+
+def _kept(model, clip, method, check):
+    """Return the Graph of a method of the model, recorded anew after `check` where it is not known yet."""
+    key = (method, tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
-        check_frame_logits(model, clip)
-        name = f"{type(model).__name__}.frame_logits"
-        graphs[key] = _read(record(model, name, _FrameLogits(model), clip))
+        check()
+        name = f"{type(model).__name__}.{method}"
+        graphs[key] = _read(record(model, name, _Method(model, method), clip), method)
     return graphs[key]
 
 
-class _FrameLogits(nn.Module):
-    """Make `frame_logits` the forward of a module, which is what torch.export records."""
+class _Method(nn.Module):
+    """Make a method of the network the forward of a module, which is what torch.export records."""
 
-    def __init__(self, model):
+    def __init__(self, model, method):
         super().__init__()
-        self.model = model
+        self.model, self.method = model, method
 
     def forward(self, clip):
-        return self.model.frame_logits(clip)
+        return self.model(clip) if self.method == "forward" else self.model.frame_logits(clip)
 
 
-def _read(program):
+def _read(program, method):
     """Turn an ExportedProgram into a Graph."""
     signature = program.graph_signature
     nodes = list(program.graph.nodes)
     inputs = {node.name: node for node in nodes if node.op == "placeholder"}
     results = nodes[-1].args[0]
     if len(signature.user_inputs) != 1 or len(results) != 1 or not isinstance(results[0], fx.Node):
-        raise InputError("frame_logits must take one clip and return one tensor [B, T', K]")
+        raise InputError(f"{method} must take one clip and return one tensor of logits")
     graph = Graph(inputs[signature.user_inputs[0]], results[0], [n for n in nodes if n.op == "call_function"])
     for name, path in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items():
         graph.states[inputs[name]] = path.removeprefix("model.")
     for name, path in signature.inputs_to_lifted_tensor_constants.items():
         graph.constants[inputs[name]] = program.constants[path]
+    mark(graph)
+    if graph.output not in graph.varies:
+        raise InputError(f"{method} does not depend on the clip")
+    return graph
+
+
+def mark(graph):
+    """Note which nodes of the graph depend on the clip."""
     graph.varies = {graph.clip}
     for node in graph.operations:
         if opname(node) not in VALUE_FREE and any(source in graph.varies for source in node.all_input_nodes):
             graph.varies.add(node)
-    if graph.output not in graph.varies:
-        raise InputError("frame_logits does not depend on the clip")
-    return graph
+
+
+def run(model, graph, clips, keep):
+    """Return {node: value} of the nodes in `keep`, from a run on clips of the shape that the graph was made for."""
+    values = {graph.clip: clips}
+    for node in (*graph.states, *graph.constants):
+        values[node] = fetch(model, graph, node)
+    last_use = {source: node for node in graph.operations for source in node.all_input_nodes}
+    for node in graph.operations:
+        args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+        values[node] = node.target(*args, **kwargs)
+        for source in node.all_input_nodes:
+            if last_use[source] is node and source not in keep:
+                values.pop(source, None)
+    return {node: values[node] for node in keep}
 
 
 def fetch(model, graph, node):

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..models.inputs import network
 from . import matrix
+from .starts import origin, ranges
 from .table import role
 
 
@@ -20,6 +21,8 @@ def ledger(
     input_bounds: tuple | None = None,
     memory: str | int | None = "auto",
     method: str = "lrp",
+    rows: str = "auto",
+    split: str | None = None,
 ) -> pd.DataFrame:
     """Return where relevance is lost between the logits and the clip, a DataFrame from top to bottom.
 
@@ -28,31 +31,29 @@ def ledger(
     above) and `out` (handed on); `bias`, kept by biases of rules with bias=True and by other constants (the
     padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected
     to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
-    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, and `clip`,
-    the relevance that arrives at the clip.
+    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, `clip`, the relevance
+    that arrives at the clip, and `rows`, what the rows explain. With rows="split" the start is where the logit is cut.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
     books: dict = {}
     arrived, started = 0.0, 0.0
-    for clip_part, target_part, width in matrix.prepared(model, clips, targets, memory):
-        sweep = matrix.begin(model, clip_part, rules, input_bounds, method)
-        steps = sweep.logits.shape[1]
-        for first in range(0, steps, width):
-            wanted = range(first, min(first + width, steps))
-            r = matrix.start(sweep.logits, target_part, wanted, method)
-            started += _sum(r)
-            arrived += _sum(sweep.down(r, watch=_Bookkeeper(sweep, books)))
-    rows = []
+    for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, rules, rows, split):
+        sweep = matrix.begin(model, clip_part, plan, input_bounds, method)
+        starts = origin(sweep, plan, target_part, method)
+        started += float(starts.values().sum(dtype=torch.float64))
+        for wanted in ranges(starts.count, width):
+            arrived += _sum(starts.down(wanted, watch=_Bookkeeper(sweep, books)))
+    lines = []
     for step in reversed(sweep.steps):
         if step.node in books:
             kept = books[step.node]
             rest = kept["in"] - kept["out"] - kept["bias"] - kept["dead"] - kept["excluded"]
-            rows.append((*role(model, step)[:4], *kept.values(), rest))
+            lines.append((*role(model, step)[:4], *kept.values(), rest))
     frame = pd.DataFrame(
-        rows, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead", "excluded", "stabiliser"]
+        lines, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead", "excluded", "stabiliser"]
     )
-    frame.attrs.update(logits=started, clip=arrived)
+    frame.attrs.update(logits=started, clip=arrived, rows=plan.about)
     return frame
 
 

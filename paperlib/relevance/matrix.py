@@ -13,9 +13,8 @@ from ..errors import InputError
 from ..models.inputs import check_clips, network
 from ..models.probing import evaluating
 from .engine import Pass
-from .graph import capture
 from .memory import largest_portion, portions
-from .table import plan
+from .starts import origin, ranges, settle
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -50,11 +49,13 @@ def relevance_matrix(
     contrast: int = 2,
     normalise: bool = False,
     precision: str | torch.dtype | None = None,
+    rows: str = "auto",
+    split: str | None = None,
 ) -> torch.Tensor:
     """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
 
-    model: any network with frame_logits(clip) -> [B, T', K]; evaluated as if in evaluation mode. One in half
-        precision is held in float32 meanwhile, and so is the result.
+    model: any network of class logits [B, K]; evaluated as if in evaluation mode. One in half precision is held in
+        float32 meanwhile, and so is the result.
     clips: [B, 3, N, H, W], normalised, in the network's numbers.
     targets: the class of each clip, [B] or one number for all.
     method: "clrp", contrastive relevance max(0, R - R_dual) (equation 2); "lrp", the relevance R alone, whose
@@ -74,6 +75,12 @@ def relevance_matrix(
         it; on a CPU only those that were seen to be right there (half.py). Activations, denominators and sums over
         frames stay in the network's numbers; entries were within 0.5 % of the largest one for 64 channels at 112
         pixels, within 4 % for networks of 8 channels at 64 pixels.
+    rows: what row i explains. "logits": frame logit i, of the network's own frame_logits(clip) -> [B, T', K] or, where
+        its head averages over time in front of a linear layer, of that head applied to each step. "split": the part of
+        the clip's logit that passes through step i of the last tensor in front of the classifier that has a time axis;
+        a class token's own way past the steps is one more, last row. "auto": logits where there are any. The two are
+        different quantities, never to be mixed in one table; `rows_of` says which it is, and what each row starts from.
+    split: path of the module whose output is cut into steps, which means rows="split".
 
     Raises InputError for NaN, a class out of range, a wrong shape or type, or a layer without a rule.
     """
@@ -86,18 +93,13 @@ def relevance_matrix(
     def per_frame(r):  # [rows, B, 3, N, H, W] -> [rows, B, N]
         return (r.clamp_(min=0) if clamps else r).sum((2, 4, 5), dtype=clips.dtype)
 
-    rows = []
-    for clip_part, target_part, width in prepared(model, clips, targets, memory):
-        sweep = begin(model, clip_part, rules, input_bounds, method, contrast, low)
-        steps = sweep.logits.shape[1]
-        found = []
-        for first in range(0, steps, width):
-            wanted = range(first, min(first + width, steps))
-            r = start(sweep.logits, target_part, wanted, method, contrast, normalise)
-            found.append(sweep.down(r, wanted, per_frame))
-        A = torch.cat(found).transpose(0, 1)
-        rows.append(A.clamp(min=0) if method == "clrp" else A)
-    return torch.cat(rows)
+    matrices = []
+    for clip_part, target_part, width, plan in prepared(model, clips, targets, memory, rules, rows, split):
+        sweep = begin(model, clip_part, plan, input_bounds, method, contrast, low)
+        starts = origin(sweep, plan, target_part, method, contrast, normalise)
+        A = torch.cat([starts.down(wanted, per_frame) for wanted in ranges(starts.count, width)]).transpose(0, 1)
+        matrices.append(A.clamp(min=0) if method == "clrp" else A)
+    return torch.cat(matrices)
 
 
 @in_float32
@@ -112,6 +114,8 @@ def pixel_relevance(
     contrast: int = 2,
     normalise: bool = False,
     steps: Sequence[int] | None = None,
+    rows: str = "auto",
+    split: str | None = None,
 ) -> torch.Tensor:
     """Return relevance per input element, [B, T', 3, N, H, W]: the maps that `relevance_matrix` sums.
 
@@ -120,54 +124,34 @@ def pixel_relevance(
     """
     choose("method", method, ("clrp", "lrp", "dual"))
     maps = []
-    for clip_part, target_part, width in prepared(model, clips, targets, memory):
-        sweep = begin(model, clip_part, rules, input_bounds, method, contrast)
-        count = sweep.logits.shape[1]
-        wanted = list(range(count) if steps is None else steps)
-        if any(not 0 <= step < count for step in wanted):
-            raise InputError(f"steps must lie between 0 and {count - 1}, not {wanted}")
+    for clip_part, target_part, width, plan in prepared(model, clips, targets, memory, rules, rows, split):
+        wanted = list(range(plan.count) if steps is None else steps)
+        if any(not 0 <= step < plan.count for step in wanted):
+            raise InputError(f"steps must lie between 0 and {plan.count - 1}, not {wanted}")
+        sweep = begin(model, clip_part, plan, input_bounds, method, contrast)
+        starts = origin(sweep, plan, target_part, method, contrast, normalise)
         found = []
-        for first in range(0, len(wanted), width):
-            rows = wanted[first : first + width]
-            r = sweep.down(start(sweep.logits, target_part, rows, method, contrast, normalise), rows)
+        for part in ranges(len(wanted), width):
+            r = starts.down([wanted[i] for i in part])
             found.append(r.clamp(min=0) if method == "clrp" else r)
         maps.append(torch.cat(found).transpose(0, 1))
     return torch.cat(maps)
 
 
-def begin(model, clips, rules=None, input_bounds=None, method="lrp", contrast=2, precision=None):
-    """Run the forward pass of `clips` and return it as a Pass, ready to take relevance down or up."""
+def begin(model, clips, plan, input_bounds=None, method="lrp", contrast=2, precision=None):
+    """Run the forward pass of `clips` and return it as a Pass, ready to take relevance down or up.
+
+    plan: of the network for clips of this shape, see `settle`.
+    """
     keep_freed()
     model = network(model)
-    with evaluating(model):
-        graph = capture(model, clips)
-        steps = plan(model, graph, rules)
-    if method != "lrp" and not any(step.last for step in steps):
+    if method != "lrp" and not any(step.last for step in plan.steps):
         raise InputError(
             f"{type(model).__name__} has no layer with weights in front of its logits, so there "
             f"is nothing to contrast; use method='lrp'"
         )
     kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
-    return Pass(model, graph, steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
-
-
-def start(logits, targets, wanted, method, contrast=2, normalise=False):
-    """Return the relevance from which rows `wanted` start, [rows, B, T', K]: one frame logit each."""
-    batch, steps, classes = logits.shape
-    wanted = torch.as_tensor(list(wanted), device=logits.device)
-    rows = torch.arange(len(wanted), device=logits.device)[:, None]
-    clips = torch.arange(batch, device=logits.device)[None, :]
-    own = logits.new_zeros(len(wanted), batch, steps, classes)
-    value = logits[clips, wanted[:, None], targets[None, :]]  # l_k of frame i, [rows, B]
-    own[rows, clips, wanted[:, None], targets[None, :]] = torch.ones_like(value) if normalise else value
-    if contrast == 2 or method == "lrp":
-        return own
-    others = logits.new_zeros(own.shape)
-    others[rows, clips, wanted[:, None]] = logits[clips, wanted[:, None]]
-    others[rows, clips, wanted[:, None], targets[None, :]] = 0
-    if normalise:
-        others = others / others.sum((2, 3), keepdim=True)
-    return others if method == "dual" else own - others
+    return Pass(model, plan.graph, plan.steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
 
 
 def pixel_bounds(clips, bounds=None):
@@ -199,19 +183,22 @@ def pixel_bounds(clips, bounds=None):
     return low, high
 
 
-def prepared(model, clips, targets, memory):
-    """Check the input and yield (clips, targets, rows at once) in portions that fit the memory."""
+def prepared(model, clips, targets, memory, rules=None, rows="auto", split=None):
+    """Check the input and yield (clips, targets, rows at once, Plan) in portions that fit the memory."""
     model = network(model)
     clips = check_clips(model, clips)
     sample = largest_portion(clips)
     with evaluating(model):
-        graph = capture(model, sample)
-    steps, classes = graph.output.meta["val"].shape[1:]
-    targets = check_targets(targets, len(clips), classes, clips.device)
-    at_once, width = portions(graph, steps, len(sample), clips.device, memory)
+        plan = settle(model, sample, rules, rows, split)
+    targets = check_targets(targets, len(clips), plan.graph.output.meta["val"].shape[-1], clips.device)
+    at_once, width = portions(plan.graph, plan.count, len(sample), clips.device, memory)
     for first in range(0, len(clips), at_once):
         part = slice(first, first + at_once)
-        yield clips[part], targets[part], width
+        if len(clips[part]) != len(sample):
+            with evaluating(model):
+                plan = settle(model, clips[part], rules, rows, split)
+        sample = clips[part]
+        yield clips[part], targets[part], width, plan
 
 
 def check_targets(targets, batch, classes, device):

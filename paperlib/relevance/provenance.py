@@ -26,12 +26,12 @@ def frame_provenance(
     logits and frames is linear, so the result equals `relevance_matrix(..., clip_at="frame")` for every class
     at once, at the cost of N passes whatever the number of classes.
 
-    Arguments as in `relevance_matrix`; method "clrp" (max(0, .) per frame), "lrp" or "dual".
+    Arguments as in `relevance_matrix`, with rows="logits"; method "clrp" (max(0, .) per frame), "lrp" or "dual".
     """
     matrix.choose("method", method, ("clrp", "lrp", "dual"))
     found = []
-    for clip_part, _, width in matrix.prepared(model, clips, 0, memory):
-        sweep = matrix.begin(model, clip_part, rules, input_bounds, method, contrast)
+    for clip_part, _, width, plan in matrix.prepared(model, clips, 0, memory, rules, "logits"):
+        sweep = matrix.begin(model, clip_part, plan, input_bounds, method, contrast)
         frames = clip_part.shape[2]
         parts = []
         for first in range(0, frames, width):

@@ -1,22 +1,17 @@
-"""Which rule an operation gets, and the report that says so before a run.
+"""Which rule an operation gets.
 
 DEFAULTS lists the operations by their ATen names. `rules={key: rule}` overrides it, where a key is
 a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an operation's name ("add").
 The most particular wins: the longest path, then the class, then the operation.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-import torch
 from torch import fx, nn
 
 from ..errors import InputError
-from ..models.inputs import check_clips, network
-from ..models.probing import evaluating
 from . import rules as R
-from .graph import capture, describe, module_path, opname, owner
+from .graph import describe, module_path, opname, owner
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
@@ -322,20 +317,6 @@ def _unsupported(model, graph, node, why):
     ]
     rules = ", ".join(advice[:-1]) + " and " + advice[-1] if len(advice) > 1 else advice[0]
     return InputError(f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where {rules}")
-
-
-@torch.inference_mode(False)
-def coverage(model: nn.Module, clips: torch.Tensor, rules: Mapping | None = None) -> pd.DataFrame:
-    """Report which rule each operation of the network gets, before anything is propagated.
-
-    clips: [B, 3, T, H, W]; only the shape matters. Returns a DataFrame with a row per operation that
-    relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last layer" or "").
-    Raises InputError naming the first operation without a rule and how to register one.
-    """
-    model = network(model)
-    with evaluating(model):
-        steps = plan(model, capture(model, check_clips(model, clips[:1])), rules)
-    return pd.DataFrame([role(model, step) for step in steps], columns=["layer", "type", "operation", "rule", "role"])
 
 
 def role(model, step):

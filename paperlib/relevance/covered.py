@@ -1,0 +1,37 @@
+"""`coverage`: the report that says which rule each operation gets, before a run."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+from torch import nn
+
+from ..models.inputs import check_clips, network
+from ..models.probing import evaluating
+from .starts import settle
+from .table import role
+
+
+@torch.inference_mode(False)
+def coverage(
+    model: nn.Module,
+    clips: torch.Tensor,
+    rules: Mapping | None = None,
+    rows: str = "auto",
+    split: str | None = None,
+) -> pd.DataFrame:
+    """Report which rule each operation of the network gets and where its rows come from, before anything is propagated.
+
+    clips: [B, 3, T, H, W]; only the shape matters. rows, split: as in `relevance_matrix`. Returns a DataFrame with a
+    row per operation that relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last
+    layer", "rows" where the logit is cut into time steps, or ""). attrs["rows"] says what the rows of the matrix
+    explain. Raises InputError naming the first operation without a rule and how to register one.
+    """
+    model = network(model)
+    with evaluating(model):
+        plan = settle(model, check_clips(model, clips[:1]), rules, rows, split)
+    starts = plan.cut.nodes if plan.cut else ()
+    lines = [(*role(model, step)[:4], "rows") if step.node in starts else role(model, step) for step in plan.steps]
+    frame = pd.DataFrame(lines, columns=["layer", "type", "operation", "rule", "role"])
+    frame.attrs["rows"] = plan.about
+    return frame

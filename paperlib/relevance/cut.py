@@ -1,0 +1,233 @@
+"""Where the relevance of a class's logit is cut into time steps, for a network without logits per step."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..models.axes import CLIPS, Tracked, flat, size, whole_of
+from . import windows
+from .graph import module_path, opname, run
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which time step each element of a tensor belongs to.
+
+    steps: how many there are. offsets: per axis, an int64 vector of what a place on it adds to the step, or None.
+    outside: per axis, a bool vector of entries that belong to no step (class tokens), or None. own: the axis that is
+    time and nothing else, None where there is none.
+    """
+
+    steps: int
+    offsets: tuple
+    outside: tuple
+    own: int | None
+
+    @property
+    def tokens(self):
+        """Whether some entries belong to no step."""
+        return any(axis is not None for axis in self.outside)
+
+    def of(self, shape, device):
+        """Return the step of each element of a tensor of this shape, -1 for none; int64, to be broadcast."""
+        step = torch.zeros((1,) * len(shape), dtype=torch.int64, device=device)
+        for dim, (offset, outside) in enumerate(zip(self.offsets, self.outside, strict=True)):
+            view = [-1 if i == dim else 1 for i in range(len(shape))]
+            if offset is not None:
+                repeats = shape[dim] // len(offset)  # of clips in front, where these are more than were recorded
+                step = step + offset.repeat(repeats).to(device).view(view)
+            if outside is not None:
+                step = torch.where(outside.to(device).view(view), -(2**40), step)
+        return step.clamp(min=-1)
+
+
+def places(tracked):
+    """Return the Places of a tensor with a time axis, None where it has none or not all of it."""
+    if not isinstance(tracked, Tracked):
+        return None
+    atoms = [atom for axis in tracked.axes for atom in flat(axis)]
+    times = [atom for atom in atoms if atom.label == "T"]
+    if not times or any(atom.moved for atom in times):
+        return None
+    try:
+        steps, clips = whole_of(times), whole_of([atom for atom in atoms if atom.label == "B"])
+    except ValueError:
+        return None
+    if clips != CLIPS:
+        return None
+    pairs = [_axis(axis) for axis in tracked.axes]
+    if None in pairs:
+        return None
+    own = [dim for dim, axis in enumerate(tracked.axes) if [a.label for a in axis if a.size > 1] == ["T"]]
+    plain = own[0] if len(own) == 1 and len([a for a in times if a.size > 1]) == 1 and not pairs[own[0]][1] else None
+    return Places(steps, tuple(o for o, _ in pairs), tuple(x for _, x in pairs), plain)
+
+
+def _axis(axis):
+    """Return (what its places add to the time step, which of its entries belong to none) of one axis."""
+    tokens = [atom for atom in axis if atom.inner]
+    if tokens and len(axis) > 1:
+        return None
+    atoms = list(tokens[0].inner) if tokens else [atom for atom in axis if atom.label != "B"]
+    if not any(atom.label == "T" for atom in atoms):
+        return (None, None)
+    if not tokens and any(atom.label == "B" for atom in axis[1:] if atom.size > 1):
+        return None  # clips within frames
+    offset = torch.zeros(1, dtype=torch.int64)
+    for atom in atoms:
+        here = torch.arange(atom.size) * (atom.stride if atom.label == "T" else 0)
+        offset = (offset[:, None] + here).flatten()
+    if not tokens:
+        return (offset, None)
+    outside = torch.ones(size(axis), dtype=torch.bool)
+    outside[tokens[0].before : tokens[0].before + len(offset)] = False
+    whole = torch.zeros(size(axis), dtype=torch.int64)
+    whole[~outside] = offset
+    return (whole, outside)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where relevance is cut into rows: at these nodes, held when the steps from `position` on are done.
+
+    places: of each node. steps: rows that are time steps, the most that a node has. where: in words.
+    """
+
+    position: int
+    nodes: tuple
+    places: tuple
+    steps: int
+    where: str
+
+    @property
+    def names(self):
+        """The rows' names."""
+        tokens = ["class token"] if any(p.tokens for p in self.places) else []
+        return [f"step {i}" for i in range(self.steps)] + tokens
+
+
+def states(graph, steps):
+    """Yield (position, nodes) from the logits down: which nodes hold all relevance once the steps from there on ran."""
+    held = {graph.output}
+    yield len(steps), frozenset(held)
+    for position in range(len(steps) - 1, -1, -1):
+        step = steps[position]
+        if step.node in held:
+            held.remove(step.node)
+            held.update(step.receivers[i] for i in step.takes)
+            yield position, frozenset(held)
+
+
+def at_module(graph, steps, tracked, path):
+    """Return the Cut at what the module `path` returns, or a sentence that says why there is none."""
+    inside = [node for node in graph.operations if f"{module_path(node)}.".startswith(f"{path}.")]
+    if not inside:
+        return f"no operation of the network runs in a module '{path}'"
+    for position, held in states(graph, steps):
+        if inside[-1] in held and len(held) == 1:
+            found = places(tracked.get(inside[-1]))
+            shape = list(inside[-1].meta["val"].shape)
+            if found is None:
+                return f"what '{path}' returns, {shape}, has no time axis"
+            return Cut(position, (inside[-1],), (found,), found.steps, f"what {path} returns")
+    return f"relevance also goes around '{path}' (in a shortcut, another pathway), so its rows would not be all"
+
+
+def find(model, graph, steps, tracked, clips):
+    """Return the last Cut in front of the classifier at which time steps have relevance, None for none.
+
+    The last tensor that all relevance passes, that has more than one time step, and on whose steps the logits depend
+    (behind the last attention only a class token counts). Where no tensor is passed by all relevance, since several
+    pathways meet in front of the classifier, the last tensors with a time axis that hold all of it together.
+    clips: of the shape that the graph was recorded with, to look at one gradient.
+    """
+    known = {node: places(tracked.get(node)) for node in graph.varies}
+    behind = set()  # nodes with weights between the clip and themselves
+    for step in steps:
+        if step.kind == "weights" or any(source in behind for source in step.receivers):
+            behind.add(step.node)
+    lasts = [i for i, step in enumerate(steps) if step.last]
+    passed = [
+        (position, sorted(held, key=lambda node: node.name))
+        for position, held in states(graph, steps)
+        if position <= min(lasts, default=0) and all(node in behind and known.get(node) for node in held)
+    ]
+    for many in (True, False):  # a single time step serves where there are never more
+        alone = [(p, held) for p, held in passed if len(held) == 1 and (known[held[0]].steps > 1) == many]
+        position, node = _first_that_matters(model, graph, known, alone, clips)
+        if node is not None:
+            return Cut(position, (node,), (known[node],), known[node].steps, _name(node))
+        for position, held in passed:
+            found = tuple(known[node] for node in held)
+            if len(held) > 1 and (min(place.steps for place in found) > 1) == many:
+                steps_of = max(place.steps for place in found)
+                where = " and ".join(dict.fromkeys(map(_name, held)))
+                return Cut(position, tuple(held), found, steps_of, where)
+    return None
+
+
+def _name(node):
+    """Name a node by the module that ran it."""
+    path = module_path(node)
+    return f"{path} ({opname(node)})" if path else opname(node)
+
+
+def _first_that_matters(model, graph, known, alone, clips):
+    """Return the first (position, node) whose time steps the logits depend on, (None, None) for none."""
+    gradients = {}
+    if any(known[node].tokens for _, (node,) in alone):
+        wanted = [node for _, (node,) in alone if known[node].tokens]
+        with torch.enable_grad():
+            values = run(model, graph, clips.detach().clone().requires_grad_(), {graph.output, *wanted})
+            logits = values[graph.output]
+            # no class may be left out or cancel another
+            some = (logits * torch.linspace(1, 2, logits.shape[1]).to(logits)).sum()
+            taken = torch.autograd.grad(some, [values[node] for node in wanted], allow_unused=True)
+        gradients = dict(zip(wanted, taken, strict=True))
+    for position, (node,) in alone:
+        if not known[node].tokens:
+            return position, node
+        gradient = gradients[node]
+        if gradient is not None and bool((gradient * (known[node].of(gradient.shape, gradient.device) >= 0)).any()):
+            return position, node
+    return None, None
+
+
+class Parts:
+    """The relevance of the class's logit, cut into rows at a Cut of one Pass."""
+
+    def __init__(self, sweep, cut, r):
+        """r: the relevance of the logits [1, B, K]."""
+        self.sweep, self.cut = sweep, cut
+        held = sweep.reach(r, cut.position)
+        self.held = [held[node][0] if node in held else None for node in cut.nodes]
+        self.count = len(cut.names)
+
+    def values(self):
+        """Return how much relevance each row starts from, [B, rows]."""
+        batch = self.sweep.logits.shape[0]
+        total = 0
+        for part, place in zip(self.held, self.cut.places, strict=True):
+            if part is not None:
+                rows = [(part * mask).reshape(batch, -1).sum(1) for mask in self._masks(part, place, range(self.count))]
+                total = total + torch.stack(rows, 1)
+        return total
+
+    def down(self, wanted, finish=None, watch=None):
+        """Take the rows `wanted` down to the clip."""
+        wanted, held = list(wanted), {}
+        for node, part, place in zip(self.cut.nodes, self.held, self.cut.places, strict=True):
+            if part is None:
+                continue
+            if place.own is not None and place.steps == self.cut.steps and max(wanted) < self.cut.steps:
+                r = torch.stack([part.narrow(place.own, row, 1) for row in wanted])
+                held[node] = windows.Window(r, place.own, wanted, part.shape).settled()
+            else:
+                held[node] = torch.stack([part * mask for mask in self._masks(part, place, wanted)])
+        return self.sweep.below(held, self.cut.position, finish, watch)
+
+    def _masks(self, part, place, wanted):
+        """Return where each row of `wanted` has its relevance; a row behind the steps is that of class tokens."""
+        step = place.of(part.shape, part.device)
+        step = torch.where(step < 0, self.cut.steps, step * self.cut.steps // place.steps)
+        return [step == row for row in wanted]

@@ -1,0 +1,58 @@
+"""`rows_of`: what the rows of a network's relevance matrix are, in words and numbers."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating
+from .matrix import begin, in_float32, prepared
+from .starts import origin
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of a matrix of one network are.
+
+    kind: "logits" or "split". where: where they come from, in words. names: a name per row; rows behind the first
+    `steps` are no time steps (a class token's own way past them). values: what each row starts from, float [B, rows]:
+    the frame logits of the targets, or the parts of the clip's logit.
+    """
+
+    kind: str
+    where: str
+    steps: int
+    names: tuple
+    values: torch.Tensor
+
+
+@in_float32
+def rows_of(
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    rows: str = "auto",
+    split: str | None = None,
+    rules: Mapping | None = None,
+) -> Rows:
+    """Return what the rows of `relevance_matrix` with the same arguments explain: `Rows`.
+
+    clips: [B, 3, N, H, W]; targets: the class of each clip, None for the predicted ones.
+    For `atr`, the matrix's rows and the values that belong to time steps: A[:, :found.steps], found.values[:,
+    :found.steps].
+    """
+    model = network(model)
+    clips = check_clips(model, clips)
+    with evaluating(model), torch.no_grad():
+        targets = classes(class_logits(model, clips), targets)
+    values = []
+    for clip_part, target_part, _, plan in prepared(model, clips, targets, "auto", rules, rows, split):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pixels out of bounds, which do not matter here
+            sweep = begin(model, clip_part, plan)
+        values.append(origin(sweep, plan, target_part, "lrp").values())
+    names = tuple(plan.cut.names) if plan.cut else tuple(f"step {i}" for i in range(plan.count))
+    return Rows(plan.kind, plan.where, plan.cut.steps if plan.cut else plan.count, names, torch.cat(values))
