@@ -196,10 +196,10 @@ def _first_that_matters(model, graph, known, alone, clips):
 class Parts:
     """The relevance of the class's logit, cut into rows at a Cut of one Pass."""
 
-    def __init__(self, sweep, cut, r):
-        """r: the relevance of the logits [1, B, K]."""
+    def __init__(self, sweep, cut, r, watch=None):
+        """r: the relevance of the logits [1, B, K]; watch: as in `Pass.down`, called above the cut."""
         self.sweep, self.cut = sweep, cut
-        held = sweep.reach(r, cut.position)
+        held = sweep.reach(r, cut.position, watch)
         self.held = [held[node][0] if node in held else None for node in cut.nodes]
         self.count = len(cut.names)
 
@@ -214,12 +214,13 @@ class Parts:
         return total
 
     def down(self, wanted, finish=None, watch=None):
-        """Take the rows `wanted` down to the clip."""
+        """Take the rows `wanted` down to the clip; watch is shown whole tensors."""
         wanted, held = list(wanted), {}
         for node, part, place in zip(self.cut.nodes, self.held, self.cut.places, strict=True):
             if part is None:
                 continue
-            if place.own is not None and place.steps == self.cut.steps and max(wanted) < self.cut.steps:
+            windowed = watch is None and place.own is not None and place.steps == self.cut.steps
+            if windowed and max(wanted) < self.cut.steps:
                 r = torch.stack([part.narrow(place.own, row, 1) for row in wanted])
                 held[node] = windows.Window(r, place.own, wanted, part.shape).settled()
             else:

@@ -90,10 +90,10 @@ class Pass:
         with checked(self.precision, self.logits.device):
             return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
 
-    def reach(self, r, position):
+    def reach(self, r, position, watch=None):
         """Return {node: relevance} held when the steps from `position` on have taken down `r` [targets, B, ..]."""
         with checked(self.precision, self.logits.device):
-            return self._descend(len(self.steps), {self.graph.output: r}, None, None, position)
+            return self._descend(len(self.steps), {self.graph.output: r}, None, watch, position)
 
     def below(self, held, position, finish=None, watch=None):
         """Return `down` of the relevance {node: [targets, ..] or Window} that `reach` found at `position`."""

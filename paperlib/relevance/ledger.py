@@ -32,7 +32,7 @@ def ledger(
     padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected
     to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
     in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, `clip`, the relevance
-    that arrives at the clip, and `rows`, what the rows explain. With rows="split" the start is where the logit is cut.
+    that arrives at the clip, and `rows`, what the rows explain. With rows="split" they start at the clip's logit.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
@@ -40,10 +40,12 @@ def ledger(
     arrived, started = 0.0, 0.0
     for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, rules, rows, split):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method)
-        starts = origin(sweep, plan, target_part, method)
-        started += float(starts.values().sum(dtype=torch.float64))
+        watch = _Bookkeeper(sweep, books)
+        starts = origin(sweep, plan, target_part, method, watch=watch)
+        logits = sweep.logits if plan.cut else sweep.logits.sum(1)
+        started += float(logits.gather(1, target_part[:, None]).sum(dtype=torch.float64))
         for wanted in ranges(starts.count, width):
-            arrived += _sum(starts.down(wanted, watch=_Bookkeeper(sweep, books)))
+            arrived += _sum(starts.down(wanted, watch=watch))
     lines = []
     for step in reversed(sweep.steps):
         if step.node in books:

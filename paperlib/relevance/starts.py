@@ -173,17 +173,24 @@ class Frames:
         return self.sweep.logits[torch.arange(len(self.targets)), :, self.targets]
 
     def down(self, wanted, finish=None, watch=None):
-        """Take the rows `wanted` down to the clip, [rows, B, 3, N, H, W] or what `finish` makes of it."""
-        return self.sweep.down(start(self.sweep.logits, self.targets, wanted, **self.how), wanted, finish, watch)
+        """Take the rows `wanted` down to the clip, [rows, B, 3, N, H, W] or what `finish` makes of it.
+
+        watch: as in `Pass.down`; it is shown whole tensors.
+        """
+        r = start(self.sweep.logits, self.targets, wanted, **self.how)
+        return self.sweep.down(r, None if watch else wanted, finish, watch)
 
 
-def origin(sweep, plan, targets, method, contrast=2, normalise=False):
-    """Return where the rows of a forward pass start: an object with count, values() and down(wanted)."""
+def origin(sweep, plan, targets, method, contrast=2, normalise=False, watch=None):
+    """Return where the rows of a forward pass start: an object with count, values() and down(wanted).
+
+    watch: called on the way from the logits to where they are cut, as in `Pass.down`.
+    """
     how = dict(method=method, contrast=contrast, normalise=normalise)
     if plan.cut is None:
         return Frames(sweep, targets, **how)
     r = start(sweep.logits[:, None], targets, [0], **how)[:, :, 0]  # [1, B, K]
-    return Parts(sweep, plan.cut, r)
+    return Parts(sweep, plan.cut, r, watch)
 
 
 def ranges(count, width):

@@ -230,7 +230,7 @@ def test_bad_input_is_named(change, message):
 def test_wrong_frame_count_and_unusable_networks_are_named():
     with pytest.raises(InputError, match="8 frames"):
         relevance.relevance_matrix(models.create("TSN-R18-f8", num_classes=3, width=4), clip(4, 32), 0)
-    with pytest.raises(InputError, match="has no frame_logits"):
+    with pytest.raises(InputError, match=r"forward of Conv3d must return class logits \[B, K\]"):
         relevance.relevance_matrix(nn.Conv3d(3, 3, 1), clip(), 0)
 
     class Decides(nn.Module):
