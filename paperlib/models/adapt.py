@@ -114,19 +114,20 @@ class AdaptedRows(Adapted):
 
 
 class Way:
-    """How clips [B, 3, N, H, W] become what a network takes."""
+    """How clips [B, 3, N, H, W] become what a network takes.
 
-    def __init__(self, layout, alpha=None, pathways=2):
-        self.layout, self.alpha, self.pathways = layout, alpha, pathways
+    alpha: N frames are N / alpha of the slow pathway, None for a list of a single pathway.
+    """
+
+    def __init__(self, layout, frames, alpha=None):
+        self.layout, self.alpha = layout, alpha
+        # as pytorchvideo and the code of SlowFast pick them; numbers, since a recording takes no others
+        self.slow = torch.linspace(0, frames - 1, frames // alpha, device="cpu").long().tolist() if alpha else None
 
     def __call__(self, clip):
         """Return the clips in this layout."""
         if self.layout == "pathways":
-            if self.pathways == 1:
-                return [clip]
-            frames = clip.shape[2]
-            slow = torch.linspace(0, frames - 1, frames // self.alpha, device="cpu").long().tolist()
-            return [clip[:, :, slow], clip]
+            return [clip] if self.slow is None else [clip[:, :, self.slow], clip]
         turned = clip if self.layout == "B C T H W" else clip.transpose(1, 2)
         if self.layout == "(B T) C H W":
             return turned.flatten(0, 1)
@@ -135,7 +136,7 @@ class Way:
     def __str__(self):
         if self.layout != "pathways":
             return "[" + self.layout.replace("(B T)", "B*T").replace("(T C)", "T*C").replace(" ", ", ") + "]"
-        if self.pathways == 1:
+        if self.slow is None:
             return "a list of one clip [B, C, T, H, W]"
         return f"a list of two pathways, every {self.alpha}th frame and all frames"
 
@@ -145,12 +146,12 @@ def _ways(frames, layout, alpha):
     for name in LAYOUTS if layout is None else [layout]:
         if name != "pathways":
             if alpha is None or layout is not None:
-                yield Way(name)
+                yield Way(name, frames)
             continue
         divisors = [*ALPHAS, *(n for n in range(2, frames + 1) if n not in ALPHAS)]
-        yield from (Way(name, n) for n in ([alpha] if alpha else divisors) if n <= frames and frames % n == 0)
+        yield from (Way(name, frames, n) for n in ([alpha] if alpha else divisors) if n <= frames and frames % n == 0)
         if alpha is None:
-            yield Way(name, None, 1)
+            yield Way(name, frames)
 
 
 @torch.no_grad()

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.axes import CLIPS, Tracked, flat, size, whole_of
+from ..models.axes import Tracked, flat, size, whole_of
 from . import windows
 from .graph import module_path, opname, run
+
+TOGETHER = 8  # tensors whose gradients are taken in one run; two or three blocks of a transformer
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Places:
         for dim, (offset, outside) in enumerate(zip(self.offsets, self.outside, strict=True)):
             view = [-1 if i == dim else 1 for i in range(len(shape))]
             if offset is not None:
-                repeats = shape[dim] // len(offset)  # of clips in front, where these are more than were recorded
+                repeats = shape[dim] // len(offset)  # clips that stand on the same axis, in front
                 step = step + offset.repeat(repeats).to(device).view(view)
             if outside is not None:
                 step = torch.where(outside.to(device).view(view), -(2**40), step)
@@ -50,10 +52,9 @@ def places(tracked):
     if not times or any(atom.moved for atom in times):
         return None
     try:
-        steps, clips = whole_of(times), whole_of([atom for atom in atoms if atom.label == "B"])
+        steps = whole_of(times)
+        whole_of([atom for atom in atoms if atom.label == "B"])
     except ValueError:
-        return None
-    if clips != CLIPS:
         return None
     pairs = [_axis(axis) for axis in tracked.axes]
     if None in pairs:
@@ -174,23 +175,29 @@ def _name(node):
 
 def _first_that_matters(model, graph, known, alone, clips):
     """Return the first (position, node) whose time steps the logits depend on, (None, None) for none."""
-    gradients = {}
-    if any(known[node].tokens for _, (node,) in alone):
-        wanted = [node for _, (node,) in alone if known[node].tokens]
-        with torch.enable_grad():
-            values = run(model, graph, clips.detach().clone().requires_grad_(), {graph.output, *wanted})
-            logits = values[graph.output]
-            # no class may be left out or cancel another
-            some = (logits * torch.linspace(1, 2, logits.shape[1]).to(logits)).sum()
-            taken = torch.autograd.grad(some, [values[node] for node in wanted], allow_unused=True)
-        gradients = dict(zip(wanted, taken, strict=True))
-    for position, (node,) in alone:
-        if not known[node].tokens:
-            return position, node
-        gradient = gradients[node]
-        if gradient is not None and bool((gradient * (known[node].of(gradient.shape, gradient.device) >= 0)).any()):
-            return position, node
+    for first in range(0, len(alone), TOGETHER):
+        part = alone[first : first + TOGETHER]
+        wanted = [node for _, (node,) in part if known[node].tokens]
+        gradients = _gradients(model, graph, wanted, clips) if wanted else {}
+        for position, (node,) in part:
+            if not known[node].tokens:
+                return position, node
+            gradient = gradients[node]
+            if gradient is not None:
+                step = known[node].of(gradient.shape, gradient.device)
+                if bool((gradient * (step >= 0)).any()):
+                    return position, node
     return None, None
+
+
+def _gradients(model, graph, nodes, clips):
+    """Return {node: gradient of some sum of the logits}; activations are kept from the lowest of the nodes on only."""
+    first = next(node for node in graph.operations if node in nodes)
+    values = run(model, graph, clips, {graph.output, *nodes}, leaf=first)
+    logits = values[graph.output]
+    some = (logits * torch.linspace(1, 2, logits.shape[1]).to(logits)).sum()  # no class is left out or cancels another
+    found = torch.autograd.grad(some, [values[node] for node in nodes], allow_unused=True)
+    return dict(zip(nodes, found, strict=True))
 
 
 class Parts:

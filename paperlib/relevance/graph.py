@@ -121,18 +121,28 @@ def mark(graph):
             graph.varies.add(node)
 
 
-def run(model, graph, clips, keep):
-    """Return {node: value} of the nodes in `keep`, from a run on clips of the shape that the graph was made for."""
+def run(model, graph, clips, keep, leaf=None):
+    """Return {node: value} of the nodes in `keep`, from a run on clips of the shape that the graph was made for.
+
+    leaf: node from whose value on gradients can be taken, None for none.
+    """
     values = {graph.clip: clips}
     for node in (*graph.states, *graph.constants):
         values[node] = fetch(model, graph, node)
     last_use = {source: node for node in graph.operations for source in node.all_input_nodes}
-    for node in graph.operations:
-        args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
-        values[node] = node.target(*args, **kwargs)
-        for source in node.all_input_nodes:
-            if last_use[source] is node and source not in keep:
-                values.pop(source, None)
+    with torch.no_grad():
+        for node in graph.operations:
+            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+            if opname(node) == "copy":  # (destination, source): of what stands for copy_, there is no derivative
+                values[node] = args[1].to(args[0].dtype).expand(args[0].shape)
+            else:
+                values[node] = node.target(*args, **kwargs)
+            if node is leaf:
+                values[node].requires_grad_()
+                torch.set_grad_enabled(True)
+            for source in node.all_input_nodes:
+                if last_use[source] is node and source not in keep:
+                    values.pop(source, None)
     return {node: values[node] for node in keep}
 
 

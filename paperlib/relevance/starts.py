@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
-from ..models.axes import CLIPS
 from ..models.following import follow
 from ..models.inputs import class_logits
 from . import head
@@ -74,9 +73,8 @@ def settle(model, clips, rules=None, rows="auto", split=None):
             )
     graph = capture_forward(model, clips)
     steps = plan(model, graph, rules)
-    found = _cut(model, clips, rules, split)
-    nodes = {node.name: node for node in graph.varies}
-    return Plan(graph, steps, "split", found.where, _renamed(found, nodes))
+    found = _cut(model, graph, steps, clips, split)
+    return Plan(graph, steps, "split", found.where, found)
 
 
 def _logits(model, clips):
@@ -92,9 +90,7 @@ def _logits(model, clips):
 
 def _behind(model, graph, clips):
     """Return (the Graph of frame logits by a mean moved behind the classifier, words for it), None if there is none."""
-    tracked = _tracked(model, clips)
-    names = {node.name: node for node in (graph.clip, *graph.operations)}
-    tracked = {names[node.name]: found for node, found in tracked.items() if node.name in names}
+    tracked = follow(graph.operations, graph.clip)
     found = head.find(graph, tracked)
     moved = found and head.moved(graph, found, tracked, len(clips))
     if moved is None:
@@ -106,23 +102,11 @@ def _behind(model, graph, clips):
     return (moved, found.where) if bool(apart <= loose * rows.abs().max()) else None
 
 
-def _tracked(model, clips):
-    """Return {node: what is known of its axes} of the network's Graph for two clips; the nodes' names are the same."""
-    graph = _sample(model, clips)
-    return follow(graph.operations, graph.clip)
-
-
-def _sample(model, clips):
-    """Return the Graph of class logits for two clips, at which an axis of clips is told from others of length one."""
-    return capture_forward(model, clips[:1].repeat(CLIPS, 1, 1, 1, 1))
-
-
-def _cut(model, clips, rules, path):
-    """Return the Cut of the network's graph for two clips, at the module `path` or where it is found."""
-    graph, name = _sample(model, clips), type(model).__name__
-    steps, tracked = plan(model, graph, rules), follow(graph.operations, graph.clip)
+def _cut(model, graph, steps, clips, path):
+    """Return the Cut of a graph at the module `path`, or where it is found."""
+    name, tracked = type(model).__name__, follow(graph.operations, graph.clip)
     if path is None:
-        found = find(model, graph, steps, tracked, clips[:1].repeat(CLIPS, 1, 1, 1, 1))
+        found = find(model, graph, steps, tracked, clips)
         if found is None:
             raise InputError(
                 f"{name} has no tensor between its first layer and its classifier in which a time axis was found and "
@@ -135,11 +119,6 @@ def _cut(model, clips, rules, path):
     if isinstance(found, str):
         raise InputError(f"relevance of {name} cannot be split at '{path}', since {found}; name another layer")
     return found
-
-
-def _renamed(found, nodes):
-    """Return a Cut with its nodes replaced by those of the same names in another recording."""
-    return Cut(found.position, tuple(nodes[n.name] for n in found.nodes), found.places, found.steps, found.where)
 
 
 def start(logits, targets, wanted, method, contrast=2, normalise=False):

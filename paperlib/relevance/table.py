@@ -30,7 +30,7 @@ NORMS = set(
 )
 COPIES = set(
     """
-    dropout clone alias detach contiguous _to_copy to lift_fresh_copy copy native_dropout feature_dropout
+    dropout clone alias detach contiguous _to_copy to lift_fresh_copy copy type_as native_dropout feature_dropout
     alpha_dropout
     """.split()
 )
