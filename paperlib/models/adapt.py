@@ -9,6 +9,7 @@ from torch import nn
 from ..data.clips import MEAN, STD
 from ..errors import InputError
 from . import base
+from .base import VideoModel
 from .inputs import first_line, network
 from .known import Known, known
 from .outputs import Output, read
@@ -56,7 +57,7 @@ def adapt(
     clip = _checked(net, clip, facts)
     if layout not in (None, *LAYOUTS):
         raise InputError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
-    way, output = _found(net, facts.normalised(clip), layout, alpha, facts.classes, said)
+    way, output = _found(net, facts.normalised(clip), layout, alpha, facts.classes and len(facts.classes), said)
     said += facts.said(clip)
     kind = AdaptedRows if way.layout == LAYOUTS[0] and callable(getattr(net, "frame_logits", None)) else Adapted
     return kind(net, way, output, facts.about(clip), said)
@@ -71,15 +72,19 @@ class Adapted(nn.Module):
     said: what was found out, a sentence each.
     """
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, net: nn.Module, way: "Way", output: Output, facts: Known, said: list[str]):
         super().__init__()
         self.net, self.way, self.output = net, way, output
         self.layout, self.alpha = way.layout, way.alpha
-        self.frames, self.size = facts.frames, facts.size
+        self.frames, self.size = facts.frames or 1, facts.size
         self.mean, self.std, self.classes = facts.mean, facts.std, facts.classes
         self.said = said
         self.config = {"name": _name(net)}
-        if (self.mean, self.std) != (MEAN, STD):
+        self.renormalises = (self.mean, self.std) != (MEAN, STD)
+        if self.renormalises:
             weight = next(iter(net.parameters()), torch.zeros(()))
             scale, shift = (value.to(weight) for value in _renormalisation(self.mean, self.std))
             self.register_buffer("scale", scale, persistent=False)
@@ -93,7 +98,7 @@ class Adapted(nn.Module):
     def given(self, clip: torch.Tensor) -> torch.Tensor:
         """Return clips [B, 3, N, H, W] normalised as the network wants them."""
         base.check_clip(clip, self.frames)
-        return clip * self.scale + self.shift if hasattr(self, "scale") else clip
+        return clip * self.scale + self.shift if self.renormalises else clip
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """Clips [B, 3, N, H, W] -> class logits [B, K]."""
@@ -107,6 +112,8 @@ class Adapted(nn.Module):
 
 class AdaptedRows(Adapted):
     """An adapted network that has frame logits of its own."""
+
+    net: VideoModel
 
     def frame_logits(self, clip: torch.Tensor) -> torch.Tensor:
         """Clips [B, 3, N, H, W] -> logits of every output step [B, T', K]."""

@@ -34,7 +34,10 @@ class Output:
 
 
 def read(net, given, batch, classes=None):
-    """Run `net(given)`, for `batch` clips, and return its Output; InputError where it holds no class logits."""
+    """Run `net(given)`, for `batch` clips, and return its Output; InputError where it holds no class logits.
+
+    classes: how many names of classes there are, None if unknown.
+    """
     ran, handles = [], []
     for path, module in net.named_modules():
         if isinstance(module, nn.Softmax) or _width(module):
@@ -52,12 +55,15 @@ def read(net, given, batch, classes=None):
         said.append(f"it returns {type(found).__name__}, of which {part!r} are the logits")
     tensor = _squeezed(tensor)
     last = next((m for _, m, _ in reversed(ran) if _width(m)), None)
-    axes = _axes(name, tensor, batch, len(classes) if classes else None, last)
+    axes = _axes(name, tensor, batch, classes, last)
     if axes == "FK":
         said.append("it scores frames; the clip's logits are their mean")
     elif "T" in axes:
         said.append(f"it returns logits per time step, {list(tensor.shape)} as {' '.join(axes)}; their mean is taken")
     output = Output(part, axes, said=said)
+    width = output.logits(found, batch).shape[1]
+    if classes not in (None, width):
+        raise InputError(f"{classes} names of classes are given, but {name} gives {width} logits")
     if _are_probabilities(output.logits(found, batch)):
         output.softmax = _softmax(ran, name)
         said.append(f"its softmax ({output.softmax}) is left out, so that it gives logits")
@@ -119,7 +125,7 @@ def _axes(name, tensor, batch, classes, last):
     if tensor.is_floating_point() and len(shape) == 3 and shape[0] == batch:
         width = classes or _width(last)
         fits = [axis for axis in (1, 2) if shape[axis] == width]
-        if len(fits) == 2 and classes is None:  # features are last behind linear layers, second behind convolutions
+        if len(fits) == 2:  # features are last behind linear layers, second behind convolutions
             fits = [2 if isinstance(last, nn.Linear) else 1]
         if len(fits) == 1:
             return "BKT" if fits == [1] else "BTK"

@@ -17,6 +17,13 @@ class ATR(NamedTuple):
     max: torch.Tensor
     segments: torch.Tensor
 
+    @property
+    def about(self) -> str:
+        """Which windows the ranges are the shortest of, in words."""
+        if self.frames.shape[1] == 1:
+            return "the shortest window anywhere in the clip, since a single row stands for all of its frames"
+        return "the shortest window around each step's own frames"
+
 
 def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.975) -> ATR:
     """Return the action temporal relevance of relevance matrices, as defined in section 3.2 of the paper.
@@ -27,8 +34,9 @@ def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.
 
     frames[b, i] is the length r - l + 1 of the shortest contiguous segment l..r around frame i whose sum
     reaches sigma of the row's sum, segments[b, i] are l and r (of equally short ones, those that hold most).
-    Where temporal pooling leaves T' < N output steps, step i stands for
-    frames i*N/T' to (i+1)*N/T' - 1 and the segment need only touch them. avg weighs the rows by their
+    Where temporal pooling or tubelets of several frames leave T' < N output steps, step i stands for
+    frames i*N/T' to (i+1)*N/T' - 1 and the segment need only touch them; a single row (T' = 1) then has the shortest
+    segment anywhere, which `about` of the result says. avg weighs the rows by their
     positive logits, max is the largest. A row without relevance is NaN and left out of avg and max, with a
     warning; avg is NaN where no remaining row has a positive logit, max where no row remains.
     """

@@ -24,7 +24,7 @@ from .table import plan
 KINDS = ("auto", "logits", "split")
 MEAN_IS = 1e-5  # by how much of the largest frame logit their mean may differ from forward, in float32
 
-_moved = weakref.WeakKeyDictionary()
+_moved: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @dataclass

@@ -160,6 +160,16 @@ def timm_vit():
     return net.eval(), clip(4, 32)
 
 
+def _passing_gelu(net):
+    """An activation that is written out as products has no rule by itself."""
+    from paperlib import relevance
+
+    return {type(net.vivit.layers[0].mlp.activation_fn): relevance.Identity()}
+
+
+RULES = {"vivit": _passing_gelu}  # what a network needs besides the defaults
+
+
 class FramesInChannels(nn.Module):
     """How the code of the CVPR 2021 checkpoints takes clips: [B, T * C, H, W], frames folded into the batch inside."""
 

@@ -99,6 +99,19 @@ def test_output_steps_of_a_pooled_network_stand_for_several_frames():
     assert found.frames.tolist() == [[1, 5]]  # step 0 is frames 0-3, step 1 is frames 4-7
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([(4, 8), (1, 8), (1, 5), (3, 12), (3, 7)]), st.integers(0, 10**6), st.sampled_from([0.5, 0.975]))
+def test_tubelets_and_single_rows_equal_brute_force(sizes, seed, sigma):
+    steps, frames = sizes
+    A = np.random.default_rng(seed).random((steps, frames)) ** 4
+    found = relevance.atr(torch.tensor(A)[None], torch.ones(1, steps), sigma)
+    for i in range(steps):
+        # the shortest windows that hold any frame of which a part falls into step i of `steps` equal ones
+        own = [j for j in range(frames) if j * steps < (i + 1) * frames and (j + 1) * steps > i * frames]
+        assert found.frames[0, i] == min(brute_force(A[i], j, sigma) for j in own)
+    assert ("anywhere in the clip" in found.about) == (steps == 1)
+
+
 def test_keeps_the_kind_of_its_input():
     assert relevance.atr(torch.ones(1, 2, 2), torch.ones(1, 2)).avg.dtype == torch.float32
     assert relevance.atr(torch.ones(1, 2, 2).double(), torch.ones(1, 2)).avg.dtype == torch.float64
