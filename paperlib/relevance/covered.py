@@ -24,14 +24,17 @@ def coverage(
 
     clips: [B, 3, T, H, W]; only the shape matters. rows, split: as in `relevance_matrix`. Returns a DataFrame with a
     row per operation that relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last
-    layer", "rows" where the logit is cut into time steps, or ""). attrs["rows"] says what the rows of the matrix
+    layer", "rows" where the logit is cut into time steps; or ""). attrs["rows"] says what the rows of the matrix
     explain. Raises InputError naming the first operation without a rule and how to register one.
     """
     model = network(model)
     with evaluating(model):
         plan = settle(model, check_clips(model, clips[:1]), rules, rows, split)
     starts = plan.cut.nodes if plan.cut else ()
-    lines = [(*role(model, step)[:4], "rows") if step.node in starts else role(model, step) for step in plan.steps]
+    lines = [list(role(model, step)) for step in plan.steps]
+    for line, step in zip(lines, plan.steps, strict=True):
+        if step.node in starts:
+            line[-1] = ", ".join(filter(None, (line[-1], "rows")))
     frame = pd.DataFrame(lines, columns=["layer", "type", "operation", "rule", "role"])
     frame.attrs["rows"] = plan.about
     return frame
