@@ -6,8 +6,11 @@ import operator
 import torch
 from torch import fx, nn
 
+from ..errors import InputError
 from . import base
+from .adapt import Adapted
 from .clstm import Cell
+from .inputs import first_line
 from .modules import NonLocal, Shift
 
 KERNELS = (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d)
@@ -18,9 +21,19 @@ def temporal_receptive_field(model: nn.Module) -> float:
 
     Follows the model's graph with the usual recursion (field += (kernel - 1) x step; step *= stride) and
     takes the largest field where branches meet. Frames beyond the clip's ends count, so the field can exceed
-    the clip; it is math.inf for networks with global exchange (non-local, C-LSTM).
+    the clip; it is math.inf for networks with global exchange (non-local, C-LSTM). Of an adapted network it is that of
+    the network inside. Raises InputError where its Python code cannot be followed without a clip.
     """
-    graph = Tracer().trace(model)
+    model = model.net if isinstance(model, Adapted) else model
+    try:
+        graph = Tracer().trace(model)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the receptive field of {type(model).__name__} cannot be read off its code, which symbolic tracing cannot "
+            f"follow: {first_line(error)}"
+        ) from error
     reach: dict[fx.Node, tuple[float, float]] = {}  # node -> (field, step), both in input frames
     for node in graph.nodes:
         inputs = [reach[n] for n in node.all_input_nodes if n in reach]

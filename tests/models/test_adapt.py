@@ -311,6 +311,21 @@ def test_half_precision_is_adapted_in_half_precision():
     assert torch.allclose(found, whole, atol=0.02 * float(whole.max()))
 
 
+def test_costs_and_receptive_field_are_those_of_the_network_inside():
+    net, x = others.mc3()  # in time only the first convolution and the four of the first layer have an extent
+    adapted = models.adapt(net, x)
+    assert models.temporal_receptive_field(adapted) == models.temporal_receptive_field(net) == 11
+    parameters, size = sum(p.numel() for p in net.parameters()), x.shape[3]
+    assert models.count(adapted, size).parameters == parameters
+
+    class Decides(Tiny):
+        def forward(self, x):
+            return super().forward(x if x.sum() > 0 else -x)
+
+    with pytest.raises(InputError, match="receptive field of Decides cannot be read off its code"):
+        models.temporal_receptive_field(Decides())
+
+
 def test_own_frame_logits_are_kept():
     net = models.create("TSN-R18-f4", num_classes=3, width=4)
     x = clip(4, 32)
