@@ -57,7 +57,7 @@ def adapt(
     clip = _checked(net, clip, facts)
     if layout not in (None, *LAYOUTS):
         raise InputError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
-    way, output = _found(net, facts.normalised(clip), layout, alpha, facts.classes and len(facts.classes), said)
+    way, output = _found(net, facts.normalised(clip), layout, alpha, facts, said)
     said += facts.said(clip)
     kind = AdaptedRows if way.layout == LAYOUTS[0] and callable(getattr(net, "frame_logits", None)) else Adapted
     return kind(net, way, output, facts.about(clip), said)
@@ -162,9 +162,10 @@ def _ways(frames, layout, alpha):
 
 
 @torch.no_grad()
-def _found(net, clip, layout, alpha, classes, said):
+def _found(net, clip, layout, alpha, facts, said):
     """Return (the Way that runs, its Output), and say which it is; InputError where none does."""
     name, good, failed = type(net).__name__, [], []
+    classes = facts.classes and len(facts.classes)
     for way in _ways(clip.shape[2], layout, alpha):
         if way.layout == "pathways" and good:  # what takes tensors takes no list
             break
@@ -178,6 +179,7 @@ def _found(net, clip, layout, alpha, classes, said):
             failed.append((way, error))
     if not good:
         raise InputError(_refusal(name, tuple(clip.shape), failed))
+    good.sort(key=lambda found: found[0].layout != facts.layout)  # stable: else the first that ran
     way, output = good[0]
     said.append(f"{name} takes clips as {way}" + (", as told" if layout else ""))
     if len(good) > 1:

@@ -25,6 +25,7 @@ class Known:
     mean: tuple | None = None
     std: tuple | None = None
     classes: list | None = None
+    layout: str | None = None  # what its kind usually takes, where more than one runs
     by: dict = field(default_factory=dict)
 
     def learn(self, source, **facts):
@@ -47,7 +48,7 @@ class Known:
 
     def learn_from(self, other):
         """Add what another one knows and this does not."""
-        for key in ("frames", "size", "mean", "std", "classes"):
+        for key in ("frames", "size", "mean", "std", "classes", "layout"):
             self.learn(other.by.get(key), **{key: getattr(other, key)})
         return self
 
@@ -111,6 +112,7 @@ def _of_transformers(facts, net, config):
     labels = getattr(config, "id2label", None) or {}
     names = [str(labels[key]) for key in sorted(labels)]
     made_up = names == [f"LABEL_{k}" for k in range(len(names))]
+    facts.learn("transformers", layout="B T C H W")
     facts.learn("its configuration", frames=frames, size=_size(size), classes=None if made_up or not names else names)
     for file in (Path(str(getattr(config, "_name_or_path", "") or "")) / name for name in MADE_BY):
         if file.is_file():

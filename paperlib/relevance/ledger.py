@@ -32,20 +32,25 @@ def ledger(
     padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected
     to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
     in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, `clip`, the relevance
-    that arrives at the clip, and `rows`, what the rows explain. With rows="split" they start at the clip's logit.
+    that arrives at the clip, `rows`, what the rows explain, and `each`, {row: (relevance that it starts from, that
+    arrives at the clip)}. With rows="split" the numbers start at the clip's logit.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
     books: dict = {}
-    arrived, started = 0.0, 0.0
+    started = 0.0
+    each: dict = {}
     for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, rules, rows, split):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method)
         watch = _Bookkeeper(sweep, books)
         starts = origin(sweep, plan, target_part, method, watch=watch)
         logits = sweep.logits if plan.cut else sweep.logits.sum(1)
         started += float(logits.gather(1, target_part[:, None]).sum(dtype=torch.float64))
+        values = starts.values().sum(0, dtype=torch.float64).tolist()
         for wanted in ranges(starts.count, width):
-            arrived += _sum(starts.down(wanted, watch=watch))
+            for row, r in zip(wanted, starts.down(wanted, watch=watch), strict=True):
+                before = each.get(plan.names[row], (0.0, 0.0))
+                each[plan.names[row]] = (before[0] + values[row], before[1] + _sum(r))
     lines = []
     for step in reversed(sweep.steps):
         if step.node in books:
@@ -55,7 +60,7 @@ def ledger(
     frame = pd.DataFrame(
         lines, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead", "excluded", "stabiliser"]
     )
-    frame.attrs.update(logits=started, clip=arrived, rows=plan.about)
+    frame.attrs.update(logits=started, clip=sum(clip for _, clip in each.values()), rows=plan.about, each=each)
     return frame
 
 

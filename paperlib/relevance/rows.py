@@ -54,5 +54,5 @@ def rows_of(
             warnings.simplefilter("ignore", UserWarning)  # of pixels out of bounds, which do not matter here
             sweep = begin(model, clip_part, plan)
         values.append(origin(sweep, plan, target_part, "lrp").values())
-    names = tuple(plan.cut.names) if plan.cut else tuple(f"step {i}" for i in range(plan.count))
-    return Rows(plan.kind, plan.where, plan.cut.steps if plan.cut else plan.count, names, torch.cat(values))
+    steps = plan.cut.steps if plan.cut else plan.count
+    return Rows(plan.kind, plan.where, steps, tuple(plan.names), torch.cat(values))

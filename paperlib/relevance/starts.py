@@ -47,7 +47,12 @@ class Plan:
     @property
     def count(self):
         """The number of rows."""
-        return self.graph.output.meta["val"].shape[1] if self.cut is None else len(self.cut.names)
+        return len(self.names)
+
+    @property
+    def names(self):
+        """The rows' names: steps in order, then what is no step."""
+        return self.cut.names if self.cut else [f"step {i}" for i in range(self.graph.output.meta["val"].shape[1])]
 
 
 def settle(model, clips, rules=None, rows="auto", split=None):
@@ -149,7 +154,8 @@ class Frames:
 
     def values(self):
         """Return the targets' frame logits [B, T']."""
-        return self.sweep.logits[torch.arange(len(self.targets)), :, self.targets]
+        where = self.targets.view(-1, 1, 1).expand(-1, self.count, 1)
+        return self.sweep.logits.gather(2, where)[..., 0]
 
     def down(self, wanted, finish=None, watch=None):
         """Take the rows `wanted` down to the clip, [rows, B, 3, N, H, W] or what `finish` makes of it.

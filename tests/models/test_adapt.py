@@ -333,3 +333,18 @@ def test_own_frame_logits_are_kept():
     assert torch.equal(adapted.eval().frame_logits(x), net.eval().frame_logits(x))
     assert relevance.rows_of(adapted, x).where == "the network's frame_logits"
     assert adapted.config["name"] == "TSN-R18-f4"
+
+
+def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
+    class Configured(Turned):
+        class Configuration:
+            num_frames, image_size = 3, 8
+
+            def to_dict(self):
+                return {}
+
+        def __init__(self):
+            super().__init__()
+            self.config = self.Configuration()
+
+    assert models.adapt(Configured()).layout == "B T C H W"  # as many frames as colours

@@ -296,7 +296,7 @@ def test_the_last_state_of_a_recurrent_network_is_split_in_front_of_it():
 
 
 def test_reports_say_which_definition_the_rows_follow():
-    net, x = Small(), clip(4, 8)
+    net, x = Small().requires_grad_(False), clip(4, 8)
     report = relevance.coverage(net, x)
     assert report.attrs["rows"].startswith("logits: ") and "in front of fc" in report.attrs["rows"]
     report = relevance.coverage(net, x, split="conv")
@@ -308,6 +308,10 @@ def test_reports_say_which_definition_the_rows_follow():
         assert ledger.attrs["rows"].startswith(kind) and ledger.attrs["logits"] == pytest.approx(float(total), rel=1e-5)
         assert ledger.attrs["clip"] == pytest.approx(float(total), rel=1e-4)
         assert ledger.stabiliser.abs().max() < 1e-4
+        rows = relevance.rows_of(net, x, [1], rows=kind)
+        assert list(ledger.attrs["each"]) == list(rows.names)
+        starts, ends = torch.tensor(list(ledger.attrs["each"].values())).T
+        assert torch.allclose(starts, rows.values[0], atol=1e-6) and torch.allclose(starts, ends, atol=1e-5)
 
 
 @pytest.mark.parametrize(
