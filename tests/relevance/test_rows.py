@@ -198,7 +198,8 @@ class Tokens(nn.Module):
         self.front = front
         self.embed = nn.Conv3d(3, 6, (2, 4, 4), (2, 4, 4), bias=False)
         self.token = nn.Parameter(torch.randn(1, 1, 6))
-        self.mix, self.qk, self.v, self.fc = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.mix, self.qk, self.v = (nn.Linear(6, 6, bias=False) for _ in range(3))
+        self.fc = nn.Linear(6, 3, bias=False)
 
     def forward(self, x):
         x = F.relu(self.embed(x)).flatten(2).transpose(1, 2)
@@ -211,16 +212,19 @@ class Tokens(nn.Module):
         return self.fc(x[:, 0 if self.front else -1])
 
 
+VALUES = {"matmul": relevance.SignalTakesAll(1)}  # attention's values take all, so that nothing is lost
+
+
 @pytest.mark.parametrize("front", [True, False])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_class_tokens_own_way_is_a_row_of_its_own(front, batch):
     net, x = Tokens(front), clip(6, 8, batch=batch)
-    rows = relevance.rows_of(net, x)
+    rows = relevance.rows_of(net, x, rules=VALUES)
     assert rows.names == ("step 0", "step 1", "step 2", "class token") and rows.steps == 3
     targets = net(x).argmax(1)
     assert torch.allclose(rows.values.sum(1), net(x).amax(1), atol=1e-5)
-    matrix = relevance.relevance_matrix(net, x, targets, "lrp")
-    piece = relevance.relevance_matrix(Whole(net), x, targets, "lrp")[:, 0]
+    matrix = relevance.relevance_matrix(net, x, targets, "lrp", VALUES)
+    piece = relevance.relevance_matrix(Whole(net), x, targets, "lrp", VALUES)[:, 0]
     assert torch.allclose(matrix.sum(1), piece, atol=1e-5)
     for i in range(3):  # in front of the attention nothing mixes time: a pair of frames per step
         assert matrix[:, i, 2 * i : 2 * i + 2].abs().sum() > 0
