@@ -1,0 +1,32 @@
+"""Which instrument tells the truth: importance of frames, scored where the frames that matter are known.
+
+`planted` and `spliced` make clips whose classes differ in known frames alone, `spoken` and `annotated` read them off
+recordings, `oracle` builds networks that read known frames, `shapley.exact` computes values from all sets of frames.
+`score` says how well an instrument, function(model, clips, targets) -> importance [B, N], names those frames;
+`INSTRUMENTS` holds ours and captum's, `CONTROLS` those that know nothing, `sanity` what every instrument must pass.
+
+May import: relevance, masks, gradcam, training, models, data, storage, errors.
+"""
+
+from . import shapley
+from .instruments import CONTROLS, INSTRUMENTS
+from .oracles import Known, Oracle, oracle
+from .readout import question, recombined, versus
+from .scoring import chance, curves, ranks, score, scores
+
+__all__ = [
+    "CONTROLS",
+    "INSTRUMENTS",
+    "Known",
+    "Oracle",
+    "chance",
+    "curves",
+    "oracle",
+    "question",
+    "ranks",
+    "recombined",
+    "score",
+    "scores",
+    "shapley",
+    "versus",
+]

@@ -1,0 +1,218 @@
+"""Every instrument behind one signature: (model, clips [B, 3, N, H, W], targets [B]) -> importance of frames [B, N].
+
+Larger is more important; instruments with a sign count what speaks against the class below zero. `INSTRUMENTS` names
+all with their defaults; a function of your own of the same signature is one more.
+"""
+
+import functools
+
+import torch
+from captum import attr
+
+from .. import gradcam, masks, relevance
+from ..models.inputs import check_clips, network
+from ..models.probing import evaluating
+from . import shapley as exact
+
+
+def clrp(model, clips, targets, **options):
+    """Return contrastive relevance, the rows of `relevance_matrix` summed where their frame logit is positive.
+
+    Row i starts from frame logit i, so the logits' weights are in the rows; as in the avg-ATR only positive ones count.
+    """
+    rows = relevance.relevance_matrix(model, clips, targets, **options)
+    return (rows * (_frame_logits(model, clips, targets) > 0)[..., None]).sum(1)
+
+
+def lrp(model, clips, targets, **options):
+    """Return relevance by LRP, all rows summed: what every frame adds to the sum of the frame logits."""
+    return relevance.relevance_matrix(model, clips, targets, method="lrp", **options).sum(1)
+
+
+def atr_support(model, clips, targets, sigma=0.975):
+    """Return the share of the positive frame logits whose range of `relevance.atr` holds a frame."""
+    rows, logits = relevance.relevance_matrix(model, clips, targets), _frame_logits(model, clips, targets)
+    total = rows.sum(2, keepdim=True)
+    usable = torch.where(total > 0, rows, torch.ones_like(rows))  # a row without relevance has weight 0 below
+    segments = relevance.atr(usable, logits, sigma).segments
+    steps = torch.arange(rows.shape[2], device=rows.device)
+    held = (steps >= segments[..., :1]) & (steps <= segments[..., 1:])
+    weights = logits.clamp(min=0) * (total[..., 0] > 0)
+    return (held * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def learned_mask(model, clips, targets, **options):
+    """Return learned temporal masks (ACCV 2020): 0 where a frame does not count as masked, at or below 0.1.
+
+    options: those of `masks.learn`; `perturbation="reverse"` reverses frames instead of freezing them.
+    """
+    found = masks.learn(model, clips, targets, scores=getattr(model, "scores", "auto"), **options)
+    return torch.where(found.active, found.mask, 0.0)
+
+
+def grad_cam(model, clips, targets, **options):
+    """Return Grad-CAM over time, its positive part summed over the pixels of every frame."""
+    return gradcam.video_gradcam(model, clips, targets, normalise=None, **options).sum((2, 3))
+
+
+def still(function):
+    """Decorate an instrument that takes the network as it is: checked clips, evaluation mode, a result without graph."""
+
+    @functools.wraps(function)
+    @torch.inference_mode(False)
+    def wrapped(model, clips, targets, **options):
+        model = network(model, scripted=True)
+        clips = check_clips(model, clips)
+        with evaluating(model):
+            return function(model, clips, torch.as_tensor(targets, device=clips.device), **options).detach()
+
+    return wrapped
+
+
+@still
+def occlusion(model, clips, targets):
+    """Return how much the class logit drops when a frame becomes the mean colour (captum's Occlusion)."""
+    found = attr.Occlusion(model).attribute(
+        clips, target=targets, baselines=0, sliding_window_shapes=(3, 1, *clips.shape[3:])
+    )
+    return found.mean((1, 3, 4))
+
+
+@still
+def freeze_occlusion(model, clips, targets):
+    """Return how much the class logit drops when a frame repeats the one before it, the first one that after it.
+
+    Such a clip could have been filmed, which one with a grey frame could not.
+    """
+    frames = clips.shape[2]
+    own = _logits(model, clips, targets)
+    drops = []
+    for k in range(frames):
+        order = torch.arange(frames)
+        order[k] = k - 1 if k else min(1, frames - 1)
+        drops.append(own - _logits(model, clips[:, :, order], targets))
+    return torch.stack(drops, 1)
+
+
+@still
+def gradient(model, clips, targets):
+    """Return the size of the class logit's gradient (captum's Saliency), summed over the pixels of a frame."""
+    return attr.Saliency(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
+
+
+@still
+def gradient_x_input(model, clips, targets):
+    """Return gradient times input (captum's InputXGradient), summed over the pixels of a frame."""
+    return attr.InputXGradient(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
+
+
+@still
+def integrated_gradients(model, clips, targets, steps=16):
+    """Return integrated gradients from the mean colour, summed per frame; a frame may speak against."""
+    found = attr.IntegratedGradients(model).attribute(
+        clips, target=targets, baselines=0, n_steps=steps, internal_batch_size=len(clips)
+    )
+    return found.sum((1, 3, 4))
+
+
+@still
+def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
+    """Return the gradient's size, averaged over clips with noise (captum's NoiseTunnel), summed over a frame's pixels.
+
+    noise: its standard deviation as a share of the clips' range of values (Smilkov et al. 2017: 0.1 to 0.2).
+    """
+    tunnel = attr.NoiseTunnel(attr.Saliency(model))
+    with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
+        torch.manual_seed(seed)
+        found = tunnel.attribute(
+            clips.clone().requires_grad_(),
+            target=targets,
+            nt_type="smoothgrad",
+            nt_samples=samples,
+            nt_samples_batch_size=1,
+            stdevs=noise * float(clips.max() - clips.min()),
+        )
+    return found.sum((1, 3, 4))
+
+
+@still
+def shapley(model, clips, targets, samples=8, seed=0):
+    """Return each frame's sampled Shapley value for the class logit: absent frames are the mean colour.
+
+    captum's sampling goes through a feature mask pixel by pixel, so frames are switched by numbers, not a mask.
+    """
+
+    def switched(on, clips):
+        return model(clips * on[:, None, :, None, None])
+
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        return attr.ShapleyValueSampling(switched).attribute(
+            clips.new_ones(len(clips), clips.shape[2]),
+            baselines=0,
+            target=targets,
+            additional_forward_args=clips,
+            n_samples=samples,
+        )
+
+
+@still
+def freeze_shapley(model, clips, targets, permutations=8, seed=0):
+    """Return each frame's sampled Shapley value for the class logit: absent frames hold the one before."""
+    return exact.sampled(model, clips, targets, permutations, "freeze", seed=seed)
+
+
+def random(model, clips, targets, seed=0):
+    """Return random numbers: the control that knows nothing."""
+    return torch.rand(len(clips), clips.shape[2], generator=torch.Generator().manual_seed(seed)).to(clips)
+
+
+def constant(model, clips, targets):
+    """Return ones: the control that does not choose."""
+    return clips.new_ones(len(clips), clips.shape[2])
+
+
+def middle(model, clips, targets):
+    """Return how near a frame is to the middle of the clip: the control that knows where events usually are."""
+    frames = clips.shape[2]
+    away = (torch.arange(frames) - (frames - 1) / 2).abs()
+    return (frames / 2 - away).to(clips).expand(len(clips), -1)
+
+
+def frame_difference(model, clips, targets):
+    """Return how much a frame's pixels differ from its neighbours': the control that sees the video, not the network."""
+    change = (clips[:, :, 1:] - clips[:, :, :-1]).abs().mean((1, 3, 4))
+    both = torch.stack([torch.cat([change[:, :1], change], 1), torch.cat([change, change[:, -1:]], 1)])
+    return both.mean(0)
+
+
+INSTRUMENTS = {
+    "CLRP": clrp,
+    "LRP": lrp,
+    "ATR's ranges": atr_support,
+    "mask, freeze": learned_mask,
+    "mask, reverse": functools.partial(learned_mask, perturbation="reverse"),
+    "Grad-CAM": grad_cam,
+    "occlusion": occlusion,
+    "freeze-occlusion": freeze_occlusion,
+    "gradient": gradient,
+    "gradient x input": gradient_x_input,
+    "integrated gradients": integrated_gradients,
+    "SmoothGrad": smooth_grad,
+    "Shapley sampling": shapley,
+    "Shapley, freeze": freeze_shapley,
+}
+CONTROLS = {"random": random, "constant": constant, "middle": middle, "frame difference": frame_difference}
+
+
+@torch.no_grad()
+def _logits(model, clips, targets):
+    """Return the class logits [B] of targets [B]."""
+    return model(clips).gather(1, targets[:, None])[:, 0]
+
+
+def _frame_logits(model, clips, targets):
+    """Return the target's logit at every output step, [B, T']."""
+    with evaluating(model), torch.no_grad():
+        rows = model.frame_logits(clips)
+    return rows[torch.arange(len(rows)), :, torch.as_tensor(targets, device=rows.device).expand(len(rows))]

@@ -1,0 +1,160 @@
+"""How well an importance of frames names the frames that are known to matter: scores, their chance levels, curves."""
+
+import functools
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from ..errors import InputError
+from . import players, shapley
+
+SCORES = ("pointing", "mass", "precision", "iou")
+
+
+def pointing(importance: np.ndarray, inside: np.ndarray) -> float:
+    """Return whether the most important frame lies inside, for importance [N]; the share of them where several tie."""
+    return float(inside[importance == importance.max()].mean())
+
+
+def mass(importance: np.ndarray, inside: np.ndarray) -> float:
+    """Return the share of the positive importance that lies inside; that of the frames where nothing is positive."""
+    positive = np.maximum(importance, 0)
+    return float(positive[inside].sum() / positive.sum()) if positive.sum() > 0 else float(inside.mean())
+
+
+def precision(importance: np.ndarray, inside: np.ndarray) -> float:
+    """Return the average precision of ranking the frames inside first, averaged over all orders of tied frames."""
+    total, before, hits = 0.0, 0, 0
+    for value in np.unique(importance)[::-1]:
+        tied = importance == value
+        count, right = int(tied.sum()), int(inside[tied].sum())
+        for k in range(count):  # at each place of the group: chance of a right frame, and the precision there if so
+            more = k * (right - 1) / (count - 1) if count > 1 else 0
+            total += right / count * (hits + 1 + more) / (before + k + 1)
+        before, hits = before + count, hits + right
+    return float(total / hits)
+
+
+def iou(importance: np.ndarray, inside: np.ndarray) -> float:
+    """Return the largest intersection over union of the frames inside with those at least as important as a threshold."""
+    return max(
+        float((inside & (importance >= value)).sum() / (inside | (importance >= value)).sum())
+        for value in np.unique(importance)
+    )
+
+
+def scores(importance, inside) -> pd.DataFrame:
+    """Return the four scores of importance [B, N] for frames `inside` bool [B, N], a row per clip.
+
+    Columns pointing, mass, precision, iou, each from 0 to 1. Raises InputError for other shapes, importance that is not
+    finite, and a clip with no frame inside or all of them.
+    """
+    importance, inside = np.asarray(torch.as_tensor(importance).cpu(), float), np.asarray(inside, bool)
+    if importance.shape != inside.shape or importance.ndim != 2:
+        raise InputError(
+            f"importance and inside must both be [B, N], not {list(importance.shape)} and {list(inside.shape)}."
+        )
+    if not np.isfinite(importance).all():
+        raise InputError(f"importance of clip {int((~np.isfinite(importance)).any(1).argmax())} is not finite.")
+    even = (inside.all(1) | ~inside.any(1)).nonzero()[0]
+    if len(even):
+        raise InputError(f"clip {even[0]} has no frame inside or none outside, so nothing can be told from it.")
+    rows = zip(importance, inside, strict=True)
+    return pd.DataFrame(
+        [{"pointing": pointing(*r), "mass": mass(*r), "precision": precision(*r), "iou": iou(*r)} for r in rows]
+    )
+
+
+def chance(inside) -> pd.DataFrame:
+    """Return what a random order of the frames scores on average, a row per clip `inside` bool [B, N]."""
+    rows = [_chance(int(np.sum(row)), len(row)) for row in np.asarray(inside, bool)]
+    return pd.DataFrame(rows, columns=SCORES)
+
+
+@functools.lru_cache(maxsize=4096)
+def _chance(right, frames):
+    """Return the mean scores of a random order with `right` of `frames` frames inside; that of IoU from 4,000 orders."""
+    places = np.arange(1, frames + 1)
+    more = (right - 1) / (frames - 1) if frames > 1 else 0
+    expected = ((1 + (places - 1) * more) / places).mean()
+    inside = np.arange(frames) < right
+    ranks = np.random.default_rng(0).permuted(np.tile(np.arange(frames), (4000, 1)), axis=1)
+    hits = inside[ranks].cumsum(1)
+    overlap = (hits / (right + places - hits)).max(1).mean()
+    return right / frames, right / frames, float(expected), float(overlap)
+
+
+@torch.no_grad()
+def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: str = "freeze") -> pd.DataFrame:
+    """Return the mean score of the class while frames go or come in the order of importance [B, N], a row per clip.
+
+    deletion: most important frames go first (low is good); insertion: they come first (high is good); margin: deletion
+    with the least important first, minus deletion. Frames that are gone are replaced as `players.present` says.
+    """
+    importance = torch.as_tensor(importance).to(clips.device)
+    order = importance.argsort(1, descending=True, stable=True)
+
+    def mean(order, flip):
+        return players.values(model, clips, targets, _sets(order, flip), absent, "score").mean(1).cpu().numpy()
+
+    deletion = mean(order, True)
+    return pd.DataFrame(
+        {
+            "deletion": deletion,
+            "insertion": mean(order, False),
+            "margin": mean(order.flip(1), True) - deletion,
+        }
+    )
+
+
+def _sets(order, removed):
+    """Return the sets of frames [B, N + 1, N] there after the first k of `order` came, or, `removed`, went."""
+    there = shapley.arriving(order)
+    return ~there if removed else there
+
+
+def ranks(importance, exact) -> np.ndarray:
+    """Return Spearman's correlation [B] of importance with exact values [B, N]; 0 where either is the same everywhere."""
+    from scipy import stats
+
+    pairs = zip(np.asarray(importance, float), np.asarray(exact, float), strict=True)
+    return np.array([stats.spearmanr(a, b).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs])
+
+
+def score(
+    instrument: Callable,
+    model: nn.Module,
+    clips: torch.Tensor,
+    inside: torch.Tensor,
+    targets: torch.Tensor | None = None,
+    batch_size: int = 8,
+) -> pd.DataFrame:
+    """Score an instrument, function(model, clips, targets) -> importance [B, N], on clips whose frames are known.
+
+    clips: [B, 3, N, H, W]; inside: bool [B, N], the frames that the answer rests on; targets: classes [B], by default
+    those that the network predicts. Returns a row per clip: pointing (does the most important frame lie inside), mass
+    (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
+    each with its chance level `chance_...`. attrs: `importance` [B, N] and `cost`, the time taken, in forward passes of
+    the same clips.
+    """
+    from ..models.probing import classes, evaluating
+
+    with evaluating(model), torch.no_grad():
+        begun = time.perf_counter()
+        logits = torch.cat([model(part) for part in clips.split(batch_size)])
+        once = time.perf_counter() - begun
+    targets = classes(logits, targets)
+    begun = time.perf_counter()
+    found = [
+        torch.as_tensor(instrument(model, part, target))
+        for part, target in zip(clips.split(batch_size), targets.split(batch_size), strict=True)
+    ]
+    taken = time.perf_counter() - begun
+    importance = torch.cat(found).detach().cpu().double().numpy()
+    table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
+    table.attrs.update(importance=importance, cost=taken / once)
+    return table
