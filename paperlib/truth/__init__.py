@@ -8,9 +8,10 @@ recordings, `oracle` builds networks that read known frames, `shapley.exact` com
 May import: relevance, masks, gradcam, training, models, data, storage, errors.
 """
 
-from . import shapley
+from . import sanity, shapley
 from .instruments import CONTROLS, INSTRUMENTS
 from .oracles import Known, Oracle, oracle
+from .planting import planted, spliced, told_apart
 from .readout import question, recombined, versus
 from .scoring import chance, curves, ranks, score, scores
 
@@ -22,11 +23,15 @@ __all__ = [
     "chance",
     "curves",
     "oracle",
+    "planted",
     "question",
     "ranks",
     "recombined",
+    "sanity",
     "score",
     "scores",
     "shapley",
+    "spliced",
+    "told_apart",
     "versus",
 ]

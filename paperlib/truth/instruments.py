@@ -56,7 +56,7 @@ def grad_cam(model, clips, targets, **options):
 
 
 def still(function):
-    """Decorate an instrument that takes the network as it is: checked clips, evaluation mode, a result without graph."""
+    """Decorate an instrument that takes the network as it is: clips checked, evaluation mode, no graph kept."""
 
     @functools.wraps(function)
     @torch.inference_mode(False)
@@ -180,7 +180,7 @@ def middle(model, clips, targets):
 
 
 def frame_difference(model, clips, targets):
-    """Return how much a frame's pixels differ from its neighbours': the control that sees the video, not the network."""
+    """Return how much the pixels of a frame differ from its neighbours: the control that sees the video alone."""
     change = (clips[:, :, 1:] - clips[:, :, :-1]).abs().mean((1, 3, 4))
     both = torch.stack([torch.cat([change[:, :1], change], 1), torch.cat([change, change[:, -1:]], 1)])
     return both.mean(0)

@@ -26,8 +26,8 @@ def recombined(model: nn.Module, mix: torch.Tensor, clips: torch.Tensor) -> nn.M
         if given.shape == wanted.shape and torch.allclose(given, wanted, atol=1e-3 * float(wanted.abs().max()) + 1e-6):
             return found
     raise InputError(
-        f"{type(model).__name__} has no last linear layer of {mix.shape[1]} rows that gives its logits, so a difference "
-        "of classes cannot be asked for; score the classes themselves (targets=)"
+        f"{type(model).__name__} has no last linear layer of {mix.shape[1]} rows that gives its logits, so no "
+        "difference of classes can be asked for; score the classes themselves (targets=)"
     )
 
 
@@ -48,7 +48,7 @@ def versus(model: nn.Module, targets, others, clips: torch.Tensor) -> tuple[nn.M
 
 
 def question(model: nn.Module, first: int, after: int, clips: torch.Tensor) -> nn.Module:
-    """Return the network with the classes first (included) to after (excluded) alone, for heads of several questions."""
+    """Return the network with the classes first (included) to after (excluded) alone: one question of several."""
     with evaluating(model), torch.no_grad():
         width = class_logits(model, clips[:1]).shape[1]
     return recombined(model, torch.eye(width)[first:after], clips)
@@ -66,7 +66,7 @@ def _mixed(linear, mix):
 
 
 def _replaced(model, path, layer):
-    """Return a shallow copy of a network with `layer` at `path`; the modules on the way are copied, all others shared."""
+    """Return a copy of a network with `layer` at `path`; what is not on the way there is shared."""
     found = copy.copy(model)
     found._modules = dict(model._modules)
     name, _, rest = path.partition(".")

@@ -40,7 +40,7 @@ def precision(importance: np.ndarray, inside: np.ndarray) -> float:
 
 
 def iou(importance: np.ndarray, inside: np.ndarray) -> float:
-    """Return the largest intersection over union of the frames inside with those at least as important as a threshold."""
+    """Return the largest intersection over union of the frames inside with those that reach a threshold."""
     return max(
         float((inside & (importance >= value)).sum() / (inside | (importance >= value)).sum())
         for value in np.unique(importance)
@@ -77,7 +77,7 @@ def chance(inside) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=4096)
 def _chance(right, frames):
-    """Return the mean scores of a random order with `right` of `frames` frames inside; that of IoU from 4,000 orders."""
+    """Return the mean scores of a random order with `right` of `frames` frames inside (IoU: of 4,000 orders)."""
     places = np.arange(1, frames + 1)
     more = (right - 1) / (frames - 1) if frames > 1 else 0
     expected = ((1 + (places - 1) * more) / places).mean()
@@ -118,7 +118,7 @@ def _sets(order, removed):
 
 
 def ranks(importance, exact) -> np.ndarray:
-    """Return Spearman's correlation [B] of importance with exact values [B, N]; 0 where either is the same everywhere."""
+    """Return Spearman's correlation [B] of importance with exact values [B, N]; 0 where either is constant."""
     from scipy import stats
 
     pairs = zip(np.asarray(importance, float), np.asarray(exact, float), strict=True)

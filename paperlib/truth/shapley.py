@@ -94,7 +94,7 @@ def best_orders(values: torch.Tensor, largest: bool = False) -> torch.Tensor:
 
 
 def best_windows(values: torch.Tensor) -> torch.Tensor:
-    """Return the run of frames (start, stop) [B, 2] whose presence alone has the highest value; the shortest of equals."""
+    """Return the run of frames (start, stop) [B, 2] that alone has the highest value; the shortest of equals."""
     frames = int(values.shape[1]).bit_length() - 1
     runs = [(a, a + n) for n in range(1, frames + 1) for a in range(frames - n + 1)]
     index = torch.tensor([sum(1 << k for k in range(a, b)) for a, b in runs], device=values.device)

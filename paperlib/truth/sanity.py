@@ -1,0 +1,84 @@
+"""What every instrument must pass, wherever the truth lies: randomised weights, a frame twice, a clip shifted."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..models.inputs import network
+from ..models.probing import evaluating
+from .scoring import ranks
+
+
+def cascade(model: nn.Module, seed: int = 0):
+    """Yield (name, network) with the weights of one more layer drawn anew, from the classifier down (Adebayo 2018).
+
+    A layer keeps the mean and spread of its weights, which are shuffled; statistics of batch norms stay. The first
+    network is the model itself, called "".
+    """
+    model = copy.deepcopy(network(model))
+    layers = [(name, m) for name, m in model.named_modules() if isinstance(getattr(m, "weight", None), torch.Tensor)]
+    generator = torch.Generator().manual_seed(seed)
+    yield "", model
+    for name, layer in reversed(layers):
+        with torch.no_grad():
+            flat = layer.weight.flatten()
+            order = torch.randperm(len(flat), generator=generator).to(flat.device)
+            layer.weight.copy_(flat[order].view_as(layer.weight))
+        yield name, model
+
+
+def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), seed=0) -> dict:
+    """Return {share of layers randomised from the top: rank correlation [B] with the importance before}.
+
+    An instrument whose importance stays the same does not explain the network. Rank correlations of constant
+    importance count as 0.
+    """
+    layers = sum(1 for _ in cascade(model, seed)) - 1
+    wanted = {round(share * layers): share for share in depths}
+    before, found = instrument(model, clips, targets), {}
+    for depth, (_, changed) in enumerate(cascade(model, seed)):
+        if depth in wanted:
+            found[wanted[depth]] = ranks(before.cpu(), instrument(changed, clips, targets).cpu())
+    return found
+
+
+def duplicated(instrument, model, clips, targets, frame: int):
+    """Return what frame `frame`, shown twice in a row, gets together, over what it gets once, each as a share, [B].
+
+    1 where importance is shared between the two, 2 where it is doubled. The clip keeps its length: its last frame
+    makes room, and shares leave that one out. NaN where the frame has no importance.
+    """
+    frames = clips.shape[2]
+    if not 0 <= frame < frames - 2:
+        raise InputError(f"a frame to show twice lies in front of the last two of {frames} frames, not at {frame}.")
+    order = torch.tensor([*range(frame + 1), *range(frame, frames - 1)])
+    once, twice = (
+        instrument(model, c, targets).clamp(min=0).cpu().double().numpy() for c in (clips, clips[:, :, order])
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        before = once[:, frame] / once[:, :-1].sum(1)
+        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / before
+
+
+def shifted(instrument, model, early: torch.Tensor, late: torch.Tensor, targets, by: int) -> np.ndarray:
+    """Return the rank correlation [B] of importance between two clips of one video, the second `by` frames later.
+
+    early, late: [B, 3, N, H, W], `late[:, :, t]` the same pictures as `early[:, :, t + by]`. Importance should shift
+    along; compared are the frames that both have.
+    """
+    if not 0 < by < early.shape[2] - 1:
+        raise InputError(f"clips of {early.shape[2]} frames cannot be compared {by} frames apart.")
+    a, b = (instrument(model, clips, targets).cpu() for clips in (early, late))
+    return ranks(a[:, by:], b[:, : a.shape[1] - by])
+
+
+def permuted_labels(instrument, model, clips, targets, classes: int, seed: int = 0) -> np.ndarray:
+    """Return the rank correlation [B] of importance for the target with that for another class drawn at random."""
+    targets = torch.as_tensor(targets)
+    shift = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed)).to(targets)
+    with evaluating(model):
+        a, b = (instrument(model, clips, t).cpu() for t in (targets, (targets + shift) % classes))
+    return ranks(a, b)
