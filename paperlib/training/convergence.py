@@ -1,8 +1,8 @@
 """Whether a training went on long enough, told from what its checkpoint's header says."""
 
-import math
+from . import heads
 
-# Shares of the loss of guessing, ln K for K classes:
+# Shares of the loss of guessing, ln K for K classes (several questions: their mean):
 FALL = 0.03  # by which the second half of the epochs may still lower the training loss
 FITTED = 0.01  # a loss below which the training videos have nothing left to teach
 GUESS = 0.9  # a loss above which nothing was learned yet
@@ -20,7 +20,8 @@ def doubts(header):
     TSN-R18-f8 with 12, 24, 48, 96 epochs 0.22 -> 18.3, 0.16 -> 1.1, 0.12 -> 5.3, 0.05 -> 3.0, of I3D-R18-f8 with 12
     and 24 epochs 0.25 -> 9.0, 0.18 -> 5.4. With 192 epochs TSN ends with 0.004 of the loss of guessing.
     """
-    losses, guessing = [row["loss"] for row in header["history"]], math.log(len(header["classes"]))
+    losses = [row["loss"] for row in header["history"]]
+    guessing = heads.guessing(len(header["classes"]), header.get("heads"))
     if len(losses) < TOLD:
         return [f"{len(losses)} epochs are too few to tell"]
     if losses[-1] > GUESS * guessing:

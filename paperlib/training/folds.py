@@ -3,18 +3,19 @@
 from functools import partial
 
 from ..data import public
-from ..data.public import nagoya, weizmann
+from ..data.public import grid, nagoya, weizmann
 from ..errors import InputError
 
 EVERYBODY = {
     "nagoya_fir": nagoya.everything,
     "nagoya_fir_context": partial(nagoya.everything, name="nagoya_fir_context"),
     "weizmann": weizmann.everything,
+    "grid": grid.everything,
 }
 
 
 def everybody(name, size, root=None):
-    """Return all people's videos as a PeopleDataset with frames of `size` pixels; root as in `data.load`."""
+    """Return all people's videos, with frames of `size` pixels; root as in `data.load`."""
     if name not in EVERYBODY:
         raise InputError(f"{name} is not split by person; {', '.join(EVERYBODY)} are.")
     return EVERYBODY[name](public.locate(name, root), size)

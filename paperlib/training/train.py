@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .. import data, models
@@ -18,7 +17,7 @@ from ..convolution.half import checked
 from ..data import loading, sampling, store
 from ..errors import InputError
 from ..storage import paths, software, zoo_lists
-from . import checkpoints, folds, parallel
+from . import checkpoints, folds, heads, parallel
 from . import progress as runs
 from .augmentation import augment, normalise, zoomed
 from .recipes import Recipe
@@ -146,6 +145,7 @@ def _run(recipe, ranks, resume, progress, out):
             _keep(state_file, recipe, model, optimiser, history)
         ranks.wait()
     meta = _header(recipe, ranks, classes, (len(train), len(val)), unread, history)
+    meta |= {"heads": train.heads} if train.heads else {}
     if ranks.first:
         checkpoints.save(out, model.eval(), meta, recipe.bits)
         state_file.unlink(missing_ok=True)
@@ -236,6 +236,7 @@ def _clips(part, frames, how, progress, ranks):
     if not ranks.first:
         ranks.wait()
     found = store.clips_of(part, frames, how, progress)
+    found.heads = getattr(part, "heads", None)  # of data sets that ask several questions
     if ranks.first:
         ranks.wait()
     return found
@@ -326,7 +327,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         with checked(torch.bfloat16 if half else None, device):
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 scores = predict(clip)
-            loss = F.cross_entropy(scores.float(), target, label_smoothing=recipe.label_smoothing)
+            loss = heads.loss(scores.float(), target, train.heads, recipe.label_smoothing)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -368,5 +369,5 @@ def accuracy(model, val, recipe, ranks, watch, batch=64):
             continue
         clips = torch.from_numpy(val.clips(indices, model.num_frames, recipe.sampling, recipe.stride))
         scores = prediction(model, normalise(clips.to(ranks.device)), recipe.ensemble)
-        right += (scores.argmax(1).cpu().numpy() == val.labels[indices]).sum()
+        right += float(heads.right(scores.cpu(), torch.from_numpy(val.labels[indices]), val.heads).sum())
     return float(ranks.total(right) / len(val))

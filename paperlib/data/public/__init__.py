@@ -25,6 +25,7 @@ ADAPTERS = {
     "nagoya_fir": "nagoya",
     "nagoya_fir_context": "nagoya",
     "weizmann": "weizmann",
+    "grid": "grid",
 }
 
 
@@ -83,7 +84,12 @@ def locate(name, root=None, explain=True):
 
 
 def balanced(labels, limit):
-    """Return the sorted positions of `limit` items, taken in turn from every class in order."""
+    """Return the sorted positions of `limit` items, taken in turn from every class in order.
+
+    Items with the answers to several questions, labels [n, Q], are taken evenly spread.
+    """
+    if labels.ndim > 1:
+        return sorted({k * len(labels) // limit for k in range(limit)})
     turn = {}
     order = []
     for position, label in enumerate(labels.tolist()):
