@@ -8,7 +8,6 @@ from torch import nn
 
 from ..errors import InputError
 from ..models.inputs import network
-from ..models.probing import evaluating
 from .scoring import ranks
 
 
@@ -79,6 +78,5 @@ def permuted_labels(instrument, model, clips, targets, classes: int, seed: int =
     """Return the rank correlation [B] of importance for the target with that for another class drawn at random."""
     targets = torch.as_tensor(targets)
     shift = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed)).to(targets)
-    with evaluating(model):
-        a, b = (instrument(model, clips, t).cpu() for t in (targets, (targets + shift) % classes))
+    a, b = (instrument(model, clips, t).cpu() for t in (targets, (targets + shift) % classes))
     return ranks(a, b)

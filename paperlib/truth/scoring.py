@@ -96,7 +96,7 @@ def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: s
     with the least important first, minus deletion. Frames that are gone are replaced as `players.present` says.
     """
     importance = torch.as_tensor(importance).to(clips.device)
-    order = importance.argsort(1, descending=True, stable=True)
+    order = importance.argsort(dim=1, descending=True, stable=True)
 
     def mean(order, flip):
         return players.values(model, clips, targets, _sets(order, flip), absent, "score").mean(1).cpu().numpy()

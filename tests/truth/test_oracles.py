@@ -1,0 +1,91 @@
+"""On networks that read known frames every right instrument scores 1, and those that know nothing score by chance."""
+
+import numpy as np
+import pytest
+import torch
+
+from paperlib import truth
+from paperlib.errors import InputError
+from paperlib.papers.statistics import bootstrap_interval
+from paperlib.truth import instruments
+
+pytestmark = pytest.mark.numerics
+
+ONE, TWO = [(5, 9)], [(2, 5), (11, 13)]
+RIGHT = [name for name in truth.INSTRUMENTS if name not in ("mask, reverse", "ATR's ranges")]
+
+
+def scored(instrument, events, clips=3):
+    net, known = truth.oracle(events, clips=clips)
+    return truth.score(instrument, net, known.clips, known.inside, known.targets)
+
+
+@pytest.mark.parametrize("events", [ONE, TWO], ids=["one", "two"])
+def test_an_oracle_reads_the_frames_inside_alone(events):
+    net, known = truth.oracle(events)
+    assert torch.equal(net(known.clips).argmax(1), known.targets)
+    assert torch.equal(net(known.twins).argmax(1), known.others)
+    assert torch.equal((known.clips != known.twins).any(1).flatten(2).any(2), known.inside)
+    noise = torch.where(known.inside[:, None, :, None, None], known.clips, torch.rand_like(known.clips))
+    assert torch.equal(net(noise), net(known.clips))
+    for t in known.inside[0].nonzero()[:, 0].tolist():  # every frame inside counts
+        without = known.clips.clone()
+        without[:, :, t] = known.clips[:, :, 0]
+        assert (net(without) != net(known.clips)).any(1).all()
+
+
+@pytest.mark.parametrize("events", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_instruments_score_one(name, events):
+    found = scored(truth.INSTRUMENTS[name], events)
+    assert found[["pointing", "mass", "precision", "iou"]].to_numpy() == pytest.approx(1, abs=1e-6)
+    assert found.attrs["importance"].shape == (3, 16) and found.attrs["cost"] > 0
+
+
+def test_the_same_through_the_difference_of_two_classes():
+    net, known = truth.oracle(ONE)
+    against, pairs = truth.versus(net, known.targets, known.others, known.clips)
+    for name in ("CLRP", "LRP", "freeze-occlusion", "integrated gradients", "mask, freeze"):
+        found = truth.score(truth.INSTRUMENTS[name], against, known.clips, known.inside, pairs)
+        assert found[["pointing", "mass", "precision", "iou"]].to_numpy() == pytest.approx(1, abs=1e-6), name
+
+
+def test_what_reads_runs_of_frames_fails_where_the_truth_is_no_run():
+    """A range of ATR is one run, so it holds what lies between two events; reversing a part of one is enough."""
+    assert scored(instruments.atr_support, ONE).precision.to_numpy() == pytest.approx(1)
+    between = scored(instruments.atr_support, TWO).attrs["importance"]
+    assert (between[:, 2:13] == 1).all() and (between[:, [0, 1, 13, 14, 15]] == 0).all()
+    reverse = scored(truth.INSTRUMENTS["mask, reverse"], ONE)
+    assert (reverse.pointing == 1).all() and (reverse.iou < 1).all()
+
+
+def test_controls_score_by_chance():
+    rng = np.random.default_rng(0)
+    for name in ("random", "constant"):
+        rows = []
+        for k in range(40):
+            first = int(rng.integers(1, 12))
+            net, known = truth.oracle([(first, first + int(rng.integers(1, 5)))], clips=3, seed=k)
+            options = {"seed": k} if name == "random" else {}
+            importance = truth.CONTROLS[name](net, known.clips, known.targets, **options)
+            gap = truth.scores(importance, known.inside) - truth.chance(known.inside)
+            rows.append(gap.mean())
+        for score in ("pointing", "mass", "precision") + (("iou",) if name == "random" else ()):
+            interval = bootstrap_interval([row[score] for row in rows])
+            assert interval.low - 1e-9 <= 0 <= interval.high + 1e-9, (name, score, interval)
+        if name == "constant":  # whatever the threshold, it takes all frames
+            assert all(row.iou <= 0 for row in rows)
+
+
+def test_instruments_leave_the_network_as_it_was():
+    net, known = truth.oracle(ONE, clips=2)
+    net.train()
+    for name, instrument in {**truth.INSTRUMENTS, **truth.CONTROLS}.items():
+        found = instrument(net, known.clips, known.targets)
+        assert found.shape == (2, 16) and not found.requires_grad, name
+        assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters()), name
+
+
+def test_events_that_an_oracle_cannot_read_are_named():
+    with pytest.raises(InputError, match="frames 1 to 15, not from 0 to before 3"):
+        truth.oracle([(0, 3)])

@@ -1,0 +1,145 @@
+"""Planted truth: twins differ inside alone, networks of other questions give what they say, sanity checks tell."""
+
+import numpy as np
+import pytest
+import torch
+
+from paperlib import data, models, truth
+from paperlib.errors import InputError
+from paperlib.truth import planting, sanity
+
+from .. import toy
+
+pytestmark = pytest.mark.numerics
+
+
+class Three(toy.Bars):
+    """The toy data set with a third class, whose bar stands still."""
+
+    classes = ["left", "right", "still"]
+
+    def __init__(self, videos=12, size=16):
+        super().__init__(videos, size, 5)
+        self.labels = np.arange(videos) % 3
+
+
+def differs(known):
+    return (known.clips != known.twins).any(1).flatten(2).any(2)
+
+
+def test_rendered_twins_differ_inside_alone_and_are_the_videos_of_the_data_set():
+    dataset = data.load("synth_ssv2_hard", "val", size=24)
+    known = truth.planted(dataset, 8, clips=6)
+    assert len(known) == 6 and known.clips.shape == (6, 3, 8, 24, 24)
+    assert torch.equal(differs(known), known.inside) and known.inside.any(1).all() and not known.inside.all(1).any()
+    positions = [dataset.ids.index(name) for name in known.ids]
+    assert known.targets.tolist() == dataset.labels[positions].tolist() and len(set(known.targets.tolist())) == 6
+    assert known.others.tolist() == [dataset.twin(i) for i in positions]
+    chosen = data.sampling.uniform(dataset.num_frames(positions[0]), 8)
+    assert torch.equal(known.clips[0], data.clips.to_clip(dataset.frames(positions[0], chosen)))
+    inside = data.truth(dataset, positions[0])
+    assert known.inside[0].tolist() == inside.differs[chosen].tolist()
+    with pytest.raises(InputError, match="toy_bars plants no events"):
+        truth.planted(Three(), 8)
+
+
+def test_spliced_clips_show_the_target_inside_and_a_third_class_around():
+    dataset = Three(30)
+    known = truth.spliced(dataset, 12, clips=9)
+    assert torch.equal(differs(known), known.inside) and not known.inside[:, [0, -1]].any()
+    assert (known.inside.sum(1) >= 2).all() and (known.inside.sum(1) <= 6).all()
+    for k in range(9):
+        own, host = (dataset.ids.index(name) for name in known.ids[k].split(" in "))
+        shown = [
+            data.clips.to_clip(dataset.frames(i, data.sampling.uniform(dataset.num_frames(i), 12))) for i in (own, host)
+        ]
+        inside = known.inside[k]
+        assert torch.equal(known.clips[k][:, inside], shown[0][:, inside])
+        assert torch.equal(known.clips[k][:, ~inside], shown[1][:, ~inside])
+        assert len({int(dataset.labels[own]), int(dataset.labels[host]), int(known.others[k])}) == 3
+        edges = np.diff(np.r_[0, inside.int(), 0])
+        assert (edges == 1).sum() == 1
+    again = truth.spliced(dataset, 12, clips=9)
+    assert again.ids == known.ids and torch.equal(again.inside, known.inside)
+    with pytest.raises(InputError, match="three classes and four frames"):
+        truth.spliced(toy.Bars(8, 16, 0), 8)
+
+
+def test_classes_come_in_turn():
+    labels = np.array([0] * 6 + [1] * 2 + [2] * 3)
+    order = planting.in_turn(labels)
+    assert sorted(order) == list(range(11))
+    assert [len(set(labels[order[k : k + 3]])) for k in (0, 3)] == [3, 3] and set(labels[order[8:]]) == {0}
+
+
+@pytest.mark.parametrize("name", ["TAM2D-R18-f8", "I3D-Inc-f8", "C-LSTM-f8", "SlowFast-R50-8x8"])
+def test_a_difference_of_classes_and_a_question_are_networks_of_the_same_features(name):
+    options = {"size": 32, "layers": 2} if name.startswith("C-LSTM") else {}
+    model = models.create(name, num_classes=5, width=8, **options).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.fc.weight.normal_()
+    clips = torch.randn(3, 3, model.num_frames, 32, 32)
+    targets, others = torch.tensor([4, 1, 4]), torch.tensor([0, 2, 0])
+    against, pairs = truth.versus(model, targets, others, clips)
+    part = truth.question(model, 1, 4, clips)
+    with torch.no_grad():
+        logits, rows = model(clips), model.frame_logits(clips)
+        wanted = logits.gather(1, targets[:, None]) - logits.gather(1, others[:, None])
+        assert torch.allclose(against(clips).gather(1, pairs[:, None]), wanted, atol=1e-4)
+        assert torch.allclose(against.frame_logits(clips)[0, :, pairs[0]], rows[0, :, 4] - rows[0, :, 0], atol=1e-3)
+        assert torch.allclose(part(clips), logits[:, 1:4], atol=1e-4)
+    assert against(clips).shape == (3, 2) and model.fc.out_features == 5 and against.scores == "sigmoid"
+
+
+def test_a_network_without_a_last_linear_layer_is_refused():
+    class Other(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 4)
+
+        def forward(self, clip):
+            return self.fc(clip.mean((2, 3, 4))) ** 2
+
+    with pytest.raises(InputError, match="Other has no last linear layer of 4 rows"):
+        truth.versus(Other(), [1], [0], torch.randn(1, 3, 4, 8, 8))
+
+
+def test_told_apart_are_clips_whose_difference_the_network_sees():
+    net, known = truth.oracle([(5, 9)], clips=6)
+    assert truth.told_apart(net, known).all()
+    known.twins[2] = known.clips[2]
+    known.others[4] = known.targets[4]
+    assert truth.told_apart(net, known).tolist() == [True, True, False, True, False, True]
+    kept = known.subset(truth.told_apart(net, known))
+    assert len(kept) == 4 and torch.equal(kept.twins[2], known.twins[3])
+
+
+def test_randomised_weights_change_what_a_right_instrument_says_and_not_what_a_control_says():
+    torch.manual_seed(0)
+    net, known = truth.oracle([(5, 9)], clips=4)
+    before = [p.clone() for p in net.parameters()]
+    right = sanity.randomised(truth.INSTRUMENTS["occlusion"], net, known.clips, known.targets)
+    blind = sanity.randomised(truth.CONTROLS["frame difference"], net, known.clips, known.targets)
+    assert list(right) == [0.0, 0.25, 0.5, 1.0]
+    assert np.allclose(right[0.0], 1) and right[1.0].mean() < 0.5
+    assert all(np.allclose(value, 1) for value in blind.values())
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    names = [name for name, _ in sanity.cascade(net)]
+    assert names == ["", "fc", "read", "bright"]
+
+
+def test_a_frame_shown_twice_and_a_clip_shifted():
+    def brightness(model, clips, targets):
+        return clips.mean((1, 3, 4))
+
+    clips = torch.rand(2, 3, 10, 4, 4)
+    twice = sanity.duplicated(brightness, None, clips, None, 3)
+    level = clips[:, :, :9].mean((1, 3, 4))
+    doubled = 2 * level.sum(1) / (level.sum(1) + level[:, 3])  # counted in each place it stands in
+    assert np.allclose(twice, doubled, atol=1e-5)
+    long = torch.rand(2, 3, 13, 4, 4)
+    assert np.allclose(sanity.shifted(brightness, None, long[:, :, :10], long[:, :, 3:], None, 3), 1)
+    assert np.abs(sanity.shifted(truth.CONTROLS["random"], None, long[:, :, :10], long[:, :, 3:], None, 3)).max() < 0.9
+    with pytest.raises(InputError, match="cannot be compared 9 frames apart"):
+        sanity.shifted(brightness, None, clips, clips, None, 9)

@@ -1,0 +1,116 @@
+"""Scores against scikit-learn and Quantus where these have them, against all orders of the frames, and by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from paperlib import truth
+from paperlib.errors import InputError
+from paperlib.truth import scoring
+
+COLUMNS = list(scoring.SCORES)
+
+
+def examples(ties=False):
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        n = int(rng.integers(3, 20))
+        inside = np.zeros(n, bool)
+        inside[rng.permutation(n)[: rng.integers(1, n)]] = True
+        yield (rng.integers(0, 3, n).astype(float) if ties else rng.standard_normal(n)), inside
+
+
+def test_average_precision_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    for importance, inside in examples():
+        assert scoring.precision(importance, inside) == pytest.approx(
+            metrics.average_precision_score(inside, importance)
+        )
+
+
+def test_iou_is_the_best_of_scikit_learns_jaccard_scores():
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    for importance, inside in examples(ties=True):
+        best = max(metrics.jaccard_score(inside, importance >= value) for value in importance)
+        assert scoring.iou(importance, inside) == pytest.approx(best)
+
+
+def test_pointing_and_mass_are_those_of_quantus():
+    quantus = pytest.importorskip("quantus", reason="Quantus is not installed")
+    net = torch.nn.Flatten()
+    options = dict(abs=False, normalise=False, disable_warnings=True, display_progressbar=False)
+    point, share = quantus.PointingGame(**options), quantus.AttributionLocalisation(**options)
+    for importance, inside in examples():
+        importance, n = np.abs(importance), len(inside)
+        given = dict(
+            model=net,
+            channel_first=True,
+            x_batch=np.zeros((1, 1, 1, n), np.float32),
+            y_batch=np.zeros(1, int),
+            a_batch=importance.reshape(1, 1, 1, n),
+            s_batch=inside.reshape(1, 1, 1, n),
+        )
+        assert scoring.pointing(importance, inside) == float(point(**given)[0])
+        assert scoring.mass(importance, inside) == pytest.approx(float(share(**given)[0]))
+
+
+def test_chance_is_the_mean_over_all_orders():
+    for right, n in ((1, 5), (2, 5), (3, 6), (5, 6)):
+        inside = np.arange(n) < right
+        every = [truth.scores([order], [inside]) for order in itertools.permutations(range(1, n + 1))]
+        mean = np.mean([one.to_numpy()[0] for one in every], 0)
+        given = truth.chance([inside]).to_numpy()[0]
+        assert given[[0, 1, 2]] == pytest.approx(mean[[0, 1, 2]]) and given[3] == pytest.approx(mean[3], abs=0.01)
+
+
+def test_ties_count_as_the_mean_over_their_orders():
+    inside = np.array([True, False, True, False, False])
+    importance = np.array([2.0, 2.0, 1.0, 1.0, 1.0])
+    tiny = [importance + 1e-3 * np.array(order) for order in itertools.permutations(range(5))]
+    for score in (scoring.pointing, scoring.precision):
+        assert score(importance, inside) == pytest.approx(np.mean([score(one, inside) for one in tiny]))
+    nothing = truth.scores(np.zeros((1, 5)), inside[None]).iloc[0]
+    assert nothing[["pointing", "mass"]].tolist() == [0.4, 0.4]
+    assert nothing.precision == pytest.approx(truth.chance(inside[None]).precision[0])
+
+
+def test_scores_by_hand():
+    table = truth.scores([[0.0, 3, 1, -1, 1]], [[False, True, False, True, False]]).iloc[0]
+    assert table[["pointing", "mass"]].tolist() == [1, 0.6] and table.iou == 0.5
+    assert table.precision == pytest.approx((1 + 2 / 5) / 2)
+
+
+@pytest.mark.parametrize(
+    "importance, inside, message",
+    [
+        (np.zeros((1, 4)), np.ones((1, 4)), "no frame inside or none outside"),
+        (np.zeros((1, 4)), np.zeros((1, 5)), "must both be"),
+        (np.full((2, 4), np.nan), np.eye(4)[:2], "clip 0 is not finite"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(importance, inside, message):
+    with pytest.raises(InputError, match=message):
+        truth.scores(importance, inside)
+
+
+def test_curves_of_an_oracle_by_hand():
+    """The frames inside go first, one by one, each replaced by the one before them; nothing changes after that."""
+    net, known = truth.oracle([(5, 9)], clips=2)
+    importance = 100 * known.inside - torch.arange(16.0)  # no ties
+    right, wrong = (truth.curves(net, known.clips, known.targets, x) for x in (importance, -importance))
+    scores, shown = [], known.clips[:1].clone()
+    for t in (5, 6, 7, 8):
+        scores.append(net(shown).softmax(1)[0, 0].item())
+        shown[:, :, t] = known.clips[:1, :, 4]
+    assert right.deletion[0] == pytest.approx(np.mean(scores + [1 / 3] * 13), abs=1e-6)
+    assert (right.margin > 0.4).all() and np.allclose(right.margin, -wrong.margin)
+    assert np.allclose(wrong.deletion, right.deletion + right.margin) and (right.insertion > right.deletion).all()
+
+
+def test_scoring_takes_the_predicted_classes_by_default_and_batches_alike():
+    net, known = truth.oracle([(5, 9)], clips=5)
+    whole = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, known.targets, batch_size=5)
+    parts = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, batch_size=2)
+    assert np.allclose(whole.attrs["importance"], parts.attrs["importance"], atol=1e-5)
