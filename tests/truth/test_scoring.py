@@ -22,16 +22,29 @@ def examples(ties=False):
         yield (rng.integers(0, 3, n).astype(float) if ties else rng.standard_normal(n)), inside
 
 
-def test_average_precision_is_scikit_learns():
+# Of the sizes of the first six examples: PointingGame and AttributionLocalisation of Quantus 0.6.0,
+# average_precision_score and the best jaccard_score of all thresholds of scikit-learn 1.9.1
+THEIRS = [
+    [1.0, 0.796642, 0.782494, 0.75],
+    [1.0, 0.380097, 0.74359, 0.666667],
+    [0.0, 0.024613, 0.076923, 0.076923],
+    [0.0, 0.100368, 0.2, 0.2],
+    [1.0, 0.906647, 1.0, 1.0],
+    [1.0, 0.903568, 0.926346, 0.909091],
+]
+
+
+def test_scores_are_those_that_the_libraries_gave():
+    for (importance, inside), theirs in zip(examples(), THEIRS, strict=False):
+        assert truth.scores([np.abs(importance)], [inside]).to_numpy()[0] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_precision_and_iou_are_scikit_learns():
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     for importance, inside in examples():
         assert scoring.precision(importance, inside) == pytest.approx(
             metrics.average_precision_score(inside, importance)
         )
-
-
-def test_iou_is_the_best_of_scikit_learns_jaccard_scores():
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     for importance, inside in examples(ties=True):
         best = max(metrics.jaccard_score(inside, importance >= value) for value in importance)
         assert scoring.iou(importance, inside) == pytest.approx(best)
