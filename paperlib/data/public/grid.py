@@ -22,7 +22,7 @@ WHERE = (
     "get the GRID audiovisual sentence corpus from https://zenodo.org/records/3625687 (look there for its licence) and "
     "put the folders s1, s2, ... of videos and align/s1, align/s2, ... under grid/"
 )
-FOLDERS = ("grid", "gridcorpus", "grid_corpus")
+FOLDERS = ("grid", "gridcorpus", "grid_corpus", "real")
 QUESTIONS = {
     "command": ("bin", "lay", "place", "set"),
     "colour": ("blue", "green", "red", "white"),
@@ -32,7 +32,7 @@ QUESTIONS = {
     "adverb": ("again", "now", "please", "soon"),
 }
 CLASSES = [word for words in QUESTIONS.values() for word in words]
-ALIGNED = ("align*/s*/*.align", "s*/align/*.align")
+ALIGNED = ("align*/s*/*.align", "s*/align/*.align", "grid/align*/s*/*.align")
 WHOLE, FACE = (288, 360), (slice(164, 260), slice(92, 220))  # an original's size, and the part around the mouth
 MOUTH = (slice(20, 92), slice(28, 100))  # of that part: a square
 FPS, MARGIN, LEAST = 25, 8, 48  # frames in front of the first word and behind the last one; fewest frames of a video
