@@ -13,6 +13,7 @@ from .instruments import CONTROLS, INSTRUMENTS
 from .oracles import Known, Oracle, oracle
 from .planting import planted, spliced, told_apart
 from .readout import question, recombined, versus
+from .recorded import annotated, position_prior, spoken
 from .scoring import chance, curves, ranks, score, scores
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "INSTRUMENTS",
     "Known",
     "Oracle",
+    "annotated",
     "chance",
     "curves",
     "oracle",
     "planted",
+    "position_prior",
     "question",
     "ranks",
     "recombined",
@@ -32,6 +35,7 @@ __all__ = [
     "scores",
     "shapley",
     "spliced",
+    "spoken",
     "told_apart",
     "versus",
 ]

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from captum import attr
 from scipy import stats
 
 from ... import masks
@@ -12,6 +11,7 @@ from ...data.clips import to_clip
 from ...explanation import plotting
 from ...models.probing import evaluating
 from ...storage import cache
+from ...truth import instruments
 from .. import analysis
 from ..statistics import Interval, bootstrap_interval
 from ..temporal_relevance import ledger, opened, split
@@ -28,52 +28,6 @@ INSTRUMENTS = (
 )
 
 
-def occlusion(model, clips, targets):
-    """Return how much the class logit drops when a frame becomes the mean colour, [B, N] (captum's
-    Occlusion)."""
-    found = attr.Occlusion(model).attribute(
-        clips, target=targets, baselines=0, sliding_window_shapes=(3, 1, *clips.shape[3:])
-    )
-    return found.mean((1, 3, 4))
-
-
-def gradient(model, clips, targets):
-    """Return the size of the class logit's gradient per frame, [B, N] (captum's Saliency, summed over
-    pixels)."""
-    return attr.Saliency(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
-
-
-def integrated_gradients(model, clips, targets, steps=16):
-    """Return integrated gradients from the mean colour, summed per frame, [B, N]; a frame may speak
-    against."""
-    found = attr.IntegratedGradients(model).attribute(
-        clips, target=targets, baselines=0, n_steps=steps, internal_batch_size=len(clips)
-    )
-    return found.sum((1, 3, 4))
-
-
-def shapley(model, clips, targets, samples=8, seed=0):
-    """Return each frame's sampled Shapley value for the class logit, [B, N]: absent frames are the mean
-    colour.
-
-    captum's sampling goes through a feature mask pixel by pixel, so frames are switched by numbers, not a
-    mask.
-    """
-
-    def switched(on, clips):
-        return model(clips * on[:, None, :, None, None])
-
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        return attr.ShapleyValueSampling(switched).attribute(
-            clips.new_ones(len(clips), clips.shape[2]),
-            baselines=0,
-            target=targets,
-            additional_forward_args=clips,
-            n_samples=samples,
-        )
-
-
 def receptive_field(model, clips):
     """Return the effective receptive field in time, [B, T', N]: the gradient's size in every frame for every
     output.
@@ -88,12 +42,6 @@ def receptive_field(model, clips):
         for i in range(features.shape[1])
     ]
     return torch.stack(rows, 1).detach()
-
-
-def learned_mask(model, clips, targets, iterations=60):
-    """Return learned temporal masks (ACCV 2020), values in [0, 1], [B, N]: 1 where freezing destroys the
-    score."""
-    return masks.learn(model, clips, targets, iterations=iterations).mask
 
 
 def measure(run, checkpoint):
@@ -118,7 +66,7 @@ def measure(run, checkpoint):
         "videos": found.videos.tolist(),
         "seed": run.seed,
         **{name: settings[name] for name in ("iterations", "steps", "samples")},
-        "instruments": cache.code("papers/beyond/agreement", "masks"),
+        "instruments": cache.code("papers/beyond/agreement", "masks", "truth/instruments"),
     }
 
     def compute():
@@ -130,11 +78,15 @@ def measure(run, checkpoint):
             with evaluating(model):
                 parts.append(
                     {
-                        "frame occlusion": occlusion(model, some, target),
-                        "gradient": gradient(model, some, target),
-                        "integrated gradients": integrated_gradients(model, some, target, settings["steps"]),
-                        "Shapley sampling": shapley(model, some, target, settings["samples"], run.seed),
-                        "temporal mask": learned_mask(model, some, target, settings["iterations"]),
+                        "frame occlusion": instruments.occlusion(model, some, target),
+                        "gradient": instruments.gradient(model, some, target),
+                        "integrated gradients": instruments.integrated_gradients(
+                            model, some, target, steps=settings["steps"]
+                        ),
+                        "Shapley sampling": instruments.shapley(
+                            model, some, target, samples=settings["samples"], seed=run.seed
+                        ),
+                        "temporal mask": masks.learn(model, some, target, iterations=settings["iterations"]).mask,
                         "field": receptive_field(model, some),
                     }
                 )

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from paperlib.papers.beyond import agreement
+from paperlib.truth import instruments
 
 
 class Weighted(nn.Module):
@@ -30,10 +31,10 @@ def clips():
 def test_a_linear_network_gets_its_weights_back_from_every_instrument(clips):
     model, targets = Weighted(), torch.tensor([0, 0])
     shares = clips.mean((1, 3, 4)) * torch.arange(4.0)
-    assert agreement.shapley(model, clips, targets, samples=2) == pytest.approx(shares, abs=1e-5)
-    assert agreement.occlusion(model, clips, targets) == pytest.approx(shares, abs=1e-5)
-    assert agreement.integrated_gradients(model, clips, targets, 4) == pytest.approx(shares, abs=1e-5)
-    assert agreement.gradient(model, clips, targets) == pytest.approx(torch.arange(4.0).expand(2, 4), abs=1e-5)
+    assert instruments.shapley(model, clips, targets, samples=2) == pytest.approx(shares, abs=1e-5)
+    assert instruments.occlusion(model, clips, targets) == pytest.approx(shares, abs=1e-5)
+    assert instruments.integrated_gradients(model, clips, targets, steps=4) == pytest.approx(shares, abs=1e-5)
+    assert instruments.gradient(model, clips, targets) == pytest.approx(torch.arange(4.0).expand(2, 4), abs=1e-5)
 
 
 def test_the_receptive_field_is_where_the_features_look(clips):

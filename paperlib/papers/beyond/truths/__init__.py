@@ -1,0 +1,89 @@
+"""Which instrument tells the truth: all instruments scored where the frames that matter are known, in tables."""
+
+import functools
+
+import pandas as pd
+import torch
+
+from .... import truth
+from ....storage import cache
+from ....training import checkpoints
+from ....truth import instruments as known_instruments
+from ...statistics import bootstrap_interval
+
+SCORES = ("pointing", "mass", "precision", "iou")
+PRIOR = "position prior"
+
+
+def lineup(settings, prior=None):
+    """Return {instrument: function} of the settings: `iterations` of masks, `steps`, `samples`, and the controls."""
+    chosen = dict(truth.INSTRUMENTS)
+    for name, options in (
+        ("mask, freeze", {"iterations": settings["iterations"]}),
+        ("mask, reverse", {"iterations": settings["iterations"], "perturbation": "reverse"}),
+    ):
+        chosen[name] = functools.partial(known_instruments.learned_mask, **options)
+    chosen["integrated gradients"] = functools.partial(known_instruments.integrated_gradients, steps=settings["steps"])
+    for name in ("SmoothGrad", "Shapley sampling"):
+        chosen[name] = functools.partial(truth.INSTRUMENTS[name], samples=settings["samples"])
+    chosen["Shapley, freeze"] = functools.partial(known_instruments.freeze_shapley, permutations=settings["samples"])
+    return {**chosen, **truth.CONTROLS, **({PRIOR: prior} if prior else {})}
+
+
+def evaluated(model, known, chosen, key):
+    """Return a row per clip and instrument: its scores, the chance levels, the cost in forward passes. Cached.
+
+    chosen: as `lineup` returns it. A clip keeps its number as `clip`. key: what decides the result besides.
+    """
+    columns = [*SCORES, *(f"chance_{name}" for name in SCORES)]
+
+    def compute(instrument):
+        table = truth.score(instrument, model, known.clips, known.inside, known.targets)
+        found = {"scores": table[columns].to_numpy(), "importance": table.attrs["importance"]}
+        return {**found, "cost": table.attrs["cost"]}
+
+    rows, importance = [], {}
+    for name, instrument in chosen.items():
+        found = cache.fetch("truth", {**key, "instrument": name}, lambda one=instrument: compute(one))
+        part = pd.DataFrame(found["scores"], columns=columns)
+        rows.append(part.assign(instrument=name, clip=range(len(part)), cost=float(found["cost"])))
+        importance[name] = found["importance"]
+    return pd.concat(rows, ignore_index=True), importance
+
+
+def key_of(checkpoint, settings, what):
+    """Return what decides the scores of a checkpoint, for the cache."""
+    code = cache.code("truth", "models", "data", "relevance", "masks", "gradcam", "papers/beyond/truths/__init__")
+    decisive = ("clips", "iterations", "steps", "samples", "frames", "candidates")
+    asked = {name: settings[name] for name in decisive if name in settings}
+    return {
+        "checkpoint": checkpoints.digest(checkpoint),
+        "what": what,
+        **asked,
+        "code": code,
+        "torch": torch.__version__,
+    }
+
+
+def summary(rows, by=("model", "asked"), seed=0):
+    """Return mean and interval over clips of every score of every instrument, with the chance level, a row each.
+
+    Columns: those of `by`, instrument, score, value, low, high, chance, clips, cost.
+    """
+    found = []
+    for group, part in rows.groupby([*by, "instrument"], sort=False):
+        for score in SCORES:
+            interval = bootstrap_interval(part[score].to_numpy(), seed=seed)
+            found.append(
+                {
+                    **dict(zip([*by, "instrument"], group, strict=True)),
+                    "score": score,
+                    "value": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "chance": part[f"chance_{score}"].mean(),
+                    "clips": len(part),
+                    "cost": float(f"{part.cost.mean():.2g}"),
+                }
+            )
+    return pd.DataFrame(found)

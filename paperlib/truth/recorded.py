@@ -1,0 +1,77 @@
+"""Recordings in which people wrote down when something happens: spoken words, annotated actions."""
+
+import numpy as np
+import torch
+
+from ..data import sampling
+from ..data.clips import to_clip
+from ..errors import InputError
+from .oracles import Known
+from .planting import in_turn
+
+
+def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0) -> dict[str, Known]:
+    """Return {question: clips with that word's frames} of GRID: the same clips, as many right answers as questions.
+
+    dataset: `data.load("grid", ...)`; frames: of a clip, one after the other, from the middle of the video, or `shift`
+    frames later; clips: how many at most. Targets count from 0 within the question, as the network of
+    `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all words are left
+    out. InputError for a data set without words.
+    """
+    if not hasattr(dataset, "words"):
+        raise InputError(f"{dataset.name} has no words with frames; grid has.")
+    shown, inside, labels, ids = [], [], [], []
+    for i in np.random.default_rng(seed).permutation(len(dataset)):
+        chosen = np.clip(sampling.dense(dataset.num_frames(i), frames, 1) + shift, 0, dataset.num_frames(i) - 1)
+        words = dataset.words(i, chosen)
+        if words.any(1).all():
+            shown.append(to_clip(dataset.frames(i, chosen)))
+            inside.append(words)
+            labels.append(dataset.labels[i])
+            ids.append(dataset.ids[i])
+        if len(ids) == clips:
+            break
+    if not ids:
+        raise InputError(f"{dataset.name} has no clip of {frames} frames that holds all words; take longer clips.")
+    together, inside, labels = torch.stack(shown), np.stack(inside), np.stack(labels)
+    return {
+        question: Known(together, torch.from_numpy(labels[:, q] - first), torch.from_numpy(inside[:, q]), ids=ids)
+        for q, (question, (first, _)) in enumerate(dataset.heads.items())
+    }
+
+
+def annotated(dataset, frames: int, clips: int = 32, seed: int = 0) -> Known:
+    """Return clips of annotated videos, as in `nagoya_fir_context`, evenly sampled, with the annotated frames inside.
+
+    Videos of which a clip shows no annotated frame, or no other, are left out; classes come in turn.
+    """
+    if not hasattr(dataset, "annotated"):
+        raise InputError(f"{dataset.name} has no annotated frames; nagoya_fir_context has.")
+    shown, inside, kept = [], [], []
+    for i in in_turn(dataset.labels, seed):
+        chosen = sampling.uniform(dataset.num_frames(i), frames)
+        marked = dataset.annotated(i, chosen)
+        if marked.any() and not marked.all():
+            shown.append(to_clip(dataset.frames(i, chosen)))
+            inside.append(marked)
+            kept.append(int(i))
+        if len(kept) == clips:
+            break
+    if not kept:
+        raise InputError(f"{dataset.name} has no video with frames inside and outside of its annotation.")
+    labels = torch.from_numpy(np.asarray(dataset.labels)[kept])
+    return Known(torch.stack(shown), labels, torch.from_numpy(np.stack(inside)), ids=[dataset.ids[i] for i in kept])
+
+
+def position_prior(known: Known):
+    """Return the control that knows where the truth usually lies: of every frame, in how many clips it is inside.
+
+    known: other clips than those that are scored.
+    """
+    share = known.inside.float().mean(0)
+
+    def prior(model, clips, targets):
+        """Return how often a frame is inside in other clips, whatever this one shows."""
+        return share.to(clips).expand(len(clips), -1)
+
+    return prior
