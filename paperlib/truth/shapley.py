@@ -55,11 +55,17 @@ def sampled(
     value: str = "logit",
     seed: int = 0,
 ) -> torch.Tensor:
-    """Return Shapley values [B, N] estimated from random orders in which frames arrive, efficient for any number."""
+    """Return Shapley values [B, N] estimated from random orders in which frames arrive, efficient for any number.
+
+    Each order begins one frame later in the same circle as the one before, a new circle after N: in N orders every frame
+    arrives at every place once. The first to arrive takes all that a clip without frames lacks, which would be noise.
+    """
     frames, generator = clips.shape[2], torch.Generator().manual_seed(seed)
     total = clips.new_zeros(len(clips), frames, dtype=torch.float64)
-    for _ in range(permutations):
-        order = torch.stack([torch.randperm(frames, generator=generator) for _ in clips])
+    for k in range(permutations):
+        if k % frames == 0:
+            circle = torch.stack([torch.randperm(frames, generator=generator) for _ in clips])
+        order = circle.roll(-(k % frames), 1)
         given = players.values(model, clips, targets, arriving(order), absent, value)
         total.scatter_add_(1, order.to(clips.device), given.diff(dim=1))
     return (total / permutations).to(clips.dtype)
