@@ -197,6 +197,16 @@ def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert saved == {"mine.csv", "mine.png", "mine.claims.csv", "mine.json"}
 
 
+def test_scoring_an_instrument_of_ones_own_runs_as_printed_in_ten_lines():
+    ours, against = blocks(paths.ROOT / "docs/truth.md", "python")
+    assert len([line for line in ours.splitlines() if line]) <= 10
+    names = {}
+    exec(ours, names)
+    assert 0 < len(names["table"]) == len(names["known"]) and names["table"].precision.between(0, 1).all()
+    result = eval(against.splitlines()[-1], names) if exec(against, names) is None else None
+    assert (result.precision.mean() > names["table"].precision.mean()) and result.precision.mean() > 0.9
+
+
 def test_the_citation_file_names_all_that_tools_need():
     import yaml
 

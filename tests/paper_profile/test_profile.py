@@ -22,6 +22,7 @@ MAY_SKIP = {
     "beyond/nagoya_fir",
     "beyond/weizmann",
     "beyond/pretrained_network",
+    "beyond/spoken_words",
     "temporal_relevance/fig09_temporal_vs_static",
     "temporal_relevance/table03_human_vs_model",
 }

@@ -17,10 +17,8 @@ def exact(run, checkpoint, settings=None):
     One row per clip, instrument and kind of absent frame: rho, margin (of the freeze curves) over that of the best and
     worst orders there are. Clips that the network gets right, `clips` of them; all 2^N sets of frames are tried.
     """
-    settings, (model, header, dataset) = (
-        run.settings,
-        analysis.opened(checkpoint, None, "val", None, run.device, run.data_root),
-    )
+    settings = settings or run.settings
+    model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
     order = truth.planting.in_turn(dataset.labels, run.seed)[: settings["candidates"]]
     clips, labels = analysis.clips_of(dataset, order, header), torch.as_tensor(np.asarray(dataset.labels)[order])
     with torch.no_grad():

@@ -26,10 +26,8 @@ def planted(run, checkpoint, settings=None):
     A network of a data set that plants events gets rendered twins, any other one clips with foreign frames. Asked are
     the class, and the difference to the twin's class, where the network tells the two apart.
     """
-    settings, (model, header, dataset) = (
-        run.settings,
-        analysis.opened(checkpoint, None, "val", None, run.device, run.data_root),
-    )
+    settings = settings or run.settings
+    model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
     make = truth.planted if hasattr(dataset, "frames_as") else truth.spliced
     chosen = functools.partial(_indices, header=header)
     known = make(dataset, model.num_frames, min(settings["candidates"], len(dataset)), run.seed, chosen)

@@ -1,0 +1,121 @@
+"""The truth notebooks: tables of a small network, curves from games, spoken words on a written corpus."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from paperlib import models, truth
+from paperlib.data.public import grid
+from paperlib.papers import report
+from paperlib.papers.beyond import truths
+from paperlib.papers.beyond.truths import advice, draw, exact, planting, sanity, spoken
+from paperlib.storage import paths
+from paperlib.training import checkpoints, train
+
+from ...data import videos
+
+pytestmark = pytest.mark.numerics
+
+SETTINGS = {"clips": 2, "candidates": 16, "iterations": 2, "steps": 2, "samples": 2, "checked": 2}
+KEY = "synth_kinetics/TAM2D-R18-f8"
+FEW = ("occlusion", "LRP", "constant", "frame difference")  # instruments where all would take long
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    return report.start("beyond/planted")
+
+
+def test_planted_truth_of_a_trained_network_in_a_table(run):
+    rows, (told, of) = planting.planted(run, KEY, SETTINGS)
+    assert of == 16 and told >= 2 and set(rows.asked) == {"class", "difference"} and set(rows["clip"]) == {0, 1}
+    assert list(dict.fromkeys(rows.instrument)) == list(truths.lineup(SETTINGS))
+    again, _ = planting.planted(run, KEY, SETTINGS)
+    pd.testing.assert_frame_equal(rows, again)  # times too: from the cache
+    table = truths.summary(rows)
+    one = table[(table.instrument == "occlusion") & (table.asked == "class") & (table.score == "mass")].iloc[0]
+    own = rows[(rows.instrument == "occlusion") & (rows.asked == "class")]
+    assert one.value == pytest.approx(own.mass.mean()) and one.chance == pytest.approx(own.chance_mass.mean())
+    assert one.low <= one.value <= one.high
+    gain = advice.over_chance(table[table.score == "mass"])
+    shown = table[(table.score == "mass") & (table.instrument == "LRP")]
+    assert gain["LRP"] == pytest.approx(((shown.value - shown.chance) / (1 - shown.chance)).mean())
+    assert len(draw.scores(table, [KEY]).axes) == 1
+
+
+def test_curves_from_a_game_are_those_of_its_clips(run):
+    model, _ = checkpoints.load(KEY)
+    known = truth.spliced("synth_kinetics", 8, 2)
+    importance = torch.rand(2, 8)
+    curves = truth.curves(model, known.clips, known.targets, importance)
+    every = truth.shapley.coalitions(8)
+    values = truth.shapley.players.values(model, known.clips, known.targets, every, value="score")
+    assert exact._deletion(values, exact._order(importance)) == pytest.approx(curves.deletion.to_numpy(), abs=1e-5)
+    margin = exact._deletion(values, exact._order(-importance)) - exact._deletion(values, exact._order(importance))
+    assert margin == pytest.approx(curves.margin.to_numpy(), abs=1e-5)
+    best, worst = (exact._deletion(values, truth.shapley.best_orders(values, w)) for w in (False, True))
+    assert (best <= curves.deletion + 1e-9).all() and (worst >= curves.deletion - 1e-9).all()
+
+
+def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, monkeypatch):
+    few = {name: one for name, one in truths.lineup(SETTINGS).items() if name in FEW}
+    monkeypatch.setattr(exact, "lineup", lambda settings: few)
+    monkeypatch.setattr(sanity, "lineup", lambda settings: few)
+    rows = exact.exact(run, KEY, SETTINGS)
+    own = rows[rows.instrument == "exact Shapley"]
+    assert own[own.absent == "freeze"].rho.to_numpy() == pytest.approx(1)
+    assert rows.margin.between(-1.001, 1.001).all()
+    assert set(exact.exact_summary(rows).columns) >= {"rho", "rho_low", "margin_high", "clips"}
+    checked = sanity.checks(run, KEY, SETTINGS).set_index("instrument")
+    assert checked.loc["frame difference", ["half", "all", "other"]].tolist() == pytest.approx([1, 1, 1])
+    assert checked.loc["occlusion", "all"] < 0.9 and checked.loc["constant", "twice"] == pytest.approx(
+        16 / 9 * 8 / 8 * 7 / 8, rel=0.2
+    )
+
+
+def corpus(folder, sentences=6):
+    """Write recordings and alignments as GRID's authors publish them: words of six frames from frame 15 on."""
+    for k in range(sentences):
+        words = [words[k % len(words)] for words in grid.QUESTIONS.values()]
+        edges = [15000 + 6000 * j for j in range(7)]
+        lines = [f"{a} {b} {w}\n" for a, b, w in zip(edges, edges[1:], words, strict=False)]
+        align = folder / "grid/align/s1" / f"sentence{k}.align"
+        align.parent.mkdir(parents=True, exist_ok=True)
+        align.write_text(f"0 15000 sil\n{''.join(lines)}51000 74500 sil\n")
+        videos.write(folder / "grid/s1" / f"sentence{k}.mp4", 75, 128, 96, bframes=0)
+
+
+def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
+    corpus(tmp_path)
+    whole = grid.everything(tmp_path / "grid", 32)
+    monkeypatch.setattr(grid, "load", lambda name, folder, split, size: whole)
+    run.data_root, run.settings = str(tmp_path), {**SETTINGS, "questions": ["colour", "digit"], "scored": 3, "clips": 4}
+    known = truth.spoken(whole, 40, clips=4)
+    assert list(known) == list(grid.QUESTIONS) and torch.equal(known["letter"].clips, known["digit"].clips)
+    first = whole.span(0)[0] + (whole.num_frames(0) - 40) // 2
+    for q, one in enumerate(known.values()):
+        assert one.inside.sum(1).tolist() == [6] * 4
+        assert one.inside[0].nonzero()[:, 0].tolist() == [15 + 6 * q + k - first for k in range(6)]
+        assert (one.targets >= 0).all() and (one.targets < len(list(grid.QUESTIONS.values())[q])).all()
+    later = truth.spoken(whole, 40, clips=4, shift=2)
+    assert torch.equal(later["digit"].inside[:, :-2], known["digit"].inside[:, 2:])
+    prior = truth.position_prior(known["colour"])
+    assert prior(None, known["colour"].clips[:2], None).tolist() == [known["colour"].inside[0].float().tolist()] * 2
+
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
+    torch.manual_seed(0)
+    model = models.create("TAM2D-R18-f40", num_classes=51, width=4)
+    recipe = train.Recipe("TAM2D-R18-f40", "grid", width=4, size=32, sampling="dense", stride=1)
+    header = {"dataset": "grid", "classes": whole.classes, "recipe": vars(recipe), "seed": 0, "heads": whole.heads}
+    checkpoints.save(checkpoints.path("grid", "TAM2D-R18-f40"), model, header)
+    key = "grid/TAM2D-R18-f40"
+    accuracy = spoken.accuracy(run, key)
+    assert accuracy.question.tolist() == list(grid.QUESTIONS) and accuracy.accuracy.between(0, 1).all()
+    found = spoken.moving(run, key)
+    assert found["profiles"].shape == (6, 40) and found["frames"].shape == (40, 32, 32, 3)
+    assert np.allclose(found["profiles"].sum(1), 1, atol=1e-5) and len(draw.moving(found).axes) == 7
+    centres = spoken.centres(run, key)
+    assert centres.word.is_monotonic_increasing and (centres.clips == 3).all() and np.allclose(centres.chance, 6 / 40)
