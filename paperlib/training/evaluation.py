@@ -62,6 +62,11 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
 def predictions(scores, dataset, indices, reverse=False, top=5):
     """Return `evaluate`'s table for class scores [n, K] of the videos `indices`."""
     labels = np.asarray(dataset.labels)[indices]
+    if labels.ndim > 1:
+        raise InputError(
+            f"{dataset.name} asks {labels.shape[1]} questions at once, and a table of predictions holds one; "
+            "training.heads.right counts the answers to all."
+        )
     if scores.shape[1] <= labels.max():
         raise InputError(
             f"the model has {scores.shape[1]} classes, but {dataset.name} has the label "

@@ -33,9 +33,9 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0)
             break
     if not ids:
         raise InputError(f"{dataset.name} has no clip of {frames} frames that holds all words; take longer clips.")
-    together, inside, labels = torch.stack(shown), np.stack(inside), np.stack(labels)
+    together, spoken, right = torch.stack(shown), np.stack(inside), np.stack(labels)
     return {
-        question: Known(together, torch.from_numpy(labels[:, q] - first), torch.from_numpy(inside[:, q]), ids=ids)
+        question: Known(together, torch.from_numpy(right[:, q] - first), torch.from_numpy(spoken[:, q]), ids=ids)
         for q, (question, (first, _)) in enumerate(dataset.heads.items())
     }
 

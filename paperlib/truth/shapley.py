@@ -58,7 +58,7 @@ def sampled(
     """Return Shapley values [B, N] estimated from random orders in which frames arrive, efficient for any number.
 
     Each order begins one frame later in the same circle as the one before, a new circle after N: in N orders every
-    frame arrives at every place once. The first to arrive takes all that a clip without frames lacks, which would be noise.
+    frame arrives at every place once. The first to arrive takes all that a clip without frames lacks: much noise else.
     """
     frames, generator = clips.shape[2], torch.Generator().manual_seed(seed)
     total = clips.new_zeros(len(clips), frames, dtype=torch.float64)

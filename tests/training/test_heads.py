@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from paperlib import data
-from paperlib.training import checkpoints, convergence, heads, train
+from paperlib.errors import InputError
+from paperlib.training import checkpoints, convergence, evaluation, heads, train
 
 from .. import toy
 
@@ -48,6 +49,8 @@ def test_loss_and_accuracy_are_means_over_questions():
     ]
     assert heads.right(scores, labels, HEADS).tolist() == known
     assert heads.loss(scores, labels[:, 0], smoothing=0.1) == F.cross_entropy(scores, labels[:, 0], label_smoothing=0.1)
+    with pytest.raises(InputError, match="toy_asked asks 2 questions at once"):
+        evaluation.predictions(np.zeros((4, 5)), Asked(4, 8, 0), np.arange(4))
     assert heads.guessing(5, HEADS) == pytest.approx((math.log(2) + math.log(3)) / 2)
     assert heads.guessing(5) == pytest.approx(math.log(5))
 

@@ -9,6 +9,7 @@ from .... import truth
 from ....storage import cache
 from ....training import checkpoints
 from ....truth import instruments as known_instruments
+from ... import analysis
 from ...statistics import bootstrap_interval
 
 SCORES = ("pointing", "mass", "precision", "iou")
@@ -42,9 +43,13 @@ def evaluated(model, known, chosen, key):
         found = {"scores": table[columns].to_numpy(), "importance": table.attrs["importance"]}
         return {**found, "cost": table.attrs["cost"]}
 
+    computed = {
+        name: cache.fetch("truth", {**key, "instrument": name}, functools.partial(compute, chosen[name]))
+        for name in analysis.own_order(chosen)
+    }
     rows, importance = [], {}
-    for name, instrument in chosen.items():
-        found = cache.fetch("truth", {**key, "instrument": name}, lambda one=instrument: compute(one))
+    for name in chosen:
+        found = computed[name]
         part = pd.DataFrame(found["scores"], columns=columns)
         rows.append(part.assign(instrument=name, clip=range(len(part)), cost=float(found["cost"])))
         importance[name] = found["importance"]

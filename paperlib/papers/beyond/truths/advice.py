@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ... import needs
+from ... import analysis, needs
 from ...settings import settings
 from . import planting, summary
 from .exact import exact, exact_summary
@@ -21,7 +21,8 @@ def measured(run):
         own = settings(f"beyond/{name}", run.profile)
         keys = [*own["models"], *own.get("rendered", [])]
         lacking = needs.lacking(keys, run.data_root)
-        rows = pd.concat([compute(run, key, own) for key in keys if key not in lacking])
+        found = {key: compute(run, key, own) for key in analysis.own_order(keys) if key not in lacking}
+        rows = pd.concat([found[key] for key in keys if key in found])
         tables.append(shorten(rows, seed=run.seed))
     file = run.path("csv").with_name("spoken_words.csv")
     if not file.is_file():
