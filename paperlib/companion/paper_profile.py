@@ -41,6 +41,7 @@ TITLE = {
     "kth": "KTH",
     "nagoya_fir": "Nagoya FIR",
     "weizmann": "Weizmann",
+    "grid": "GRID",
 }
 
 

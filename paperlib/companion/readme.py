@@ -31,7 +31,8 @@ GIVES = {
     "Networks* (ACCV 2020): learned temporal masks, Grad-CAM over time, blobs",
     "deep_analysis": "*Deep Analysis of CNN-based Spatio-temporal Representations for Action Recognition* (CVPR 2021): "
     "2D and 3D models in one framework, 288 published ones compared",
-    "beyond": "questions that no paper asked: do instruments agree, all classes of a clip, real people",
+    "beyond": "questions that no paper asked: do instruments agree, and which tells the truth, all classes of a clip, "
+    "real people",
     "explore": "to play: your own video and model, widgets, the data sets",
 }
 WIDGETS = {
