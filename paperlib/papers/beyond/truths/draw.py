@@ -99,8 +99,10 @@ def moving(found):
     """
     count = len(found["answers"])
     frames = found["frames"].shape[0]
-    figure, axes = plt.subplots(count + 1, 1, figsize=(9, 1.2 + 0.75 * count), sharex=True)
-    shown = np.linspace(0, frames - 1, 10).round().astype(int)
+    figure, axes = plt.subplots(
+        count + 1, 1, figsize=(9, 1.5 + 0.75 * count), sharex=True, height_ratios=[1.5, *[1] * count]
+    )
+    shown = np.arange(frames // 20, frames, frames // 10)  # ten, each above the frames around it
     strip = np.concatenate([found["frames"][k] for k in shown], 1)
     axes[0].imshow(strip, extent=(-0.5, frames - 0.5, 0, 1), aspect="auto")
     axes[0].set(yticks=[])
