@@ -111,13 +111,18 @@ def moving(found):
 
 
 def profiles(axes, found):
-    """Draw the relevance over time for every question, the frames of its word shaded."""
-    for axis, row, word, answer, right in zip(
-        axes, found["profiles"], found["words"], found["answers"], found["right"], strict=True
-    ):
+    """Draw relevance (bars), Grad-CAM (line) and mask (dots where frames are frozen) of every question over time.
+
+    The frames of its word are shaded. Bars are grey where the network answers wrongly.
+    """
+    names = ("profiles", "cams", "masks", "words", "answers", "right")
+    for axis, row, cam, mask, word, answer, right in zip(axes, *(found[name] for name in names), strict=True):
         for k in np.flatnonzero(word):
             axis.axvspan(k - 0.5, k + 0.5, color=plotting.YELLOW, alpha=0.5, lw=0)
         axis.bar(range(len(row)), row, width=0.9, color=plotting.BLUE if right else "0.6")
+        axis.plot(row.max() * cam, color=plotting.VERMILION, lw=1.2)
+        frozen = np.flatnonzero(mask)
+        axis.plot(frozen, np.full(len(frozen), 1.12 * row.max()), ".", color="black", ms=3)
         axis.set(yticks=[])
         axis.set_ylabel(answer.replace(": ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
     axes[-1].set_xlabel("frame (40 milliseconds each)")

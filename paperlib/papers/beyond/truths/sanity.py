@@ -34,9 +34,15 @@ def checks(run, checkpoint, settings=None):
         right = torch.cat([model(part).argmax(1) for part in long[:, :, :frames].split(16)]) == targets
     keep = right.nonzero()[: settings["checked"], 0]
     early, late, targets = long[keep, :, :frames], long[keep, :, LATER:], targets[keep]
-    rows = []
+    rows, own = [], cache.code("papers/beyond/truths/sanity")
     for name, instrument in lineup(settings).items():
-        key = {**key_of(checkpoint, settings, "sanity"), "instrument": name, "seed": run.seed, "n": len(keep)}
+        key = {
+            **key_of(checkpoint, settings, "sanity"),
+            "instrument": name,
+            "seed": run.seed,
+            "n": len(keep),
+            "own": own,
+        }
         work = functools.partial(_check, instrument, model, early, late, targets, len(dataset.classes), run.seed)
         found = cache.fetch("truth", key, work)
         rows.append({"instrument": name, **{what: float(np.nanmedian(found[what])) for what in found}})

@@ -20,6 +20,11 @@ QUICK = (
 )
 
 
+def _key(checkpoint, settings, what):
+    """Return the cache's key of what this module computes itself."""
+    return {**key_of(checkpoint, settings, what), "own": cache.code("papers/beyond/truths/spoken")}
+
+
 def opened(run, checkpoint):
     """Return (network, held-out videos, {question: (first class, one past the last)}) of a network of GRID."""
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
@@ -38,7 +43,7 @@ def accuracy(run, checkpoint):
         with torch.no_grad():
             return {"logits": torch.cat([model(clip[None]) for clip in clips])}
 
-    logits = cache.fetch("truth", key_of(checkpoint, {}, "spoken accuracy"), compute)["logits"]
+    logits = cache.fetch("truth", _key(checkpoint, {}, "accuracy"), compute)["logits"]
     rows = []
     for q, (question, (first, after)) in enumerate(heads.items()):
         right = logits[:, first:after].argmax(1) == dataset.labels[:, q] - first
@@ -80,10 +85,11 @@ def asked(run, checkpoint):
 
 
 def moving(run, checkpoint):
-    """Return {name: array} of one clip's relevance for all its questions: what the picture shows. Cached.
+    """Return {name: array} of one clip, asked all its questions for the right answers: what the picture shows. Cached.
 
-    profiles [6, N] (CLRP of the right answer, per frame, its sum 1), words bool [6, N], frames uint8 [N, H, W, 3],
-    answers (list of str). The clip is the first one of which the network answers most questions.
+    profiles [6, N] (CLRP per frame, its sum 1), cams [6, N] (Grad-CAM, its largest value 1), masks [6, N] (frozen
+    frames), words bool [6, N], frames uint8 [N, H, W, 3], answers (list of str), right bool [6]. The clip is the first
+    one of which the network answers most questions.
     """
     model, dataset, heads = opened(run, checkpoint)
     known = truth.spoken(dataset, model.num_frames, run.settings["clips"], run.seed)
@@ -92,14 +98,25 @@ def moving(run, checkpoint):
         logits = torch.cat([model(part) for part in clips.split(8)])
     right = torch.stack([logits[:, a:b].argmax(1) == known[q].targets for q, (a, b) in heads.items()], 1)  # [n, 6]
     best = int(right.sum(1).argmax())
-    key = {**key_of(checkpoint, run.settings, "moving"), "clip": known[questions[0]].ids[best]}
-    found = cache.fetch(
-        "truth", key, lambda: {"relevance": relevance.frame_provenance(model, clips[best : best + 1])[0].sum(0)}
-    )["relevance"]
+    key = {**_key(checkpoint, run.settings, "moving"), "clip": known[questions[0]].ids[best]}
+    clip = clips[best : best + 1]
     classes = [heads[q][0] + int(known[q].targets[best]) for q in questions]
-    profiles = np.asarray(found)[classes]
+
+    def compute():
+        lined = lineup(run.settings)
+        profiles = relevance.frame_provenance(model, clip)[0].sum(0)[classes]
+        cams = torch.cat([lined["Grad-CAM"](model, clip, [k]) for k in classes])
+        masks = [
+            lined["mask, freeze"](truth.question(model, *heads[q], clip), clip, known[q].targets[best : best + 1])
+            for q in questions
+        ]
+        return {"profiles": profiles, "cams": cams, "masks": torch.cat(masks)}
+
+    found = cache.fetch("truth", key, compute)
     return {
-        "profiles": profiles / profiles.sum(1, keepdims=True).clip(1e-12),
+        "profiles": found["profiles"] / found["profiles"].sum(1, keepdims=True).clip(1e-12),
+        "cams": found["cams"] / found["cams"].max(1, keepdims=True).clip(1e-12),
+        "masks": found["masks"],
         "words": torch.stack([known[q].inside[best] for q in questions]).numpy(),
         "frames": data.clips.to_frames(clips[best]),
         "answers": [f"{q}: {dataset.classes[k]}" for q, k in zip(questions, classes, strict=True)],
@@ -121,7 +138,7 @@ def centres(run, checkpoint):
     def compute():
         return {"relevance": torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])}
 
-    key = {**key_of(checkpoint, run.settings, "centres"), "scored": run.settings["scored"], "seed": run.seed}
+    key = {**_key(checkpoint, run.settings, "centres"), "scored": run.settings["scored"], "seed": run.seed}
     found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
     rows, steps = [], np.arange(clips.shape[2])
     for question, (first, _) in heads.items():
