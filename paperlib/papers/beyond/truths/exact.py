@@ -24,6 +24,8 @@ def exact(run, checkpoint, settings=None):
     with torch.no_grad():
         right = torch.cat([model(part).argmax(1) for part in clips.split(16)]) == labels
     keep = right.nonzero()[: settings["clips"], 0]
+    if len(keep) < 2:
+        run.skip(f"{checkpoint} gets fewer than two of {len(order)} clips right; train it longer")
     clips, labels = clips[keep], labels[keep]
     key = {**key_of(checkpoint, settings, "exact"), "seed": run.seed}
     every = truth.shapley.coalitions(model.num_frames)

@@ -33,6 +33,8 @@ def checks(run, checkpoint, settings=None):
     with torch.no_grad():
         right = torch.cat([model(part).argmax(1) for part in long[:, :, :frames].split(16)]) == targets
     keep = right.nonzero()[: settings["checked"], 0]
+    if len(keep) < 2:
+        run.skip(f"{checkpoint} gets fewer than two of {len(order)} clips right; train it longer")
     early, late, targets = long[keep, :, :frames], long[keep, :, LATER:], targets[keep]
     rows, own = [], cache.code("papers/beyond/truths/sanity")
     for name, instrument in lineup(settings).items():
