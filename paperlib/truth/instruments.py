@@ -16,12 +16,12 @@ from . import shapley as exact
 
 
 def clrp(model, clips, targets, **options):
-    """Return contrastive relevance, the rows of `relevance_matrix` summed where their frame logit is positive.
+    """Return contrastive relevance, the rows of `relevance_matrix` summed where what they start from is positive.
 
     Row i starts from frame logit i, so the logits' weights are in the rows; as in the avg-ATR only positive ones count.
     """
     rows = relevance.relevance_matrix(model, clips, targets, **options)
-    return (rows * (_frame_logits(model, clips, targets) > 0)[..., None]).sum(1)
+    return (rows * (relevance.rows_of(model, clips, targets).values > 0)[..., None]).sum(1)
 
 
 def lrp(model, clips, targets, **options):
@@ -31,7 +31,8 @@ def lrp(model, clips, targets, **options):
 
 def atr_support(model, clips, targets, sigma=0.975):
     """Return the share of the positive frame logits whose range of `relevance.atr` holds a frame."""
-    rows, logits = relevance.relevance_matrix(model, clips, targets), _frame_logits(model, clips, targets)
+    found = relevance.rows_of(model, clips, targets)
+    rows, logits = relevance.relevance_matrix(model, clips, targets)[:, : found.steps], found.values[:, : found.steps]
     total = rows.sum(2, keepdim=True)
     usable = torch.where(total > 0, rows, torch.ones_like(rows))  # a row without relevance has weight 0 below
     segments = relevance.atr(usable, logits, sigma).segments
@@ -209,10 +210,3 @@ CONTROLS = {"random": random, "constant": constant, "middle": middle, "frame dif
 def _logits(model, clips, targets):
     """Return the class logits [B] of targets [B]."""
     return model(clips).gather(1, targets[:, None])[:, 0]
-
-
-def _frame_logits(model, clips, targets):
-    """Return the target's logit at every output step, [B, T']."""
-    with evaluating(model), torch.no_grad():
-        rows = model.frame_logits(clips)
-    return rows[torch.arange(len(rows)), :, torch.as_tensor(targets, device=rows.device).expand(len(rows))]

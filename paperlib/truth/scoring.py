@@ -53,7 +53,8 @@ def scores(importance, inside) -> pd.DataFrame:
     Columns pointing, mass, precision, iou, each from 0 to 1. Raises InputError for other shapes, importance that is not
     finite, and a clip with no frame inside or all of them.
     """
-    importance, inside = np.asarray(torch.as_tensor(importance).cpu(), float), np.asarray(inside, bool)
+    importance = importance.detach().cpu() if isinstance(importance, torch.Tensor) else importance
+    importance, inside = np.asarray(importance, float), np.asarray(inside, bool)
     if importance.shape != inside.shape or importance.ndim != 2:
         raise InputError(
             f"importance and inside must both be [B, N], not {list(importance.shape)} and {list(inside.shape)}."

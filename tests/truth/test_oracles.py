@@ -89,3 +89,19 @@ def test_instruments_leave_the_network_as_it_was():
 def test_events_that_an_oracle_cannot_read_are_named():
     with pytest.raises(InputError, match="frames 1 to 15, not from 0 to before 3"):
         truth.oracle([(0, 3)])
+
+
+def test_networks_without_frame_logits_are_asked_as_well():
+    net, known = truth.oracle(ONE, clips=2)
+
+    class Bare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = net
+
+        def forward(self, clip):
+            return self.inner.frame_logits(clip).mean(1)
+
+    for name in ("CLRP", "LRP", "ATR's ranges"):
+        found = truth.score(truth.INSTRUMENTS[name], Bare(), known.clips, known.inside, known.targets)
+        assert found[["pointing", "mass", "precision"]].to_numpy() == pytest.approx(1, abs=1e-6), name
