@@ -1,5 +1,9 @@
 """paperlib: look inside video action models.
 
+    import paperlib
+    found = paperlib.explain("jump.mp4", model)      # everything below, in one call
+    found.save("jump.html")
+
     from paperlib import relevance, masks, gradcam, models, data
 
 Temporal relevance (CLRP, ATR), learned temporal masks, Grad-CAM over time and blob statistics, on one framework for 2D
@@ -10,17 +14,26 @@ import importlib
 
 __version__ = "0.1.0"
 
-# Modules that people import from here, and where they are; looked up when asked for, so that importing stays fast.
-ELSEWHERE = {
+# What people take from here, and where it is; looked up when asked for, so that importing stays fast.
+MODULES = {
     "artifact": "explanation.artifact",
     "blobs": "gradcam.blobs",
     "checkpoints": "training.checkpoints",
     "report": "papers.report",
+    **{name: name for name in ("data", "explanation", "gradcam", "masks", "models", "relevance", "widgets")},
 }
+NAMES = {"explain": "explanation.explaining", "Explanation": "explanation.explanation"}
 
 
 def __getattr__(name):
-    """Return a module under its public name."""
-    if name not in ELSEWHERE:
-        raise AttributeError(f"module 'paperlib' has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{ELSEWHERE[name]}")
+    """Return a module, a function or a class under its public name."""
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{MODULES[name]}")
+    if name in NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{NAMES[name]}"), name)
+    raise AttributeError(f"module 'paperlib' has no attribute {name!r}")
+
+
+def __dir__():
+    """Return the names that are here, those not yet looked up among them."""
+    return sorted({*globals(), *MODULES, *NAMES})

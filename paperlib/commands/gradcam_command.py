@@ -9,9 +9,10 @@ example: paperlib gradcam --video jump.mp4 --model synth_ssv2/I3D-original-f16 -
 
 def arguments(parser):
     """Declare the options of the command."""
-    from ..explanation.artifact import video_arguments
+    from . import one_video
 
-    video_arguments(parser)
+    one_video.arguments(parser)
+    one_video.out_argument(parser)
     parser.add_argument(
         "--layer",
         help="layer whose maps are weighted (default: the family's, such as the "
@@ -28,21 +29,16 @@ def arguments(parser):
 
 def main(args):
     """Decode, sample, run, explain, write."""
-    from .. import gradcam
-    from ..explanation import artifact, examples
+    from ..explanation import examples, instruments
     from ..gradcam import blobs
     from ..storage import paths
+    from . import one_video
 
-    found, model = artifact.from_arguments(args)
-    clip = found.clip.to(next(model.parameters()).device)
-    layer = args.layer or gradcam.default_layer(model, clip)
-    cams = gradcam.video_gradcam(
-        model, clip, found.info["target"], layer, args.normalise, softmax=args.softmax, scores=found.info["scores"]
-    )
-    table = blobs.measure(cams)
-    found.arrays["cam"] = cams[0].cpu().numpy()
-    found.info.update(layer=layer, normalise=args.normalise, softmax=args.softmax, detector=table.attrs["detector"])
-    out = artifact.prefix(args, "gradcam")
+    found, model = one_video.look(args)
+    instruments.cam(found, model, args.layer, args.normalise, args.softmax)
+    table = blobs.measure(found.cam[None])
+    found.info["detector"] = table.attrs["detector"]
+    out = one_video.prefix(args, "gradcam")
     shown = table.drop(columns="clip").assign(frame=table["frame"] + 1)
     shown.insert(1, "source_frame", found.info["indices"])
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
@@ -53,7 +49,7 @@ def main(args):
     clip_means = blobs.per_clip(table).iloc[0]
     score = found.arrays["scores"][found.info["target"]]
     print(
-        f"explained: {found.target_name} ({score:.1%} by {found.info['scores']}), layer {layer}\n"
+        f"explained: {found.target_name} ({score:.1%} by {found.info['scores']}), layer {found.info['layer']}\n"
         f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
         f"{clip_means['center_distance']:.1f} pixels from the centre\n"
         f"{out}.csv, {out}.png, {out}.npz"

@@ -10,9 +10,10 @@ example: paperlib mask --video jump.mp4 --model synth_ssv2/I3D-original-f16
 
 def arguments(parser):
     """Declare the options of the command."""
-    from ..explanation.artifact import video_arguments
+    from . import one_video
 
-    video_arguments(parser)
+    one_video.arguments(parser)
+    one_video.out_argument(parser)
     parser.add_argument(
         "--preset",
         default="default",
@@ -28,52 +29,33 @@ def arguments(parser):
 
 def main(args):
     """Decode, sample, run, learn the mask, write."""
-    from dataclasses import asdict
-
     import pandas as pd
+    import torch
     from matplotlib import pyplot as plt
 
-    from .. import gradcam, masks
-    from ..explanation import artifact, examples
+    from ..explanation import examples, instruments
     from ..storage import paths
+    from . import one_video
 
-    found, model = artifact.from_arguments(args)
-    clip = found.clip.to(next(model.parameters()).device)
-    result = masks.learn(
-        model,
-        clip,
-        found.info["target"],
-        args.iterations,
-        preset=args.preset,
-        perturbation=args.perturbation,
-        scores=found.info["scores"],
-    )
-    cam = gradcam.video_gradcam(model, clip, found.info["target"])
-    found.arrays.update(
-        mask=result.mask[0].cpu().numpy(),
-        mask_initial=result.initial[0].cpu().numpy(),
-        mask_loss=result.loss[:, 0].cpu().numpy(),
-        cam=cam[0].cpu().numpy(),
-    )
-    scores = {"OS": result.original, "FS": result.freeze, "RS": result.reverse}
-    found.info.update(
-        mask_settings=asdict(result.settings),
-        mask_moved=float(result.moved[0]),
-        mask_scores={name: float(value[0]) for name, value in scores.items()},
-    )
-    out = artifact.prefix(args, "mask")
+    found, model = one_video.look(args)
+    options = {"preset": args.preset, "perturbation": args.perturbation, "iterations": args.iterations}
+    result = instruments.mask(found, model, **options)
+    instruments.cam(found, model)
+    out = one_video.prefix(args, "mask")
     table = pd.DataFrame(
         {
             "frame": range(1, len(found.frames) + 1),
             "source_frame": found.info["indices"],
-            "mask": found.arrays["mask"],
+            "mask": found.mask,
             "on": result.active[0].cpu().numpy(),
             "start": found.arrays["mask_initial"],
         }
     )
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
-    example = examples.from_masks(result, clip, cam, found.info["classes"], model.config["name"])[0]
+    example = examples.from_masks(
+        result, instruments.windows(found, model), torch.tensor(found.cam[None]), found.classes, found.info["model"]
+    )[0]
     figure = plt.figure(figsize=(11, 3), layout="constrained")
     examples.strip(figure, example)
     with paths.atomic(out.with_name(out.name + ".png")) as temporary:

@@ -9,9 +9,10 @@ example: paperlib relevance --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8
 
 def arguments(parser):
     """Declare the options of the command."""
-    from ..explanation.artifact import video_arguments
+    from . import one_video
 
-    video_arguments(parser)
+    one_video.arguments(parser)
+    one_video.out_argument(parser)
     parser.add_argument(
         "--method", choices=("clrp", "lrp"), default="clrp", help="contrastive relevance (default) or plain LRP"
     )
@@ -27,20 +28,15 @@ def main(args):
     """Decode, sample, run, explain, write."""
     import pandas as pd
 
-    from .. import relevance
-    from ..explanation import artifact, pictures
+    from ..explanation import instruments, pictures
     from ..storage import paths
+    from . import one_video
 
-    found, model = artifact.from_arguments(args)
-    clip = found.clip.to(next(model.parameters()).device)
-    matrix = relevance.relevance_matrix(model, clip, [found.info["target"]], method=args.method).cpu()
-    logits = found.arrays["frame_logits"][None, :, found.info["target"]]
-    atr = relevance.atr(matrix, logits, sigma=args.sigma)
-    found.arrays.update(matrix=matrix[0].numpy(), atr=atr.frames[0].numpy(), segments=atr.segments[0].numpy())
-    found.info.update(method=args.method, sigma=args.sigma, avg_atr=float(atr.avg[0]), max_atr=float(atr.max[0]))
-    out = artifact.prefix(args, "relevance")
-    rows, columns = matrix.shape[1:]
-    table = pd.DataFrame(matrix[0].numpy(), columns=[f"frame {j + 1}" for j in range(columns)])
+    found, model = one_video.look(args)
+    instruments.relevance(found, model, args.method, args.sigma)
+    out = one_video.prefix(args, "relevance")
+    rows, columns = found.matrix.shape
+    table = pd.DataFrame(found.matrix, columns=[f"frame {j + 1}" for j in range(columns)])
     table.insert(0, "output", range(1, rows + 1))
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
@@ -51,6 +47,6 @@ def main(args):
     print(
         f"predicted: {predicted} ({found.arrays['scores'].max():.1%} by {found.info['scores']}); "
         f"explained: {found.target_name}\n"
-        f"avg-ATR {atr.avg[0]:.2f} of {columns} frames, max-ATR {atr.max[0]:.0f}\n"
+        f"avg-ATR {found.info['avg_atr']:.2f} of {columns} frames, max-ATR {found.info['max_atr']:.0f}\n"
         f"{out}.csv, {out}.png, {out}.npz"
     )

@@ -1,80 +1,26 @@
-"""One file per analysed clip (frames, scores, matrix, mask, CAM, configuration) that reopens without the model."""
+"""From a video to a record: decode, sample, score; and how saved ones are opened again."""
 
-import json
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .. import data
-from ..data import clips, sampling, video
+from ..data import clips as clip_format
+from ..data import video as files
 from ..errors import InputError
-from ..models import devices
 from ..models.base import VideoModel
-from ..models.inputs import check_frame_logits
-from ..models.probing import SCORES, probabilities, scale
-from ..storage import paths, software
-from ..training import checkpoints
+from ..storage import software
+from . import instruments, sliding
+from .explanation import Explanation, load
+from .record import class_index
 
+__all__ = ["Artifact", "class_index", "load", "of_video", "read", "sample", "score"]
 
-@dataclass
-class Artifact:
-    """What was found about one clip.
-
-    frames: uint8 [T, H, W, 3] as the model saw them; info: video, model, classes, target, versions ...;
-    arrays: named results, e.g. `scores` [K], `frame_logits` [T', K], `matrix` [T', N], `mask` [T], `cam` [T, H, W].
-    """
-
-    frames: np.ndarray
-    info: dict
-    arrays: dict = field(default_factory=dict)
-
-    def save(self, file: str | Path) -> None:
-        """Write one .npz file (numbers and JSON only, no pickle)."""
-        about = np.frombuffer(json.dumps(self.info).encode(), np.uint8)
-        with paths.atomic(file) as temporary:
-            np.savez_compressed(temporary, frames=self.frames, info=about, **self.arrays)
-
-    @property
-    def clip(self):
-        """The model's input: float32 [1, 3, T, H, W]."""
-        return clips.to_clip(self.frames)[None]
-
-    @property
-    def target_name(self):
-        """Name of the class that was explained."""
-        return self.info["classes"][self.info["target"]]
-
-
-def load(file: str | Path) -> Artifact:
-    """Reopen an artifact; a file that is none is named in the error."""
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            arrays = {key: content[key] for key in content.files}
-        return Artifact(arrays.pop("frames"), json.loads(arrays.pop("info").tobytes()), arrays)
-    except FileNotFoundError:
-        raise InputError(f"{file} does not exist") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is not an artifact written by paperlib ({error})") from None
-
-
-def class_index(classes: Sequence[str], wanted: str | int) -> int:
-    """Return the index of a class given by name (any case, unique part of it) or by number."""
-    if str(wanted).lstrip("-").isdigit():
-        if 0 <= int(wanted) < len(classes):
-            return int(wanted)
-        raise InputError(f"class {wanted} is out of range; the model knows 0 to {len(classes) - 1}")
-    lowered, sought = [name.lower() for name in classes], str(wanted).lower()
-    if sought in lowered:
-        return lowered.index(sought)
-    found = [k for k, name in enumerate(lowered) if sought in name]
-    if len(found) == 1:
-        return found[0]
-    names = "; ".join(classes[k] for k in (found or range(len(classes))))
-    raise InputError(f"class {wanted!r} {'fits several classes' if found else 'is unknown'}; choose from: {names}")
+Artifact = Explanation  # as earlier versions called it
 
 
 def of_video(
@@ -84,37 +30,99 @@ def of_video(
     wanted: str | int | None = None,
     device: str | torch.device = "cpu",
     scores: str = "auto",
-) -> Artifact:
+) -> Explanation:
     """Decode a video, sample it uniformly as the model expects and score it.
 
     file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
     scores: "softmax" or "sigmoid", by default as `probing.scale` says.
     """
-    size = header.get("recipe", {}).get("size", 224)
-    videos, number = sample(file, size)
-    total = video.probe(file).frames if videos is None else videos.num_frames(number)
-    indices = sampling.uniform(total, model.num_frames)
-    if videos is None:
-        frames = video.crops(video.decode(file, indices, short_side=size), size)[0]
-    else:
-        frames = videos.frames(number, indices)
-    artifact = Artifact(
-        frames,
-        {
-            "video": Path(file).name,
-            "indices": indices.tolist(),
-            "video_frames": total,
-            "model": model.config["name"],
-            "config": model.config,
-            "dataset": header.get("dataset", ""),
-            "accuracy": header.get("accuracy"),
-            "classes": list(header["classes"]),
-            "revision": software.revision(),
-            "versions": software.versions(),
-        },
+    found = read(file, model.num_frames, header.get("recipe", {}).get("size", 224))
+    found.info.update(
+        model=model.config["name"],
+        config=model.config,
+        dataset=header.get("dataset", ""),
+        accuracy=header.get("accuracy"),
+        classes=list(header["classes"]),
     )
-    return score(artifact, model, wanted, device, scores)
+    return score(found, model.to(device), wanted, device, scores)
+
+
+def read(
+    video: Any,
+    frames: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    clips: int = 1,
+    slide: int | bool | None = None,
+    title: str | None = None,
+) -> Explanation:
+    """Return what a network will see of a video, not yet explained: frames, where they stand, versions.
+
+    video: a file; DATASET/NUMBER; all frames uint8 [T, H, W, 3]; a normalised clip float [3, T, H, W], [1, 3, T, H, W].
+    frames: of a clip, by default all there are. size: pixels of the square, or (H, W), that is cut out of files.
+    clips, slide: more than one clip, see `sliding.plan`. title: name of what is no file.
+    """
+    total, fps, picked, name = _source(video, size)
+    indices, starts = sliding.plan(total, frames or total, clips, slide, fps)
+    shown, given = picked(indices)
+    info = {
+        "video": title or name,
+        "indices": indices.tolist(),
+        "video_frames": int(total),
+        "fps": fps,
+        "revision": software.revision(),
+        "versions": software.versions(),
+    }
+    if len(starts) > 1:
+        info["windows"] = {"starts": starts.tolist(), "frames": frames, "kind": "slide" if slide else "clips"}
+    return Explanation(shown, info, given=given)
+
+
+def _source(video, size):
+    """Return (number of frames, frames per second or None, function from indices to (uint8 frames, clip), name)."""
+    if isinstance(video, str | Path):
+        side = size or 224
+        videos, number = sample(video, side if isinstance(side, int) else max(side))
+        if videos is not None:
+            return videos.num_frames(number), None, lambda at: (_cut(videos.frames(number, at), side), None), str(video)
+        about = files.probe(video)
+        short = side if isinstance(side, int) else max(side)
+        return (
+            about.frames,
+            about.fps,
+            lambda at: (_cut(files.decode(video, at, short_side=short), side), None),
+            Path(video).name,
+        )
+    if isinstance(video, torch.Tensor) and video.is_floating_point():
+        clip = video[None] if video.dim() == 4 else video
+        if clip.dim() != 5 or len(clip) != 1 or clip.shape[1] != 3 or 0 in clip.shape:
+            raise InputError(
+                "a clip is a normalised float tensor [3, T, H, W] or [1, 3, T, H, W], not of shape "
+                f"{list(video.shape)}; explain one clip at a time"
+            )
+        if not torch.isfinite(clip).all():
+            raise InputError("the clip has NaN or infinite values")
+
+        def picked(at):
+            part = clip.detach()[:, :, torch.as_tensor(at, device=clip.device)]
+            return clip_format.to_frames(part[0]), part
+
+        return clip.shape[2], None, picked, "clip"
+    frames = np.asarray(video.cpu() if isinstance(video, torch.Tensor) else video)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+        raise InputError(
+            f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}"
+        )
+    return len(frames), None, lambda at: (frames[at], None), "clip"
+
+
+def _cut(frames, size):
+    """Return the centre of frames [T, H, W, 3]: a square of `size` pixels, or (H, W)."""
+    if isinstance(size, int):
+        return files.crops(frames, size)[0]
+    high, wide = size
+    y, x = round((frames.shape[1] - high) / 2), round((frames.shape[2] - wide) / 2)
+    return frames[:, y : y + high, x : x + wide]
 
 
 def sample(file, size):
@@ -129,71 +137,18 @@ def sample(file, size):
 
 
 def score(
-    artifact: Artifact,
-    model: VideoModel,
+    artifact: Explanation,
+    model: nn.Module,
     wanted: str | int | None = None,
     device: str | torch.device = "cpu",
     scores: str = "auto",
-) -> Artifact:
-    """Add the model's scores and frame logits for the artifact's clip, and the class to be explained.
+) -> Explanation:
+    """Add the model's scores and logits for the artifact's clip, and the class to be explained.
 
     Raises InputError for frame logits that are none and for another number of classes than there are names.
     """
-    classes, clip = artifact.info["classes"], artifact.clip.to(device)
-    check_frame_logits(model, clip)
-    with torch.inference_mode():
-        logits = model.frame_logits(clip)[0].float().cpu()
-    if logits.shape[1] != len(classes):
-        raise InputError(
-            f"{type(model).__name__} has logits of {logits.shape[1]} classes, but there are {len(classes)} names of "
-            "classes; give one for each, in the network's order"
-        )
-    values = probabilities(logits.mean(0)[None], scores)[0]
-    artifact.arrays.update(frame_logits=logits.numpy(), scores=values.numpy())
-    artifact.info.update(predicted=int(values.argmax()), scores=scale(len(classes), scores))
+    instruments.score(artifact, model.to(device), scores)
+    classes: Sequence[str] = artifact.info["classes"]
     artifact.info["target"] = artifact.info["predicted"] if wanted is None else class_index(classes, wanted)
+    artifact.model = model
     return artifact
-
-
-def from_arguments(args):
-    """Return (artifact, model) for the options that `video_arguments` declares."""
-    device = devices.device(args.device)
-    model, header = checkpoints.load(args.model, device)
-    return of_video(args.video, model, header, args.wanted, device, args.scores), model
-
-
-def video_arguments(parser):
-    """Declare the options shared by `paperlib relevance`, `mask` and `gradcam`."""
-    parser.add_argument(
-        "--video",
-        required=True,
-        metavar="FILE",
-        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7",
-    )
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="CHECKPOINT",
-        help="a .safetensors file, or DATASET/NAME of the zoo (see paperlib zoo status)",
-    )
-    parser.add_argument(
-        "--class",
-        dest="wanted",
-        metavar="NAME",
-        help="class to explain, by name, part of a name or number (default: the predicted one)",
-    )
-    parser.add_argument(
-        "--scores",
-        choices=SCORES,
-        default="auto",
-        help="how logits become scores: softmax for classes of which one is right, sigmoid for labels that do not "
-        "exclude each other (default: auto, sigmoid only for a single logit)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", metavar="PREFIX", help="where results go (default: VIDEO-COMMAND in this folder)")
-
-
-def prefix(args, command):
-    """Return the path prefix of the results: --out, or the video's name and the command in the current folder."""
-    name = Path(args.video).stem if Path(args.video).exists() else args.video.replace("/", "-")
-    return Path(args.out or f"{name}-{command}")

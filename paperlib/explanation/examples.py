@@ -137,21 +137,28 @@ def animate(examples, file, scale=2, milliseconds=200):
 
     Below each row lies its mask, red where on and green where off, the current frame highlighted.
     """
+    film(
+        [((each.frames, overlay(each.frames, each.cam), each.frozen), each.mask) for each in examples],
+        file,
+        scale,
+        milliseconds,
+    )
+
+
+def film(blocks, file, scale=2, milliseconds=200):
+    """Write a looping GIF: for each block a row of views uint8 [T, H, W, 3], and below it its mask [T] or None."""
     steps = []
-    for t in range(len(examples[0].mask)):
-        rows = [_row(example, t, scale) for example in examples]
-        bars = [_cells(example.mask, t, row.shape[1]) for example, row in zip(examples, rows, strict=True)]
-        picture = np.concatenate([part for pair in zip(rows, bars, strict=True) for part in pair])
+    for t in range(len(blocks[0][0][0])):
+        parts = []
+        for views, mask in blocks:
+            parts.append(np.concatenate([view[t] for view in views], axis=1).repeat(scale, 0).repeat(scale, 1))
+            if mask is not None:
+                parts.append(_cells(mask, t, parts[-1].shape[1]))
+        picture = np.concatenate(parts)
         # without dithering: its noise would double the file
         steps.append(Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE))
     with paths.atomic(file) as temporary:
         steps[0].save(temporary, format="GIF", save_all=True, append_images=steps[1:], duration=milliseconds, loop=0)
-
-
-def _row(example, t, scale):
-    salient = overlay(example.frames[t : t + 1], example.cam[t : t + 1])[0]
-    frames = [example.frames[t], salient, example.frozen[t]]
-    return np.concatenate(frames, axis=1).repeat(scale, 0).repeat(scale, 1)
 
 
 def _cells(mask, current, width, height=10):

@@ -1,13 +1,17 @@
 """Pictures of one analysed clip."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 
-from . import plotting
-from .artifact import Artifact
+from .. import masks
+from ..data import clips
+from . import examples, plotting
+from .record import Record
 
 
-def relevance(artifact: Artifact) -> plt.Figure:
+def relevance(artifact: Record) -> plt.Figure:
     """Draw the relevance matrix with the frames along both axes and a logit colour bar under each frame.
 
     As Figure 16 of the relevance paper: row i explains frame logit i, bright cells are the input frames it
@@ -15,7 +19,7 @@ def relevance(artifact: Artifact) -> plt.Figure:
     brackets are the active temporal range of each row.
     """
     matrix, info = artifact.arrays["matrix"], artifact.info
-    logits = artifact.arrays["frame_logits"][:, info["target"]]
+    logits = artifact.row_values
     rows, columns = matrix.shape
     side = min(0.7, 11 / columns)  # inches of one cell
     width, height = columns * side + 1.7 + side, rows * side + 1.55 + side
@@ -57,6 +61,20 @@ def relevance(artifact: Artifact) -> plt.Figure:
         fontsize=9,
     )
     return figure
+
+
+def animate(artifact: Record, file: str | Path, milliseconds: int = 200) -> None:
+    """Write a looping GIF of the frames, beside them those under Grad-CAM and those frozen by the mask, where there are.
+
+    Below lies the mask, red where on and green where off, the current frame highlighted.
+    """
+    frames, mask = artifact.frames, artifact.arrays.get("mask")
+    views = [frames]
+    if "cam" in artifact.arrays:
+        views.append(examples.overlay(frames, artifact.arrays["cam"]))
+    if mask is not None:
+        views.append(clips.to_frames(masks.freeze(artifact.clip, mask)[0]))
+    examples.film([(views, mask)], file, max(1, round(192 / frames.shape[1])), milliseconds)
 
 
 def _strip(axis, frames, count, vertical):

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..storage import paths
 from .explorer import Explorer, YourVideo
 from .samples import validation_video, write_video
-from .subject import Subject, subject
+from .subject import Subject, place, subject
 
 __all__ = [
     "Explorer",
@@ -22,6 +22,7 @@ __all__ = [
     "compare_models",
     "scrub_masks",
     "scrub_relevance",
+    "show",
     "subject",
     "validation_video",
     "write_video",
@@ -46,7 +47,7 @@ def scrub_relevance(
     """Return a widget with a clip, its relevance matrix and the ATR segment of every row (TRA section 3).
 
     video: a video file, an artifact (.npz, as `paperlib relevance` writes, needs no model) or frames uint8
-    [T, H, W, 3]. model: a checkpoint, or a network with frame_logits and then `classes`, their names.
+    [T, H, W, 3]. model: a checkpoint, or a network, with the names of its `classes`.
     target: class by index or name, the predicted one by default. sigma: share of a row that ATR must hold.
     rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames. scores: "sigmoid" for labels
     that do not exclude each other, by default as `probing.scale` says.
@@ -74,6 +75,18 @@ def scrub_masks(
     """
     here = subject(video, model, classes, target, mask, device, title, scores=scores)
     return Explorer([here], ["mask"], iterations=iterations)
+
+
+def show(found):
+    """Return a widget with an `Explanation`; other classes and masks are computed where its model is still there.
+
+    Raises InputError for one in which nothing was computed that can be scrubbed.
+    """
+    if not found.features:
+        raise InputError("nothing was computed that can be scrubbed; explain with relevance, mask or cam")
+    whole = "windows" not in found.info and "against" not in found.info
+    here = Subject(found, found.model if whole else None, device=place(found.model))
+    return Explorer([here], found.features, found.info.get("method", "clrp"), found.info.get("sigma", 0.975))
 
 
 def compare_models(video, models, target=None, method="clrp", sigma=0.975, iterations=100, device="auto", title=None):

@@ -1,39 +1,24 @@
 """The widget: what the browser is told once (frames, maps) and anew (matrices, masks), and what it may ask."""
 
 import base64
-import json
-import math
 import tempfile
 import threading
 import time
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib
 import pandas as pd
 import traitlets
 from PIL import Image
 
 from ..errors import InputError, needs
-from . import static
-from .subject import jpegs, overlays, subject
+from ..explanation import state, static
+from .subject import subject
 
 with needs("anywidget", "ipywidgets", to="show widgets"):
     import anywidget
 
-HERE = Path(__file__).parent
-PARTS = ("base", "relevance", "masks", "saving", "opening", "panel", "explorer")
 PERIOD = 0.05  # seconds between two pictures of the optimiser at work
-
-
-def _script():
-    """Return the front end as one module: the parts in this folder, behind the two colour tables they use."""
-    tables = {
-        name: [[round(255 * c) for c in matplotlib.colormaps[kind](i / 127)[:3]] for i in range(128)]
-        for name, kind in (("VIRIDIS", "viridis"), ("PUOR", "PuOr_r"))
-    }
-    colours = [f"const {name} = {json.dumps(table)};" for name, table in tables.items()]
-    return "\n".join(colours + [(HERE / f"{part}.js").read_text(encoding="utf-8") for part in PARTS])
 
 
 class Explorer(anywidget.AnyWidget):
@@ -43,8 +28,8 @@ class Explorer(anywidget.AnyWidget):
     the longest clip, counted from 0. Frames are sent once, as JPEG; the browser does all the scrubbing.
     """
 
-    _esm = _script()
-    _css = HERE / "style.css"
+    _esm = state.script()
+    _css = state.FRONT / "style.css"
     features = traitlets.List(help="which of relevance, mask, open are shown").tag(sync=True)
     clips = traitlets.List(help="per subject: frames, names").tag(sync=True)
     maps = traitlets.List(help="per subject: frames under Grad-CAM").tag(sync=True)
@@ -68,10 +53,10 @@ class Explorer(anywidget.AnyWidget):
         self.subjects = list(subjects)
         with self.hold_sync():
             self.frame = min(self.frame, max([len(s.artifact.frames) for s in self.subjects], default=1) - 1)
-            self.clips = [_clip(s) for s in self.subjects]
-            self.found = [_found(s) for s in self.subjects]
-            self.maps = [overlays(s.artifact) if "mask" in self.features else [] for s in self.subjects]
-            self.masks = [_mask(s) for s in self.subjects]
+            self.clips = [state.clip(s.artifact, s.model is not None) for s in self.subjects]
+            self.found = [state.relevance(s.artifact) for s in self.subjects]
+            self.maps = [state.overlays(s.artifact) if "mask" in self.features else [] for s in self.subjects]
+            self.masks = [state.mask(s.artifact) for s in self.subjects]
 
     def explain(self, target=None, method="clrp", sigma=0.975, panel=0):
         """Explain another class (name or index) or by another method or sigma."""
@@ -88,17 +73,17 @@ class Explorer(anywidget.AnyWidget):
             here.choose(before)
             raise
         with self.hold_sync():
-            self._put("found", panel, _found(here))
+            self._put("found", panel, state.relevance(here.artifact))
             if here.target != before:
-                self._put("maps", panel, overlays(here.artifact) if "mask" in self.features else [])
-                self._put("masks", panel, _mask(here))
+                self._put("maps", panel, state.overlays(here.artifact) if "mask" in self.features else [])
+                self._put("masks", panel, state.mask(here.artifact))
 
     def set_mask(self, mask, panel=0):
         """Set a mask [T] and score the clip under it; returns the scores."""
         self.stop()
         here = self._at(panel)
         here.score(mask)
-        self._put("masks", panel, _mask(here))
+        self._put("masks", panel, state.mask(here.artifact))
         return here.artifact.info.get("mask_scores")
 
     def learn(self, panel=0, wait=True, **options):
@@ -130,9 +115,7 @@ class Explorer(anywidget.AnyWidget):
         if bundle is None or not self.subjects:
             return bundle
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        file = BytesIO()
-        self.figure().savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
-        return {**data, "image/png": base64.b64encode(file.getvalue()).decode()}, metadata
+        return {**data, "image/png": base64.b64encode(static.png(self.figure())).decode()}, metadata
 
     def _compute(self, here, method, sigma):
         if "relevance" in self.features:
@@ -166,7 +149,7 @@ class Explorer(anywidget.AnyWidget):
             if not isinstance(error, InputError):
                 raise
         finally:
-            self._put("masks", panel, _mask(here))
+            self._put("masks", panel, state.mask(here.artifact))
 
     def _put(self, trait, panel, value):
         old = getattr(self, trait)
@@ -249,58 +232,3 @@ def animation(pictures, milliseconds):
     file = BytesIO()
     steps[0].save(file, "GIF", save_all=True, append_images=steps[1:], duration=int(milliseconds), loop=0)
     return file.getvalue()
-
-
-def _clip(here):
-    info = here.artifact.info
-    return {
-        "frames": jpegs(here.artifact.frames),
-        "model": info["model"],
-        "title": info["video"],
-        "classes": list(info["classes"]),
-        "indices": info.get("indices", []),
-        "live": here.model is not None,
-    }
-
-
-def _found(here):
-    info, arrays = here.artifact.info, here.artifact.arrays
-    found = {
-        "target": here.target,
-        "predicted": info.get("predicted", here.target),
-        "score": float(arrays["scores"][here.target]),
-    }
-    if "matrix" not in arrays or "segments" not in arrays:
-        return found
-    matrix = arrays["matrix"]
-    return {
-        **found,
-        "matrix": matrix.astype("<f4").tobytes(),
-        "rows": matrix.shape[0],
-        "columns": matrix.shape[1],
-        "logits": arrays["frame_logits"][:, here.target].tolist(),
-        "atr": [_whole(v) for v in arrays["atr"]],
-        "segments": arrays["segments"].tolist(),
-        "avg": _plain(info["avg_atr"]),
-        "max": _whole(info["max_atr"]),
-        "method": info["method"],
-        "sigma": info["sigma"],
-    }
-
-
-def _mask(here):
-    arrays = here.artifact.arrays
-    return {
-        "mask": here.mask.tolist(),
-        "scores": here.artifact.info.get("mask_scores"),
-        "loss": arrays["mask_loss"].tolist() if "mask_loss" in arrays else [],
-        "running": False,
-    }
-
-
-def _plain(value):
-    return None if math.isnan(value) else float(value)
-
-
-def _whole(value):
-    return None if math.isnan(value) else int(value)

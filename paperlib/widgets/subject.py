@@ -1,24 +1,18 @@
 """One clip before one model: relevance, masks and maps of any class, computed when asked for and kept."""
 
-import warnings
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from .. import gradcam, masks, relevance
-from ..data import sampling
+from .. import masks
 from ..errors import InputError
-from ..explanation import artifact, examples
-from ..models import devices
-from ..models.inputs import needs_frame_logits, network
+from ..explanation import artifact, explaining, instruments
+from ..explanation.networks import opened
 from ..models.probing import probabilities
-from ..storage import software
-from ..training import checkpoints
 
 METHODS = ("clrp", "lrp")
+ROWS = ("matrix", "row_values")  # what belongs to a class and a method
 
 
 class Subject:
@@ -30,10 +24,14 @@ class Subject:
     def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None, scores="auto"):
         self.artifact, self.model, self.device, self.rules = found, model, device, rules
         self._matrices, self._maps = {}, {}
-        if "matrix" in found.arrays and "target" in found.info:
-            self._matrices[found.info["target"], found.info.get("method", "clrp")] = found.arrays["matrix"]
-        if "cam" in found.arrays and "target" in found.info:
-            self._maps[found.info["target"]] = found.arrays["cam"]
+        for one in (found, *found.others.values()):
+            if "target" not in one.info:
+                continue
+            if "matrix" in one.arrays:
+                rows = {"matrix": one.arrays["matrix"], "row_values": one.row_values}
+                self._matrices[one.target, one.info.get("method", "clrp")] = rows
+            if "cam" in one.arrays:
+                self._maps[one.target] = one.arrays["cam"]
         if model is not None and ("scores" not in found.arrays or target is not None):
             artifact.score(found, model, target, device, scores)
         if "target" not in found.info:
@@ -58,8 +56,8 @@ class Subject:
 
     @property
     def clip(self):
-        """The model's input, float32 [1, 3, T, H, W], on its device."""
-        return self.artifact.clip.to(self.device)
+        """The model's input [1, 3, T, H, W], in its numbers and on its device."""
+        return instruments.windows(self.artifact, self.model)
 
     @property
     def mask(self):
@@ -90,22 +88,17 @@ class Subject:
         key = (self.target, method)
         if key not in self._matrices:
             self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}")
-            self._matrices[key] = (
-                relevance.relevance_matrix(self.model, self.clip, [self.target], method=method, rules=self.rules)[0]
-                .cpu()
-                .numpy()
-            )
-        matrix, arrays = self._matrices[key], self.artifact.arrays
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # rows without relevance: the widget says so itself
-            atr = relevance.atr(matrix[None], arrays["frame_logits"][None, :, self.target], sigma=sigma)
-        arrays.update(matrix=matrix, atr=atr.frames[0].numpy(), segments=atr.segments[0].numpy())
-        self.artifact.info.update(method=method, sigma=sigma, avg_atr=float(atr.avg[0]), max_atr=float(atr.max[0]))
+            instruments.relevance(self.artifact, self.model, method, sigma, rules=self.rules)
+            self._matrices[key] = {name: self.artifact.arrays[name] for name in ROWS}
+        self.artifact.arrays.update(self._matrices[key])
+        instruments.ranges(self.artifact, sigma)
+        self.artifact.info["method"] = method
 
     def maps(self):
         """Return the class's Grad-CAM maps [T, H, W]; none without a model and without saved ones."""
         if self.target not in self._maps and self.model is not None:
-            self._maps[self.target] = gradcam.video_gradcam(self.model, self.clip, self.target)[0].cpu().numpy()
+            instruments.cam(self.artifact, self.model)
+            self._maps[self.target] = self.artifact.arrays["cam"]
         cam = self._maps.get(self.target)
         if cam is not None:
             self.artifact.arrays["cam"] = cam
@@ -169,74 +162,21 @@ def subject(
 
     video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; from frames more than
     the model takes a uniform sample is taken. model: a checkpoint (`<dataset>/<name>` or a file), or a network
-    with frame_logits, then with its `classes`; an artifact needs none. scores: "softmax" or "sigmoid", by default as
+    and the names of its `classes`; an artifact needs none. scores: "softmax" or "sigmoid", by default as
     `probing.scale` says.
     """
     if isinstance(video, artifact.Artifact) or (isinstance(video, str | Path) and str(video).endswith(".npz")):
         found = video if isinstance(video, artifact.Artifact) else artifact.load(video)
-        net, _ = _network(model, classes, device) if model is not None else (None, None)
-        return Subject(found, net, target, mask, _place(net), rules, scores)
-    if model is None:
-        raise InputError("give the model, too: a checkpoint such as synth_ssv2/TAM2D-R50-f8, or a network")
-    net, header = _network(model, classes, device)
-    if isinstance(video, str | Path):
-        found = artifact.of_video(video, net, header, target, _place(net), scores)
-    else:
-        found = artifact.score(_of_frames(video, net, header, title), net, target, _place(net), scores)
-    return Subject(found, net, None, mask, _place(net), rules)
-
-
-def jpegs(frames, quality=92):
-    """Return uint8 frames [T, H, W, 3] as JPEG files in memory, without colour subsampling."""
-    return [_jpeg(frame, quality) for frame in frames]
-
-
-def overlays(found):
-    """Return an artifact's frames under its Grad-CAM maps as JPEG files in memory."""
-    return jpegs(examples.overlay(found.frames, found.arrays["cam"])) if "cam" in found.arrays else []
-
-
-def _jpeg(frame, quality):
-    file = BytesIO()
-    Image.fromarray(frame).save(file, "JPEG", quality=quality, subsampling=0)
-    return file.getvalue()
-
-
-def _of_frames(frames, network, header, title):
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-        raise InputError(
-            f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}"
+        net = (
+            opened(model, device, (len(found.frames), found.frames.shape[1:3]), classes)[0]
+            if model is not None
+            else None
         )
-    count = getattr(network, "num_frames", len(frames))
-    indices = np.arange(len(frames)) if count == len(frames) else sampling.uniform(len(frames), count)
-    name = getattr(network, "config", {}).get("name") or type(network).__name__
-    return artifact.Artifact(
-        frames[indices],
-        {
-            "video": title or "clip",
-            "indices": indices.tolist(),
-            "video_frames": len(frames),
-            "model": name,
-            "dataset": header.get("dataset", ""),
-            "classes": list(header["classes"]),
-            "revision": software.revision(),
-        },
-    )
+        return Subject(found, net, target, mask, place(net), rules, scores)
+    found = explaining.look(video, model, target, classes, scores, device, title)
+    return Subject(found, found.model, None, mask, place(found.model), rules)
 
 
-def _network(model, classes, device):
-    """Return (network on its device, header with `classes`)."""
-    if isinstance(model, torch.nn.Module):
-        model = network(model)
-        needs_frame_logits(model)
-        if classes is None:
-            raise InputError(f"give classes=, the names of the classes that {type(model).__name__} knows")
-        return model.eval(), {"classes": classes}
-    net, header = checkpoints.load(model, devices.device(device))
-    return net, {**header, "classes": classes or header["classes"]}
-
-
-def _place(network):
-    parameter = next(network.parameters(), None) if network is not None else None
-    return parameter.device if parameter is not None else torch.device("cpu")
+def place(net):
+    """Return where a network computes, the processor for none."""
+    return explaining.device_of(net) if net is not None else torch.device("cpu")

@@ -1,11 +1,14 @@
 """The picture that stands for a widget where none can run: frames, relevance matrix, Grad-CAM, mask."""
 
+import base64
+from io import BytesIO
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from .. import masks
 from ..data import clips
-from ..explanation import examples, plotting
+from . import examples, plotting
 
 COLUMNS = 16  # frames shown at most, evenly spread
 WIDTH, STRIP = 11, 7.4  # inches of the figure and of the film strip
@@ -21,6 +24,20 @@ def figure(artifacts, features):
             _block(block, found, features)
     plt.close(whole)  # shown where it is asked for, not at the end of the cell as well
     return whole
+
+
+def bundle(whole, words):
+    """Return what a notebook shows of a figure and of words for places that show no picture; whole: None for none."""
+    if whole is None:
+        return {"text/plain": words}
+    return {"text/plain": words, "image/png": base64.b64encode(png(whole)).decode()}
+
+
+def png(whole):
+    """Return a figure as a PNG file in memory, the same bytes every time."""
+    file = BytesIO()
+    whole.savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+    return file.getvalue()
 
 
 def _height(found, features):
@@ -45,7 +62,7 @@ def _block(block, found, features):
     _frames(strips, found, "mask" in features)
     inch = 1 / _strips(found, features)  # in units of the strips' height
     below = strips.inset_axes([0, -0.65 * inch, 1, 0.4 * inch])
-    if "mask" in features:
+    if "mask" in features and ("mask" in found.arrays or "matrix" not in found.arrays):
         examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
         scores = found.info.get("mask_scores") or {}
         below.set_xlabel("mask (red: on)   " + "   ".join(f"{k} {v:.2f}" for k, v in scores.items()), fontsize=8)

@@ -142,7 +142,7 @@ function transport(view) {
     rate,
     tinted,
     button("save what is seen as PNG", "PNG", () => savePicture(view)),
-    button("save all frames as GIF", "GIF", () => saveAnimation(view)),
+    view.model.get("page") ? null : button("save all frames as GIF", "GIF", () => saveAnimation(view)), // needs Python
     button("save the numbers as JSON", "JSON", () => saveNumbers(view)),
     make("span", { class: "pl-help", title: KEYS, tabindex: 0, role: "note", "aria-label": KEYS }, "keys"),
   );
@@ -262,7 +262,7 @@ function drawPanel(view, panel, ink) {
     panel.atr_label.textContent = panel.found ? atrText(panel) : "no relevance matrix";
     const held = panel.pinned == null ? "" : ", held (Esc lets go)";
     panel.row_label.textContent = panel.found
-      ? `frame logits i × input frames j, the logits at the right; row ${panel.row + 1} lit${held}`
+      ? `${panel.found.parts ? "parts of the logit" : "frame logits"} i × input frames j, their values at the right; row ${panel.row + 1} lit${held}`
       : "";
     panel.matrix.setAttribute(
       "aria-label",

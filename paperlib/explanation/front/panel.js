@@ -52,10 +52,12 @@ function buildPanel(view, clip, number, features) {
     tiles.append(make("figure", {}, panel[name], caption));
     return caption;
   };
-  const masks = features.includes("mask");
-  tile("picture", masks ? "original" : "frame");
+  const without = clip.without || [], // what was left out when a page was made
+    maps = features.includes("mask") && !without.includes("cam"),
+    masks = features.includes("mask") && !without.includes("mask");
+  tile("picture", maps || masks ? "original" : "frame");
+  if (maps) tile("cam", "Grad-CAM");
   if (masks) {
-    tile("cam", "Grad-CAM");
     panel.kind_label = tile("perturbed", "frozen by the mask", { "aria-label": "perturbed" });
   }
   addClass(view, panel, controls);
@@ -73,14 +75,14 @@ function buildPanel(view, clip, number, features) {
 }
 
 function addClass(view, panel, controls) {
-  const { classes, live } = panel.clip;
+  const { classes, live, targets } = panel.clip; // a page has only the classes that were computed
   panel.target = choice(
     "class",
-    classes.map((name, k) => [k, name]),
+    (targets || [...classes.keys()]).map((k) => [k, classes[k]]),
     0,
     () => explain(view, panel),
   );
-  panel.target.disabled = !live;
+  panel.target.disabled = !live && !(targets?.length > 1);
   panel.score_label = make("span", { class: "pl-score", "data-text": "" });
   controls.append(make("label", {}, "class ", panel.target), panel.score_label);
 }
@@ -114,6 +116,7 @@ function addRelevance(view, panel, controls, tile) {
     title: "share of a row's relevance that its ATR segment holds",
     oninput: () => explain(view, panel),
   });
+  panel.sigma.disabled = panel.clip.sigmas === false;
   panel.sigma_label = make("span", { class: "pl-number" });
   controls.append(panel.method, make("label", {}, "σ ", panel.sigma, panel.sigma_label));
 }
@@ -161,6 +164,9 @@ function scrub(view, panel, event) {
 }
 
 function addMask(view, panel, controls) {
+  const page = view.model.get("page"),
+    answering = panel.clip.live || page;
+  panel.learn_label = page ? "learned mask" : "learn mask";
   panel.bar = make("canvas", { class: "pl-mask", role: "img", "aria-label": "mask" });
   panel.handles = make("div", { class: "pl-handles", role: "group", "aria-label": "edges of the mask" });
   panel.holder = make(
@@ -179,7 +185,7 @@ function addMask(view, panel, controls) {
     panel.mask = mask;
     view.redraw();
     clearTimeout(panel.soon);
-    panel.soon = setTimeout(() => panel.clip.live && ask(view, "score", panel.number, { mask: panel.mask }), 80);
+    panel.soon = setTimeout(() => answering && ask(view, "score", panel.number, { mask: panel.mask }), 80);
   };
   const kind = choice(
     "perturbation",
@@ -198,13 +204,13 @@ function addMask(view, panel, controls) {
     "button",
     {
       type: "button",
-      disabled: !panel.clip.live,
+      disabled: !answering,
       onclick: () =>
         panel.masked.running
           ? view.model.send({ kind: "stop", panel: panel.number })
           : ask(view, "learn", panel.number, { perturbation: panel.kind }),
     },
-    "learn mask",
+    panel.learn_label,
   );
   const clear = make("button", { type: "button", onclick: () => panel.edit(panel.mask.map(() => 0)) }, "clear");
   controls.append(kind, panel.learn, clear);
@@ -228,7 +234,8 @@ function showFound(panel, found) {
   if (panel.pinned != null && panel.found) panel.pinned = clamp(panel.pinned, 0, panel.found.rows - 1);
   panel.target.value = found.target;
   const guess = found.predicted === found.target ? "predicted" : `predicted: ${panel.clip.classes[found.predicted]}`;
-  panel.score_label.textContent = `score ${percent(found.score)} (${guess})`;
+  const rather = found.against == null ? "" : `rather than ${panel.clip.classes[found.against]}; `;
+  panel.score_label.textContent = `${rather}score ${percent(found.score)} (${guess})`;
   if (!panel.found) return;
   panel.method.value = found.method;
   panel.sigma.value = found.sigma;
@@ -240,7 +247,7 @@ function showMask(view, panel, masked) {
   if (panel.masked === masked) return;
   panel.masked = masked;
   if (!edited) panel.mask = masked.mask.slice();
-  panel.learn.textContent = masked.running ? "stop" : "learn mask";
+  panel.learn.textContent = masked.running ? "stop" : panel.learn_label;
   const { OS, FS, RS } = masked.scores || {};
   panel.scores.setAttribute(
     "aria-label",

@@ -1,0 +1,90 @@
+"""What the commands about one video share: their options, the video before the network, where results go."""
+
+from pathlib import Path
+
+
+def arguments(parser):
+    """Declare the options shared by `paperlib explain`, `relevance`, `mask` and `gradcam`."""
+    from ..models.probing import SCORES
+
+    parser.add_argument(
+        "--video",
+        required=True,
+        metavar="FILE",
+        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="DATASET/NAME of the zoo (see paperlib zoo status), a .safetensors file, PACKAGE.MODULE:FUNCTION that "
+        "returns a network of your own, or a folder with a network of Hugging Face's transformers",
+    )
+    parser.add_argument(
+        "--class",
+        dest="wanted",
+        metavar="NAME",
+        help="class to explain, by name, part of a name or number (default: the predicted one)",
+    )
+    parser.add_argument(
+        "--scores",
+        choices=SCORES,
+        default="auto",
+        help="how logits become scores: softmax for classes of which one is right, sigmoid for labels that do not "
+        "exclude each other (default: auto, sigmoid only for a single logit)",
+    )
+    own = parser.add_argument_group(
+        "a network of your own", "what is not found out by running it or in its configuration"
+    )
+    own.add_argument("--frames", type=int, metavar="N", help="frames of a clip")
+    own.add_argument("--size", type=int, metavar="PIXELS", help="height and width of a clip")
+    own.add_argument("--layout", metavar="LAYOUT", help='how it takes clips, such as "B T C H W" (default: tried)')
+    own.add_argument("--names", metavar="FILE", help="a text file with the names of its classes, one a line, in order")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def out_argument(parser):
+    """Declare --out, the prefix of a command's files."""
+    parser.add_argument("--out", metavar="PREFIX", help="where results go (default: VIDEO-COMMAND in this folder)")
+
+
+def options(args):
+    """Return the keyword arguments of `explaining.explain` and `look` that the options stand for."""
+    network = {"frames": args.frames, "size": args.size, "layout": args.layout}
+    return {
+        "classes": _names(args.names),
+        "scores": args.scores,
+        "device": args.device,
+        **{name: value for name, value in network.items() if value is not None},
+    }
+
+
+def look(args):
+    """Return (what the network sees of the video, scored, and the network)."""
+    from ..explanation import explaining
+
+    found = explaining.look(args.video, args.model, args.wanted, **options(args))
+    return found, found.model
+
+
+def prefix(args, command):
+    """Return the path prefix of the results: --out, or the video's name and the command in the current folder."""
+    return Path(args.out or f"{stem(args)}-{command}")
+
+
+def stem(args):
+    """Return the name of the video, without its ending."""
+    return Path(args.video).stem if Path(args.video).exists() else args.video.replace("/", "-")
+
+
+def _names(file):
+    """Return the lines of a text file, None for none."""
+    from ..errors import InputError
+
+    if file is None:
+        return None
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is no readable text file with names of classes ({error})") from None
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,237 @@
+"""`explain`: everything the instruments find about one video and one network, in one call."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..models import devices
+from . import artifact, instruments, networks
+from .contrast import difference
+from .explanation import Explanation
+from .record import class_index
+
+ADAPTING = ("layout", "alpha", "frames", "size", "mean", "std", "processor")
+
+
+def explain(
+    video: Any,
+    model: nn.Module | str | Path,
+    target: str | int | Sequence[str | int] | None = None,
+    *,
+    relevance: bool = True,
+    mask: bool | None = None,
+    cam: bool = True,
+    top: int = 1,
+    clips: int = 1,
+    slide: int | bool | None = None,
+    classes: Sequence[str] | None = None,
+    scores: str = "auto",
+    sigma: float = 0.975,
+    iterations: int | None = None,
+    layer: str | None = None,
+    title: str | None = None,
+    device: str = "auto",
+    progress: bool = False,
+    method: str = "clrp",
+    rules: Any = None,
+    rows: str = "auto",
+    split: str | None = None,
+    **adapting: Any,
+) -> Explanation:
+    """Return what a network saw in a video: relevance of frames, the frames it needs, where it looked.
+
+    video: a video file; DATASET/NUMBER of a data set's validation videos; all frames uint8 [T, H, W, 3]; or a clip float
+        [3, T, H, W] or [1, 3, T, H, W], normalised as `data.clips.to_clip` does.
+    model: a checkpoint (`synth_ssv2/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which returns
+        one; a folder with a network of transformers.
+    target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
+        why A and not B, the difference of their logits.
+    relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip only.
+    top: explain the target and so many of the most probable classes in all.
+    clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video. clips=4:
+        one from each quarter. slide=2: a window of frames two apart that moves over the whole video, by half a window
+        each time; True: windows of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were seen.
+    classes: names of the classes, where the network does not know them. scores: as `probing.scale` says.
+    sigma, method, rules, rows, split: as in `relevance.atr` and `relevance.relevance_matrix`.
+    iterations: most steps of learning the mask. layer: of Grad-CAM. title: name of a video that is no file.
+    device: of checkpoints; a module stays where it is. progress: show bars on standard error.
+    adapting: layout, alpha, frames, size, mean, std, processor, for `models.adapt`, where what the network takes is
+        neither known nor found out.
+
+    Raises InputError for a video, model, class or layer that does not exist or fit, in one sentence.
+    """
+    _check(adapting, top)
+    watch = Bars(progress)
+    net, header = networks.opened(model, device, _offered(video), classes, **adapting)
+    found = _scored(video, net, header, title, clips, slide, scores, watch)
+    first, against = _targets(found.classes, target)
+    wanted = [found.info["predicted"] if first is None else first]
+    ranked = [int(k) for k in np.argsort(-found.scores) if k not in wanted]
+    every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
+    mask = "windows" not in found.info if mask is None else mask
+    for one in every:
+        seen = net if against is None else difference(net, instruments.windows(found, net)[:1], one.target, against)
+        name = f" of {one.target_name}" if len(every) > 1 else ""
+        if relevance:
+            options = {"rules": rules, "rows": rows, "split": split}
+            with watch.bar(f"relevance{name}", _clips(one)) as step:
+                instruments.relevance(one, seen, method, sigma, step, **options)
+        if cam:
+            with watch.bar(f"Grad-CAM{name}", _clips(one)) as step:
+                instruments.cam(one, seen, layer, watch=step)
+        if mask:
+            steps = iterations or 300
+            with watch.bar(f"mask{name}", steps) as step:
+                options = {} if iterations is None else {"iterations": iterations}
+                instruments.mask(one, seen, watch=lambda *_, step=step: step("mask"), **options)
+    found = every[0]
+    found.others = {one.target: one for one in every[1:]}
+    return found
+
+
+def look(
+    video: Any,
+    model: nn.Module | str | Path,
+    target: str | int | None = None,
+    classes: Sequence[str] | None = None,
+    scores: str = "auto",
+    device: str = "auto",
+    title: str | None = None,
+    **adapting: Any,
+) -> Explanation:
+    """Return one clip of a video, scored, and the class to be explained, but not explained yet; as `explain` does."""
+    net, header = networks.opened(model, device, _offered(video), classes, **adapting)
+    found = _scored(video, net, header, title, 1, None, scores, Bars(False))
+    first, _ = _targets(found.classes, target)
+    found.info["target"] = found.info["predicted"] if first is None else first
+    return found
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Return where a network's weights are."""
+    parameter = next(net.parameters(), None)
+    return parameter.device if parameter is not None else devices.device("cpu")
+
+
+class Bars:
+    """Progress on standard error, or none."""
+
+    def __init__(self, shown):
+        self.shown = shown
+
+    def bar(self, what, total):
+        """Return a context whose value is to be called as step(stage, how many = 1)."""
+        return _Bar(what, total, self.shown)
+
+
+class _Bar:
+    def __init__(self, what, total, shown):
+        self.what, self.total, self.shown, self.bar = what, total, shown, None
+
+    def __enter__(self):
+        if self.shown:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=self.total, desc=self.what, delay=1, leave=False, mininterval=0.5)
+        return self.step
+
+    def step(self, stage, count=1):
+        """Count; returns None, since a mask's learning ends where its watch returns True."""
+        if self.bar is not None:
+            self.bar.update(count)
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _check(adapting, top):
+    unknown = sorted(set(adapting) - set(ADAPTING))
+    if unknown:
+        raise InputError(
+            f"explain has no option {unknown[0]}; for what the network takes there are {', '.join(ADAPTING)}"
+        )
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise InputError(f"top must be a whole number of at least 1, not {top!r}")
+
+
+def _offered(video):
+    """Return (frames, (H, W)) of a video that is already frames or a clip, None for one that is to be decoded."""
+    if isinstance(video, str | Path):
+        return None
+    shape = tuple(getattr(video, "shape", np.shape(video)))
+    if isinstance(video, torch.Tensor) and video.is_floating_point():
+        return (shape[-3], shape[-2:]) if len(shape) in (4, 5) else None
+    return (shape[0], shape[1:3]) if len(shape) == 4 else None
+
+
+def _scored(video, net, header, title, clips, slide, scores, watch):
+    """Return the video as the network sees it, scored."""
+    found = artifact.read(video, header["frames"], header["size"], clips, slide, title)
+    found.info.update(model=header["name"], notes=[*header["said"], *_seen(found.info)])
+    for key in ("dataset", "accuracy", "config"):
+        found.info[key] = header[key]
+    if header["classes"]:
+        found.info["classes"] = list(header["classes"])
+    with watch.bar("scores", _clips(found)) as step:
+        instruments.score(found, net, scores, step)
+    found.model = net
+    return found
+
+
+def _seen(info):
+    """Return a sentence about which frames of the video were seen."""
+    indices, total, several = info["indices"], info["video_frames"], info.get("windows")
+    if indices == list(range(total)):
+        return []
+    said = f"Of {total} frames of the video, {len(set(indices))} were seen: {_listed(sorted(set(indices)))}"
+    if several and several["kind"] == "slide":
+        said += (
+            f", by {len(several['starts'])} windows of {several['frames']} frames, each half a window after the last"
+        )
+    elif several:
+        said += f", in {len(several['starts'])} clips of {several['frames']} frames, one from each equal part"
+    if len(set(indices)) < len(indices) and not several:
+        said += "; the video is shorter than the clip, so that some stand in it more than once"
+    return [said + "."]
+
+
+def _listed(indices):
+    """Return video frames counted from 1, as a range where their distance is one and the same."""
+    steps = {b - a for a, b in zip(indices, indices[1:])}  # noqa: B905
+    if len(indices) > 8 and len(steps) == 1:
+        return f"every {steps.pop()}. from {indices[0] + 1} to {indices[-1] + 1}".replace("every 1. ", "all ")
+    shown = indices if len(indices) <= 16 else [*indices[:4], None, *indices[-2:]]
+    return ", ".join("..." if k is None else str(k + 1) for k in shown)
+
+
+def _targets(classes, target):
+    """Return (class to explain, class that it is compared with), each an index or None."""
+    if target is None or isinstance(target, str | int | np.integer):
+        return (None if target is None else class_index(classes, target)), None
+    try:
+        first, second = target
+    except (TypeError, ValueError):
+        raise InputError(f"target is one class, or two of which the first is explained, not {target!r}") from None
+    return class_index(classes, first), class_index(classes, second)
+
+
+def _of_class(found, target, against):
+    """Return a record of the same clip for one class, with results of its own."""
+    one = copy.copy(found)
+    one.info, one.arrays, one.others = {**copy.deepcopy(found.info), "target": int(target)}, dict(found.arrays), {}
+    if against is not None and against != target:
+        one.info["against"] = int(against)
+    elif against is not None:
+        raise InputError("the difference of a class and itself is nothing; name two classes")
+    return one
+
+
+def _clips(found):
+    return len(found.info["windows"]["starts"]) if "windows" in found.info else 1

@@ -1,0 +1,117 @@
+"""What a user calls a network: a checkpoint, a module of one's own, a function that makes one, a folder on disk."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import models
+from ..errors import InputError, needs
+from ..models import devices
+from ..models.inputs import first_line, network
+from ..models.known import known
+from ..training import checkpoints
+
+
+def opened(model, device="auto", offered=None, classes=None, **adapting):
+    """Return (network for clips [B, 3, N, H, W], header with name, classes, size, frames, said) of what a user names.
+
+    model: a checkpoint of the zoo or a file; "package.module:function", a function without arguments that returns a
+    network; a folder with a network of transformers; any nn.Module, which stays on its device. adapting: for
+    `models.adapt`, which finds out what networks that are not the project's take. offered: (frames, (H, W)) of a clip
+    that is there already, for networks that do not say how many frames of what size they take.
+    """
+    if isinstance(model, nn.Module):
+        net, header = model, {}
+    elif isinstance(model, str | Path):
+        net, header = _named(str(model), devices.device(device))
+    elif model is None:
+        raise InputError("give the model, too: a checkpoint such as synth_ssv2/TAM2D-R50-f8, or a network")
+    else:
+        raise InputError(f"a model is a network or the name of a checkpoint, not {type(model).__name__}")
+    own = isinstance(network(net), models.base.VideoModel) or isinstance(net, models.Adapted)
+    if own and not any(value is not None for value in adapting.values()):
+        net = network(net)
+        frames, names = getattr(net, "num_frames", None), getattr(net, "classes", None)
+    else:
+        facts = known(network(net), adapting.get("processor"))
+        if offered and adapting.get("frames") is None and facts.frames is None:
+            adapting["frames"] = offered[0]
+        if offered and adapting.get("size") is None:
+            adapting["size"] = offered[1]
+        net = models.adapt(net, classes=classes, **adapting)
+        frames, names = net.frames, net.classes
+    name = (getattr(net, "config", None) or {}).get("name") or type(net).__name__
+    return net.eval(), {
+        "name": name,
+        "classes": classes or header.get("classes") or names,
+        "frames": frames,
+        "size": getattr(net, "size", None) or header.get("recipe", {}).get("size"),
+        "said": list(getattr(net, "said", [])),
+        "dataset": header.get("dataset", ""),
+        "accuracy": header.get("accuracy"),
+        "config": getattr(net, "config", None) or {"name": name},
+    }
+
+
+def _named(name, device):
+    """Return (network, header) of a function, a folder or a checkpoint, on a device."""
+    if Path(name).is_dir():
+        return _of_transformers(Path(name)).to(device), {}
+    module, colon, function = name.partition(":")
+    if colon and not Path(name).exists() and all(part.isidentifier() for part in module.split(".")):
+        return _made(module, function).to(device), {}
+    return checkpoints.load(name, device)
+
+
+def _made(module, function):
+    """Return the network that a function of a module makes; modules of the current folder are found, too."""
+    name, here = f"{module}:{function}", str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        made = getattr(importlib.import_module(module), function)
+    except AttributeError:
+        raise InputError(
+            f"module {module} has no {function}; --model {name} should name a function that it has"
+        ) from None
+    except ImportError as error:
+        raise InputError(f"module {module} cannot be imported ({first_line(error)}); is it in this folder?") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    try:
+        net = made if isinstance(made, nn.Module) else made()
+    except Exception as error:
+        raise InputError(
+            f"{name}() does not return a network but raises {type(error).__name__}: {first_line(error)}"
+        ) from error
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{name}() must return a torch.nn.Module, not {type(net).__name__}")
+    return net
+
+
+def _of_transformers(folder):
+    """Return the classifier that transformers reads from a folder; nothing is downloaded."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"folder {folder} has no config.json; give a folder that a network's save_pretrained wrote")
+    with needs("transformers", to=f"open the network in {folder}"):
+        import transformers
+    kinds = (transformers.AutoModelForVideoClassification, transformers.AutoModelForImageClassification)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        kind = next((kind for kind in kinds if type(config) in kind._model_mapping), None)
+        if kind is None:
+            raise InputError(
+                f"folder {folder} holds {type(config).__name__}, which classifies neither videos nor images"
+            )
+        return kind.from_pretrained(folder, local_files_only=True).to(torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"folder {folder} holds no network that transformers can read ({first_line(error)})"
+        ) from error

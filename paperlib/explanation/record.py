@@ -1,0 +1,128 @@
+"""`Record`: what is kept of one clip that was looked at, numbers only; `explanation` adds what one does with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data import clips
+from ..errors import InputError
+
+
+@dataclass
+class Record:
+    """What was found about one clip, or about several that follow each other in one video.
+
+    frames: uint8 [N, H, W, 3] as the model saw them. info: video, model, classes, target, versions ... (plain JSON).
+    arrays: named results: `scores` [K], `logits` [K], `frame_logits` [T', K], `matrix` [T', N], `row_values` [T'], what
+    each row of it starts from, `atr` [T'], `segments` [T', 2], `mask` [N], `cam` [N, H, W] ...
+    model: the network, where it is still there. given: the clip [1, 3, N, H, W] where it was no video: `clip` has its
+    pixels rounded. others: further classes that were explained, by their index.
+    """
+
+    frames: np.ndarray
+    info: dict
+    arrays: dict = field(default_factory=dict)
+    model: Any = field(default=None, repr=False, compare=False)
+    given: torch.Tensor | None = field(default=None, repr=False, compare=False)
+    others: dict = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def clip(self) -> torch.Tensor:
+        """The model's input: float32 [1, 3, N, H, W]."""
+        return clips.to_clip(self.frames)[None]
+
+    @property
+    def target(self) -> int:
+        """Index of the class that was explained."""
+        return self.info["target"]
+
+    @property
+    def target_name(self) -> str:
+        """Name of the class that was explained; of two, where their difference was."""
+        name, against = self.info["classes"][self.info["target"]], self.info.get("against")
+        return name if against is None else f"{name} rather than {self.info['classes'][against]}"
+
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """The relevance matrix [T', N]: how much row i owes to frame j; None where it was left out."""
+        return self.arrays.get("matrix")
+
+    @property
+    def atr(self) -> np.ndarray | None:
+        """Action temporal relevance [T'] of every row, in frames, NaN for a row without relevance."""
+        return self.arrays.get("atr")
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """The learned temporal mask [N] in [0, 1]; None where it was left out."""
+        return self.arrays.get("mask")
+
+    @property
+    def cam(self) -> np.ndarray | None:
+        """Grad-CAM maps [N, H, W] in [0, 1]; None where they were left out."""
+        return self.arrays.get("cam")
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The score [K] of every class."""
+        return self.arrays["scores"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the K classes."""
+        return self.info["classes"]
+
+    @property
+    def row_values(self) -> np.ndarray:
+        """What each row of the matrix starts from [T']: the target's frame logits, or parts of its logit."""
+        if "row_values" in self.arrays:
+            return self.arrays["row_values"]
+        return self.arrays["frame_logits"][:, self.target]  # files that earlier versions wrote
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know, a sentence each."""
+        return self.info.get("notes", []) + doubts(self)
+
+
+def doubts(found: Record) -> list[str]:
+    """Return sentences about a prediction that is unsure, and about a class that was asked for and not predicted."""
+    info, said = found.info, []
+    if "scores" not in found.arrays or "target" not in info:
+        return said
+    scores, classes, predicted = found.arrays["scores"], info["classes"], info.get("predicted", info["target"])
+    best = float(scores[predicted])
+    runner = int(np.argsort(scores)[-2]) if len(scores) > 1 else predicted
+    if info.get("scores") == "sigmoid":
+        if best < 0.5:
+            said.append(f"The prediction is unsure: no class reaches a score of 50 %, {classes[predicted]} {best:.0%}.")
+    elif best < 0.5 or float(scores[runner]) > best / 2:
+        said.append(
+            f"The prediction is unsure: {classes[predicted]} {best:.0%}, {classes[runner]} {float(scores[runner]):.0%}."
+        )
+    if info["target"] != predicted:
+        asked = classes[info["target"]]
+        said.append(
+            f"{asked}, which is explained, is not predicted: its score is {float(scores[info['target']]):.1%}, that of "
+            f"{classes[predicted]} {best:.1%}."
+        )
+    return said
+
+
+def class_index(classes: Sequence[str], wanted: str | int) -> int:
+    """Return the index of a class given by name (any case, unique part of it) or by number."""
+    if str(wanted).lstrip("-").isdigit():
+        if 0 <= int(wanted) < len(classes):
+            return int(wanted)
+        raise InputError(f"class {wanted} is out of range; the model knows 0 to {len(classes) - 1}")
+    lowered, sought = [name.lower() for name in classes], str(wanted).lower()
+    if sought in lowered:
+        return lowered.index(sought)
+    found = [k for k, name in enumerate(lowered) if sought in name]
+    if len(found) == 1:
+        return found[0]
+    names = "; ".join(classes[k] for k in (found or range(len(classes))))
+    raise InputError(f"class {wanted!r} {'fits several classes' if found else 'is unknown'}; choose from: {names}")

@@ -1,0 +1,95 @@
+"""Videos longer than a clip: which frames are seen, in which windows, and whose row or map counts for a frame."""
+
+import numpy as np
+
+from ..data import sampling
+from ..errors import InputError
+
+SPAN = 2.56  # seconds that a window spans where nothing is said: 64 frames at 25 a second, as Kinetics' networks see
+MOST = 4000  # frames of one explanation
+
+
+def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = None, fps: float | None = None):
+    """Return (video frames that are seen [F], first of them of every window [W]), both int64.
+
+    total: frames of the video; frames: of a clip. clips: so many clips, one from each equal part of the video, uniformly
+    sampled. slide: windows of frames `slide` apart, each half a window after the last; True: as far apart that a window
+    spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is sampled uniformly.
+    Raises InputError for numbers that are no whole numbers of at least 1, for both, and for too many frames.
+    """
+    for name, value in (("clips", clips), ("slide", slide)):
+        if isinstance(value, bool) and name == "slide" or value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if slide and clips > 1:
+        raise InputError("clips cuts the video into parts and slide moves a window over it; give one of them")
+    if not slide:
+        edges = np.arange(clips + 1) * total // clips
+        parts = [first + sampling.uniform(max(end - first, 1), frames) for first, end in zip(edges, edges[1:])]  # noqa: B905
+        return np.minimum(np.concatenate(parts), total - 1), np.arange(clips) * frames
+    stride = max(1, round(SPAN * (fps or 25) / frames)) if slide is True else int(slide)
+    seen = np.arange(0, total, stride)
+    if len(seen) > MOST:
+        raise InputError(
+            f"a window that slides over {total} frames in steps of {stride} sees {len(seen)}, more than the {MOST} of one "
+            f"explanation; give slide={-(-total // MOST)} or more, or cut the video"
+        )
+    if len(seen) <= frames:
+        return sampling.uniform(total, frames), np.zeros(1, np.int64)
+    hop = max(1, frames // 2)
+    count = -(-(len(seen) - frames) // hop) + 1
+    starts = np.minimum(np.arange(count) * hop, len(seen) - frames)
+    return seen, starts
+
+
+def zones(starts, frames):
+    """Return the frames [first, end) that each window answers for: those nearer to its middle than to another's."""
+    starts = np.asarray(starts)
+    cuts = (starts[1:] + starts[:-1] + frames) // 2
+    return np.stack([[starts[0], *cuts], [*cuts, starts[-1] + frames]], 1)
+
+
+def apart(starts, frames):
+    """Return the numbers of windows that together see every frame, as few and as little overlapping as can be."""
+    chosen = [0]
+    for window in range(1, len(starts)):
+        if starts[window] >= starts[chosen[-1]] + frames or window == len(starts) - 1:
+            chosen.append(window)
+    return chosen
+
+
+def row_owners(starts, frames, steps):
+    """Return (window, step) int64 [R, 2] of the rows that count for the video: those whose middle is in the window's
+    zone."""
+    middles = (np.arange(steps) + 0.5) * frames / steps
+    return np.array(
+        [
+            (window, step)
+            for window, (first, end) in enumerate(zones(starts, frames))
+            for step in range(steps)
+            if first <= starts[window] + middles[step] < end
+        ]
+    )
+
+
+def joined_rows(blocks, starts, count):
+    """Return the matrix [R, F] of a video of `count` seen frames from those of its windows [W, T', N].
+
+    A row is that of one window, the one in whose middle it lies most; frames outside of the window have no relevance.
+    """
+    windows, steps, frames = blocks.shape
+    owners = row_owners(starts, frames, steps)
+    matrix = np.zeros((len(owners), count), blocks.dtype)
+    for row, (window, step) in enumerate(owners):
+        matrix[row, starts[window] : starts[window] + frames] = blocks[window, step]
+    return matrix
+
+
+def joined_frames(blocks, starts, count):
+    """Return what belongs to each of `count` seen frames [F, ...] from what windows [W, N, ...] say about theirs."""
+    frames = blocks.shape[1]
+    joined = np.zeros((count, *blocks.shape[2:]), blocks.dtype)
+    for window, (first, end) in enumerate(zones(starts, frames)):
+        joined[first:end] = blocks[window, first - starts[window] : end - starts[window]]
+    return joined
