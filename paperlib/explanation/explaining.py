@@ -46,8 +46,8 @@ def explain(
 ) -> Explanation:
     """Return what a network saw in a video: relevance of frames, the frames it needs, where it looked.
 
-    video: a video file; DATASET/NUMBER of a data set's validation videos; all frames uint8 [T, H, W, 3]; or a clip float
-        [3, T, H, W] or [1, 3, T, H, W], normalised as `data.clips.to_clip` does.
+    video: a video file; DATASET/NUMBER of a data set's validation videos; all frames uint8 [T, H, W, 3]; or a clip,
+        float [3, T, H, W] or [1, 3, T, H, W], normalised as `data.clips.to_clip` does.
     model: a checkpoint (`synth_ssv2/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which returns
         one; a folder with a network of transformers.
     target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
@@ -56,7 +56,8 @@ def explain(
     top: explain the target and so many of the most probable classes in all.
     clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video. clips=4:
         one from each quarter. slide=2: a window of frames two apart that moves over the whole video, by half a window
-        each time; True: windows of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were seen.
+        each time; True: windows of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were
+        seen.
     classes: names of the classes, where the network does not know them. scores: as `probing.scale` says.
     sigma, method, rules, rows, split: as in `relevance.atr` and `relevance.relevance_matrix`.
     iterations: most steps of learning the mask. layer: of Grad-CAM. title: name of a video that is no file.
@@ -75,9 +76,9 @@ def explain(
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in wanted]
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info if mask is None else mask
-    for one in every:
+    for number, one in enumerate(every):
         seen = net if against is None else difference(net, instruments.windows(found, net)[:1], one.target, against)
-        name = f" of {one.target_name}" if len(every) > 1 else ""
+        name = f" {number + 1} of {len(every)}" if len(every) > 1 else ""
         if relevance:
             options = {"rules": rules, "rows": rows, "split": split}
             with watch.bar(f"relevance{name}", _clips(one)) as step:

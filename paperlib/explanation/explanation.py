@@ -64,11 +64,12 @@ class Explanation(Record):
         if "target" not in info:
             return ["nothing was explained yet"]
         best, scale = info.get("predicted", info["target"]), info.get("scores", "softmax")
-        said = [f"predicted: {self.classes[best]} ({self.scores[best]:.1%} by {scale}); explained: {self.target_name}"]
+        same = "the same" if self.target_name == self.classes[best] else self.target_name
+        said = [f"predicted: {self.classes[best]} ({self.scores[best]:.1%} by {scale}); explained: {same}"]
         if self.matrix is not None and "avg_atr" in info:
             said.append(
-                f"avg-ATR {_number(info['avg_atr'], '.2f')} of {count} frames, max-ATR {_number(info['max_atr'], '.0f')} "
-                f"({info['method'].upper()})"
+                f"avg-ATR {_number(info['avg_atr'], '.2f')} of {count} frames, "
+                f"max-ATR {_number(info['max_atr'], '.0f')} ({info['method'].upper()})"
             )
         if self.mask is not None and info.get("mask_scores"):
             on, scores = int((self.mask > 0.1).sum()), info["mask_scores"]
@@ -79,9 +80,7 @@ class Explanation(Record):
             )
         if self.cam is not None:
             share = float((self.cam >= 0.5).mean())
-            said.append(
-                f"Grad-CAM lights up {share:.0%} of the picture (at half its maximum), layer {info.get('layer')}"
-            )
+            said.append(f"Grad-CAM: {share:.0%} of the picture above half the maximum (layer {info.get('layer')})")
         return said
 
     def __repr__(self):

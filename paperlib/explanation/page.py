@@ -109,7 +109,7 @@ def _head(found):
     first, *rest = found.summary()
     lines = "".join(f"<li>{text.escape(line)}</li>" for line in rest)
     notes = "".join(f"<li>{text.escape(note)}</li>" for note in found.notes)
-    noted = f'<details class="notes"{" open" if len(found.notes) < 3 else ""}><summary>notes</summary><ul>{notes}</ul></details>'
+    noted = f'<details class="notes" open><summary>notes</summary><ul>{notes}</ul></details>'
     return f'<p class="first">{text.escape(first)}</p><ul class="numbers">{lines}</ul>' + (noted if notes else "")
 
 

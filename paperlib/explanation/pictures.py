@@ -64,7 +64,7 @@ def relevance(artifact: Record) -> plt.Figure:
 
 
 def animate(artifact: Record, file: str | Path, milliseconds: int = 200) -> None:
-    """Write a looping GIF of the frames, beside them those under Grad-CAM and those frozen by the mask, where there are.
+    """Write a looping GIF of the frames and, where there are, of those under Grad-CAM and those frozen by the mask.
 
     Below lies the mask, red where on and green where off, the current frame highlighted.
     """

@@ -12,9 +12,9 @@ MOST = 4000  # frames of one explanation
 def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = None, fps: float | None = None):
     """Return (video frames that are seen [F], first of them of every window [W]), both int64.
 
-    total: frames of the video; frames: of a clip. clips: so many clips, one from each equal part of the video, uniformly
-    sampled. slide: windows of frames `slide` apart, each half a window after the last; True: as far apart that a window
-    spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is sampled uniformly.
+    total: frames of the video; frames: of a clip. clips: so many clips, one from each equal part of the video,
+    uniformly sampled. slide: windows of frames `slide` apart, each half a window after the last; True: as far apart
+    that a window spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is sampled uniformly.
     Raises InputError for numbers that are no whole numbers of at least 1, for both, and for too many frames.
     """
     for name, value in (("clips", clips), ("slide", slide)):
@@ -32,8 +32,8 @@ def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = Non
     seen = np.arange(0, total, stride)
     if len(seen) > MOST:
         raise InputError(
-            f"a window that slides over {total} frames in steps of {stride} sees {len(seen)}, more than the {MOST} of one "
-            f"explanation; give slide={-(-total // MOST)} or more, or cut the video"
+            f"a window that slides over {total} frames in steps of {stride} sees {len(seen)}, more than the {MOST} of "
+            f"one explanation; give slide={-(-total // MOST)} or more, or cut the video"
         )
     if len(seen) <= frames:
         return sampling.uniform(total, frames), np.zeros(1, np.int64)

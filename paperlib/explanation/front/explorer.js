@@ -287,7 +287,7 @@ function measure(view) {
     const beside = MARGIN + BARS + 12,
       both = panel.cam && panel.matrix,
       wide = room >= 1100;
-    if (both) panel.side = clamp(Math.floor(wide ? (room - 24 - beside) / 4 : (room - 24) / 3), 100, 260);
+    if (both) panel.side = clamp(Math.floor(wide ? (room - 36 - beside) / 4 : (room - 24) / 3), 100, 260);
     else
       panel.side = clamp(
         Math.floor(panel.matrix ? (room - beside) / 2 : (room - 24) / 3),
