@@ -163,12 +163,26 @@ def test_the_readmes_example_runs_as_printed(tmp_path, monkeypatch):
     film(tmp_path / "jump.mp4")
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(paths.ROOT / "README.md", "python")
-    assert len([line for line in code.splitlines() if line]) == 5
+    assert len(code.splitlines()) == 3
     names = {}
     exec(code, names)
-    assert names["matrix"].shape == (1, 8, 8) and (names["matrix"] >= 0).all()
-    result = eval(code.splitlines()[-1].partition("#")[0], names)
-    assert 1 <= float(result.avg[0]) <= float(result.max[0]) <= 8
+    found = names["found"]
+    assert found.matrix.shape[1] == 8 and (found.matrix >= 0).all() and found.cam.shape == (8, 112, 112)
+    assert 1 <= found.info["avg_atr"] <= found.info["max_atr"] <= 8
+    assert "r3d_18" in repr(found) or "VideoResNet" in repr(found)
+    assert b"<canvas" not in (tmp_path / "jump.html").read_bytes() and (tmp_path / "jump.html").stat().st_size < 3e6
+
+
+def test_what_the_readme_showed_before_still_runs(tmp_path):
+    """`artifact.of_video` and the arrays of its record, as earlier versions printed them."""
+    from paperlib import artifact, checkpoints, relevance
+
+    film(tmp_path / "jump.mp4")
+    model, header = checkpoints.load("synth_ssv2/TAM2D-R50-f8")
+    found = artifact.of_video(tmp_path / "jump.mp4", model, header)
+    matrix = relevance.relevance_matrix(model, found.clip, [found.info["target"]])
+    result = relevance.atr(matrix, found.arrays["frame_logits"][None, :, found.info["target"]])
+    assert matrix.shape == (1, 8, 8) and 1 <= float(result.avg[0]) <= float(result.max[0]) <= 8
 
 
 def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):

@@ -93,8 +93,28 @@ def _source(video, size):
             lambda at: (_cut(files.decode(video, at, short_side=short), side), None),
             Path(video).name,
         )
+    video = checked(video)
+    if isinstance(video, np.ndarray):
+        return len(video), None, lambda at: (video[at], None), "clip"
+
+    def picked(at):
+        part = video[:, :, torch.as_tensor(at, device=video.device)]
+        return clip_format.to_frames(part[0]), part
+
+    return video.shape[2], None, picked, "clip"
+
+
+def checked(video: Any) -> Any:
+    """Return a video as a file's name, frames uint8 [T, H, W, 3] of NumPy, or a clip float [1, 3, T, H, W].
+
+    Raises InputError for what is none of these, and for a clip with NaN.
+    """
+    if isinstance(video, str | Path):
+        if not _numbered(video):
+            files.existing(video)
+        return video
     if isinstance(video, torch.Tensor) and video.is_floating_point():
-        clip = video[None] if video.dim() == 4 else video
+        clip = (video[None] if video.dim() == 4 else video).detach()
         if clip.dim() != 5 or len(clip) != 1 or clip.shape[1] != 3 or 0 in clip.shape:
             raise InputError(
                 "a clip is a normalised float tensor [3, T, H, W] or [1, 3, T, H, W], not of shape "
@@ -102,18 +122,13 @@ def _source(video, size):
             )
         if not torch.isfinite(clip).all():
             raise InputError("the clip has NaN or infinite values")
-
-        def picked(at):
-            part = clip.detach()[:, :, torch.as_tensor(at, device=clip.device)]
-            return clip_format.to_frames(part[0]), part
-
-        return clip.shape[2], None, picked, "clip"
+        return clip
     frames = np.asarray(video.cpu() if isinstance(video, torch.Tensor) else video)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise InputError(
             f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}"
         )
-    return len(frames), None, lambda at: (frames[at], None), "clip"
+    return frames
 
 
 def _cut(frames, size):
@@ -127,13 +142,19 @@ def _cut(frames, size):
 
 def sample(file, size):
     """Return (data set, number) for DATASET/NUMBER, (None, None) for anything else: then it is a file."""
-    name, _, number = str(file).partition("/")
-    if name not in data.LOADERS or not number.isdigit() or Path(file).exists():
+    if not _numbered(file):
         return None, None
+    name, _, number = str(file).partition("/")
     videos = data.load(name, "val", size=size)
     if int(number) >= len(videos):
         raise InputError(f"{name} has the validation videos 0 to {len(videos) - 1}, not {number}")
     return videos, int(number)
+
+
+def _numbered(file):
+    """Whether this names a video of a data set, DATASET/NUMBER; a file of that name comes first."""
+    name, _, number = str(file).partition("/")
+    return name in data.LOADERS and number.isdigit() and not Path(file).exists()
 
 
 def score(

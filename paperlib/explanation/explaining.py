@@ -68,7 +68,7 @@ def explain(
     Raises InputError for a video, model, class or layer that does not exist or fit, in one sentence.
     """
     _check(adapting, top)
-    watch = Bars(progress)
+    watch, video = Bars(progress), artifact.checked(video)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found = _scored(video, net, header, title, clips, slide, scores, watch)
     first, against = _targets(found.classes, target)
@@ -107,6 +107,7 @@ def look(
     **adapting: Any,
 ) -> Explanation:
     """Return one clip of a video, scored, and the class to be explained, but not explained yet; as `explain` does."""
+    video = artifact.checked(video)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found = _scored(video, net, header, title, 1, None, scores, Bars(False))
     first, _ = _targets(found.classes, target)
@@ -166,10 +167,7 @@ def _offered(video):
     """Return (frames, (H, W)) of a video that is already frames or a clip, None for one that is to be decoded."""
     if isinstance(video, str | Path):
         return None
-    shape = tuple(getattr(video, "shape", np.shape(video)))
-    if isinstance(video, torch.Tensor) and video.is_floating_point():
-        return (shape[-3], shape[-2:]) if len(shape) in (4, 5) else None
-    return (shape[0], shape[1:3]) if len(shape) == 4 else None
+    return (len(video), video.shape[1:3]) if isinstance(video, np.ndarray) else (video.shape[2], video.shape[3:])
 
 
 def _scored(video, net, header, title, clips, slide, scores, watch):

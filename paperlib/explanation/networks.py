@@ -10,6 +10,7 @@ from torch import nn
 from .. import models
 from ..errors import InputError, needs
 from ..models import devices
+from ..models.adapt import LAYOUTS
 from ..models.inputs import first_line, network
 from ..models.known import known
 from ..training import checkpoints
@@ -34,26 +35,35 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     own = isinstance(network(net), models.base.VideoModel) or isinstance(net, models.Adapted)
     if own and not any(value is not None for value in adapting.values()):
         net = network(net)
+        facts = {"said": getattr(net, "said", []), "size": getattr(net, "size", None)}
         frames, names = getattr(net, "num_frames", None), getattr(net, "classes", None)
     else:
-        facts = known(network(net), adapting.get("processor"))
-        if offered and adapting.get("frames") is None and facts.frames is None:
+        if offered and adapting.get("frames") is None and known(network(net), adapting.get("processor")).frames is None:
             adapting["frames"] = offered[0]
         if offered and adapting.get("size") is None:
-            adapting["size"] = offered[1]
+            adapting["size"] = tuple(offered[1])
         net = models.adapt(net, classes=classes, **adapting)
+        facts = {"said": net.said, "size": net.size}
         frames, names = net.frames, net.classes
+        net = _unwrapped(net)
     name = (getattr(net, "config", None) or {}).get("name") or type(net).__name__
     return net.eval(), {
         "name": name,
         "classes": classes or header.get("classes") or names,
         "frames": frames,
-        "size": getattr(net, "size", None) or header.get("recipe", {}).get("size"),
-        "said": list(getattr(net, "said", [])),
+        "size": facts["size"] or header.get("recipe", {}).get("size"),
+        "said": list(facts["said"]),
         "dataset": header.get("dataset", ""),
         "accuracy": header.get("accuracy"),
         "config": getattr(net, "config", None) or {"name": name},
     }
+
+
+def _unwrapped(adapted):
+    """Return the network itself where it takes and gives what `adapt` promises: its layers keep their names."""
+    plain = adapted.layout == LAYOUTS[0] and not hasattr(adapted, "scale")
+    output = adapted.output
+    return adapted.net if plain and output.part is None and output.axes == "BK" and not output.softmax else adapted
 
 
 def _named(name, device):
