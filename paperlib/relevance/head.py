@@ -65,11 +65,17 @@ def _averaged(node, tracked):
     """Whether the single time step of a tensor is an average of several, so that these would be the rows."""
     while node is not None and _steps(tracked.get(node)) == 1:
         before = [source for source in node.all_input_nodes if _steps(tracked.get(source))]
-        source = max(before, key=lambda source: source.meta["val"].numel(), default=None)
+        source = max(before, key=_size, default=None)
         if source is not None and _steps(tracked[source]) > 1 and opname(node) in AVERAGES:
             return True
         node = source
     return False
+
+
+def _size(node):
+    """Return how many numbers an operation gives, 0 for several tensors at once (those are looked at one by one)."""
+    value = node.meta["val"]
+    return value.numel() if isinstance(value, torch.Tensor) else 0
 
 
 def _steps(tracked):

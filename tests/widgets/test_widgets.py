@@ -276,7 +276,7 @@ def test_scores_of_one_logit_and_of_many_labels_are_sigmoids(frames):
 
 
 def test_names_and_logits_are_as_many(frames):
-    with pytest.raises(InputError, match="logits of 3 classes, but there are 2 names"):
+    with pytest.raises(InputError, match="2 names of classes are given, but SmallVideoNet gives 3 logits"):
         widgets.subject(frames, SmallVideoNet(3), ["a", "b"])
 
 
