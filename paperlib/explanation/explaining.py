@@ -51,7 +51,7 @@ def explain(
     model: a checkpoint (`synth_ssv2/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which returns
         one; a folder with a network of transformers.
     target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
-        why A and not B, the difference of their logits.
+        why A and not B, the difference of their logits (None for A: the predicted one).
     relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip only.
     top: explain the target and so many of the most probable classes in all.
     clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video. clips=4:
@@ -218,7 +218,7 @@ def _targets(classes, target):
         first, second = target
     except (TypeError, ValueError):
         raise InputError(f"target is one class, or two of which the first is explained, not {target!r}") from None
-    return class_index(classes, first), class_index(classes, second)
+    return (None if first is None else class_index(classes, first)), class_index(classes, second)
 
 
 def _of_class(found, target, against):

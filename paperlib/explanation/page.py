@@ -15,8 +15,8 @@ import numpy as np
 from . import instruments, state
 from .record import Record
 
-QUALITIES = (92, 85, 75, 65, 55, 45, 35)  # of JPEG, the first that fits
-ROOM = 66_000  # bytes that a frame and its map may take, as JPEG of any size: 32 frames make a page of less than 3 MB
+QUALITIES = (92, 85, 75, 65, 55, 45, 35, 25, 15)  # of JPEG, the first that fits
+ROOM = 60_000  # bytes that a frame and its map may take, as JPEG of any size: 32 frames make a page of less than 3 MB
 SIGMAS = np.round(np.arange(0.5, 1.0001, 0.005), 3)  # where the slider can stand
 LONGEST = 64  # rows and frames up to which every one of them is computed
 

@@ -86,7 +86,7 @@ function answered(view, content, buffers) {
   if (content.kind === "error") {
     say(view, content.text, true);
     refresh(view);
-  } else if (content.of !== "score") say(view, content.text || "");
+  } else if (content.of !== "score" || content.text !== undefined) say(view, content.text || "");
   if (content.of === "gif" && buffers?.length)
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   if (waited.next) ask(view, content.of, content.panel, ...waited.next);

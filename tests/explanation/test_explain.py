@@ -1,0 +1,336 @@
+"""`paperlib.explain`: against the instruments called one by one, on small networks."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import paperlib
+from paperlib import gradcam, masks, models, relevance
+from paperlib.data import clips, sampling
+from paperlib.errors import InputError
+from paperlib.explanation import artifact, instruments, sliding
+from paperlib.explanation.contrast import difference
+from paperlib.training import checkpoints
+
+from ..data import videos
+from ..masks.networks import SmallVideoNet
+
+NAMES = ["left", "right", "still"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(3)
+    net = models.create("TSM-R18-f4", num_classes=3, width=4).eval()
+    with torch.no_grad():
+        net.fc.weight.mul_(20)
+    return net
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), np.uint8).repeat(4, 1).repeat(4, 2)
+
+
+def test_it_is_the_instruments_one_by_one(network, frames):
+    found = paperlib.explain(frames, network, "right", classes=NAMES, iterations=8, sigma=0.9)
+    clip = clips.to_clip(frames[sampling.uniform(20, 4)])[None]
+    matrix = relevance.relevance_matrix(network, clip, [1])
+    rows = network.frame_logits(clip)[..., 1].detach()
+    atr = relevance.atr(matrix, rows, sigma=0.9)
+    learned = masks.learn(network, clip, 1, iterations=8)
+    logits = network(clip)[0].detach()
+    for mine, theirs in (
+        (found.matrix, matrix[0]),
+        (found.row_values, rows[0]),
+        (found.atr, atr.frames[0]),
+        (found.mask, learned.mask[0]),
+        (found.cam, gradcam.video_gradcam(network, clip, 1)[0]),
+        (found.scores, logits.softmax(0)),
+        (found.arrays["logits"], logits),
+    ):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    assert found.info["avg_atr"] == pytest.approx(float(atr.avg), abs=1e-6) and found.classes == NAMES
+    assert found.info["indices"] == [2, 7, 12, 17] and "3, 8, 13, 18" in found.notes[-2 if len(found.notes) > 1 else -1]
+    assert np.array_equal(found.frames, frames[[2, 7, 12, 17]])
+    # of every mask that was tried, the scores are those of the perturbed clip
+    for tried, (frozen, turned) in zip(found.arrays["tried_masks"], found.arrays["tried_scores"], strict=True):
+        mask = torch.tensor(tried, dtype=torch.float32)[None]
+        for score, changed in ((frozen, masks.freeze(clip, mask)), (turned, masks.reverse(clip, mask))):
+            assert score == pytest.approx(network(changed).softmax(1)[0, 1].item(), abs=1e-5)
+    assert len(found.arrays["tried_masks"]) == 11  # every window of 4 frames, and none
+
+
+def test_what_is_expensive_can_be_left_out_and_a_clip_may_be_a_tensor(network, frames):
+    clip = torch.randn(3, 4, 32, 32)
+    found = paperlib.explain(clip, network, mask=False, cam=False)
+    assert found.mask is None and found.cam is None and found.matrix.shape == (4, 4)
+    exact = relevance.relevance_matrix(network, clip[None], [found.target])
+    np.testing.assert_allclose(found.matrix, exact[0], atol=1e-6)  # not of pixels that were rounded
+    assert found.classes == ["class 0", "class 1", "class 2"] and "mask" not in found.features
+    assert paperlib.explain(frames[:4], network, relevance=False, mask=False).features == ["mask"]
+
+
+def test_why_this_class_and_not_that(network, frames):
+    before = network.fc.weight.clone()
+    found = paperlib.explain(frames, network, ("right", "left"), classes=NAMES, method="lrp", iterations=5)
+    clip = clips.to_clip(found.frames)[None]
+    rows = network.frame_logits(clip)[0].detach()
+    own = rows[:, 1] - rows[:, 0]
+    np.testing.assert_allclose(found.row_values, own, atol=1e-4)
+    assert found.target_name == "right rather than left"
+    # the same from a network whose head is written by hand
+    hand = models.create("TSM-R18-f4", num_classes=1, width=4).eval()
+    state = network.state_dict()
+    for name in ("fc.weight", "fc.bias"):
+        state[name] = state[name][1:2] - state[name][:1]
+    hand.load_state_dict(state)
+    np.testing.assert_allclose(found.matrix, relevance.relevance_matrix(hand, clip, [0], method="lrp")[0], atol=1e-4)
+    np.testing.assert_allclose(found.cam, gradcam.video_gradcam(hand, clip, 0)[0], atol=1e-4)
+    both = network(clip)[0, :2].softmax(0)[1].item()  # where only these two can be
+    assert found.info["mask_scores"]["OS"] == pytest.approx(both, abs=1e-5)
+    assert found.scores[1] == pytest.approx(network(clip)[0].softmax(0)[1].item(), abs=1e-5)
+    assert torch.equal(network.fc.weight, before)
+    with pytest.raises(InputError, match="and itself"):
+        paperlib.explain(frames, network, ("left", "left"), classes=NAMES)
+    with pytest.raises(InputError, match="two of which"):
+        paperlib.explain(frames, network, ("left", "right", "still"), classes=NAMES)
+
+
+def test_a_difference_needs_a_linear_head():
+    class Normed(SmallVideoNet):
+        def forward(self, clips):
+            return super().forward(clips).tanh()
+
+    with pytest.raises(InputError, match="Normed has not"):
+        difference(Normed(), torch.randn(1, 3, 4, 16, 16), 0, 1)
+
+
+def test_further_classes_lie_beside_and_survive_the_disk(network, frames, tmp_path):
+    found = paperlib.explain(frames, network, classes=NAMES, top=2, iterations=3)
+    ranked = np.argsort(-found.scores)
+    assert found.target == ranked[0] and list(found.others) == [ranked[1]]
+    second = found.of(NAMES[ranked[1]])
+    clip = clips.to_clip(found.frames)[None]
+    np.testing.assert_allclose(second.matrix, relevance.relevance_matrix(network, clip, [ranked[1]])[0], atol=1e-5)
+    found.save(tmp_path / "found.npz")
+    again = paperlib.artifact.load(tmp_path / "found.npz")
+    assert again.info == json.loads(json.dumps(found.info)) and repr(again) == repr(found)
+    for one, other in ((again, found), (again.of(int(ranked[1])), second)):
+        assert one.arrays.keys() == other.arrays.keys()
+        assert all(np.array_equal(one.arrays[key], other.arrays[key]) for key in one.arrays)
+    with pytest.raises(InputError, match="was not explained, only"):
+        again.of(int(ranked[2]))
+
+
+def test_files_of_earlier_versions_open(tmp_path):
+    logits = np.arange(12, dtype=np.float32).reshape(4, 3)
+    info = {"video": "v", "model": "m", "classes": NAMES, "target": 1, "predicted": 2, "method": "clrp", "sigma": 0.9}
+    np.savez(
+        tmp_path / "old.npz",
+        frames=np.zeros((4, 8, 8, 3), np.uint8),
+        info=np.frombuffer(json.dumps({**info, "avg_atr": 2.0, "max_atr": 3.0}).encode(), np.uint8),
+        matrix=np.eye(4, dtype=np.float32),
+        scores=np.array([0.1, 0.2, 0.7], np.float32),
+        frame_logits=logits,
+    )
+    found = artifact.load(tmp_path / "old.npz")
+    assert found.row_values.tolist() == logits[:, 1].tolist() and "avg-ATR 2.00 of 4" in repr(found)
+    assert isinstance(found, artifact.Artifact) and found.clip.shape == (1, 3, 4, 8, 8)
+    found.save(tmp_path / "old.html")
+    assert (tmp_path / "old.html").stat().st_size > 10_000
+
+
+def test_it_says_when_the_prediction_is_unsure_or_another_class_is_explained(frames):
+    class Even(SmallVideoNet):
+        def frame_logits(self, clips):
+            return super().frame_logits(clips) * 1e-3 + torch.tensor([0.2, 0.1, 0.0])
+
+    torch.manual_seed(0)
+    found = paperlib.explain(frames[:4], Even(), "still", classes=NAMES, mask=False, cam=False)
+    said = " ".join(found.notes)
+    assert "The prediction is unsure: left 37%, right 33%" in said and "still, which is explained, is not pred" in said
+    sure = paperlib.explain(frames[:4], _certain(), classes=NAMES, mask=False, cam=False)
+    assert not any("unsure" in note or "not predicted" in note for note in sure.notes)
+
+
+def _certain():
+    net = SmallVideoNet()
+    with torch.no_grad():
+        net.head.bias.copy_(torch.tensor([9.0, 0, 0]))
+    return net
+
+
+def test_what_is_seen_of_a_long_video():
+    seen, starts = sliding.plan(100, 8, slide=3)
+    assert seen.tolist() == list(range(0, 100, 3)) and starts.tolist() == [0, 4, 8, 12, 16, 20, 24, 26]
+    seen, starts = sliding.plan(100, 8, slide=True, fps=25)
+    assert seen[1] == 8 and sliding.plan(400, 8, slide=True, fps=50)[0][1] == 16
+    assert sliding.plan(20, 8, slide=3)[0].tolist() == sampling.uniform(20, 8).tolist()  # shorter than a window
+    seen, starts = sliding.plan(90, 4, clips=3)
+    assert starts.tolist() == [0, 4, 8]
+    assert seen.tolist() == [part * 30 + k for part in range(3) for k in sampling.uniform(30, 4)]
+    for wrong in (dict(clips=0), dict(slide=0), dict(clips=2, slide=2), dict(slide=1.5)):
+        with pytest.raises(InputError):
+            sliding.plan(100, 8, **wrong)
+    with pytest.raises(InputError, match="slide=3 or more"):
+        sliding.plan(9000, 8, slide=1)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_each_frame_belongs_to_one_window_and_each_row_to_the_one_around_it(steps):
+    starts = np.array([0, 2, 4, 6, 7])
+    zones = sliding.zones(starts, 4)
+    assert zones[0][0] == 0 and zones[-1][1] == 11 and (zones[1:, 0] == zones[:-1, 1]).all()
+    owners = sliding.row_owners(starts, 4, steps)
+    middles = starts[owners[:, 0]] + (owners[:, 1] + 0.5) * 4 / steps
+    assert (np.diff(middles) > 0).all() and (steps != 4 or middles.tolist() == [k + 0.5 for k in range(11)])
+    assert sliding.apart(starts, 4) == [0, 2, 4]
+
+
+def test_a_window_slides_over_a_long_video(network, frames):
+    found = paperlib.explain(frames, network, 1, classes=NAMES, slide=2, mask=True, iterations=2)
+    starts = found.info["windows"]["starts"]
+    assert found.info["indices"] == list(range(0, 20, 2)) and starts == [0, 2, 4, 6]
+    assert "4 windows of 4 frames" in " ".join(found.notes)
+    parts = torch.cat([clips.to_clip(found.frames[start : start + 4])[None] for start in starts])
+    expected = relevance.relevance_matrix(network, parts, [1] * 4).numpy()
+    cams = gradcam.video_gradcam(network, parts, 1).numpy()
+    # of each of the ten frames that were seen: the window in whose middle it lies most, and its place there
+    owner = {
+        0: (0, 0),
+        1: (0, 1),
+        2: (0, 2),
+        3: (1, 1),
+        4: (1, 2),
+        5: (2, 1),
+        6: (2, 2),
+        7: (3, 1),
+        8: (3, 2),
+        9: (3, 3),
+    }
+    for row, (window, step) in owner.items():
+        line = np.zeros(10, np.float32)
+        line[starts[window] : starts[window] + 4] = expected[window, step]
+        np.testing.assert_allclose(found.matrix[row], line, atol=1e-5)
+        np.testing.assert_allclose(found.cam[row], cams[window, step], atol=1e-5)
+    one = relevance.atr(torch.tensor(expected), network.frame_logits(parts)[..., 1].detach())
+    assert found.atr.tolist() == [float(one.frames[w, s]) for w, s in owner.values()]
+    np.testing.assert_allclose(found.scores, network(parts).softmax(1).mean(0).detach(), atol=1e-5)
+    assert found.mask.shape == (10,) and 0 <= found.info["mask_scores"]["FS"] <= 1
+    instruments.ranges(found, 0.5)
+    assert (found.arrays["segments"] <= 9).all() and found.info["sigma"] == 0.5
+
+
+def test_several_clips_of_one_video_and_no_mask_unless_it_is_asked_for(network, frames):
+    found = paperlib.explain(frames, network, clips=2, cam=False)
+    assert found.matrix.shape == (8, 8) and found.mask is None and (found.matrix[:4, 4:] == 0).all()
+    assert "in 2 clips of 4 frames" in " ".join(found.notes)
+
+
+class Framewise(nn.Module):
+    """Takes [B, T, C, H, W] and returns a dictionary; nothing of it is the project's own layout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, clips):
+        features = self.conv(clips.flatten(0, 1)).relu().mean((2, 3)).unflatten(0, clips.shape[:2])
+        return {"logits": self.head(features).mean(1)}
+
+
+def test_a_network_of_any_layout_and_one_that_a_function_makes(frames, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_for_the_test.py").write_text(
+        "import torch\nfrom tests.explanation.test_explain import Framewise\n"
+        "def build():\n    torch.manual_seed(0)\n    return Framewise()\n"
+        "def broken():\n    raise OSError('no weights here')\nnumber = 3\n"
+    )
+    torch.manual_seed(0)
+    direct = paperlib.explain(frames[:6], Framewise(), frames=6, mask=False)
+    named = paperlib.explain(frames[:6], "mine_for_the_test:build", frames=6, mask=False)
+    np.testing.assert_allclose(direct.matrix, named.matrix, atol=1e-6)
+    assert any("B, T, C, H, W" in note for note in direct.notes) and direct.matrix.shape == (6, 6)
+    for wrong, message in (
+        ("mine_for_the_test:other", "has no other"),
+        ("mine_for_the_test:broken", "no weights here"),
+        ("mine_for_the_test:number", "raises TypeError"),
+        ("absent_module:build", "cannot be imported"),
+    ):
+        with pytest.raises(InputError, match=message):
+            paperlib.explain(frames[:6], wrong)
+    sys.modules.pop("mine_for_the_test", None)
+
+
+def test_a_folder_of_transformers(frames, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="has no config.json"):
+        paperlib.explain(frames, str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match="pip install transformers"):
+        paperlib.explain(frames, str(tmp_path))
+    monkeypatch.undo()
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.TimesformerConfig(
+        image_size=32, patch_size=16, num_frames=4, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, id2label=dict(enumerate(NAMES)), label2id={name: k for k, name in enumerate(NAMES)},
+    )  # fmt: skip
+    transformers.TimesformerForVideoClassification(config).save_pretrained(tmp_path)
+    found = paperlib.explain(frames, str(tmp_path), relevance=False, mask=False)
+    assert found.classes == NAMES and found.cam.shape == (4, 32, 32)
+
+
+def test_pictures_and_what_a_notebook_shows(network, frames, tmp_path):
+    from PIL import Image
+
+    found = paperlib.explain(frames, network, classes=NAMES, iterations=2)
+    for name in ("a.png", "a.gif"):
+        found.save(tmp_path / name)
+    assert Image.open(tmp_path / "a.png").size[0] > 800
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 4 and film.size == (3 * 192, 192 + 10)
+    with pytest.raises(InputError, match="a.bmp should end with"):
+        found.save(tmp_path / "a.bmp")
+    data, _ = found._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data and "image/png" in data
+    from paperlib import widgets
+
+    widget = widgets.show(found)
+    widget.explain(target=2)  # the network is still there
+    assert widget.found[0]["target"] == 2 and widget.clips[0]["live"]
+
+
+def test_without_the_widgets_packages_a_notebook_shows_the_picture(network, frames, monkeypatch):
+    found = paperlib.explain(frames, network, classes=NAMES, mask=False)
+
+    def missing(_):
+        raise InputError("to show widgets, install what is missing: pip install anywidget")
+
+    monkeypatch.setattr("paperlib.widgets.show", missing)
+    data = found._repr_mimebundle_()
+    assert set(data) == {"text/plain", "image/png"} and data["text/plain"] == repr(found)
+
+
+def test_a_checkpoint_and_a_video_file(network, tmp_path):
+    file = tmp_path / "net.safetensors"
+    checkpoints.save(file, network, {"classes": NAMES, "recipe": {"size": 32}, "dataset": "toy"})
+    found = paperlib.explain(videos.write(tmp_path / "clip.mp4", n=20), str(file), mask=False, cam=False)
+    assert found.frames.shape == (4, 32, 32, 3) and found.info["video"] == "clip.mp4" and found.info["dataset"] == "toy"
+    for arguments, message in (
+        (("none.mp4", str(file)), "none.mp4"),
+        ((tmp_path / "clip.mp4", "none"), "checkpoint none does not exist"),
+        ((tmp_path / "clip.mp4", 3), "not int"),
+        ((np.zeros((4, 8, 8)), network), "frames uint8"),
+        ((torch.zeros(2, 3, 4, 8, 8), network), "one clip at a time"),
+    ):
+        with pytest.raises(InputError, match=message):
+            paperlib.explain(*arguments)
+    for options, message in ((dict(top=0), "top must"), (dict(colour=3), "no option colour"), (dict(layer="x"), "x")):
+        with pytest.raises(InputError, match=message):
+            paperlib.explain(np.zeros((4, 32, 32, 3), np.uint8), network, mask=False, **options)
