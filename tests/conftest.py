@@ -5,6 +5,8 @@ Rows come from tests marked `gpu` (whatever they give to `record_property`) and 
 """
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from .benchmarks.measured import cpu, gpu, keep, written
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # its share of the cores, before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MEASURED = pytest.StashKey[list]()
 
 
@@ -42,3 +45,16 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_sessionfinish(session):
     keep(session.config.stash.get(MEASURED, []))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium: the system's, or the one that Playwright has installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    with playwright.sync_playwright() as driver:
+        if path is None and not Path(driver.chromium.executable_path).exists():
+            pytest.skip("there is no Chromium; install one, or run playwright install chromium")
+        started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()

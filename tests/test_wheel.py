@@ -14,6 +14,7 @@ from paperlib.storage import paths
 COMPANION = ("jupyterlab", "papermill", "snakemake", "ipywidgets", "anywidget", "pooch", "pyarrow", "jinja2")
 USE = """
 import torch
+import paperlib
 from paperlib import gradcam, masks, models, relevance
 from paperlib.errors import InputError
 from paperlib.gradcam import blobs
@@ -25,6 +26,9 @@ learned = masks.learn(network, clips, [0], iterations=2)
 cams = gradcam.video_gradcam(network, clips, [0])
 print(tuple(matrix.shape), tuple(learned.mask.shape), tuple(cams.shape), len(blobs.measure(cams)) > 0)
 print(tuple(relevance.atr(matrix, network.frame_logits(clips)[..., 0]).avg.shape))
+found = paperlib.explain(clips[0], network, iterations=2)
+found.save("found.html")
+print(found._repr_mimebundle_().keys() >= {"image/png"}, b"createElement" in open("found.html", "rb").read())
 """
 ABSENT = """
 import sys

@@ -27,13 +27,16 @@ def score(found: Record, net: nn.Module, scores: str = "auto", watch: Callable |
     Of a video of several clips both are the mean over them. scores: as `probing.scale` says.
     Raises InputError for another number of logits than there are names of classes.
     """
-    classes, rows, logits = found.info.get("classes"), [], []
+    classes = found.info.get("classes")
+    rows: list[torch.Tensor] = []
+    logits: list[torch.Tensor] = []
     for clip in windows(found, net).split(1):
         with torch.inference_mode(), evaluating(net):
-            if callable(getattr(net, "frame_logits", None)):
+            frame_logits = getattr(net, "frame_logits", None)
+            if callable(frame_logits):
                 if not rows:
                     check_frame_logits(net, clip)
-                rows.append(net.frame_logits(clip)[0].float().cpu())
+                rows.append(frame_logits(clip)[0].float().cpu())
                 logits.append(rows[-1].mean(0))
             else:
                 logits.append(class_logits(net, clip)[0].cpu())
@@ -68,7 +71,7 @@ def relevance(
 
     method, and options such as rules and rows, as in `relevance.relevance_matrix`; sigma as in `relevance.atr`.
     """
-    blocks, values, about = [], [], None
+    blocks, values = [], []
     for clip in windows(found, net).split(PORTION):
         targets = [found.target] * len(clip)
         blocks.append(propagation.relevance_matrix(net, clip, targets, method=method, **options).float().cpu())
@@ -106,7 +109,7 @@ def measured(found: Record, sigma: float):
     """Return the ATR of the record's matrix: frames [T'], segments [T', 2], avg and max, of NumPy and plain numbers."""
     matrix, values, several = found.arrays["matrix"], found.row_values, found.info.get("windows")
     if not several:
-        one = propagation.atr(matrix[None], values[None], sigma=sigma)
+        one = propagation.atr(torch.tensor(matrix[None]), torch.tensor(values[None]), sigma=sigma)
         return SimpleNamespace(
             frames=one.frames[0].numpy(),
             segments=one.segments[0].numpy(),
@@ -118,7 +121,7 @@ def measured(found: Record, sigma: float):
     blocks = np.zeros((len(starts), steps, frames), matrix.dtype)
     for row, (window, step) in enumerate(zip(*owners, strict=True)):
         blocks[window, step] = matrix[row, starts[window] : starts[window] + frames]
-    each = propagation.atr(blocks, np.ones(blocks.shape[:2], np.float32), sigma=sigma)
+    each = propagation.atr(torch.tensor(blocks), torch.ones(blocks.shape[:2]), sigma=sigma)
     lengths, segments = each.frames.numpy()[owners], each.segments.numpy()[owners]
     segments = np.where(segments < 0, -1, segments + starts[owners[0]][:, None])
     there = ~np.isnan(lengths)

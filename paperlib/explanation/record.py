@@ -90,7 +90,8 @@ class Record:
 
 def doubts(found: Record) -> list[str]:
     """Return sentences about a prediction that is unsure, and about a class that was asked for and not predicted."""
-    info, said = found.info, []
+    info = found.info
+    said: list[str] = []
     if "scores" not in found.arrays or "target" not in info:
         return said
     scores, classes, predicted = found.arrays["scores"], info["classes"], info.get("predicted", info["target"])

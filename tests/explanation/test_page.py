@@ -11,8 +11,6 @@ from paperlib import masks, models, relevance
 from paperlib.data import clips
 from paperlib.explanation import page as pages
 
-from ..widgets.conftest import browser  # noqa: F401 (a fixture)
-
 NAMES = ["left", "right & <b>bold</b>", "still"]
 
 
@@ -35,7 +33,7 @@ def found(network):
 
 
 @pytest.fixture
-def opened(browser, tmp_path):  # noqa: F811
+def opened(browser, tmp_path):
     """Open an explanation's page from the disk; fails the test where it asks for anything or reports an error."""
     context = browser.new_context(viewport={"width": 1200, "height": 1000}, accept_downloads=True)
     context.set_offline(True)

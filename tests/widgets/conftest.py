@@ -1,4 +1,4 @@
-"""JupyterLab on loopback and a headless browser in front of it, both started once for all tests that ask for them."""
+"""JupyterLab on loopback, started once for all tests that ask for it, and a page of the browser in front of it."""
 
 import os
 import shutil
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -15,25 +14,11 @@ from paperlib.storage import paths
 
 from .lab import Lab
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}',
     "notebook-extension/tracker": '{"windowingMode": "none", "autoStartDefaultKernel": true}',
     "docmanager-extension/plugin": '{"autosave": false}',
 }
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium: the system's, or the one that Playwright has installed."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    with playwright.sync_playwright() as driver:
-        if path is None and not Path(driver.chromium.executable_path).exists():
-            pytest.skip("there is no Chromium; install one, or run playwright install chromium")
-        started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
