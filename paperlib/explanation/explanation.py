@@ -70,10 +70,12 @@ class Explanation(Record):
             said.append(
                 f"avg-ATR {_number(info['avg_atr'], '.2f')} of {count} frames, "
                 f"max-ATR {_number(info['max_atr'], '.0f')} ({info['method'].upper()})"
+                + (": no row has relevance and speaks for the class" if math.isnan(info["avg_atr"]) else "")
             )
         if self.mask is not None and info.get("mask_scores"):
             on, scores = int((self.mask > 0.1).sum()), info["mask_scores"]
             kind = " of these two" if "against" in info else ""
+            kind += f", mean of {info['mask_windows']} windows," if info.get("mask_windows", 1) > 1 else ""
             said.append(
                 f"masked {on} of {count} frames: score{kind} {scores['OS']:.3f}, frozen {scores['FS']:.3f}, reversed "
                 f"{scores['RS']:.3f}"

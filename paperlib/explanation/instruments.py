@@ -166,6 +166,7 @@ def mask(
     found.info.update(
         mask_settings=asdict(result.settings),
         mask_moved=float(result.moved.max()),
+        mask_windows=len(chosen),
         mask_scores={name: float(value.mean()) for name, value in scores.items()},
     )
     if tries and not several and options.get("perturbation", "freeze") == "freeze":

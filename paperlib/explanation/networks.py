@@ -52,7 +52,7 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         "classes": classes or header.get("classes") or names,
         "frames": frames,
         "size": facts["size"] or header.get("recipe", {}).get("size"),
-        "said": list(facts["said"]),
+        "said": [said if said.endswith(".") else f"{said}." for said in facts["said"]],
         "dataset": header.get("dataset", ""),
         "accuracy": header.get("accuracy"),
         "config": getattr(net, "config", None) or {"name": name},
