@@ -95,7 +95,8 @@ class Explanation(Record):
         import paperlib
 
         try:
-            return paperlib.widgets.show(self)._repr_mimebundle_()
+            data, about = paperlib.widgets.show(self)._repr_mimebundle_()
+            return {**data, "text/plain": repr(self)}, about
         except InputError:  # the widgets' packages are missing, or there is nothing to scrub
             return static.bundle(self.figure() if self.features else None, repr(self))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating
+from .graph import run
 from .matrix import begin, in_float32, prepared
 from .starts import origin
 
@@ -50,6 +51,11 @@ def rows_of(
         targets = classes(class_logits(model, clips), targets)
     values = []
     for clip_part, target_part, _, plan in prepared(model, clips, targets, "auto", rules, rows, split):
+        if plan.cut is None:  # then running the network is enough
+            output = plan.graph.output
+            logits = run(model, plan.graph, clip_part, {output})[output]
+            values.append(logits[torch.arange(len(logits)), :, target_part])
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of pixels out of bounds, which do not matter here
             sweep = begin(model, clip_part, plan)

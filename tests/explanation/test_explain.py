@@ -299,6 +299,7 @@ def test_pictures_and_what_a_notebook_shows(network, frames, tmp_path):
         found.save(tmp_path / "a.bmp")
     data, _ = found._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data and "image/png" in data
+    assert data["text/plain"] == repr(found)  # in a terminal
     from paperlib import widgets
 
     widget = widgets.show(found)
