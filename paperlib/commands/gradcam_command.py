@@ -29,13 +29,13 @@ def arguments(parser):
 
 def main(args):
     """Decode, sample, run, explain, write."""
-    from ..explanation import examples, instruments
+    from ..explanation import examples, measured
     from ..gradcam import blobs
     from ..storage import paths
     from . import one_video
 
     found, model = one_video.look(args)
-    instruments.cam(found, model, args.layer, args.normalise, args.softmax)
+    measured.cam(found, model, args.layer, args.normalise, args.softmax)
     table = blobs.measure(found.cam[None])
     found.info["detector"] = table.attrs["detector"]
     out = one_video.prefix(args, "gradcam")

@@ -33,14 +33,14 @@ def main(args):
     import torch
     from matplotlib import pyplot as plt
 
-    from ..explanation import examples, instruments
+    from ..explanation import examples, measured
     from ..storage import paths
     from . import one_video
 
     found, model = one_video.look(args)
     options = {"preset": args.preset, "perturbation": args.perturbation, "iterations": args.iterations}
-    result = instruments.mask(found, model, **options)
-    instruments.cam(found, model)
+    result = measured.mask(found, model, **options)
+    measured.cam(found, model)
     out = one_video.prefix(args, "mask")
     table = pd.DataFrame(
         {
@@ -54,7 +54,7 @@ def main(args):
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     example = examples.from_masks(
-        result, instruments.windows(found, model), torch.tensor(found.cam[None]), found.classes, found.info["model"]
+        result, measured.windows(found, model), torch.tensor(found.cam[None]), found.classes, found.info["model"]
     )[0]
     figure = plt.figure(figsize=(11, 3), layout="constrained")
     examples.strip(figure, example)

@@ -28,12 +28,12 @@ def main(args):
     """Decode, sample, run, explain, write."""
     import pandas as pd
 
-    from ..explanation import instruments, pictures
+    from ..explanation import measured, pictures
     from ..storage import paths
     from . import one_video
 
     found, model = one_video.look(args)
-    instruments.relevance(found, model, args.method, args.sigma)
+    measured.relevance(found, model, args.method, args.sigma)
     out = one_video.prefix(args, "relevance")
     rows, columns = found.matrix.shape
     table = pd.DataFrame(found.matrix, columns=[f"frame {j + 1}" for j in range(columns)])

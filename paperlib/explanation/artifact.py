@@ -14,7 +14,7 @@ from ..data import video as files
 from ..errors import InputError
 from ..models.base import VideoModel
 from ..storage import software
-from . import instruments, sliding
+from . import measured, sliding
 from .explanation import Explanation, load
 from .record import class_index
 
@@ -168,7 +168,7 @@ def score(
 
     Raises InputError for frame logits that are none and for another number of classes than there are names.
     """
-    instruments.score(artifact, model.to(device), scores)
+    measured.score(artifact, model.to(device), scores)
     classes: Sequence[str] = artifact.info["classes"]
     artifact.info["target"] = artifact.info["predicted"] if wanted is None else class_index(classes, wanted)
     artifact.model = model

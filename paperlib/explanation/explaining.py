@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..models import devices
-from . import artifact, instruments, networks
+from . import artifact, measured, networks
 from .contrast import difference
 from .explanation import Explanation
 from .record import class_index
@@ -77,20 +77,20 @@ def explain(
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info if mask is None else mask
     for number, one in enumerate(every):
-        seen = net if against is None else difference(net, instruments.windows(found, net)[:1], one.target, against)
+        seen = net if against is None else difference(net, measured.windows(found, net)[:1], one.target, against)
         name = f" {number + 1} of {len(every)}" if len(every) > 1 else ""
         if relevance:
             options = {"rules": rules, "rows": rows, "split": split}
             with watch.bar(f"relevance{name}", _clips(one)) as step:
-                instruments.relevance(one, seen, method, sigma, step, **options)
+                measured.relevance(one, seen, method, sigma, step, **options)
         if cam:
             with watch.bar(f"Grad-CAM{name}", _clips(one)) as step:
-                instruments.cam(one, seen, layer, watch=step)
+                measured.cam(one, seen, layer, watch=step)
         if mask:
             steps = iterations or 300
             with watch.bar(f"mask{name}", steps) as step:
                 options = {} if iterations is None else {"iterations": iterations}
-                instruments.mask(one, seen, watch=lambda *_, step=step: step("mask"), **options)
+                measured.mask(one, seen, watch=lambda *_, step=step: step("mask"), **options)
     found = every[0]
     found.others = {one.target: one for one in every[1:]}
     return found
@@ -179,7 +179,7 @@ def _scored(video, net, header, title, clips, slide, scores, watch):
     if header["classes"]:
         found.info["classes"] = list(header["classes"])
     with watch.bar("scores", _clips(found)) as step:
-        instruments.score(found, net, scores, step)
+        measured.score(found, net, scores, step)
     found.model = net
     return found
 

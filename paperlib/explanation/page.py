@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from . import instruments, state
+from . import measured, state
 from .record import Record
 
 QUALITIES = (92, 85, 75, 65, 55, 45, 35, 25, 15)  # of JPEG, the first that fits
@@ -100,7 +100,7 @@ def _many(one):
 
 
 def _measured(one, sigma):
-    found = instruments.measured(one, sigma)
+    found = measured.measured(one, sigma)
     return found.frames, found.segments, found.avg, found.max
 
 

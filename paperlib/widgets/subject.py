@@ -7,7 +7,7 @@ import torch
 
 from .. import masks
 from ..errors import InputError
-from ..explanation import artifact, explaining, instruments
+from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
 from ..models.probing import probabilities
 
@@ -57,7 +57,7 @@ class Subject:
     @property
     def clip(self):
         """The model's input [1, 3, T, H, W], in its numbers and on its device."""
-        return instruments.windows(self.artifact, self.model)
+        return measured.windows(self.artifact, self.model)
 
     @property
     def mask(self):
@@ -88,16 +88,16 @@ class Subject:
         key = (self.target, method)
         if key not in self._matrices:
             self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}")
-            instruments.relevance(self.artifact, self.model, method, sigma, rules=self.rules)
+            measured.relevance(self.artifact, self.model, method, sigma, rules=self.rules)
             self._matrices[key] = {name: self.artifact.arrays[name] for name in ROWS}
         self.artifact.arrays.update(self._matrices[key])
-        instruments.ranges(self.artifact, sigma)
+        measured.ranges(self.artifact, sigma)
         self.artifact.info["method"] = method
 
     def maps(self):
         """Return the class's Grad-CAM maps [T, H, W]; none without a model and without saved ones."""
         if self.target not in self._maps and self.model is not None:
-            instruments.cam(self.artifact, self.model)
+            measured.cam(self.artifact, self.model)
             self._maps[self.target] = self.artifact.arrays["cam"]
         cam = self._maps.get(self.target)
         if cam is not None:

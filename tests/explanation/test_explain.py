@@ -12,7 +12,7 @@ import paperlib
 from paperlib import gradcam, masks, models, relevance
 from paperlib.data import clips, sampling
 from paperlib.errors import InputError
-from paperlib.explanation import artifact, instruments, sliding
+from paperlib.explanation import artifact, measured, sliding
 from paperlib.explanation.contrast import difference
 from paperlib.training import checkpoints
 
@@ -222,7 +222,7 @@ def test_a_window_slides_over_a_long_video(network, frames):
     assert found.atr.tolist() == [float(one.frames[w, s]) for w, s in owner.values()]
     np.testing.assert_allclose(found.scores, network(parts).softmax(1).mean(0).detach(), atol=1e-5)
     assert found.mask.shape == (10,) and 0 <= found.info["mask_scores"]["FS"] <= 1
-    instruments.ranges(found, 0.5)
+    measured.ranges(found, 0.5)
     assert (found.arrays["segments"] <= 9).all() and found.info["sigma"] == 0.5
 
 
