@@ -8,6 +8,7 @@ from torch import nn
 
 from ..models.inputs import check_clips, network
 from ..models.probing import evaluating
+from .composites import chosen
 from .starts import settle
 from .table import role
 
@@ -16,7 +17,7 @@ from .table import role
 def coverage(
     model: nn.Module,
     clips: torch.Tensor,
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
     rows: str = "auto",
     split: str | None = None,
 ) -> pd.DataFrame:
@@ -25,7 +26,8 @@ def coverage(
     clips: [B, 3, T, H, W]; only the shape matters. rows, split: as in `relevance_matrix`. Returns a DataFrame with a
     row per operation that relevance reaches: layer (module path), type, operation, rule, role ("input layer", "last
     layer", "rows" where the logit is cut into time steps; or ""). attrs["rows"] says what the rows of the matrix
-    explain. Raises InputError naming the first operation without a rule and how to register one.
+    explain, attrs["composite"] whose rules these are; under CLRP the last layer has z+ in every composite. Raises
+    InputError naming the first operation without a rule and how to register one.
     """
     model = network(model)
     with evaluating(model):
@@ -36,5 +38,5 @@ def coverage(
         if step.node in starts:
             line[-1] = ", ".join(filter(None, (line[-1], "rows")))
     frame = pd.DataFrame(lines, columns=["layer", "type", "operation", "rule", "role"])
-    frame.attrs["rows"] = plan.about
+    frame.attrs.update(rows=plan.about, composite=chosen(plan.graph, rules).name)
     return frame

@@ -63,7 +63,7 @@ class Pass:
         """Carry the input bounds through what stands in front of the first layer (views, fixed scalings)."""
         if not all(source in limits for source in step.receivers):
             return
-        if step.kind not in ("route", "item", "identity", "gate", "sum"):
+        if step.kind not in ("route", "item", "identity", "gate", "sum", "norm"):
             return
         ends = []
         for end in (0, 1):

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating
 from ..models.recording import record
+from . import fused
 
 VALUE_FREE = {
     "zeros_like",
@@ -34,6 +35,8 @@ VALUE_FREE = {
     "full",
     "arange",
 }
+
+LIKE = {"type_as", "expand_as", "view_as", "reshape_as", "to"}  # take the type or shape of their second argument
 
 _captured = weakref.WeakKeyDictionary()
 
@@ -79,7 +82,7 @@ def _kept(model, clip, method, check):
     if key not in graphs:
         check()
         name = f"{type(model).__name__}.{method}"
-        graphs[key] = _read(record(model, name, _Method(model, method), clip), method)
+        graphs[key] = _read(fused.apart(record(model, name, _Method(model, method), clip)), method)
     return graphs[key]
 
 
@@ -117,7 +120,7 @@ def mark(graph):
     """Note which nodes of the graph depend on the clip."""
     graph.varies = {graph.clip}
     for node in graph.operations:
-        if opname(node) not in VALUE_FREE and any(source in graph.varies for source in node.all_input_nodes):
+        if opname(node) not in VALUE_FREE and any(source in graph.varies for source in valued(node)):
             graph.varies.add(node)
 
 
@@ -144,6 +147,11 @@ def run(model, graph, clips, keep, leaf=None):
                 if last_use[source] is node and source not in keep:
                     values.pop(source, None)
     return {node: values[node] for node in keep}
+
+
+def valued(node):
+    """Return the nodes whose values an operation uses, not only their types or shapes."""
+    return [node.args[0]] if opname(node) in LIKE else node.all_input_nodes
 
 
 def fetch(model, graph, node):

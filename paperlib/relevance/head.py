@@ -13,8 +13,9 @@ from torch import fx
 
 from ..models.axes import Tracked, flat, whole_of
 from ..models.following import AVERAGES, PERMUTES, VIEWS
+from .gates import sources
 from .graph import Graph, mark, module_path, opname
-from .table import CONVOLUTIONS, COPIES, sources
+from .operations import CONVOLUTIONS, COPIES
 
 aten = torch.ops.aten
 LINEARS = {"linear": (0, 1, 2), "addmm": (1, 2, 0), "mm": (0, 1, None), "matmul": (0, 1, None)}  # input, weight, bias

@@ -9,7 +9,7 @@ from torch.func import vjp, vmap
 from ..convolution.transposes import by_autograd, every, falls_back, mix, pointwise, spread, transposed
 from . import rules as R
 from .graph import opname
-from .table import CONVOLUTIONS
+from .operations import CONVOLUTIONS
 
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
 SELDOM = 16  # outputs to one of them: looking those up is faster than going through all
@@ -228,6 +228,34 @@ def nonzero(x):
     return bool(torch.count_nonzero(x))  # a quarter of the time of (x != 0).any()
 
 
+class BySign:
+    """Shares by one rule where the layer's output is positive, by its mirror image where it is negative."""
+
+    def __init__(self, linear, rule, a, precision=None):
+        b = linear.bias
+        z = linear(a, linear.weight)
+        self.positive = (z if b is None or not rule.bias else z + b) >= 0
+        self.each = []
+        for way in (rule, rule.falling()):
+            bias = None if b is None or not rule.bias else way.bias_part(b)
+            parts, spares = way.parts(a, linear.weight), way.spares(a, linear.weight)
+            self.each.append(Shared(linear, parts, spares, bias, rule.epsilon, precision))
+
+    def _split(self, r):
+        return r * self.positive, r * ~self.positive
+
+    def down(self, r):
+        return [sum(shared.down(x)[0] for shared, x in zip(self.each, self._split(r), strict=True))]
+
+    def up(self, p):
+        return torch.where(self.positive, self.each[0].up(p), self.each[1].up(p))
+
+    def losses(self, r):
+        """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
+        lost = [shared.losses(x) for shared, x in zip(self.each, self._split(r), strict=True)]
+        return {name: sum(each[name] for each in lost) for name in lost[0]}
+
+
 class Contrast:
     """CLRP at the last layer (equation 2): shares by its weights minus shares by its negated weights."""
 
@@ -245,7 +273,9 @@ def weighted(step, values, inputs, bounds, contrast, precision=None):
     """Return the shares of a convolution or linear layer."""
     rule, linear, a = step.rule, Linear(step, values), inputs[0]
     w = linear.weight
-    if step.first and step.beta:
+    if contrast and not step.given:
+        rule = R.ZPlus()  # the epsilon rule's shares are the same for negated weights
+    if step.first and (step.beta or isinstance(rule, R.ZBeta)):
         rule = R.ZBeta().between(*bounds)
     bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
     if contrast == "dual":
@@ -253,4 +283,6 @@ def weighted(step, values, inputs, bounds, contrast, precision=None):
     if contrast:
         # no spare: a class without positive evidence has none, whichever sign its weights carry
         return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon) for sign in (1, -1)))
+    if getattr(rule, "by_sign", False):
+        return BySign(linear, rule, a, precision)
     return Shared(linear, rule.parts(a, w), rule.spares(a, w), bias, rule.epsilon, precision)

@@ -8,8 +8,11 @@ from torch import nn
 
 from ..models.inputs import network
 from . import matrix
+from .composites import chosen
 from .starts import origin, ranges
 from .table import role
+
+LOSSES = ("bias", "dead", "excluded", "leak")
 
 
 @matrix.in_float32
@@ -17,7 +20,7 @@ def ledger(
     model: nn.Module,
     clips: torch.Tensor,
     targets: torch.Tensor | Sequence[int],
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
     input_bounds: tuple | None = None,
     memory: str | int | None = "auto",
     method: str = "lrp",
@@ -30,10 +33,12 @@ def ledger(
     One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from
     above) and `out` (handed on); `bias`, kept by biases of rules with bias=True and by other constants (the
     padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected
-    to; `excluded`, dropped by Exclude; `stabiliser`, what is left: epsilons and rounding.
-    in = out + bias + dead + excluded + stabiliser. attrs: `logits`, the relevance at the start, `clip`, the relevance
-    that arrives at the clip, `rows`, what the rows explain, and `each`, {row: (relevance that it starts from, that
-    arrives at the clip)}. With rows="split" the numbers start at the clip's logit.
+    to; `excluded`, dropped by Exclude; `leak`, what a rule gives up (or, negative, makes up) that does not
+    conserve, which is the softmax's; `stabiliser`, what is left: epsilons and rounding.
+    in = out + bias + dead + excluded + leak + stabiliser. attrs: `logits`, the relevance at the start, `clip`, the
+    relevance that arrives at the clip, `composite`, whose rules these are, `rows`, what the rows explain, and `each`,
+    {row: (relevance that it starts from, that arrives at the clip)}. With rows="split" the numbers start at the clip's
+    logit.
     """
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
@@ -55,12 +60,13 @@ def ledger(
     for step in reversed(sweep.steps):
         if step.node in books:
             kept = books[step.node]
-            rest = kept["in"] - kept["out"] - kept["bias"] - kept["dead"] - kept["excluded"]
+            rest = kept["in"] - kept["out"] - sum(kept[name] for name in LOSSES)
             lines.append((*role(model, step)[:4], *kept.values(), rest))
-    frame = pd.DataFrame(
-        lines, columns=["layer", "type", "operation", "rule", "in", "out", "bias", "dead", "excluded", "stabiliser"]
-    )
-    frame.attrs.update(logits=started, clip=sum(clip for _, clip in each.values()), rows=plan.about, each=each)
+    columns = ["layer", "type", "operation", "rule", "in", "out", *LOSSES, "stabiliser"]
+    frame = pd.DataFrame(lines, columns=columns)
+    arrived = sum(clip for _, clip in each.values())
+    composite = chosen(sweep.graph, rules).name
+    frame.attrs.update(logits=started, clip=arrived, composite=composite, rows=plan.about, each=each)
     return frame
 
 
@@ -71,7 +77,7 @@ class _Bookkeeper:
         self.sweep, self.books = sweep, books
 
     def __call__(self, step, arriving, leaving):
-        kept = self.books.setdefault(step.node, dict.fromkeys(("in", "out", "bias", "dead", "excluded"), 0.0))
+        kept = self.books.setdefault(step.node, dict.fromkeys(("in", "out", *LOSSES), 0.0))
         kept["in"] += _sum(arriving)
         kept["out"] += sum(_sum(part) for part in leaving)
         if step.kind == "exclude":

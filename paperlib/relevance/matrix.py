@@ -42,7 +42,7 @@ def relevance_matrix(
     clips: torch.Tensor,
     targets: torch.Tensor | Sequence[int],
     method: str = "clrp",
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
     input_bounds: tuple | None = None,
     memory: str | int | None = "auto",
     clip_at: str = "pixel",
@@ -63,8 +63,11 @@ def relevance_matrix(
     contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
         the paper does; 1 keeps the weights and starts from all other logits.
     normalise: divide R and R_dual by their starting sums before subtracting them, as Gu et al.'s code does.
-    rules: {module class, module path or operation name: rule} in place of the defaults; see `coverage`.
-        z-beta takes the place of ZPlus at the layer that sees the clip, unless a rule names it by path.
+    rules: a composite's name, "paper", "attnlrp", "cp-lrp" or "gamma", or {module class, module path or operation
+        name: rule} in place of one's rules, which the entry "composite" may name; "auto" and None: "attnlrp" where
+        the network holds attention, else "paper". See `coverage` and composites.py. In "paper" z-beta takes the
+        place of ZPlus at the layer that sees the clip, unless a rule names it by path. CLRP needs a rule that tells
+        weights from negated ones: the last layer has ZPlus then, in every composite.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
         ImageNet normalisation.
     memory: bytes that relevance may occupy, or "auto" for half of what is free; targets are processed in
@@ -108,7 +111,7 @@ def pixel_relevance(
     clips: torch.Tensor,
     targets: torch.Tensor | Sequence[int],
     method: str = "clrp",
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
     input_bounds: tuple | None = None,
     memory: str | int | None = "auto",
     contrast: int = 2,

@@ -13,7 +13,7 @@ def frame_provenance(
     model: nn.Module,
     clips: torch.Tensor,
     method: str = "clrp",
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
     input_bounds: tuple | None = None,
     memory: str | int | None = "auto",
     contrast: int = 2,

@@ -37,7 +37,7 @@ def rows_of(
     targets: torch.Tensor | Sequence[int] | int | None = None,
     rows: str = "auto",
     split: str | None = None,
-    rules: Mapping | None = None,
+    rules: Mapping | str | None = None,
 ) -> Rows:
     """Return what the rows of `relevance_matrix` with the same arguments explain: `Rows`.
 

@@ -24,6 +24,10 @@ Everything else:
     MaxTakesAll     the largest input; ties share equally          max pooling
     SignalTakesAll  the signal; its gate takes nothing             products with a sigmoid, LSTMs, attention
                     (Arras et al. 2017 and 2019, "Explaining and interpreting LSTMs")
+    HalfEach        half to each factor                            attention, gated units (composite "attnlrp")
+    SoftmaxTaylor   x_i (R_i - s_i sum_j R_j)                      attention (the same)
+    EqualShares     equally                                        residual additions (composite "rollout")
+    FixedDeviation  x - mean, by what they add                     layer norm (the same)
     Route           the element that an output is a copy of        views, slices, concatenation
     Identity        passes relevance on unchanged                  batch norm, activations, dropout
     Exclude         drops it, and the ledger says how much         branches excluded by name
@@ -112,16 +116,38 @@ class Epsilon(Weighted):
 
 
 class Gamma(Weighted):
-    """All contributions, positive ones favoured by gamma; gamma -> infinity is ZPlus."""
+    """All contributions, positive ones favoured by gamma; gamma -> infinity is ZPlus.
 
-    def __init__(self, gamma=0.25, epsilon=1e-9, bias=False):
+    by_sign=True favours the contributions of the output's own sign, which negative outputs need whose relevance goes
+    on (no ReLU stands behind them): favouring positive ones would take their sum through zero.
+    """
+
+    by_sign = False
+
+    def __init__(self, gamma=0.25, epsilon=1e-9, bias=False, by_sign=False):
         self.gamma, self.epsilon, self.bias = gamma, epsilon, bias
+        if by_sign:
+            self.by_sign = True
+
+    def falling(self):
+        """Return the rule for negative outputs where by_sign=True."""
+        return _GammaFalling(self.gamma, self.epsilon, self.bias)
 
     def parts(self, a, w):
         return [(a.clamp(min=0), w + self.gamma * w.clamp(min=0)), (a.clamp(max=0), w + self.gamma * w.clamp(max=0))]
 
     def bias_part(self, b):
         return b + self.gamma * b.clamp(min=0)
+
+
+class _GammaFalling(Gamma):
+    """Gamma with negative contributions favoured."""
+
+    def parts(self, a, w):
+        return [(a.clamp(min=0), w + self.gamma * w.clamp(max=0)), (a.clamp(max=0), w + self.gamma * w.clamp(min=0))]
+
+    def bias_part(self, b):
+        return b + self.gamma * b.clamp(max=0)
 
 
 class WSquare(Weighted):
@@ -148,10 +174,20 @@ class Proportional(Rule):
     signed=False lets only addends of the result's sign take part, so that two large addends of opposite sign
     cannot turn a little relevance into a lot. signed=None chooses: False where a normalisation or a constant
     stands between the sum and the next weights, since its relevance then is not proportional to it.
+    bias=True lets a constant addend (a positional embedding, an attention mask) take its part, which is lost; else
+    the signal takes all.
     """
 
-    def __init__(self, epsilon=0.0, signed=None):
+    bias = False
+
+    def __init__(self, epsilon=0.0, signed=None, bias=False):
         self.epsilon, self.signed = epsilon, signed
+        if bias:  # reports name it only where it is asked for
+            self.bias = True
+
+
+class EqualShares(Rule):
+    """Addends of a sum or average share equally, whatever they are."""
 
 
 class MaxTakesAll(Rule):
@@ -161,11 +197,42 @@ class MaxTakesAll(Rule):
 class SignalTakesAll(Rule):
     """In a product of signal and gate the signal takes all relevance; the gate counts as a constant.
 
-    signal: which of the two factors is the signal (0 or 1); None finds the gate by its sigmoid or softmax.
+    signal: which of the two factors is the signal (0 or 1); None finds the gate: 1 / sqrt(variance), a sigmoid or
+    softmax, or the activation of a gated unit. signed: whether all values that attention averages share the result's
+    relevance in proportion to what they add, or those of its sign only. even: whether they share by attention's
+    weights alone, whatever they are.
     """
 
-    def __init__(self, signal=None):
+    signed = even = False
+
+    def __init__(self, signal=None, signed=False, even=False):
         self.signal = signal
+        if signed:
+            self.signed = True
+        if even:
+            self.even = True
+
+
+class HalfEach(Rule):
+    """Each factor of a product of two signals takes half: R_A = sum_p A_ji V_ip R_jp / (2 O_jp), likewise V.
+
+    Proposition 3.3 of Achtibat et al. 2024. A factor that is 1 / sqrt(variance) counts as a constant.
+    """
+
+
+class SoftmaxTaylor(Rule):
+    """The first-order Taylor part of a softmax s of x: R_i = x_i (R_i - s_i sum_j R_j).
+
+    Proposition 3.1 of Achtibat et al. 2024. It does not conserve, and adding one number to all x, which leaves s as it
+    is, changes it: R_i moves by that number times (R_i - s_i sum_j R_j). Masked inputs (-inf) take nothing.
+    """
+
+
+class FixedDeviation(Rule):
+    """A norm whose standard deviation counts as a constant: the epsilon rule on x - mean, with the bias taking part.
+
+    Section 3.3.3 of Achtibat et al. 2024. A batch norm's mean is a constant in evaluation mode.
+    """
 
 
 class Identity(Rule):

@@ -11,13 +11,13 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
+from . import attention
 from . import rules as R
+from .attention import SIGNS
 from .graph import opname
 from .layers import nonzero, reciprocal, weighted
 from .pooling import windows
 
-# of x and y in add (x + alpha y), sub (x - alpha y) and rsub (y - alpha x): the sign, and whether alpha scales it
-SIGNS = {"add": [(1, False), (1, True)], "sub": [(1, False), (-1, True)], "rsub": [(-1, True), (1, False)]}
 POOLED = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"}
 
 
@@ -27,7 +27,6 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
     bounds: (low, high) of the input of a layer that sees the clip. contrast: whether the last layer's shares
     are the difference between its weights and its negated weights (CLRP, equation 2).
     """
-    inputs = [values[source] for source in step.receivers]
     kind = step.kind
     if kind == "identity":
         return Passing(step)
@@ -35,13 +34,16 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
         return Nothing()
     if kind == "item":
         return Item(step.node.args[1])
+    inputs = [values[source] for source in step.receivers]
     if kind == "weights":
         return weighted(step, values, inputs, bounds, contrast, precision)
     call = Call(step.node, step.receivers, values)
     if kind in ("route", "gate"):
         return Routed(call, inputs, step.takes)
     if kind == "attention":
-        return Averaged(call, inputs, step.takes[0])
+        return Averaged(call, inputs, step.takes[0], step.rule)
+    if kind in attention.KINDS:
+        return attention.shares(step, call, inputs, values)
     if kind == "sum":
         return summed(step, call, inputs, precision)
     if opname(step.node) in POOLED:
@@ -153,13 +155,18 @@ class Routed:
 def summed(step, call, inputs, precision=None):
     """Return the shares of a sum or average."""
     name = opname(step.node)
-    epsilon = step.rule.epsilon
-    signed = isinstance(step.rule, R.Epsilon) or step.rule.signed
+    equal = isinstance(step.rule, R.EqualShares)
+    epsilon = 0.0 if equal else step.rule.epsilon
+    signed = equal or isinstance(step.rule, R.Epsilon) or step.rule.signed
     flip = [1] * len(inputs)
     if len(inputs) == 2 and name in SIGNS:
         alpha = step.node.kwargs.get("alpha", 1)
         flip = [sign * (-1 if scaled and alpha < 0 else 1) for sign, scaled in SIGNS[name]]
     plus = name in ("add", "sub", "rsub")
+    if plus and len(inputs) == 1 and isinstance(step.rule, R.Proportional) and step.rule.bias:
+        return attention.Offset(step, inputs[0], call)
+    if equal:
+        inputs = [torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)]
     shares = Sum(call, inputs, epsilon, signed, len(inputs) == 1 and plus, flip)
     if len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape:
         return Addition(shares, precision)
@@ -248,13 +255,15 @@ class Addition:
 class Averaged:
     """Attention: an average of values whose weights, being gates, count as constants."""
 
-    def __init__(self, call, inputs, signal):
+    def __init__(self, call, inputs, signal, rule):
         gate = inputs[1 - signal]
+        values = torch.ones_like(inputs[signal]) if rule.even else inputs[signal]
+        self.call, self.inputs = call, inputs
 
         def mix(x):
             return call(*((x, gate) if signal == 0 else (gate, x)))
 
-        self.sum = Sum(mix, [inputs[signal]], 0.0, False, False, [1])
+        self.sum = Sum(mix, [values], 0.0, rule.signed, False, [1])
 
     def down(self, r):
         return self.sum.down(r)

@@ -1,7 +1,7 @@
 """Which rule an operation gets.
 
-DEFAULTS lists the operations by their ATen names. `rules={key: rule}` overrides it, where a key is
-a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an operation's name ("add").
+A composite (composites.py) lists rules by the operations' ATen names. `rules={key: rule}` overrides it, where a key
+is a module class (nn.Conv3d), a module's path ("layer1.0.conv1", "branch"), or an operation's name ("add").
 The most particular wins: the longest path, then the class, then the operation.
 """
 
@@ -10,81 +10,19 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from ..errors import InputError
+from . import composites, gates
 from . import rules as R
+from .fused import FUSED
+from .gates import sources
 from .graph import describe, module_path, opname, owner
+from .operations import ACTIVATIONS, CONVOLUTIONS, COPIES, MAXIMA, NORMS, PRODUCTS, ROUTES, SCALINGS, SOFTMAXES, SUMS
 
-CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
-PRODUCTS = {"linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "einsum", "mv", "addmv"}
-ACTIVATIONS = set(
-    """
-    _log_softmax _softmax abs celu clamp clamp_max clamp_min elu exp gelu hardsigmoid hardswish hardtanh leaky_relu
-    log log_softmax logsigmoid mish neg pow prelu relu relu6 rrelu selu sigmoid silu softmax softplus softsign sqrt
-    tanh threshold
-    """.split()
-)
-NORMS = set(
-    """
-    _native_batch_norm_legit_no_training batch_norm native_batch_norm native_layer_norm layer_norm native_group_norm
-    group_norm instance_norm rms_norm _fused_rms_norm
-    """.split()
-)
-COPIES = set(
-    """
-    dropout clone alias detach contiguous _to_copy to lift_fresh_copy copy type_as native_dropout feature_dropout
-    alpha_dropout
-    """.split()
-)
-ROUTES = set(
-    """
-    _unsafe_view as_strided broadcast_to cat channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten
-    flip gather index index_copy index_put index_select masked_fill movedim narrow pad permute pixel_shuffle
-    pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d
-    replication_pad2d replication_pad3d reshape roll scatter select select_scatter slice slice_scatter split
-    split_with_sizes squeeze stack swapaxes t tensor_split transpose unbind unflatten unfold unsqueeze
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d view view_as where
-    """.split()
-)
-SUMS = set(
-    """
-    add sub rsub sum mean cumsum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
-    adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_linear1d upsample_bilinear2d
-    upsample_trilinear3d
-    """.split()
-)
-MAXIMA = set(
-    """
-    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d
-    adaptive_max_pool3d amax max maximum
-    """.split()
-)
-SCALINGS = {"mul", "div"}
 FIXED = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}
-TWO_SIGNALS = "multiplies two signals, neither of them a sigmoid or softmax gate"
-GATES = {"sigmoid", "hardsigmoid", "softmax", "_softmax"}
-GATE_SUMS = {"add", "sub", "rsub", "neg"}  # 1 - sigmoid is a gate as well
-FUSED = set(
-    """
-    scaled_dot_product_attention _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu
-    _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention _scaled_dot_product_attention_math
-    _scaled_dot_product_fused_attention_overrideable _native_multi_head_attention _transformer_encoder_layer_fwd
-    flex_attention
-    """.split()
-)
+NO_GATE = "multiplies two signals, neither of them a sigmoid or softmax gate"
 WRITTEN_OUT = (
-    "is fused attention, for which there is no relevance rule yet; let the network write it out as softmax(q k^T) v: "
-    'attn_implementation="eager" for Hugging Face, fused_attn = False on timm modules, need_weights=True for '
-    "nn.MultiheadAttention"
+    "is fused attention of a kind that cannot be taken apart; let the network write it out as softmax(q k^T) v, or "
+    "call torch's scaled_dot_product_attention and use nothing but its result"
 )
-
-DEFAULTS = {
-    **dict.fromkeys(CONVOLUTIONS | PRODUCTS, R.ZPlus()),
-    **dict.fromkeys(SUMS, R.Proportional()),
-    **dict.fromkeys(MAXIMA, R.MaxTakesAll()),
-    **dict.fromkeys(ACTIVATIONS | NORMS, R.Identity()),  # appendix F: the identity rule for batch norm
-    **dict.fromkeys(COPIES, R.Identity()),
-    **dict.fromkeys(ROUTES, R.Route()),
-    **dict.fromkeys(SCALINGS, R.SignalTakesAll()),
-}
 
 
 @dataclass
@@ -95,7 +33,8 @@ class Step:
     rule: R.Rule
     receivers: list  # nodes, one for each place at which the operation takes a clip-dependent tensor
     takes: list  # which of the receivers get relevance (indices into receivers)
-    kind: str  # "weights", "sum", "max", "gate", "route", "identity", "exclude"
+    kind: str  # "weights", "sum", "max", "gate", "attention", "route", "identity", "exclude" or one of attention.py's
+    given: bool = False  # the user gave its rule
     beta: bool = False  # has ZBeta in place of ZPlus if it sees the clip
     first: bool = False  # sees the clip
     last: bool = False  # gives the logits: here CLRP negates the weights
@@ -107,19 +46,21 @@ def plan(model, graph, rules=None):
 
     Raises InputError naming the layer and type of an operation without a rule, and how to register one.
     """
-    rules = _checked(model, rules or {})
+    rules = composites.chosen(graph, rules)
+    _check(model, rules.given)
     reached, steps, carries_weights = {graph.output}, [], {graph.output: False}
     shifted = set()  # nodes whose relevance is not proportional to their value
     for node in reversed(graph.operations):
         if node not in reached:
             continue
         step = _step(model, graph, node, rules)
-        step.beta = isinstance(step.rule, R.ZPlus) and not _by_path(node, rules)
+        step.given = _override(model, node, rules.given) is not None
+        step.beta = isinstance(step.rule, R.ZPlus) and not _by_path(node, rules.given)
         step.head = not carries_weights[node]
         step.last = step.head and step.kind == "weights"
         if isinstance(step.rule, R.Proportional) and (step.head or step.rule.signed is None):
             # above the last layer every addend keeps its own value: the relevance of a logit is the logit
-            step.rule = R.Proportional(step.rule.epsilon, signed=step.head or node not in shifted)
+            step.rule = R.Proportional(step.rule.epsilon, step.head or node not in shifted, step.rule.bias)
         for index in step.takes:
             source = step.receivers[index]
             reached.add(source)
@@ -131,6 +72,9 @@ def plan(model, graph, rules=None):
         steps.append(step)
     steps.reverse()
     _mark_first(graph, steps)
+    for step in steps:
+        if isinstance(step.rule, R.ZBeta) and not step.first:
+            raise _unsupported(model, graph, step.node, "does not see the clip, so ZBeta() has no bounds for its input")
     return steps
 
 
@@ -143,17 +87,10 @@ def _shifts(step, above):
     return above or constant or name in NORMS
 
 
-def sources(node, varies):
-    """Return the clip-dependent inputs of `node`, one entry for each place at which they stand."""
-    found = []
-    fx.map_arg((node.args, node.kwargs), lambda x: found.append(x) if x in varies else None)
-    return found
-
-
 def _step(model, graph, node, rules):
     """Choose the rule of one operation."""
     name, receivers = opname(node), sources(node, graph.varies)
-    rule = _override(model, node, rules)
+    rule = _override(model, node, rules.given)
     if isinstance(rule, R.Exclude):
         return Step(node, rule, receivers, [], "exclude")
     if name in FUSED:  # Identity() would give the queries everything
@@ -161,9 +98,13 @@ def _step(model, graph, node, rules):
     if name == "getitem":
         return Step(node, R.Route(), receivers, [0], "item")
     if rule is None:
-        rule = DEFAULTS.get(name)
+        rule = rules.table.get(name)
     if rule is None:
         raise _unsupported(model, graph, node, "has no relevance rule")
+    if isinstance(rule, R.SoftmaxTaylor) and name in SOFTMAXES:
+        return Step(node, rule, receivers, [0], "softmax")
+    if isinstance(rule, R.FixedDeviation) and name in NORMS:
+        return Step(node, rule, receivers, [0], "norm")
     passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
     if isinstance(rule, R.Identity) or passive:
         source = len(receivers) - 1 if name == "copy" else 0  # copy(destination, source)
@@ -171,13 +112,13 @@ def _step(model, graph, node, rules):
             raise _unsupported(model, graph, node, "changes its input's shape, which the identity rule cannot undo")
         return Step(node, rule, receivers, [source], "identity")
     if name in CONVOLUTIONS | PRODUCTS:
-        return _weights(model, graph, node, rule, receivers)
+        return _weights(model, graph, node, rule, receivers, rules.table)
     if name in SCALINGS:
-        return _product(model, graph, node, rule, receivers)
-    return _sharing(model, graph, node, rule, receivers)
+        return _product(model, graph, node, rule, receivers, rules.table)
+    return _sharing(model, graph, node, rule, receivers, rules.table)
 
 
-def _sharing(model, graph, node, rule, receivers):
+def _sharing(model, graph, node, rule, receivers, table):
     """An operation without weights: sums share by what each adds, maxima and routes hand on."""
     name, everything = opname(node), list(range(len(receivers)))
     if isinstance(rule, R.SignalTakesAll):
@@ -185,7 +126,7 @@ def _sharing(model, graph, node, rule, receivers):
     if name == "where" and node.args[0] in graph.varies:  # the condition decides, it is no signal
         return Step(node, R.Route(), receivers, everything[1:], "route")
     if name in SUMS:
-        rule = rule if isinstance(rule, (R.Proportional, R.Epsilon)) else DEFAULTS[name]
+        rule = rule if isinstance(rule, (R.Proportional, R.Epsilon, R.EqualShares)) else table[name]
         return Step(node, rule, receivers, everything, "sum")
     if name in MAXIMA:
         if name == "max" and len(node.args) == 1 or len(receivers) > 1:
@@ -196,57 +137,50 @@ def _sharing(model, graph, node, rule, receivers):
     raise _unsupported(model, graph, node, f"cannot use {rule!r}")
 
 
-def _weights(model, graph, node, rule, receivers):
+def _weights(model, graph, node, rule, receivers, table):
     """A convolution or matrix product: with weights, or with attention in place of weights."""
-    if not isinstance(rule, (R.Weighted, R.SignalTakesAll, R.Proportional)):
+    if not isinstance(rule, (R.Weighted, R.SignalTakesAll, R.Proportional, R.HalfEach)):
         raise _unsupported(model, graph, node, f"cannot use {rule!r}")
-    name = opname(node)
-    factors = {"addmm": (1, 2), "baddbmm": (1, 2), "addmv": (1, 2)}.get(name, (0, 1))
-    operands = node.args[1] if name == "einsum" else [node.args[i] for i in factors]
+    name, operands = opname(node), gates.factors(node)
     moving = [x in graph.varies for x in operands]
     if len(operands) != 2 or sum(moving) == 0 or (len(receivers) > sum(moving)):
         raise _unsupported(model, graph, node, "has a form without a relevance rule")
     if sum(moving) == 1:
         if name in CONVOLUTIONS and moving[1]:
             raise _unsupported(model, graph, node, "computes its weights from the clip")
-        rule = DEFAULTS[name] if not isinstance(rule, R.Weighted) else rule
+        rule = table[name] if not isinstance(rule, R.Weighted) else rule
         return Step(node, rule, receivers, [0], "weights")
-    signal = rule.signal if isinstance(rule, R.SignalTakesAll) else None
-    return _gated(model, graph, node, signal, receivers, operands, "attention")
+    return _two_signals(model, graph, node, rule, receivers, table, "attention")
 
 
-def _product(model, graph, node, rule, receivers):
-    """A product or quotient: scaled by a constant, or signal times gate."""
+def _product(model, graph, node, rule, receivers, table):
+    """A product or quotient: scaled by a constant, or of two signals."""
     if len(receivers) == 1:
         if opname(node) == "div" and node.args[0] is not receivers[0]:
             raise _unsupported(model, graph, node, "divides by a value that depends on the clip")
-        return Step(node, rule, receivers, [0], "gate")
-    signal = getattr(rule, "signal", None)
-    if signal is None and opname(node) == "div":
-        signal = 0  # x / norm(x): the norm is a gate
-    return _gated(model, graph, node, signal, receivers, receivers, "gate")
+        return Step(node, R.SignalTakesAll(), receivers, [0], "gate")
+    if rule is table[opname(node)]:
+        rule, root = table[composites.TWO_SIGNALS], gates.activated(node, graph.varies)
+        if root is not None and root.meta["val"].shape == _value(node).shape:
+            return Step(node, R.Identity(), [root], [0], "identity")
+    if opname(node) == "div" and getattr(rule, "signal", None) is None:
+        rule = R.SignalTakesAll(0)  # x / norm(x): the norm is a gate
+    return _two_signals(model, graph, node, rule, receivers, table, "gate")
 
 
-def _gated(model, graph, node, signal, receivers, factors, kind):
-    """A product of two factors that depend on the clip: the signal takes all, None: the one that is no gate."""
+def _two_signals(model, graph, node, rule, receivers, table, kind):
+    """A product of two factors that depend on the clip: the signal takes all, or each takes half."""
+    if not isinstance(rule, (R.SignalTakesAll, R.HalfEach)):
+        rule = table[composites.TWO_SIGNALS]
+    if isinstance(rule, R.HalfEach):
+        signal = gates.normalised(receivers, graph.varies)
+        if signal is None:
+            return Step(node, rule, receivers, [0, 1], "product")
+        rule = R.SignalTakesAll(signal, signed=True)
+    signal = rule.signal if rule.signal is not None else gates.signal_of(receivers, graph.varies)
     if signal is None:
-        gates = [_is_gate(x, graph.varies) for x in factors]
-        if gates[0] == gates[1]:
-            raise _unsupported(model, graph, node, TWO_SIGNALS)
-        signal = gates.index(False)
-    return Step(node, R.SignalTakesAll(signal), receivers, [signal], kind)
-
-
-def _is_gate(node, varies):
-    """Whether `node` is a sigmoid or softmax, looked at through views, copies and sums and products with constants."""
-    if not isinstance(node, fx.Node):
-        return False
-    if opname(node) in GATES:
-        return True
-    if opname(node) not in ROUTES | COPIES | SCALINGS | GATE_SUMS | {"getitem"}:
-        return False
-    inputs = sources(node, varies)
-    return bool(inputs) and all(_is_gate(source, varies) for source in inputs)
+        raise _unsupported(model, graph, node, NO_GATE)
+    return Step(node, R.SignalTakesAll(signal, rule.signed, rule.even), receivers, [signal], kind)
 
 
 def _mark_first(graph, steps):
@@ -271,7 +205,7 @@ def _value(node):
     return value[0] if isinstance(value, (tuple, list)) else value
 
 
-def _checked(model, rules):
+def _check(model, rules):
     """Raise InputError for a key that names nothing or a value that is no rule."""
     for key, rule in rules.items():
         if not isinstance(rule, R.Rule):
@@ -282,9 +216,13 @@ def _checked(model, rules):
             raise InputError(
                 f"a key of rules must be a module class, a module's path or an operation's name, not {key!r}"
             )
-        if key not in DEFAULTS and key not in dict(model.named_modules()) and "." in key:
+        if key in FUSED:
+            raise InputError(
+                f"rules names '{key}', which is taken apart into matmul, softmax and matmul; give a composite such as "
+                "'attnlrp' or 'cp-lrp', rules for these operations, or the path of the module that attends"
+            )
+        if key not in composites.COMPOSITES["paper"] and key not in dict(model.named_modules()) and "." in key:
             raise InputError(f"rules names '{key}', but the network has no module of that path")
-    return rules
 
 
 def _override(model, node, rules):
@@ -324,4 +262,5 @@ def role(model, step):
     path = module_path(step.node)
     rule = R.ZBeta() if step.first and step.beta else step.rule
     place = "input layer" if step.first else "last layer" if step.last else ""
-    return path, type(owner(model, step.node)).__name__, opname(step.node), repr(rule), place
+    contrasted = "" if not step.last or step.given or isinstance(rule, (R.ZPlus, R.ZBeta)) else "; ZPlus() under CLRP"
+    return path, type(owner(model, step.node)).__name__, opname(step.node), f"{rule!r}{contrasted}", place

@@ -113,7 +113,6 @@ def _transformers(name, layout="num_frames", **options):
         num_attention_heads=2,
         intermediate_size=32,
         num_labels=CLASSES,
-        attn_implementation="eager",
     )
     config = getattr(transformers, f"{name}Config")(**small | options)
     return getattr(transformers, f"{name}ForVideoClassification")(config).eval(), clip(8, 32)
@@ -155,19 +154,7 @@ def timm_vit():
     net = timm.models.VisionTransformer(
         img_size=32, patch_size=16, embed_dim=16, depth=2, num_heads=2, num_classes=CLASSES
     )
-    for block in net.blocks:
-        block.attn.fused_attn = False
     return net.eval(), clip(4, 32)
-
-
-def _passing_gelu(net):
-    """An activation that is written out as products has no rule by itself."""
-    from paperlib import relevance
-
-    return {type(net.vivit.layers[0].mlp.activation_fn): relevance.Identity()}
-
-
-RULES = {"vivit": _passing_gelu}  # what a network needs besides the defaults
 
 
 class FramesInChannels(nn.Module):

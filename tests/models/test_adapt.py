@@ -74,7 +74,6 @@ def test_the_table_of_networks(name):
     layout, kind, steps, token = TABLE[name]
     torch.manual_seed(0)
     net, x = getattr(others, name)()
-    rules = getattr(others, "RULES", {}).get(name, lambda net: None)(net)
     adapted = models.adapt(net, x)
     assert adapted.layout == layout and adapted.frames == x.shape[2] and adapted.size == x.shape[3]
     with torch.no_grad():
@@ -83,20 +82,20 @@ def test_the_table_of_networks(name):
         logits = logits.softmax(1)
     assert torch.allclose(logits, alone, atol=1e-6) and logits.shape == (1, others.CLASSES)
 
-    rows = relevance.rows_of(adapted, x, [1], rules=rules)
+    rows = relevance.rows_of(adapted, x, [1])
     assert (rows.kind, rows.steps, "class token" in rows.names) == (kind, steps, token)
     total = adapted(x)[0, 1]
     added = rows.values.sum() if kind == "split" else rows.values.mean()
     if kind == "logits" or name not in ATTENDING:  # rules for attention and norms need not conserve
         assert torch.isclose(added, total, rtol=1e-3, atol=1e-6)
-    matrix = relevance.relevance_matrix(adapted, x, [1], "lrp", rules=rules)
+    matrix = relevance.relevance_matrix(adapted, x, [1], "lrp")
     assert matrix.shape == (1, len(rows.names), x.shape[2]) and matrix.isfinite().all()
     if kind == "split":  # all rows together are the relevance of the logit, taken down in one piece
-        piece = relevance.relevance_matrix(Whole(adapted), x, [1], "lrp", rules=rules)[:, 0]
+        piece = relevance.relevance_matrix(Whole(adapted), x, [1], "lrp")[:, 0]
         assert torch.allclose(matrix.sum(1), piece, atol=1e-4 * float(piece.abs().max()))
     else:
-        assert relevance.coverage(adapted, x, rules).attrs["rows"].startswith("logits: ")
-    found = relevance.relevance_matrix(adapted, x, [1], rules=rules)
+        assert relevance.coverage(adapted, x).attrs["rows"].startswith("logits: ")
+    found = relevance.relevance_matrix(adapted, x, [1])
     assert (found >= 0).all() and found.any()
 
 

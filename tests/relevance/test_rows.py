@@ -249,10 +249,9 @@ def test_steps_are_their_own_frames_however_a_network_lays_them_out(name):
     net, x = getattr(others, name)()
     adapted = models.adapt(net, x)
     path, size = EMBEDDINGS[name]
-    rules = getattr(others, "RULES", {}).get(name, lambda net: None)(net)
-    rows = relevance.rows_of(adapted, x, [1], split=path, rules=rules)
+    rows = relevance.rows_of(adapted, x, [1], split=path)
     assert rows.steps == 8 // size and path in rows.where
-    matrix = relevance.relevance_matrix(adapted, x, [1], "lrp", rules, split=path)[0]
+    matrix = relevance.relevance_matrix(adapted, x, [1], "lrp", split=path)[0]
     belongs = torch.zeros_like(matrix, dtype=torch.bool)
     for i in range(rows.steps):
         belongs[i, i * size : (i + 1) * size] = True
