@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import conv_flop_count
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..errors import InputError
 from .base import VideoModel
@@ -15,7 +15,7 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Count:
-    """parameters: number of learned values. flops: multiply-accumulates of the convolutions for one clip."""
+    """parameters: number of learned values. flops: multiply-accumulates for one clip, as `count` counts them."""
 
     parameters: int
     flops: int
@@ -24,8 +24,8 @@ class Count:
 def count(model: VideoModel, size: int = 224) -> Count:
     """Count the parameters of `model` and the multiply-accumulates of one clip of size x size pixels.
 
-    The published convention (CVPR 2021): convolutions only, the classifier is left out. Works on shapes (the
-    meta device), so the model may be on any device, and nothing is computed.
+    The published convention (CVPR 2021): convolutions only, the classifier is left out; of a transformer all matrix
+    products as well. Works on shapes (the meta device), so the model may be on any device, and nothing is computed.
     """
     if not isinstance(getattr(model, "num_frames", None), int):
         raise InputError(f"{type(model).__name__} has no num_frames; give it the frames of its clips")
@@ -35,7 +35,7 @@ def count(model: VideoModel, size: int = 224) -> Count:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), Convolutions() as seen:
+        with torch.no_grad(), Convolutions(getattr(model, "attends", False)) as seen:
             functional_call(model, tensors, (clip,))
     finally:
         model.train(training)
@@ -46,11 +46,12 @@ class Convolutions(TorchDispatchMode):
     """Adds up the multiply-accumulates of all convolutions, faster than torch's own FlopCounterMode.
 
     That one takes batch norms apart; this one passes them and ReLUs by, since they do not change shapes.
+    products: whether to count matrix products too.
     """
 
-    def __init__(self):
+    def __init__(self, products=False):
         super().__init__()
-        self.flops = 0
+        self.flops, self.products = 0, products
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run one operation, counting convolutions."""
@@ -61,4 +62,6 @@ class Convolutions(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func is aten.convolution.default:
             self.flops += conv_flop_count(args[0].shape, args[1].shape, result.shape, transposed=args[6]) // 2
+        elif self.products and func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result) // 2
         return result

@@ -3,7 +3,7 @@
 import re
 
 from ..errors import InputError
-from . import clstm, original_i3d, slowfast, torchvision_video
+from . import clstm, original_i3d, slowfast, torchvision_transformers, torchvision_video, vit
 from .base import VideoModel, check_options, initialise
 from .inception import PLACES, InceptionV1
 from .modules import MODULES
@@ -17,7 +17,8 @@ ALIASES = {
     "CONV": "Conv1D",
     **{f"RESNET{depth}": f"R{depth}" for depth in DEPTHS},
 }
-FAMILIES = (original_i3d, clstm, slowfast, torchvision_video)  # networks with names of their own
+# networks with names of their own
+FAMILIES = (original_i3d, clstm, slowfast, torchvision_video, vit, torchvision_transformers)
 PLACEMENTS = ("all", "top", "bottom", "uniform")
 
 
@@ -26,12 +27,15 @@ def create(name: str, num_classes: int, width: int = 64, dropout: float = 0.0, *
 
     name: `<module>-<backbone>-f<frames>[-tp]`, as in `I3D-R50-f16` or `TSN-R50-f8-tp`: modules are the keys
     of `modules.MODULES`, backbones R18, R34, R50, R101, R152 and Inc, and `-tp` adds temporal pooling. Or one
-    of `I3D-original-f16`, `C-LSTM-f16`, `SlowFast-R50-8x8`, `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d`.
+    of `I3D-original-f16`, `C-LSTM-f16`, `SlowFast-R50-8x8`, `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d`; or a
+    transformer: `ViT-joint-f8`, `ViT-divided-f8`, `Swin3D-f8`, `MViT-f8`, `swin3d_t`, `swin3d_s`,
+    `swin3d_b`, `mvit_v1_b`, `mvit_v2_s`.
     num_classes: length of the logits. width: channels of the first convolution, 64 in the papers; all
     others scale with it. dropout: rate in front of the classifier (the papers train with 0.5).
     options, where the network has them: kernel_size (temporal kernel: 3, 5, 7), placement (`all`, `top`,
     `bottom`, `uniform`: which half of the blocks has the temporal module; CVPR Table 6), last_pool (I3D-Inc
-    and S3D-Inc), reduced_strides (I3D-original), size and layers (C-LSTM), alpha (SlowFast).
+    and S3D-Inc), reduced_strides (I3D-original), size and layers (C-LSTM), alpha (SlowFast), tubelet, patch, depth and
+    positions (ViT), tubelet and window (Swin3D), size (MViT).
     Raises InputError naming the part of the name, or the option, that is not understood.
     """
     settings = dict(
@@ -181,5 +185,10 @@ def names(frames: int = 8) -> list[str]:
         "SlowFast-R50-8x8",
         "SlowFast-R50-16x8",
         *(f"{network}-f{frames}" for network in torchvision_video.NAMES),
+        *(f"ViT-{kind}-f{frames}" for kind in ("joint", "divided")),
+        *(f"{network}-f{frames}" for network in torchvision_transformers.SMALL),
+        *(f"swin3d_{size}-f{frames}" for size in "tsb"),
+        "mvit_v1_b-f16",
+        "mvit_v2_s-f16",
     ]
     return framework_names + others

@@ -21,10 +21,12 @@ def temporal_receptive_field(model: nn.Module) -> float:
 
     Follows the model's graph with the usual recursion (field += (kernel - 1) x step; step *= stride) and
     takes the largest field where branches meet. Frames beyond the clip's ends count, so the field can exceed
-    the clip; it is math.inf for networks with global exchange (non-local, C-LSTM). Of an adapted network it is that of
-    the network inside. Raises InputError where its Python code cannot be followed without a clip.
+    the clip; it is math.inf for networks with global exchange (non-local, C-LSTM, transformers). Of an adapted network
+    it is that of the network inside. Raises InputError where its Python code cannot be followed without a clip.
     """
     model = model.net if isinstance(model, Adapted) else model
+    if getattr(model, "attends", False):
+        return math.inf
     try:
         graph = Tracer().trace(model)
     except InputError:

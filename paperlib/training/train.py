@@ -88,7 +88,14 @@ def half_precision(device, size):
 
 
 def prediction(model, clip, ensemble=0):
-    """Return class scores [B, K]: the mean of all frame logits, or of some evenly spaced ones (TRA section 4.4)."""
+    """Return class scores [B, K]: the mean of all frame logits, or of some evenly spaced ones (TRA section 4.4).
+
+    A network whose class token gathers the clip has no frame logits, so its scores are those of the whole clip.
+    """
+    if not hasattr(model, "frame_logits"):
+        if ensemble:
+            raise InputError(f"{model.config['name']} has no frame logits, so there is no ensemble={ensemble} of them")
+        return model(clip)
     logits = model.frame_logits(clip)
     if ensemble:
         logits = logits[:, sampling.uniform(logits.shape[1], ensemble)]

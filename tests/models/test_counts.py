@@ -45,6 +45,40 @@ def test_slowfast_has_the_size_of_the_public_checkpoint():
     assert models.count(meta("SlowFast-R50-8x8", 400)).parameters == 34_566_488
 
 
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        *(pytest.param(name, name, id=name) for name in ("mvit_v1_b", "mvit_v2_s")),
+        *((f"swin3d_{size}-f16", f"swin3d_{size}") for size in "tsb"),
+    ],
+)
+def test_torchvisions_transformers_have_their_published_size_and_cost(name, network):
+    from torchvision.models import get_model_weights
+
+    published = get_model_weights(network).KINETICS400_V1.meta
+    model = meta(name, 400)
+    count = models.count(model)
+    assert count.parameters == published["num_params"]
+    more = (
+        7 * model.fc.weight.numel() if "swin" in name else 0
+    )  # its classifier runs at 8 time steps, not at their mean
+    assert (count.flops - more) / 1e9 == pytest.approx(published["_ops"], abs=6e-4)  # of 16 frames
+
+
+def test_small_transformers_are_about_as_large_as_i3d_and_as_costly():
+    i3d = models.count(meta("I3D-R18-f8", 87, width=8), size=64)
+    for name, options in (("ViT-joint-f8", {}), ("ViT-divided-f8", {}), ("Swin3D-f8", {}), ("MViT-f8", {"size": 64})):
+        count = models.count(meta(name, 87, width=8, **options), size=64)
+        assert 1 <= count.parameters / i3d.parameters < 1.15
+        assert 0.8 < count.flops / i3d.flops < 1.5
+    # ViT-joint by hand: 12 C^2 + 13 C per block, a patch embedding, norm, classifier; 128 tokens of 16 x 16 pixels
+    c, tokens = 96, 8 * 16
+    parameters = 4 * (12 * c**2 + 13 * c) + (768 * c + c) + 2 * c + (87 * c + 87)
+    products = tokens * (4 * (12 * c**2 + 2 * tokens * c) + 768 * c) + 8 * 87 * c
+    vit = models.count(meta("ViT-joint-f8", 87, width=8), size=64)
+    assert (vit.parameters, vit.flops) == (parameters, products)
+
+
 @pytest.mark.parametrize("network", ["r3d_18", "mc3_18", "r2plus1d_18", "s3d"])
 def test_torchvision_networks_keep_their_size(network):
     from torchvision.models import video

@@ -10,6 +10,7 @@ from paperlib import models
 from paperlib.errors import InputError
 from paperlib.models.base import TimeConv
 from paperlib.models.modules import MODULES, TSN, NonLocal
+from paperlib.training.train import prediction
 
 pytestmark = pytest.mark.numerics
 
@@ -38,6 +39,11 @@ TINY = [  # name, options, output steps
     ("C-LSTM-f6", {"size": 64}, 6),
     ("C-LSTM-f4", {"size": 64, "layers": 2}, 4),
     ("SlowFast-R50-2x8", {}, 8),
+    ("ViT-joint-f8", {}, 8),
+    ("ViT-joint-f8", {"tubelet": 2, "patch": 8, "depth": 1, "positions": "none"}, 4),
+    ("ViT-divided-f8", {"tubelet": 2}, 4),
+    ("Swin3D-f8", {}, 4),
+    ("Swin3D-f8", {"tubelet": 1, "window": 2}, 8),
 ]
 
 
@@ -70,6 +76,57 @@ def test_every_network_keeps_its_promises(name, options, steps):
     assert again.config == model.config
 
 
+@pytest.mark.parametrize("options", [{}, {"tubelet": 1}])
+def test_an_mvit_gives_logits_of_whole_clips_of_its_own_size(options):
+    model = tiny("MViT-f8", size=64, **options)
+    clips = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        logits = model(clips)
+        assert torch.allclose(model(clips[1:]), logits[1:], rtol=1e-4, atol=1e-5)
+        again = models.create(**model.config)
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again.eval()(clips), logits)
+        with pytest.raises(InputError, match=r"takes 64 x 64 pixels, but the clip has \[48, 48\]"):
+            model(clips[..., :48, :48])
+    assert not hasattr(model, "frame_logits") and prediction(model, clips).shape == (2, 5)
+    with pytest.raises(InputError, match="has no frame logits, so there is no ensemble=4"):
+        prediction(model, clips, ensemble=4)
+
+
+def test_the_transformers_attend_as_they_say():
+    """Joint: every frame changes every step. Divided without its time part, and one window a step: its own only."""
+
+    def seen(model):
+        clips = torch.randn(1, 3, 8, 32, 32, requires_grad=True)
+        rows = model.eval().frame_logits(clips)[0, :, 0]
+        reach = [torch.autograd.grad(row, clips, retain_graph=True)[0].abs().sum((0, 1, 3, 4)) > 0 for row in rows]
+        return torch.stack(reach)
+
+    assert seen(tiny("ViT-joint-f8")).all() and seen(tiny("ViT-divided-f8")).all()
+    alone = tiny("ViT-divided-f8")
+    for block in alone.blocks:
+        nn.init.zeros_(block.time.out.weight)
+    assert torch.equal(seen(alone), torch.eye(8) > 0)
+    assert torch.equal(seen(tiny("Swin3D-f8", window=1)), torch.eye(4).repeat_interleave(2, 1) > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("ViT-joint-f7", {"tubelet": 2}, "tubelet=2 .* an even number of frames"),
+        ("ViT-joint-f8", {"patch": 0}, "patch=0 .* whole number"),
+        ("ViT-divided-f8", {"positions": "learned"}, "one of sine, none"),
+        ("Swin3D-f8", {"tubelet": 3}, "tubelet=3 .* 1 or 2"),
+        ("Swin3D-f7", {}, "frames in pairs.*tubelet=1"),
+        ("Swin3D-f8", {"size": 64}, "no option 'size'; it has width, dropout, tubelet, window"),
+        ("mvit_v2_s-f8", {}, "takes 16 frames"),
+    ],
+)
+def test_options_of_transformers_that_cannot_be_are_named(name, options, said):
+    with pytest.raises(InputError, match=said):
+        models.create(name, num_classes=3, **options)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -81,6 +138,8 @@ def test_every_network_keeps_its_promises(name, options, steps):
         "Conv1D-R18-f{}",
         "I3D-original-f{}",
         "r3d_18-f{}",
+        "ViT-joint-f{}",
+        "swin3d_t-f{}",
     ],
 )
 def test_weights_do_not_depend_on_the_number_of_frames(name):
@@ -97,7 +156,7 @@ def test_a_network_starts_from_one_with_fewer_frames():
     assert torch.equal(many.layer1[0].temporal.conv.weight, few.layer1[0].temporal.conv.weight)
 
 
-@pytest.mark.parametrize("name", ["TAM2D-R18-f4", "I3D-R50-f4", "S3D-Inc-f4", "TSN-R18-f8-tp"])
+@pytest.mark.parametrize("name", ["TAM2D-R18-f4", "I3D-R50-f4", "S3D-Inc-f4", "TSN-R18-f8-tp", "ViT-divided-f4"])
 def test_first_weights_know_nothing_and_their_gradient_leads_down(name):
     """The loss falls by what the gradient says, in float64: what it falls to after some steps is up to rounding."""
     torch.manual_seed(0)

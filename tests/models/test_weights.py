@@ -35,9 +35,15 @@ def test_torchvision_entries_agree_with_torchvision():
         "mc3_18": video.MC3_18_Weights,
         "r2plus1d_18": video.R2Plus1D_18_Weights,
         "s3d": video.S3D_Weights,
+        "mvit_v1_b": video.MViT_V1_B_Weights,
+        "mvit_v2_s": video.MViT_V2_S_Weights,
+        "swin3d_t": video.Swin3D_T_Weights,
+        "swin3d_s": video.Swin3D_S_Weights,
+        "swin3d_b": video.Swin3D_B_Weights,
     }
-    for network, enum in theirs.items():
-        entry, official = weights.find(f"K400-{network}"), enum.KINETICS400_V1
+    all_weights = [(network, enum.KINETICS400_V1) for network, enum in theirs.items()]
+    for network, official in [*all_weights, ("swin3d_b-22k", video.Swin3D_B_Weights.KINETICS400_IMAGENET22K_V1)]:
+        entry = weights.find(f"K400-{network}")
         transform = official.transforms()
         assert entry.url == official.url
         assert entry.top1 == official.meta["_metrics"]["Kinetics-400"]["acc@1"]
