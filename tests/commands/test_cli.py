@@ -27,7 +27,7 @@ def test_general_help_is_quick_and_lists_all_commands():
 
 
 def test_user_errors_exit_with_2_and_without_a_traceback(capsys):
-    assert cli.main(["relevance", "--video", "x.mp4", "--model", "nowhere/none"]) == 2
+    assert cli.main(["relevance", "--video", "synth_ssv2/7", "--model", "nowhere/none"]) == 2
     error = capsys.readouterr().err
     assert "nowhere/none does not exist" in error and "Traceback" not in error
 
