@@ -18,6 +18,8 @@ from ..storage import paths, software
 from . import claims
 from .settings import settings
 
+SHOWN = ("where", "statement", "quantity", "criterion", "published", "ours", "low", "high", "verdict", "rests_on")
+
 
 class Skipped(Exception):
     """Raised in a notebook that cannot run here (say, no data); the runner lists it as skipped, not failed."""
@@ -40,6 +42,7 @@ class Run:
         self.settings = settings(name, profile)
         self.device = device(wanted_device)
         self.begun = time.monotonic()
+        pd.set_option("display.max_colwidth", None)  # a statement is shown whole
         self.claims, self.checks = [], []
         random.seed(seed)
         np.random.seed(seed)
@@ -97,7 +100,7 @@ class Run:
         with paths.atomic(self.path("claims.csv")) as temporary:
             pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
-    def verdicts(self, columns=("statement", "quantity", "criterion", "published", "ours", "low", "high", "verdict")):
+    def verdicts(self, columns=SHOWN):
         """Return the claims made so far as a table to show."""
         return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
 
