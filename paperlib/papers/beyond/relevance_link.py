@@ -7,8 +7,8 @@ from ...training import checkpoints
 from .. import analysis, statistics
 from ..deep_analysis import own
 from ..deep_analysis.experiments import ROOM
-from ..deep_analysis.findings import Finding
 from ..deep_analysis.structure import TEMPORAL, layers
+from ..findings import Finding
 
 
 def relevance_points(run):

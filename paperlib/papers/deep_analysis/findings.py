@@ -5,9 +5,8 @@ fewer frames: such a chain is one unit, and intervals are Student's t over chain
 modules of a backbone share their baseline and are one unit together.
 """
 
-from typing import NamedTuple
-
 from .. import statistics
+from ..findings import Check, Finding, declare
 from . import (
     BASELINE,
     DATASETS,
@@ -21,44 +20,15 @@ from . import (
     printed_table07,
 )
 
+__all__ = ["Check", "Finding", "declare"]
 SOURCE = "288 published models"
 CHAIN = ["dataset", "module", "backbone"]
-
-
-class Finding(NamedTuple):
-    """One statement with what decides it; without an interval it is not testable here, for the reason given."""
-
-    id: str
-    interval: tuple | None
-    rests_on: str
-    dataset: str = SOURCE
-
-
-class Check(NamedTuple):
-    """One check of the project itself, as `Run.check` takes it."""
-
-    what: str
-    expected: object
-    found: object
-    passes: bool
-
-
-def declare(run, findings=(), checks=()):
-    """Enter findings and checks and return all claims of the notebook as a table to look at."""
-    for one in findings:
-        if one.interval is None:
-            run.not_testable(one.id, one.rests_on, one.dataset)
-        else:
-            run.decide(*one)
-    for one in checks:
-        run.check(*one)
-    return run.verdicts()
 
 
 def over_chains(id, values, levels):
     """Return the finding of a series' mean, its values averaged over everything but these index levels first."""
     units = values.groupby(level=levels).mean()
-    return Finding(id, statistics.mean_interval(units), f"{len(units)} chains of models, 1 run each")
+    return Finding(id, statistics.mean_interval(units), f"{len(units)} chains of models, 1 run each", SOURCE)
 
 
 def of_benchmark(models):

@@ -5,7 +5,8 @@ import pandas as pd
 from scipy import stats
 
 from .. import published, statistics
-from .findings import Check, Finding
+from ..findings import Check, Finding
+from .findings import SOURCE
 
 PRINTED = "published numbers"
 # Validation videos of each data set, about: a printed accuracy is a share of so many.
@@ -197,7 +198,9 @@ def of_i3d_variants(models):
     steps = mini_steps(models).set_index(["dataset", "step", "num_frames"]).gain
 
     def finding(id, values):
-        return Finding(id, statistics.mean_interval(values), f"{len(values)} frame counts of one chain, 1 run each")
+        return Finding(
+            id, statistics.mean_interval(values), f"{len(values)} frame counts of one chain, 1 run each", SOURCE
+        )
 
     backbone, pooling = "InceptionV1 to ResNet50", "temporal pooling removed"
     kinetics, ssv2 = steps.xs("mini-Kinetics"), steps.xs("mini-SSV2")

@@ -3,8 +3,8 @@
 import itertools
 
 from .. import published
+from ..findings import Check
 from . import table05_beside_benchmark
-from .findings import Check
 from .literature import over_videos, sota
 
 

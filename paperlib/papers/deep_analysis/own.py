@@ -14,8 +14,8 @@ from ...errors import InputError
 from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
 from .. import analysis, needs, statistics
+from ..findings import Finding
 from . import BASELINE, spatial_contribution, temporal_improvement
-from .findings import Finding
 
 STANDS_FOR = {
     "synth_ssv2": "mini-SSV2",

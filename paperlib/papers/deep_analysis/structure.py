@@ -6,8 +6,8 @@ from torch import nn
 
 from ... import models
 from ...models.modules import NonLocal, Shift
+from ..findings import Check
 from . import name
-from .findings import Check
 
 KINDS = ("3D", "2D", "1D", "1D depthwise", "1x1", "shift", "non-local")
 TEMPORAL = ("3D", "1D", "1D depthwise", "shift", "non-local")

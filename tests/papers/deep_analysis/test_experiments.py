@@ -115,7 +115,8 @@ def test_transfer_that_was_stopped_early_decides_nothing():
     start = "synth_kinetics/x"
     one = scored("synth_kth/I3D-R18-f8-transfer", 0.8, init_from=start)
     assert experiments.of_transfer(one)[0].interval is None
-    both = one | scored("synth_kth/TAM2D-R18-f8-transfer", 0.81, init_from=start)
+    alone = scored("synth_kth/I3D-R18-f8", 0.8) | scored("synth_kth/TAM2D-R18-f8", 0.82)
+    both = one | scored("synth_kth/TAM2D-R18-f8-transfer", 0.81, init_from=start) | alone
     assert value(experiments.of_transfer(both), "da.table4.alike.own") == pytest.approx(-1)
     assert set(experiments.transfer_dots(both).x) == {"synth_kth"}
     (early,) = experiments.of_transfer(both | scored("synth_kth/I3D-R18-f8", 0.9))
