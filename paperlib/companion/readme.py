@@ -20,9 +20,15 @@ FINDINGS = [
     ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
     ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
     ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
-    ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
-    ("beyond/nagoya_fir", "I3D is drastically affected when videos of time-critical"),
-    ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
+    "vf.table1.time-critical",
+    "vf.table4.length-ssv2",
+    "vf.table3.count-ssv2",
+    "da.table7.2d-3d",
+    "da.fig6.tsn-mit",
+    "da.fig6.hurts",
+    "da.fig6.hurts.own",
+    "da.table2.not-in-accuracy",
+    "nagoya.reversed-critical",
 ]
 SIGNS = {
     HOLDS: "✓ holds",

@@ -57,6 +57,14 @@ class Run:
         """Return `figures/<paper>/<notebook>.<suffix>`, in `figures-<profile>/` where it is not the default profile."""
         return paths.figures(self.profile) / f"{self.name}.{suffix}"
 
+    def settings_table(self):
+        """Return the notebook's settings as a table to show: what a reader may change, and in which file."""
+        rows = {
+            name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            for name, value in self.settings.items()
+        }
+        return pd.Series(rows, name=f"setting (paperlib/papers/profiles/{self.profile}.yaml)", dtype=str).to_frame()
+
     def save_table(self, table, suffix="csv", digits=6):
         """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""
         with paths.atomic(self.path(suffix)) as temporary:

@@ -95,6 +95,17 @@ def mean_interval(values, level=0.95):
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
+def mean_of_independent(intervals):
+    """Return the mean of independent estimates, each (value, low, high), with its interval, as `Interval`.
+
+    The distances to the ends add as errors do: the root of their sum of squares, over how many there are.
+    """
+    values, low, high = np.array(list(intervals), float).T
+    mean, n = values.mean(), len(values)
+    below, above = (np.sqrt((distance**2).sum()) / n for distance in (values - low, high - values))
+    return Interval(float(mean), float(mean - below), float(mean + above))
+
+
 def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
     """Return a statistic of several models, each trained in several runs, with an interval over runs and clips.
 

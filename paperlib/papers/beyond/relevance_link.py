@@ -102,4 +102,5 @@ def of_relevance(points, table):
     row = table.set_index("measure").loc["Spearman"]
     dataset = ", ".join(dict.fromkeys(points.dataset))
     interval = (row["value"], row.low, row.high)
-    return [Finding("beyond.atr-psi", interval, f"{row.models} networks, {points.runs.max()} runs at most", dataset)]
+    runs = f"{points.runs.max()} run{'s' if points.runs.max() > 1 else ''} at most"
+    return [Finding("beyond.atr-psi", interval, f"{int(row.models)} networks, {runs} each", dataset)]

@@ -217,7 +217,9 @@ def rests_on(models):
     each = f"{runs[0]} run{'s' if runs[0] > 1 else ''}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
     videos = {one.row["dataset"]: one.correct.shape[1] for one in models}
     seen = " and ".join(str(n) for n in dict.fromkeys(videos.values()))
-    return f"{each} each of {len(models)} networks, {seen} videos" + (" a data set" if len(videos) > 1 else "")
+    networks = len({one.key.partition(" ")[0] for one in models})  # with one clip and with many it is one network
+    many = "s" if networks > 1 else ""
+    return f"{each} each of {networks} network{many}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
 
 
 def datasets_of(models):
