@@ -129,7 +129,7 @@ def test_figures_show_every_model(table):
     gain = deep_analysis.pooling_gain(table)
     marks = [line for axis in draw.pooling(gain).axes for line in axis.lines if line.get_marker() not in (None, "None")]
     assert sum(len(line.get_xdata()) for line in marks) == 144
-    assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 10 + 5
+    assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 11 + 5
     plt.close("all")
 
 
