@@ -35,9 +35,6 @@ KIND_LABEL = {
 }
 
 
-FLOW = {"AssembleNet-50": " (RGB and flow)"}
-
-
 def progress(table):
     """Draw Figure 1: top-1 on Kinetics by the year of the approach, circle area for the cost of a clip."""
     table = table.sort_values(["year", "top1"], kind="stable", ignore_index=True)
@@ -256,9 +253,7 @@ def sota(table):
         axis.set_title(dataset)
         for row in table[table.FLOPs.isna()].dropna(subset=[dataset]).itertuples():
             axis.axhline(getattr(row, dataset), color="0.6", lw=0.8, ls=":")
-            axis.text(
-                18, getattr(row, dataset), row.row.split(" ")[0] + FLOW.get(row.row, ""), fontsize=6.5, va="bottom"
-            )
+            axis.text(18, getattr(row, dataset), row.row, fontsize=6.5, va="bottom")
     axes[0].set_ylabel("top-1 accuracy (%)")
     handles = [
         Line2D([], [], color=colour, marker="o", ls="none", ms=5, label=approach)
