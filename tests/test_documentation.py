@@ -48,7 +48,7 @@ def test_every_notebook_is_in_the_readme_and_counts_add_up():
     assert linked == {
         f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix() for f in paths.NOTEBOOKS.glob("*/*.ipynb")
     }
-    counts = re.findall(r"(?<=\| )(\d+), (\d+), (\d+)(?= \|)", found["results"])
+    counts = re.findall(r"(?<=\| )(\d+), (\d+), (\d+), (\d+)(?= \|)", found["results"])
     assert sum(int(n) for row in counts for n in row) == len(committed_claims())
 
 
@@ -208,7 +208,7 @@ def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
     table = evaluation.evaluate(module.Mine(classes=2), module.waves, frames=8)
     assert len(table) == 50
     saved = {f.name for f in (tmp_path / "figures/explore").iterdir()}
-    assert saved == {"mine.csv", "mine.png", "mine.claims.csv", "mine.json"}
+    assert saved == {"mine.csv", "mine.png", "mine.checks.csv", "mine.json"}
 
 
 def test_scoring_an_instrument_of_ones_own_runs_as_printed_in_ten_lines():

@@ -43,7 +43,7 @@ def build(figures=None):
     claims.merge(figures)
     if stale.page_is_current(figures):  # the ledger alone was missing
         return page
-    html = render(sections(figures), stale.page_digest(figures))
+    html = render(sections(figures), stale.page_digest(figures), checked(figures))
     with paths.atomic(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return page
@@ -79,6 +79,22 @@ def sections(figures):
 def count(rows):
     """Return {verdict: number of claims}, every verdict in the ledger's order."""
     return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in claims.VERDICTS}
+
+
+def chance(ledger):
+    """Return in a sentence how many verdicts of a ledger may be wrong by chance."""
+    tested, decided, expected, kept = claims.by_chance(ledger)
+    return (
+        f"Of {tested} statements with an interval {decided} are decided. Of that many 95 % intervals about "
+        f"{expected:.0f} miss the true value, so up to so many verdicts are wrong by chance; {kept} of the decided "
+        "ones remain if fewer than one in twenty of those may be wrong (Benjamini-Hochberg)."
+    )
+
+
+def checked(figures):
+    """Return how many checks of the project itself there are and pass: {all, yes}; empty where there are none."""
+    rows = [row for f in figures.glob("*/*.checks.csv") for row in read_claims(f)]
+    return {"all": len(rows), "yes": sum(row["passes"] == "yes" for row in rows)} if rows else {}
 
 
 def entry(name, figures):
@@ -177,12 +193,13 @@ def read_json(file):
         return {}
 
 
-def render(papers, digest):
+def render(papers, digest, checks=None):
     """Return the page as HTML."""
     from jinja2 import Environment
 
     template = TEMPLATE.read_text(encoding="utf-8")
-    counts = count([claim for paper in papers for claim in paper["claims"]])
+    rows = [claim for paper in papers for claim in paper["claims"]]
+    counts = count(rows)
     entries = [entry for paper in papers for entry in paper["entries"]]
     revisions = sorted({entry["provenance"].get("revision") for entry in entries} - {None})
     profiles = sorted({entry["provenance"].get("profile") for entry in entries} - {None})
@@ -192,8 +209,10 @@ def render(papers, digest):
         .render(
             papers=papers,
             digest=digest,
+            checks=checks,
             counts=counts,
             total=sum(counts.values()),
+            chance=chance(pd.DataFrame(rows, columns=claims.COLUMNS)),
             revisions=revisions,
             profiles=profiles,
             figures=sum(len(entry["images"]) for entry in entries),

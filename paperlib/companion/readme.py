@@ -10,19 +10,32 @@ import pandas as pd
 
 from ..errors import InputError
 from ..papers import claims
+from ..papers.verdicts import CONTRADICTED, HOLDS, UNDECIDED, UNTESTABLE
 from ..storage import paths
 from . import gallery, stale
 
-# One finding or two of each paper, by notebook and the statement's beginning; one that is not there is left out.
+# A few findings of each paper, by their statements' ids; for one that is not in the table of statements yet, the
+# notebook and the statement's beginning. One that is not in the ledger is left out.
 FINDINGS = [
     ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
     ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
     ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
-    ("video_features/table04_masks", "the masks' final losses are lower for I3D"),
-    ("beyond/nagoya_fir", "I3D is drastically affected when videos of time-critical"),
-    ("deep_analysis/table07_contributions", "On mini-SSV2 space contributes slightly more"),
+    "vf.table1.time-critical",
+    "vf.table4.length-ssv2",
+    "vf.table3.count-ssv2",
+    "da.table7.2d-3d",
+    "da.fig6.tsn-mit",
+    "da.fig6.hurts",
+    "da.fig6.hurts.own",
+    "da.table2.not-in-accuracy",
+    "nagoya.reversed-critical",
 ]
-SIGNS = {"holds": "✓ holds", "does not hold": "✗ does not", "not testable here": "not testable"}
+SIGNS = {
+    HOLDS: "✓ holds",
+    CONTRADICTED: "✗ contradicted",
+    UNDECIDED: "? undecided",
+    UNTESTABLE: "○ not testable here",
+}
 OURS, PRINTED = "for models trained here, procedural and real videos", "for printed numbers and architectures"
 GIVES = {
     "temporal_relevance": "*Temporal Relevance Analysis for Video Action Models*: contrastive relevance (CLRP) of "
@@ -70,23 +83,38 @@ def put(text, name, content, file="README.md"):
 
 
 def results(ledger):
-    """Return how many claims hold, by paper and by what they were asked of, and a few findings in numbers."""
+    """Return how many claims have which verdict, how far chance goes, and a few findings in numbers."""
     ours = ledger.dataset.str.contains("synth_|nagoya_fir|weizmann")
-    lines = [f"| claims that hold, do not hold, cannot be tested | {OURS} | {PRINTED} |", "| --- | --- | --- |"]
+    lines = [f"| {', '.join(SIGNS.values())} | {OURS} | {PRINTED} |", "| --- | --- | --- |"]
     for paper in [paper for paper in gallery.PAPERS if (ledger.paper == paper).any()]:
         cells = []
         for chosen in (ours, ~ours):
             counts = gallery.count(ledger[(ledger.paper == paper) & chosen].to_dict("records")).values()
             cells.append(", ".join(map(str, counts)) if any(counts) else "")
         lines.append(f"| `{paper}` | {' | '.join(cells)} |")
-    lines += ["", "| finding, and what decides it | paper | ours [95 %] | |", "| --- | --- | --- | --- |"]
-    for notebook, beginning in FINDINGS:
-        found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
-        for row in found.sort_values("published", key=lambda text: text == "", kind="stable").head(1).itertuples():
+    lines += [
+        "",
+        gallery.chance(ledger),
+        "",
+        "| finding, and what decides it | paper | ours [95 %] | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for finding in FINDINGS:
+        for row in _found(ledger, finding).head(1).itertuples():
             value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
-            finding = f"{row.statement}: {row.quantity.partition(';')[0]}"
-            lines.append(f"| {finding} | {row.published} | {value} | {SIGNS[row.verdict]} |")
+            decides = f"{row.quantity.partition(';')[0]}{f', {row.criterion}' if row.criterion else ''}"
+            rests = f", {row.rests_on}" if row.rests_on else ""
+            lines.append(f"| {row.statement}: {decides} | {row.published} | {value}{rests} | {SIGNS[row.verdict]} |")
     return "\n".join(lines) + "\n"
+
+
+def _found(ledger, finding):
+    """Return the rows of one finding: an id of the table of statements, or (notebook, the statement's beginning)."""
+    if isinstance(finding, str):
+        return ledger[ledger.id == finding]
+    notebook, beginning = finding
+    found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
+    return found.sort_values("published", key=lambda text: text == "", kind="stable")
 
 
 def notebooks():

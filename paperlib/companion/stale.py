@@ -235,7 +235,8 @@ def page_digest(figures):
     """Return a digest of everything that the gallery of a figures folder is made from, the gallery's code included."""
     digest = hashlib.sha256()
     made_by = [PACKAGE / "companion/gallery.py", PACKAGE / "companion/gallery.html.j2", PACKAGE / "papers/claims.py"]
-    shown = [f for f in sorted([figures / "claims.csv", *figures.glob("*/*")]) if not f.name.startswith(".")]
+    merged = [figures / "claims.csv", figures / "checks.csv"]
+    shown = [f for f in sorted([*merged, *figures.glob("*/*")]) if not f.name.startswith(".")]
     for file in [*made_by, *shown, *(source(name) for name in notebooks())]:
         if file.is_file():
             stat, place = file.stat(), f"{file.parent.name}/{file.name}"

@@ -81,15 +81,23 @@ def overlay(frames, cam, strength=0.6):
 def strip(figure, example, columns=16, title=True):
     """Draw an example into a matplotlib figure or subfigure: three rows of frames and the mask as a bar.
 
-    columns: at most so many frames are shown, evenly spread; the bar has all of them.
+    columns: at most so many frames are shown, every so many, each above its cells of the bar, which has all frames.
+    Frozen frames that the mask covers have a red outline.
     """
     frames = len(example.mask)
-    shown = np.unique(np.linspace(0, frames - 1, min(columns, frames)).round().astype(int))
+    shown = np.arange(0, frames, -(-frames // columns))
     rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam), "frozen": example.frozen}
     axis = figure.subplots()
-    pictures = [np.concatenate(list(row[shown]), axis=1) for row in rows.values()]
+    gap = max(1, example.frames.shape[2] // 32)
+    edge = ((gap, gap), (gap, gap), (0, 0))
+    pictures = [
+        np.concatenate([np.pad(row[t], edge, constant_values=255) for t in shown], axis=1) for row in rows.values()
+    ]
     axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
-    height = example.frames.shape[1]
+    height, width = (side + 2 * gap for side in example.frames.shape[1:3])
+    for k in np.flatnonzero(example.mask[shown] > masks.THRESHOLD):
+        place = (k * width + gap - 1, 2 * height + gap - 1)
+        axis.add_patch(plt.Rectangle(place, width - 2 * gap + 1, height - 2 * gap + 1, fill=False, ec=ON, lw=1.2))
     axis.set_yticks([height * (k + 0.5) for k in range(3)], rows, fontsize=7)
     axis.set_xticks([])
     below = axis.inset_axes([0, -0.13, 1, 0.11])  # as wide as the frames, whatever their number

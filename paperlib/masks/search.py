@@ -34,9 +34,12 @@ def search(
     targets: torch.Tensor | Sequence[int] | int | None = None,
     criterion: str = "loss",
     batch_size: int = 32,
+    step: int = 1,
     **options,
 ) -> SearchResult:
     """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
+
+    step: only windows whose ends are multiples of it (or the clip's end), which are fewer by its square.
 
     criterion "loss": the window whose hard mask has the lowest value of the ACCV paper's equation 1 (the
     optimum that `learn` looks for, among contiguous binary masks); `options` are fields of `masks.Settings`.
@@ -50,9 +53,11 @@ def search(
     model = network(model, scripted=True)
     clips = check_clips(model, clips)
     frames = clips.shape[2]
+    if step < 1:
+        raise InputError(f"step is {step}; windows move by at least one frame.")
+    ends = sorted({*range(0, frames, step), frames})
     windows = torch.tensor(
-        [(start, start + length) for length in range(1, frames + 1) for start in range(frames - length + 1)],
-        device=clips.device,
+        sorted(((a, b) for a in ends for b in ends if a < b), key=lambda ab: ab[1] - ab[0]), device=clips.device
     )
     steps = torch.arange(frames, device=clips.device)
     masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).float()

@@ -1,49 +1,138 @@
-"""The claims ledger: what the papers state in words, the number that decides it, and our verdict."""
+"""The ledger: what the papers state in words, the interval that decides each statement, and the verdict it gives.
+
+A notebook decides a statement of `published/statements.csv` by its id; the words, the quantity and the criterion stand
+there, so that nothing about them can be chosen after the interval is seen. Checks of the project itself (counts,
+recomputed cells) are no findings of a paper and have a table of their own.
+"""
+
+from difflib import get_close_matches
 
 import pandas as pd
+from scipy import stats
 
 from ..errors import InputError
 from ..storage import paths
+from . import published
+from .verdicts import CONTRADICTED, HOLDS, UNTESTABLE, VERDICTS, p_value, verdict
+
+__all__ = ["CHECKS", "COLUMNS", "VERDICTS", "by_chance", "check", "decide", "merge", "not_testable", "row"]
 
 COLUMNS = [
+    "id",
     "paper",
     "where",
     "statement",
     "quantity",
+    "criterion",
     "published",
     "ours",
     "low",
     "high",
     "verdict",
+    "rests_on",
     "dataset",
     "notebook",
 ]
-VERDICTS = ("holds", "does not hold", "not testable here")
+CHECKS = ["notebook", "check", "expected", "found", "passes"]
+DIGITS = 4  # significant ones; a verdict is made from the rounded numbers, so that it follows from its row
+
+
+def decide(notebook, id, interval, rests_on, dataset):
+    """Return the ledger's row for one statement, decided by its criterion.
+
+    id: of `published/statements.csv`. interval: (value, low, high), 95 %, in the quantity's unit. rests_on: how many
+    runs, clips, persons the interval sees, in words ("5 runs each, 320 videos"). dataset: what ours was measured on.
+    """
+    said = _statement(id)
+    value, low, high = (_rounded(x) for x in interval)
+    found = verdict(said["criterion"], (float(value), float(low), float(high)))
+    return _row(said, notebook, value, low, high, found, rests_on, dataset)
+
+
+def not_testable(notebook, id, reason, dataset=""):
+    """Return the ledger's row for a statement that nothing here can decide; `reason` says why, in a clause."""
+    if not reason:
+        raise InputError(f"statement {id!r} is said not to be testable here; say why")
+    return _row(_statement(id), notebook, "", "", "", UNTESTABLE, reason, dataset)
+
+
+def check(notebook, what, expected, found, passes):
+    """Return one row of `figures/checks.csv`: what was checked, what was expected, what was found, yes or no."""
+    values = (x if isinstance(x, str) else _rounded(x) for x in (expected, found))
+    return dict(zip(CHECKS, [notebook, what, *values, "yes" if passes else "no"], strict=True))
 
 
 def row(notebook, where, statement, quantity, published, ours, verdict, dataset, digits=3):
-    """Return one ledger row; `ours` is a number, None, or (value, low, high)."""
+    """Return one row of a statement that is not in `published/statements.csv` yet; `decide` takes its place.
+
+    `ours` is a number, None, or (value, low, high). A bool as verdict says what the point value says: it holds or not;
+    one that does not is contradicted only where the interval excludes 0.
+    """
+    value, low, high = ours if isinstance(ours, tuple | list) else (ours, None, None)
     if isinstance(verdict, bool) or type(verdict).__name__ == "bool":
-        verdict = "holds" if verdict else "does not hold"
+        open_ = low is None or high is None or not (low > 0 or high < 0)
+        verdict = HOLDS if verdict else "undecided" if open_ else CONTRADICTED
     if verdict not in VERDICTS:
         raise InputError(f"verdict {verdict!r} of the claim {statement!r} is not one of {', '.join(VERDICTS)}")
-    value, low, high = ours if isinstance(ours, tuple | list) else (ours, None, None)
     value, low, high = ("" if x is None else x if isinstance(x, str) else f"{x:.{digits}f}" for x in (value, low, high))
-    paper, _, _ = notebook.partition("/")
-    return dict(
-        zip(
-            COLUMNS,
-            [paper, where, statement, quantity, published, value, low, high, verdict, dataset, notebook],
-            strict=True,
-        )
-    )
+    said = {"id": "", "paper": notebook.partition("/")[0], "where": where, "statement": statement}
+    said |= {"quantity": quantity, "criterion": "", "published": published}
+    return _row(said, notebook, value, low, high, verdict, "", dataset)
+
+
+def by_chance(ledger):
+    """Return how far chance goes in a ledger, as (tested, decided, expected, kept).
+
+    tested: rows with an interval; decided: those that hold or are contradicted; expected: how many of 95 % intervals
+    miss the true value, so at most so many verdicts are wrong by chance; kept: decided ones that remain if their
+    share of wrong ones is to stay below 5 % (Benjamini and Hochberg, over all tested rows).
+    """
+    tested = ledger[(ledger.criterion != "") & (ledger.verdict != UNTESTABLE)]
+    if tested.empty:
+        return 0, 0, 0.0, 0
+    numbers = tested[["ours", "low", "high"]].apply(pd.to_numeric, errors="coerce")
+    p = [p_value(text, tuple(own)) for text, own in zip(tested.criterion, numbers.to_numpy(), strict=True)]
+    decided = tested.verdict.isin([HOLDS, CONTRADICTED]).to_numpy()
+    kept = decided & (stats.false_discovery_control(p) < 0.05)
+    return len(tested), int(decided.sum()), 0.05 * len(tested), int(kept.sum())
 
 
 def merge(figures=None):
-    """Merge every notebook's `*.claims.csv` into `figures/claims.csv`, in a fixed order; returns the table."""
+    """Merge every notebook's `*.claims.csv` into `figures/claims.csv` and `*.checks.csv` into `figures/checks.csv`.
+
+    Both in a fixed order; returns the claims.
+    """
     figures = figures or paths.FIGURES
-    tables = [pd.read_csv(f, dtype=str, keep_default_na=False) for f in sorted(figures.glob("*/*.claims.csv"))]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    with paths.atomic(figures / "claims.csv") as temporary:
+    if any(figures.glob("*/*.checks.csv")):
+        _merged(figures, "checks", CHECKS)
+    return _merged(figures, "claims", COLUMNS)
+
+
+def _merged(figures, kind, columns):
+    tables = [pd.read_csv(f, dtype=str, keep_default_na=False) for f in sorted(figures.glob(f"*/*.{kind}.csv"))]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    table = table.reindex(columns=columns, fill_value="").fillna("")
+    with paths.atomic(figures / f"{kind}.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return table
+
+
+def _statement(id):
+    """Return one row of the table of statements as a dict; InputError for an unknown id names a close one."""
+    statements = published.statements().set_index("id", drop=False)
+    if id not in statements.index:
+        close = get_close_matches(id, statements.index, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"there is no statement {id!r} in papers/published/statements.csv{hint}")
+    return statements.loc[id].to_dict()
+
+
+def _row(said, notebook, value, low, high, verdict, rests_on, dataset):
+    quantity = said["quantity"] + (f" ({said['unit']})" if said.get("unit") else "")
+    found = {**said, "quantity": quantity, "ours": value, "low": low, "high": high, "verdict": verdict}
+    found |= {"rests_on": rests_on, "dataset": dataset, "notebook": notebook}
+    return {column: found[column] for column in COLUMNS}
+
+
+def _rounded(x):
+    return f"{float(x):.{DIGITS}g}"

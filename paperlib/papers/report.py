@@ -12,10 +12,13 @@ import pandas as pd
 import torch
 
 from ..convolution.allocator import keep_freed
+from ..errors import InputError
 from ..models.devices import device
 from ..storage import paths, software
 from . import claims
 from .settings import settings
+
+SHOWN = ("where", "statement", "quantity", "criterion", "published", "ours", "low", "high", "verdict", "rests_on")
 
 
 class Skipped(Exception):
@@ -39,18 +42,28 @@ class Run:
         self.settings = settings(name, profile)
         self.device = device(wanted_device)
         self.begun = time.monotonic()
-        self.claims = []
+        pd.set_option("display.max_colwidth", None)  # a statement is shown whole
+        self.claims, self.checks = [], []
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         former = self.path("claims.csv")
         self.former = former.read_bytes() if former.is_file() else None  # what a skipped notebook leaves in place
         former.unlink(missing_ok=True)
+        self.path("checks.csv").unlink(missing_ok=True)
         self.stamp(status="running")
 
     def path(self, suffix):
         """Return `figures/<paper>/<notebook>.<suffix>`, in `figures-<profile>/` where it is not the default profile."""
         return paths.figures(self.profile) / f"{self.name}.{suffix}"
+
+    def settings_table(self):
+        """Return the notebook's settings as a table to show: what a reader may change, and in which file."""
+        rows = {
+            name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            for name, value in self.settings.items()
+        }
+        return pd.Series(rows, name=f"setting (paperlib/papers/profiles/{self.profile}.yaml)", dtype=str).to_frame()
 
     def save_table(self, table, suffix="csv", digits=6):
         """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""
@@ -65,18 +78,37 @@ class Run:
             figure.savefig(temporary, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
         self.stamp()
 
-    def claim(self, where, statement, quantity, published, ours, verdict, dataset, digits=3):
-        """Add a row to the claims ledger.
+    def decide(self, id, interval, rests_on, dataset):
+        """Enter the verdict on one statement of the papers into the ledger.
 
-        where: table or figure of the paper; statement: the paper's finding in words; quantity: what decides it;
-        published: the paper's value; ours: a number, or (value, low, high) with a 95 % interval;
-        verdict: `holds`, `does not hold` or `not testable here`, or a bool; dataset: what ours was measured on.
+        id: of `papers/published/statements.csv`, where the quantity and its criterion stand; interval: (value, low,
+        high), 95 %; rests_on: in words, how many runs, videos, persons; dataset: what ours was measured on.
         """
-        self.claims.append(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset, digits))
+        self._enter(claims.decide(self.name, id, interval, rests_on, dataset))
+
+    def not_testable(self, id, reason, dataset=""):
+        """Enter a statement that nothing here can decide, with the reason."""
+        self._enter(claims.not_testable(self.name, id, reason, dataset))
+
+    def check(self, what, expected, found, passes):
+        """Enter a check of the project itself (a count, a recomputed cell) into the table of checks."""
+        self.checks.append(claims.check(self.name, what, expected, found, passes))
+        with paths.atomic(self.path("checks.csv")) as temporary:
+            pd.DataFrame(self.checks, columns=claims.CHECKS).to_csv(temporary, index=False, lineterminator="\n")
+
+    def claim(self, where, statement, quantity, published, ours, verdict, dataset, digits=3):
+        """Enter a statement that the table of statements does not have yet (`claims.row`)."""
+        self._enter(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset, digits))
+
+    def _enter(self, row):
+        """Add a row to the ledger; a statement is decided once."""
+        if row["id"] and any(row["id"] == former["id"] for former in self.claims):
+            raise InputError(f"statement {row['id']!r} is decided twice in {self.name}; pool what decides it")
+        self.claims.append(row)
         with paths.atomic(self.path("claims.csv")) as temporary:
             pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
-    def verdicts(self, columns=("statement", "quantity", "published", "ours", "low", "high", "verdict")):
+    def verdicts(self, columns=SHOWN):
         """Return the claims made so far as a table to show."""
         return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
 

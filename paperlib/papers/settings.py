@@ -9,7 +9,7 @@ from importlib import resources
 import yaml
 
 from ..errors import InputError
-from ..storage import paths
+from ..storage import paths, zoo_lists
 
 
 def settings(name, profile="mini"):
@@ -17,12 +17,22 @@ def settings(name, profile="mini"):
 
     `profile` is the name of a file in `paperlib/papers/profiles/` or the path of a YAML file of one's own. A file that
     `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry.
+    `runs: all` adds to the `models` of an entry their runs from other seeds, as far as the zoo lists them.
     """
     found = copy.deepcopy(_settings(name, profile, ()))  # whoever gets them may change them
     for key in ("models", "public"):
         if key in found:
             found[key] = [text for pattern in found[key] for text in spelled_out(pattern)]
+    if found.get("runs") == "all":
+        found["models"] = with_further_runs(found.get("models", []))
     return found
+
+
+def with_further_runs(models):
+    """Return the models, each followed by the training runs from other seeds that the zoo lists of it."""
+    listed = {key for key, _ in zoo_lists.entries()}
+    runs = [[zoo_lists.with_seed(key, seed) for seed in range(1, zoo_lists.MOST_SEEDS)] for key in models]
+    return [key for plain, more in zip(models, runs, strict=True) for key in (plain, *(m for m in more if m in listed))]
 
 
 def spelled_out(pattern):

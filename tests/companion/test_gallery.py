@@ -53,9 +53,9 @@ def folder(tmp_path_factory):
         pd.DataFrame(table).to_csv(f"{stem}.csv", index=False)
         rows = [
             claims.row(name, "Table 1", f"{verdict} {HOSTILE}", "difference", "2.3", ours, verdict, "synth_ssv2")
-            for verdict, ours in zip(claims.VERDICTS, [(1.9, 1.1, 2.8), -0.2, None], strict=True)
+            for verdict, ours in zip(claims.VERDICTS, [(1.9, 1.1, 2.8), -0.2, (0.1, -1, 1), None], strict=True)
         ]
-        pd.DataFrame(rows[: 3 - number]).to_csv(f"{stem}.claims.csv", index=False)
+        pd.DataFrame(rows[: 4 - number]).to_csv(f"{stem}.claims.csv", index=False)
         provenance = {"status": "ok", "profile": "mini", "revision": "abc123def456", "seed": 0}
         provenance |= {"device": "cpu", "python": "3.11.7", "versions": {"torch": "2.14.1"}, "seconds": 12.3}
         provenance |= {"finished": "2026-01-02T03:04:05+00:00"}
@@ -135,8 +135,8 @@ def test_papers_come_in_order_and_claims_are_merged_in_order(project):
     ]
     merged = pd.read_csv(project / "figures/claims.csv", dtype=str, keep_default_na=False)
     assert list(merged.columns) == claims.COLUMNS
-    assert list(merged.notebook) == ["deep_analysis/fig04"] * 3 + ["temporal_relevance/fig02"] * 2 + [NAMES[2]]
-    assert "3 hold, 2 do not hold" in re.sub(r"\s+", " ", page.text)
+    assert list(merged.notebook) == ["deep_analysis/fig04"] * 4 + ["temporal_relevance/fig02"] * 3 + [NAMES[2]] * 2
+    assert "3 hold, 3 are contradicted, 2 are undecided, 1 cannot" in re.sub(r"\s+", " ", page.text)
 
 
 def test_the_same_results_give_the_same_bytes_and_are_not_drawn_again(project, monkeypatch):
@@ -183,12 +183,12 @@ def test_filtering_and_folding_in_a_real_browser(project):
         def shown(selector):
             return page.locator(f"{selector}:visible").count()
 
-        assert shown("article") == 3 and shown("li[data-verdict]") == 6 and shown("figure img") == 6
+        assert shown("article") == 3 and shown("li[data-verdict]") == 9 and shown("figure img") == 6
         assert shown(".contents a") == 3 and shown(".absent") == 1
-        page.get_by_role("button", name="does not hold").click()
+        page.get_by_role("button", name="undecided").click()
         assert shown("article") == 2 and shown("li[data-verdict]") == 2
         assert shown(".contents a") == 2 and shown(".absent") == 0
-        assert page.locator("[aria-pressed=true]").inner_text() == "✗ does not hold (2)"
+        assert page.locator("[aria-pressed=true]").inner_text() == "? undecided (2)"
         page.get_by_role("button", name="all", exact=True).focus()
         page.keyboard.press("Enter")
         assert shown("article") == 3

@@ -338,6 +338,10 @@ def test_search_finds_the_window_and_tries_them_all():
         assert window[found.start[0]] and int(found.stop - found.start) == int(window.sum())
         learned = masks.learn(model, clip[None], 0)
         assert learned.loss[-1, 0] == pytest.approx(found.value.item(), abs=2e-3)
+    few = masks.search(model, clips[:1], 0, step=4)  # ends 0, 4, 8 and 10
+    assert few.windows.tolist() == [[8, 10], [0, 4], [4, 8], [4, 10], [0, 8], [0, 10]]
+    with pytest.raises(InputError, match="step is 0"):
+        masks.search(model, clips[:1], 0, step=0)
 
 
 def test_search_by_cropping_finds_the_frames_that_alone_score_highest():

@@ -9,7 +9,7 @@ import torch
 
 from paperlib.errors import InputError
 from paperlib.papers import claims, report
-from paperlib.storage import paths
+from paperlib.storage import paths, zoo_lists
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ def test_settings_are_defaults_updated_by_the_notebooks_entry(tmp_path):
     assert report.settings("paper/other", str(file)) == {"size": 64, "clips": 8}
     with pytest.raises(InputError, match="'huge' does not exist.*mini.*paper"):
         report.settings("paper/figure", "huge")
+
+
+def test_all_runs_of_a_model_are_those_that_the_zoo_lists(tmp_path, monkeypatch):
+    file = tmp_path / "own.yaml"
+    file.write_text("notebooks: {p/n: {models: [d/A, d/B], runs: all}}\n")
+    listed = [("d/A", {}), ("d/A-s1", {}), ("d/A-s2", {}), ("d/B", {}), ("d/C-s1", {})]
+    monkeypatch.setattr(zoo_lists, "entries", lambda: listed)
+    assert report.settings("p/n", str(file))["models"] == ["d/A", "d/A-s1", "d/A-s2", "d/B"]
 
 
 def test_both_profiles_know_the_same_defaults():

@@ -118,3 +118,66 @@ def test_comparison_without_spread_or_data():
     assert statistics.compare([2, 2], [1, 1]).p == 0
     with pytest.raises(InputError, match="two values"):
         statistics.compare([1], [1, 2])
+
+
+def test_a_share_that_never_varied_is_not_certain():
+    found = statistics.share_interval(0, 8)
+    assert found.value == found.low == 0
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 8))  # the share with which 0 of 8 has a chance of 2.5 %
+    with pytest.raises(InputError, match="no share"):
+        statistics.share_interval(1, 0)
+
+
+def test_the_interval_of_few_values_is_that_of_student():
+    found = statistics.mean_interval([1.0, 2.0, 6.0])
+    assert found.value == 3 and found.high - 3 == pytest.approx(4.302652729749 * np.sqrt(7 / 3))
+    assert np.isnan(statistics.mean_interval([1.0]).low)
+
+
+def difference(blocks):
+    return float(np.mean([a.mean() - b.mean() for a, b in blocks]))
+
+
+def test_one_run_each_gives_the_paired_t_interval_over_clips():
+    a, b = np.random.default_rng(0).normal(size=(2, 40))
+    found = statistics.crossed_interval(difference, [(a, b)])
+    expected = stats.ttest_rel(a, b).confidence_interval()
+    assert found[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_runs_widen_the_interval_as_much_as_they_differ():
+    clips = np.random.default_rng(0).normal(size=200)
+    runs = np.array([[-1.0], [0.0], [1.0]]) + clips
+    found = statistics.crossed_interval(lambda blocks: blocks[0][0].mean(), [(runs,)])
+    only_runs = statistics.mean_interval(runs.mean(1))
+    assert found.high - found.low == pytest.approx(only_runs.high - only_runs.low, rel=0.05)
+
+
+def test_interval_over_runs_and_clips_covers_the_truth():
+    rng, hits = np.random.default_rng(4), 0
+    for _ in range(300):  # two architectures of 4 runs each, 30 clips; the truth is no difference
+        clip = rng.normal(size=30)
+        a, b = (clip + rng.normal(0, 0.4, (4, 1)) + rng.normal(0, 0.5, (4, 30)) for _ in range(2))
+        found = statistics.crossed_interval(difference, [(a, b)])
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / 300 <= 0.99
+
+
+def test_blocks_are_pooled_and_persons_are_left_out_whole():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, 24))
+    two = statistics.crossed_interval(difference, [(a[:12], b[:12]), (a[12:], b[12:])])
+    assert two.value == pytest.approx((a - b).mean())
+    person = np.repeat(np.arange(6), 4)
+    found = statistics.crossed_interval(difference, [(a, b)], units=[person])
+    means = (a - b).reshape(6, 4).mean(1)
+    assert found[1:] == pytest.approx(statistics.mean_interval(means)[1:])
+
+
+def test_answers_that_never_differ_have_the_interval_of_a_share():
+    same = np.full(96, 100.0)
+    found = statistics.crossed_interval(difference, [(same, same)], span=100)
+    assert found == pytest.approx((0, -100 * (1 - 0.025 ** (1 / 96)), 100 * (1 - 0.025 ** (1 / 96))))
+    assert np.isnan(statistics.crossed_interval(difference, [(same, same)]).low)
+    with pytest.raises(InputError, match="same clips"):
+        statistics.crossed_interval(difference, [(same, same[:5])])

@@ -13,8 +13,9 @@ from ...models.probing import evaluating
 from ...storage import cache
 from ...truth import instruments
 from .. import analysis
-from ..statistics import Interval, bootstrap_interval
-from ..temporal_relevance import ledger, opened, split
+from ..findings import Finding
+from ..statistics import Interval, bootstrap_interval, mean_of_independent
+from ..temporal_relevance import opened, split
 from ..temporal_relevance.architectures import ranks
 
 INSTRUMENTS = (
@@ -231,23 +232,17 @@ def draw(ours):
     return figure
 
 
-def claim(run, ours):
-    """Decide what the relevance paper says on its relation to the effective receptive field (sections 3.2 and
-    4.4)."""
-    for model, part in ours.groupby("model", sort=False):
-        pair = part[(part.b == "effective receptive field") & (part.a == "CLRP")].set_index("question")
-        for question, quantity in (
-            ("which frames", "mean rank correlation over the frames of a clip"),
-            ("how many frames", "rank correlation over clips of avg-ATR and the field's range"),
-        ):
-            row = pair.loc[question]
-            run.claim(
-                "TRA section 3.2",
-                f"ATR is closely related to the effective receptive field: {question} matter",
-                f"{quantity}; holds if the interval lies above 0",
-                "closely related",
-                (row.rho, row.low, row.high),
-                bool(row.low > 0),
-                split(model)[0],
-            )
-    return ledger(run)
+def findings(ours):
+    """Return what the relevance paper says on its relation to the effective receptive field (sections 3.2 and 4.4).
+
+    Pooled over the networks, whose clips are different ones: their intervals are independent.
+    """
+    field = ours[(ours.b == "effective receptive field") & (ours.a == "CLRP")]
+    found = []
+    for id, question in (("beyond.erf-which", "which frames"), ("beyond.erf-how-many", "how many frames")):
+        rows = field[field.question == question]
+        interval = mean_of_independent(rows[["rho", "low", "high"]].itertuples(index=False))
+        rests = f"1 run each of {len(rows)} networks, {rows.clips.sum()} clips"
+        datasets = ", ".join(dict.fromkeys(split(model)[0] for model in rows.model))
+        found.append(Finding(id, interval, rests, datasets))
+    return found

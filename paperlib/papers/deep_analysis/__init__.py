@@ -8,7 +8,6 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ...errors import InputError
 from .. import published, statistics
@@ -180,18 +179,6 @@ def frame_gain(models):
     gain = steps.rename_axis(columns="to_frames").stack().rename("gain").reset_index()
     previous = dict(zip(accuracy.columns[1:], accuracy.columns[:-1], strict=True))
     return gain.assign(from_frames=gain.to_frames.map(previous))
-
-
-def paired(a, b, seed=0):
-    """Return (mean of a - b, low, high, Wilcoxon signed-rank p) for two columns over the same settings.
-
-    The interval is a 95 % bootstrap over settings. Each accuracy is one training run: neither the interval
-    nor the test sees the variation between runs.
-    """
-    difference = np.asarray(a, float) - np.asarray(b, float)
-    interval = statistics.bootstrap_interval(difference, seed=seed)
-    p = stats.wilcoxon(difference).pvalue if np.any(difference) else 1.0
-    return (*interval, float(p))
 
 
 def table05_beside_benchmark(models):

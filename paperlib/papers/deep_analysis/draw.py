@@ -70,7 +70,8 @@ def table07(cells, exchanged):
 def accuracy(models, datasets=DATASETS):
     """Draw Figure 4: top-1 without temporal pooling against frames (top) and against cost (bottom).
 
-    models needs the column gmacs (multiply-accumulates of one clip, in thousand millions).
+    models needs the column gmacs (multiply-accumulates of one clip, in thousand millions); low and high, where there,
+    are drawn as intervals.
     """
     plain = models[models.temporal_pooling == 0]
     datasets = [d for d in datasets if d in set(plain.dataset)]
@@ -80,15 +81,23 @@ def accuracy(models, datasets=DATASETS):
         for (module, backbone), line in plain[plain.dataset == dataset].groupby(["module", "backbone"]):
             line = line.sort_values("num_frames")
             look = dict(color=MODULE_COLOUR[module], marker=BACKBONE_MARK[backbone], ms=4, lw=0.8, alpha=0.9)
-            axes[0, column].plot(line.num_frames, line.top1, **look)
-            axes[1, column].plot(line.gmacs, line.top1, **look)
+            if "low" in line:
+                look |= {"yerr": np.stack([line.top1 - line.low, line.high - line.top1]), "elinewidth": 0.5}
+            place = list(MODULE_COLOUR).index(module) - 1.5 + 0.3 * (list(BACKBONE_MARK).index(backbone) - 1)
+            aside = 1.03**place if "low" in line else 1.0  # so that intervals stand side by side
+            for axis, x in ((axes[0, column], line.num_frames * aside), (axes[1, column], line.gmacs)):
+                (axis.errorbar if "low" in line else axis.plot)(x, line.top1, **look)
         for axis, label, base in ((axes[0, column], "input frames", 2), (axes[1, column], "GMACs per clip", 10)):
             axis.set_xscale("log", base=base)
             axis.set_xlabel(label)
         axes[0, column].set_xticks(frames, frames)
+        axes[0, column].set_xlim(frames[0] * 0.85, frames[-1] * 1.18)
+        cost = plain[plain.dataset == dataset].gmacs
+        steps = [t * 10.0**e for e in range(-3, 4) for t in ((1, 2, 5) if cost.max() < 30 * cost.min() else (1, 10))]
+        axes[1, column].set_xticks([t for t in steps if cost.min() * 0.8 <= t <= cost.max() * 1.25])
         axes[1, column].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes[1, column].xaxis.set_minor_formatter(NullFormatter())
-        axes[0, column].set_title(dataset)
+        axes[0, column].set_title(f"own: {dataset}" if "low" in plain else dataset)
         axes[0, column].minorticks_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 accuracy (%)")

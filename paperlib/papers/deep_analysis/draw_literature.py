@@ -60,9 +60,7 @@ def progress(table):
             va="top",
             fontsize=8,
         )
-    names = [
-        f"{m.replace(' (reported)', '')}{'*' if r else ''}" for m, r in zip(table.model, table.retrained, strict=True)
-    ]
+    names = [f"{m.partition(' ')[0]}{'*' if r else ''}" for m, r in zip(table.model, table.retrained, strict=True)]
     names = [name.replace("-", "\n", 1).replace("-f", "\nf") for name in names]
     axis.set_xticks(range(len(table)), names, fontsize=7)
     for year, rows in table.groupby("year").groups.items():
@@ -76,7 +74,11 @@ def progress(table):
         axis.scatter([], [], s=g * 3, color="0.85", edgecolor="0.4", label=f"{g} GMACs per clip")
         for g in (50, 150, 300)
     ]
-    axis.legend(handles=handles, loc="lower right", labelspacing=2.0, borderpad=1.5, handletextpad=1.2)
+    handles += [
+        axis.scatter([], [], s=150, color="0.4", alpha=alpha, edgecolor="0.4", label=label)
+        for alpha, label in ((0.5, "* trained by this paper's authors"), (0.1, "quoted"))
+    ]
+    axis.legend(handles=handles, loc="lower right", labelspacing=2.9, borderpad=1.5, handletextpad=1.2, fontsize=7)
     return figure
 
 
@@ -94,7 +96,7 @@ def habits(used, differ):
             color=colour,
             height=0.6,
         )
-        axis.bar_label(bars, [f"{v:.0f} %" for v in table.value], padding=3, fontsize=8)
+        axis.bar_label(bars, [f"about {v:.0f} %" for v in table.value], padding=3, fontsize=8)
         axis.set_xlabel("share of papers (%)")
         axis.set_title(title, loc="left")
         axis.set_xlim(0, 100)
@@ -206,15 +208,15 @@ def i3d_variants(table, steps):
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.9), width_ratios=[4, 2, 4])
     for axis, dataset in zip(axes, ("Kinetics", "SSV2"), strict=False):
         part = table[table.dataset == dataset]
-        axis.bar(part.variant.str.replace("I3D-", "I3D-\n"), part.top1, color=plotting.BLUE, width=0.6)
+        axis.plot(part.variant.str.replace("I3D-", "I3D-\n"), part.top1, "o", color=plotting.BLUE, ms=8)
         for x, row in enumerate(part.itertuples()):
-            change = "" if np.isnan(row.change) else f"{row.change:+.1f}"
-            axis.text(x, row.top1 + 0.25, f"{row.top1:.1f}", ha="center", fontsize=8)
-            axis.text(x, row.top1 - 0.25, change, ha="center", va="top", fontsize=8, color="white", weight="bold")
-        axis.set_ylim(part.top1.min() - 4, part.top1.max() + 1.5)
+            change = "" if np.isnan(row.change) else f"\n({row.change:+.1f})"
+            axis.text(x, row.top1 - 0.35, f"{row.top1:.1f}{change}", ha="center", va="top", fontsize=8)
+        axis.set_xlim(-0.5, len(part) - 0.5)
+        axis.set_ylim(part.top1.min() - 2, part.top1.max() + 1)
         axis.set_title(f"{dataset}, published")
         axis.tick_params(axis="x", labelsize=7)
-    axes[0].set_ylabel("top-1 accuracy (%), axis cut")
+    axes[0].set_ylabel("top-1 accuracy (%)")
     looks = {"InceptionV1 to ResNet50": ("Inc-tp to R50-tp", "s"), "temporal pooling removed": ("R50-tp to R50", "o")}
     for (dataset, step), line in steps[steps.dataset != "mini-MiT"].groupby(["dataset", "step"]):
         label, mark = looks[step]
@@ -226,7 +228,7 @@ def i3d_variants(table, steps):
     axes[2].set_xlabel("input frames")
     axes[2].set_ylabel("change of top-1 (points)")
     axes[2].set_title("same steps, 288 models")
-    axes[2].legend(fontsize=6.5, loc="upper right")
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
 
@@ -240,15 +242,18 @@ def sota(table):
             theirs = row.origin == "reported by the authors of the model"
             mark = "D" if "ResNet101" in row.row else "^" if approach == "X3D" else "o"
             axis.plot(row.FLOPs, value, mark, color=APPROACH_COLOUR[approach], ms=6, mfc="none" if theirs else None)
+            version = row.row.replace(" (retrained)", "").split("-")[-1]
+            if approach in ("SlowFast", "X3D"):  # which of several of one colour
+                axis.annotate(version, (row.FLOPs, value), (4, 3), textcoords="offset points", fontsize=6)
         axis.set_xscale("log")
         axis.set_xlim(18, 900)
         axis.set_xticks([30, 100, 300], ["30", "100", "300"])
         axis.minorticks_off()
-        axis.set_xlabel("GFLOPs per clip")
+        axis.set_xlabel("GMACs per clip")
         axis.set_title(dataset)
         for row in table[table.FLOPs.isna()].dropna(subset=[dataset]).itertuples():
             axis.axhline(getattr(row, dataset), color="0.6", lw=0.8, ls=":")
-            axis.text(18, getattr(row, dataset), row.row.split(" ")[0], fontsize=6.5, va="bottom")
+            axis.text(18, getattr(row, dataset), row.row, fontsize=6.5, va="bottom")
     axes[0].set_ylabel("top-1 accuracy (%)")
     handles = [
         Line2D([], [], color=colour, marker="o", ls="none", ms=5, label=approach)

@@ -1,6 +1,7 @@
 """Published numbers and our own models side by side."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
@@ -68,14 +69,16 @@ def panel_dots(axis, part, series, filled):
     axis.set_ylim(top=min(axis.get_ylim()[1], MOST))
 
 
-def sampling(bars):
+def sampling(bars, gains=None):
     """Draw Figure 5: single-clip top-1 (solid) and what several clips add (pale), uniform beside dense.
 
-    bars: dataset, module, sampling, single, multi, low, high (interval of the single clip).
+    bars: dataset, model, sampling, single, multi, low, high (interval of the single clip). gains: {data set: (least,
+    most)}, the points that the paper says several clips add to dense sampling, drawn as a bracket up to 100 %.
     """
     datasets = list(dict.fromkeys(bars.dataset))
-    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.0), squeeze=False)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.2), squeeze=False)
     look = {"uniform": plotting.BLUE, "dense": plotting.ORANGE}
+    floor = 10 * np.floor((min(bars.low.min(), bars.single.min()) - 3) / 10)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = bars[bars.dataset == dataset]
         order = list(dict.fromkeys(part.model))
@@ -83,42 +86,51 @@ def sampling(bars):
             x = order.index(row.model) + (-0.18 if row.sampling == "uniform" else 0.18)
             colour = look[row.sampling]
             more = max(0, row.multi - row.single)
-            axis.bar(x, more, bottom=row.single, width=0.34, color=colour, alpha=0.3)
-            plotting.bar_with_interval(axis, x, row.single, row.low, row.high, 0.34, colour)
+            axis.bar(x, more, bottom=row.single, width=0.3, color=colour, alpha=0.3)
+            plotting.bar_with_interval(axis, x, row.single, row.low, row.high, 0.3, colour)
+            if row.sampling == "dense" and gains and dataset in gains:
+                ends = [min(100, row.single + gain) for gain in gains[dataset]]
+                axis.plot([x + 0.22] * 2, ends, color="k", lw=1.5, marker="_", ms=5)
         axis.set_xticks(range(len(order)), order)
-        axis.set_title(dataset)
+        axis.set_ylim(floor, 101)
+        axis.set_title(f"own models on {dataset}")
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
     handles = [plt.Rectangle((0, 0), 1, 1, color=look[s], label=f"{s} sampling, one clip") for s in look]
     handles.append(plt.Rectangle((0, 0), 1, 1, color="0.5", alpha=0.3, label="added by several clips"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if gains:
+        handles.append(Line2D([], [], color="k", marker="_", lw=1.5, label="paper: added to dense"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
 
 
 def clips(curves):
     """Draw Figure 8: top-1 against the number of clips (left) and against the cost of all views (right).
 
-    curves: model, sampling, clips, value, gmacs (of all views).
+    curves: model, dataset, sampling, clips, value, low, high (95 %), gmacs (of all views).
     """
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), sharey=True)
-    for i, ((model, how), line) in enumerate(curves.groupby(["model", "sampling"], sort=False)):
-        label = f"{model} ({how[0].upper()})"
-        for axis, x in zip(axes, (line.clips, line.gmacs), strict=True):
-            axis.plot(
-                x,
-                line.value,
-                marker=plotting.MARKERS[i],
-                color=plotting.COLOURS[i],
-                ms=4,
-                label=label,
-                ls="-" if how == "uniform" else "--",
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
+    models = list(dict.fromkeys(curves.model))
+    lines = list(curves.groupby(["model", "sampling"], sort=False))
+    for i, ((model, how), line) in enumerate(lines):
+        colour, uniform = plotting.COLOURS[models.index(model)], how == "uniform"
+        for axis, x, aside in zip(axes, (line.clips, line.gmacs), (0.08 * (i - (len(lines) - 1) / 2), 0), strict=True):
+            error = np.stack([line.value - line.low, line.high - line.value])
+            style = {"color": colour, "marker": plotting.MARKERS[models.index(model)], "ms": 5, "lw": 1.0}
+            style |= {"mfc": colour if uniform else "none", "ls": "-" if uniform else "--"}
+            axis.errorbar(
+                x + aside, line.value, yerr=error, elinewidth=0.5, label=f"{model} ({how[0].upper()})", **style
             )
-    axes[0].set_xlabel("clips per video (3 crops each)")
-    axes[1].set_xlabel("GMACs per video")
+    axes[0].set_xlabel("clips per video")
+    axes[0].set_xticks(sorted(curves.clips.unique()))
+    axes[1].set_xlabel("GMACs per video, all views")
     axes[1].set_xscale("log")
+    ticks = [t * 10.0**e for e in range(-4, 4) for t in (1, 2, 5)]
+    axes[1].set_xticks([t for t in ticks if curves.gmacs.min() * 0.8 <= t <= curves.gmacs.max() * 1.2])
     axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes[1].xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("top-1 accuracy (%)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(f"own models on {', '.join(dict.fromkeys(curves.dataset))}")
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

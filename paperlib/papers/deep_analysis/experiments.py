@@ -1,14 +1,12 @@
 """The paper's tables with our own models beside the printed numbers (Tables 4 to 7, Figures 4 and 6)."""
 
+import numpy as np
 import pandas as pd
 
 from ... import models
 from ...training import checkpoints
 from .. import published
 from . import own
-from .findings import claim
-
-SINGLE = "one run each"
 
 
 def printed(name, panel, x, series):
@@ -39,82 +37,69 @@ def scored_dots(scored, x, series):
 
 
 def of_placement(scored):
-    """Return the claims of Table 6 for our own TAM2D-R18-f8, those whose models are trained."""
-    claims = []
-    for dataset in own.datasets(scored, "mini-SSV2", "mini-Kinetics"):
-        key = f"{dataset}/TAM2D-R18-f8"
-        claims += own.better(
-            scored,
-            f"{key}-top",
-            f"{key}-bottom",
-            "Table 6",
-            f"Temporal modules in the top half beat those in the bottom half on {dataset}",
-            "3.2" if own.STANDS_FOR[dataset] == "mini-SSV2" else "-0.06",
-        )
-    return claims
+    """Return the findings of Table 6 for our own TAM networks."""
+    scored = own.trained(scored)
+    placed = [s for s in scored.values() if s.row["module"] == "TAM" and s.row["sampling"] == "uniform"]
+    found = []
+    for id, role in (("da.table6.top-half.own", "mini-SSV2"), ("da.table6.insensitive.own", "mini-Kinetics")):
+        chosen = [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role]
+        if role == "mini-SSV2":
+            top = [s for s in chosen if s.row["placement"] == "top"]
+            pairs = own.matched(top, [s for s in chosen if s not in top], "dataset")
+        else:
+            pairs = farthest(chosen, "placement")
+        found.append(own.finding(id, pairs))
+    return found
+
+
+def farthest(chosen, entry):
+    """Return the pairs of the two values of a description's entry (module, placement) whose networks, matched by data
+    set and backbone, lie farthest apart in mean accuracy, the better one first."""
+    values = dict.fromkeys(s.row[entry] for s in chosen)
+
+    def pairs(a, b):
+        first, second = ([s for s in chosen if s.row[entry] == value] for value in (a, b))
+        return own.matched(first, second, "dataset", "backbone", "num_frames")
+
+    def apart(a, b):
+        found = pairs(a, b)
+        return np.mean([x.correct.mean() - y.correct.mean() for x, y in found]) if found else -np.inf
+
+    ends = max(((a, b) for a in values for b in values if a != b), key=lambda ends: apart(*ends), default=None)
+    return pairs(*ends) if ends else []
 
 
 def of_aggregation(scored):
-    """Return the claims of Table 5 for our own models, those whose models are trained."""
-    claims = []
-    for dataset in own.datasets(scored, "mini-SSV2", "mini-Kinetics"):
-        for backbone in ("ResNet18", "ResNet50", "InceptionV1"):
+    """Return the findings of Table 5 for our own networks of 8 frames without temporal pooling."""
+    scored = own.trained(scored)
+    of = {}
+    for one in own.plain(scored, temporal_pooling=0, num_frames=8):
+        of.setdefault(one.row["module"], []).append(one)
 
-            def one(module, dataset=dataset, backbone=backbone):
-                return dict(
-                    dataset=dataset,
-                    backbone=backbone,
-                    module=module,
-                    num_frames=8,
-                    temporal_pooling=0,
-                    placement="all",
-                    sampling="uniform",
-                    init_from="",
-                )
+    def pairs(better, worse, role=None):
+        found = own.matched(
+            [s for m in better for s in of.get(m, [])], [s for m in worse for s in of.get(m, [])], "dataset", "backbone"
+        )
+        return [pair for pair in found if role in (None, own.STANDS_FOR.get(pair[0].row["dataset"]))]
 
-            claims += own.better(
-                scored,
-                one("TAM"),
-                one("TSN"),
-                "Table 5",
-                f"Temporal modeling helps on {dataset} ({backbone})",
-                "better",
-            )
-            claims += own.better(
-                scored, one("TAM"), one("I3D"), "Table 5", f"TAM is better than I3D on {dataset} ({backbone})", "better"
-            )
-            claims += own.better(
-                scored,
-                one("TAM"),
-                one("NLN"),
-                "Table 5",
-                f"TAM is better than non-local modules on {dataset} ({backbone})",
-                "better",
-            )
-    return claims
+    return [
+        own.finding("da.table5.needed.own", pairs(["I3D", "Conv1D", "TAM"], ["TSN"], "mini-Kinetics")),
+        own.finding("da.table5.light.own", pairs(["TAM", "TSM"], ["I3D", "Conv1D", "NLN"])),
+        own.finding("da.table5.nln.own", pairs(["NLN"], ["I3D"], "mini-SSV2")),
+    ]
 
 
 def of_own_pooling(scored):
-    """Return the claims of Figure 6 for our own models: what temporal pooling costs or brings."""
-    claims = []
-    for one in scored.values():
-        if not one.row["temporal_pooling"]:
-            continue
-        row = {k: one.row[k] for k in ("dataset", "module", "backbone", "num_frames")}
-        plain = own.find(scored, **row, temporal_pooling=0, placement="all", sampling="uniform", init_from="")
-        if plain is None:
-            continue
-        name = one.row["model"].removesuffix("-tp")
-        helps = row["module"] == own.BASELINE
-        claims += own.better(
-            scored,
-            *((one.key, plain.key) if helps else (plain.key, one.key)),
-            "Figure 6",
-            f"Temporal pooling {'helps' if helps else 'hurts'} {name} on {row['dataset']}",
-            "helps" if helps else "hurts",
-            f"top-1 {'with minus without' if helps else 'without minus with'} temporal pooling",
-        )
-    return claims
+    """Return the findings of Figure 6 for our own networks: what temporal pooling costs or brings."""
+    scored = own.trained(scored)
+    with_, without = (own.plain(scored, temporal_pooling=t) for t in (1, 0))
+    pairs = own.matched(with_, without, "dataset", "module", "backbone", "num_frames")
+    tsn = [pair for pair in pairs if pair[0].row["module"] == own.BASELINE]
+    ssv2 = [pair for pair in tsn if own.STANDS_FOR.get(pair[0].row["dataset"]) == "mini-SSV2"]
+    return [
+        own.finding("da.fig6.hurts.own", [pair for pair in pairs if pair not in tsn]),
+        own.finding("da.fig6.tsn-ssv2.own", ssv2),
+    ]
 
 
 def beside(printed, ours):
@@ -130,29 +115,22 @@ def transfer_dots(scored):
 
 
 def of_transfer(scored):
-    """Return the claims of Table 4 for our own models: I3D and TAM2D transfer alike."""
-    claims = []
-    for dataset in sorted({s.row["dataset"] for s in scored.values()}):
-        moved = {
-            s.row["module"]: s for s in scored.values() if s.row["dataset"] == dataset and own.from_kinetics(s.row)
-        }
-        if not {"I3D", "TAM"} <= set(moved):
-            continue
-        interval = own.gain(moved["I3D"], moved["TAM"])
-        start = moved["I3D"].row["init_from"].partition("/")[0]
-        claims.append(
-            claim(
-                "Table 4",
-                f"I3D and TAM transfer alike from {start} to {dataset}",
-                f"I3D minus TAM in points, holds if below 2 in size, {SINGLE}",
-                "< 2",
-                interval,
-                abs(interval[0]) < 2,
-                dataset,
-                digits=1,
-            )
-        )
-    return claims
+    """Return the finding of Table 4 for our own networks: I3D and TAM transfer alike, where transfer was trained to
+    its end, that is to within 2 points of the same network from scratch (which has to be there to tell)."""
+    moved = [s for s in scored.values() if own.from_kinetics(s.row)]
+    scratch = {(s.row["dataset"], s.row["module"]): s for s in own.plain(scored)}
+    behind = []
+    for one in moved:
+        alone = scratch.get((one.row["dataset"], one.row["module"]))
+        if alone is None:
+            behind.append((one.row["dataset"], f"{one.key} (none from scratch to tell by)"))
+        elif one.correct.mean() < alone.correct.mean() - 0.02:
+            percent = f"{100 * one.correct.mean():.0f} % against {100 * alone.correct.mean():.0f} %"
+            behind.append((one.row["dataset"], f"{one.key} ({percent} from scratch)"))
+    done = [s for s in moved if s.row["dataset"] not in {dataset for dataset, _ in behind}]
+    pairs = own.matched(*([s for s in done if s.row["module"] == m] for m in ("I3D", "TAM")), "dataset")
+    why = f"fine-tuning was stopped too early, or nothing tells whether: {', '.join(text for _, text in behind)}"
+    return [own.finding("da.table4.alike.own", pairs, why if behind else "its networks are not trained here")]
 
 
 def printed_table05():
@@ -224,23 +202,30 @@ def benchmark_with_cost(scored):
 
 
 def of_backbones(scored):
-    """Return the claims of Figure 4 for our own models: backbones and input length."""
-    claims = []
-    for one in scored.values():
-        row = one.row
-        if row["temporal_pooling"] or row["placement"] != "all" or row["module"] == own.BASELINE:
-            continue
-        pairs = [("-R50-", "-R18-", "ResNet50 is better than ResNet18")] if "-R50-" in one.key else []
-        if row["num_frames"] == 16:
-            pairs.insert(0, ("-f16", "-f8", "16 frames are better than 8"))
-        for more, less, statement in pairs:
-            said = f"{statement}: {row['model']} on {row['dataset']}"
-            claims += own.better(scored, one.key, one.key.replace(more, less), "Figure 4", said, "better")
-    return claims
+    """Return the findings of Figure 4 for our own networks: backbones and input length."""
+    scored = own.trained(scored)
+    plain = own.plain(scored, temporal_pooling=0)
+
+    def pairs(entry, more, less, *same):
+        first, second = ([s for s in plain if s.row[entry] == value] for value in (more, less))
+        return own.matched(first, second, "dataset", "module", *same)
+
+    early = "training of its InceptionV1 networks was stopped early"
+    return [
+        own.finding("da.fig4.r50-r18.own", pairs("backbone", "ResNet50", "ResNet18", "num_frames")),
+        own.finding("da.fig4.inception-r18.own", pairs("backbone", "InceptionV1", "ResNet18", "num_frames"), early),
+        own.finding("da.fig4.longer.own", pairs("num_frames", 16, 8, "backbone")),
+    ]
 
 
-def own_contributions(scored, seed=0):
-    """Return Phi and Psi of every own model that has a TSN to compare with, with 95 % intervals."""
+ROOM = 0.1  # share of the videos that TSN must get wrong for its errors to be a denominator (equation 1, Psi)
+
+
+def own_contributions(scored):
+    """Return Phi and Psi of every own network that has a TSN to compare with, with 95 % intervals.
+
+    Psi divides by what TSN gets wrong; where that is less than `ROOM` of the videos, a few of them, it is left out.
+    """
     rows = []
     for one in scored.values():
         baseline = own.baseline_of(scored, one)
@@ -248,38 +233,67 @@ def own_contributions(scored, seed=0):
             continue
         pooled = one.row["temporal_pooling"]
         for metric in ("psi_ta_tp",) if pooled else ("phi", "psi_ta"):
-            values = own.contribution(one, baseline, metric, seed)
+            if metric != "phi" and baseline.correct.mean() > 1 - ROOM:
+                continue
+            values = own.contribution(one, baseline, metric)
             row = [one.row[name] for name in ("dataset", "model", "module")]
             rows.append([*row, metric, *values, baseline.key])
     return pd.DataFrame(rows, columns=["dataset", "model", "module", "metric", "value", "low", "high", "baseline"])
 
 
-def of_own_contributions(scored, seed=0):
-    """Return the claims of Table 7 for our own models: time matters more where the data were built for it."""
-    claims = []
-    for key, one in scored.items():
-        dataset, static = one.row["dataset"], one.row["dataset"].replace("ssv2", "kinetics")
-        other = scored.get(key.replace("ssv2/", "kinetics/"))
-        if static == dataset or other is None or one.row["module"] == own.BASELINE:
-            continue
-        pairs = [(model, own.baseline_of(scored, model)) for model in (one, other)]
-        if one.row["temporal_pooling"] or any(baseline is None for _, baseline in pairs):
-            continue
-        interval = own.contribution_difference(*pairs, seed=seed)
-        model = one.row["model"]
-        claims.append(
-            claim(
-                "Table 7",
-                f"Time matters more on {dataset} than on {static} to {model}",
-                f"difference of Psi, {SINGLE}; interval over videos",
-                "0.4",
-                interval,
-                interval[1] > 0,
-                f"{dataset}, {static}",
-                digits=2,
-            )
-        )
-    return claims
+def of_own_contributions(scored):
+    """Return the findings of Table 7 for our own networks."""
+    scored = own.trained(scored)
+
+    def with_baseline(**wanted):
+        found = [
+            (s, own.baseline_of(scored, s)) for s in own.plain(scored, **wanted) if s.row["module"] != own.BASELINE
+        ]
+        return [pair for pair in found if pair[1] is not None]
+
+    def of(pairs, role):
+        return [pair for pair in pairs if own.STANDS_FOR.get(pair[0].row["dataset"]) == role]
+
+    plain = with_baseline(temporal_pooling=0)
+    space = {role: of(plain, role) for role in ("mini-SSV2", "mini-Kinetics")}
+    both = [*space["mini-Kinetics"], *space["mini-SSV2"]] if all(space.values()) else []
+    weights = [sign / len(space[role]) for role, sign in (("mini-Kinetics", 1), ("mini-SSV2", -1)) for _ in space[role]]
+    phi = own.EQUATION_1["phi"]
+    return [
+        own.finding("da.table7.space-ssv2.own", space["mini-SSV2"], function=phi, span=1.0),
+        own.finding("da.table7.space-kinetics.own", both, function=phi, weights=weights, span=1.0),
+        alike(plain),
+        damage(scored),
+    ]
+
+
+def alike(plain):
+    """Return the finding that I3D, S3D and TAM have about the same Phi, from (network, its TSN) pairs, where TSN leaves
+    room: Phi ends at 1, so that near the ceiling it is the same for every module."""
+    plain = [pair for pair in plain if pair[1].correct.mean() <= 1 - ROOM]
+    modules = [pair[0] for pair in plain if pair[0].row["module"] in ("I3D", "S3D", "TAM")]
+    base = {pair[0].key: pair[1] for pair in plain}
+    ends = farthest(modules, "module")
+    pairs = [(one, base[one.key]) for one in [s for pair in ends for s in reversed(pair)]]
+    weights = [sign / len(ends) for _ in ends for sign in (1, -1)]  # the more accurate network has the smaller Phi
+    phi = own.EQUATION_1["phi"]
+    return own.finding("da.table7.alike.own", pairs, function=phi, weights=weights, span=1.0)
+
+
+def damage(scored):
+    """Return the finding of Psi with minus without temporal pooling, where TSN leaves room for it."""
+    pooling, without = (own.plain(scored, temporal_pooling=t) for t in (1, 0))
+    same = ("dataset", "module", "backbone", "num_frames")
+    pairs, weights = [], []
+    for tp, ta in own.matched(pooling, without, *same):
+        base = own.baseline_of(scored, ta)
+        if ta.row["module"] != own.BASELINE and base is not None and base.correct.mean() <= 1 - ROOM:
+            pairs += [(tp, base), (ta, base)]
+            weights += [1, -1]
+    weights = [2 * w / len(pairs) for w in weights]
+    psi = own.EQUATION_1["psi_ta"]
+    why = f"TSN leaves less than {100 * ROOM:.0f} % of the videos wrong, or its networks are not trained here"
+    return own.finding("da.table7.pooling-deters.own", pairs, why, function=psi, weights=weights, span=1.0)
 
 
 def pooling_dots(scored):

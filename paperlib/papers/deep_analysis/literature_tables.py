@@ -1,13 +1,18 @@
 """What the paper's text says about its Tables 2 to 6, decided from what the tables print."""
 
+import itertools
+
 from .. import published
+from ..findings import Check
 from . import table05_beside_benchmark
-from .findings import claim
-from .literature import ON_PAR, PRINTED, sota
+from .literature import over_videos, sota
 
 
 def of_table2_cost(cost):
-    """Return the claim that our counter gives the FLOPs of Table 2; cost: as in `progress`."""
+    """Return the checks of Table 2's FLOPs: how far efficiency went, and that our counter gives them.
+
+    cost: as in `progress`.
+    """
     table2 = sota().set_index("row").FLOPs
     names = {
         "I3D-ResNet50": "I3D-R50-f32",
@@ -16,176 +21,82 @@ def of_table2_cost(cost):
         "TAM-ResNet101": "TAM-R101-f32",
     }
     error = max(abs(cost(ours) - table2[row]) for row, ours in names.items())
-    return [
-        claim(
-            "Table 2",
-            "The FLOPs of I3D and TAM are those of 32 frames of 256 x 256 pixels",
-            "largest difference between our count and the printed one, of 4 models (G)",
-            "0",
-            error,
-            error < 0.05,
-            PRINTED,
-            digits=2,
+    checks = [
+        Check(
+            "GMACs of I3D and TAM with 32 frames of 256 x 256, ours minus printed, largest of 4", 0, error, error < 0.05
         )
     ]
+    for name in ("X3D-L", "X3D-XL"):
+        ratio = table2["I3D-ResNet50"] / table2[name]
+        checks.append(
+            Check(f"GMACs of I3D-ResNet50 over {name}: a large leap in efficiency", "above 2", ratio, ratio > 2)
+        )
+    return checks
 
 
 def of_table3():
-    """Return the claims of Table 3 that its printed numbers decide."""
+    """Return the findings of Table 3 that its printed numbers decide."""
     table = published.table("deep_analysis_table03").pivot(index="row", columns="column", values="value")
     change = table.uniform - table.dense
-    claims = [
-        claim(
-            "Table 3",
-            f"{model} is flexible with respect to the input sampling",
-            f"uniform minus dense in points; small means below {ON_PAR:g}",
-            f"{change[model]:.2f}",
-            change[model],
-            abs(change[model]) < ON_PAR,
-            PRINTED,
-            digits=2,
-        )
-        for model in ("I3D-ResNet50", "TAM-ResNet50")
+    farther = change[["I3D-ResNet50", "TAM-ResNet50"]].abs().idxmax()
+    return [
+        over_videos(id, (1, table.uniform[model], "Kinetics"), (-1, table.dense[model], "Kinetics"))
+        for id, model in (("da.table3.flexible", farther), ("da.table3.slowfast", "SlowFast-ResNet50-8x8"))
     ]
-    slow = change["SlowFast-ResNet50-8x8"]
-    claims.append(
-        claim(
-            "Table 3",
-            "Uniform sampling costs SlowFast about 5 points",
-            "uniform minus dense in points; holds if -5 when rounded",
-            "about -5",
-            slow,
-            round(slow) == -5,
-            PRINTED,
-            digits=2,
-        )
-    )
-    return claims
 
 
 def of_table4():
-    """Return the claims of Table 4 that its printed numbers decide."""
+    """Return the findings of Table 4 that its printed numbers decide."""
     table = published.table("deep_analysis_table04").pivot(index="dataset", columns="row", values="value")
-    ranges = table.max(axis=1) - table.min(axis=1)
-    worst = ranges.idxmax()
-    best = table.loc["UCF101"].idxmax()
+    farthest = (table.max(axis=1) - table.min(axis=1)).idxmax()
+    apart, first = table.loc[farthest].sort_values(), table.loc["UCF101"]
+    others = first.drop("I3D-ResNet50").max()
     return [
-        claim(
-            "Table 4",
-            "The three models differ by less than 2 points on every target dataset",
-            f"largest difference of two models in points, on {worst}; {int((ranges < 2).sum())} of 4 "
-            "datasets are below 2",
-            "< 2",
-            ranges.max(),
-            (ranges < 2).all(),
-            PRINTED,
-            digits=2,
-        ),
-        claim(
-            "Table 4",
-            "I3D obtains the best accuracy on UCF101",
-            f"best is {best}; points ahead",
-            "97.12",
-            table.loc["UCF101"].nlargest(2).diff().abs().iloc[1],
-            best == "I3D-ResNet50",
-            PRINTED,
-            digits=2,
-        ),
+        over_videos("da.table4.alike", (1, apart.iloc[-1], farthest), (-1, apart.iloc[0], farthest)),
+        over_videos("da.table4.ucf101", (1, first["I3D-ResNet50"], "UCF101"), (-1, others, "UCF101")),
     ]
 
 
 def of_table5():
-    """Return the claims of Table 5 that its printed numbers decide."""
-    table = published.table("deep_analysis_table05")
-    wide = table.pivot(index=["dataset", "backbone", "num_frames"], columns="column", values="value")
-    fifty = wide.xs("ResNet50", level="backbone")
-    light, heavy = fifty[["TAM", "TSM"]].min(axis=1), fifty[["I3D", "Conv.", "NLN"]].max(axis=1)
-    ahead = light - heavy
-    gain = wide[["I3D", "Conv.", "TAM"]].mean(axis=1) - wide["None"]
-    nln = wide["NLN"].dropna().loc["mini-SSV2"] - wide.loc["mini-SSV2"].loc["ResNet50"]["I3D"]
+    """Return the findings of Table 5 that its printed numbers decide, pooled over its settings."""
+    table = published.table("deep_analysis_table05").dropna(subset="value")
+    cells = table.set_index(["dataset", "backbone", "num_frames", "column"]).value
+    settings = list(dict.fromkeys(key[:3] for key in cells.index))
+
+    def contrast(id, better, worse, chosen):
+        terms = []
+        for setting in chosen:
+            for sign, columns in ((1, better), (-1, worse)):
+                there = [c for c in columns if (*setting, c) in cells.index]
+                weight = sign / len(there) / len(chosen)
+                terms += [(weight, cells[(*setting, c)], setting[0]) for c in there]
+        return over_videos(id, *terms)
+
+    kinetics = [s for s in settings if s[0] == "mini-Kinetics"]
+    fifty = [s for s in settings if s[1] == "ResNet50"]
     return [
-        claim(
-            "Table 5",
-            "TAM and TSM are better than I3D, 1D convolution and NLN with a ResNet50",
-            "worse of the first two minus best of the others, smallest of 4 settings, points",
-            "better",
-            ahead.min(),
-            (ahead > 0).all(),
-            PRINTED,
-            digits=1,
-        ),
-        claim(
-            "Table 5",
-            "Temporal modeling is required even on Kinetics",
-            "mean of I3D, Conv., TAM minus none on mini-Kinetics, points, smallest of 4 settings",
-            "better",
-            gain.loc["mini-Kinetics"].min(),
-            (gain.loc["mini-Kinetics"] > 0).all(),
-            PRINTED,
-            digits=1,
-        ),
-        claim(
-            "Table 5",
-            "The non-local module does not perform as expected on mini-SSV2",
-            "NLN minus I3D in points, largest of 2 settings",
-            "negative",
-            nln.max(),
-            nln.max() < 0,
-            PRINTED,
-            digits=1,
-        ),
+        contrast("da.table5.needed", ["I3D", "Conv.", "TAM"], ["None"], kinetics),
+        contrast("da.table5.light", ["TAM", "TSM"], ["I3D", "Conv.", "NLN"], fifty),
+        contrast("da.table5.nln", ["NLN"], ["I3D"], [s for s in fifty if s[0] == "mini-SSV2"]),
     ]
 
 
 def of_table5_cells(models):
-    """Return the claims that Table 5 prints the accuracies of the benchmark page, to one decimal."""
+    """Return the checks that Table 5 prints the accuracies of the benchmark page, to one decimal."""
     cells = table05_beside_benchmark(models)
     same = cells.difference.abs() < 0.05 + 1e-9
-    claims = []
-    for name, part, text in (
-        ("columns None, I3D and TAM hold", cells.column != "Conv.", "these columns"),
-        ("column Conv. holds", cells.column == "Conv.", "Conv. and the page's S3D"),
-    ):
-        count = int(part.sum())
-        claims.append(
-            claim(
-                "Table 5",
-                f"The {name} the accuracies of the benchmark page",
-                f"cells of {text} that agree at one decimal, of {count}; largest difference "
-                f"{cells.difference[part].abs().max():.2f} points",
-                str(count),
-                int(same[part].sum()),
-                same[part].all(),
-                digits=0,
-            )
-        )
-    return claims
+    checks = []
+    for name, part in (("None, I3D and TAM", cells.column != "Conv."), ("Conv. (as S3D)", cells.column == "Conv.")):
+        what = f"cells of Table 5's columns {name} that are those of the benchmark page at one decimal"
+        checks.append(Check(what, int(part.sum()), int(same[part].sum()), same[part].all()))
+    return checks
 
 
 def of_table6():
-    """Return the claims of Table 6 that its printed numbers decide."""
+    """Return the findings of Table 6 that its printed numbers decide."""
     table = published.table("deep_analysis_table06").pivot(index="row", columns="dataset", values="value")
-    best = table["mini-SSV2"].idxmax()
-    range_ = table["mini-Kinetics"].max() - table["mini-Kinetics"].min()
-    return [
-        claim(
-            "Table 6",
-            "The top half of the temporal modules gives the best accuracy on mini-SSV2",
-            f"top half minus all in points; best of 4 is {best}",
-            "0.6",
-            table.loc["Top-half", "mini-SSV2"] - table.loc["All", "mini-SSV2"],
-            best == "Top-half",
-            PRINTED,
-            digits=1,
-        ),
-        claim(
-            "Table 6",
-            "Accuracy on mini-Kinetics is not sensitive to number and place of the modules",
-            f"largest difference of 4 placements in points; small means below {ON_PAR:g}",
-            "0.19",
-            range_,
-            range_ < ON_PAR,
-            PRINTED,
-            digits=2,
-        ),
-    ]
+    ssv2, kinetics = table["mini-SSV2"], table["mini-Kinetics"].sort_values()
+    others = ssv2.drop("Top-half")
+    top = [(1, ssv2["Top-half"], "mini-SSV2"), *zip(itertools.repeat(-1 / len(others)), others, ["mini-SSV2"] * 3)]
+    ends = [(1, kinetics.iloc[-1], "mini-Kinetics"), (-1, kinetics.iloc[0], "mini-Kinetics")]
+    return [over_videos("da.table6.top-half", *top), over_videos("da.table6.insensitive", *ends)]

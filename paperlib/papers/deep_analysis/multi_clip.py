@@ -1,205 +1,180 @@
-"""Several clips and crops per video: uniform against dense sampling (Figures 5 and 8, Table 3)."""
+"""What uniform and dense sampling give with one clip of a video and with many (Figures 5 and 8, Table 3)."""
 
 import numpy as np
 import pandas as pd
-import torch
 
-from ... import data, models
-from ...data import clips as clip_format
-from ...data import sampling
-from ...errors import InputError
-from ...storage import cache
+from ... import models
+from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
-from .. import statistics
+from .. import published
 from . import own
-from .experiments import SINGLE, dots
-from .findings import claim
+from .experiments import dots
+from .view_scores import multi_clip, views
+
+EARLY = "training of its networks was stopped early, or they are not trained here"
 
 
-def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=None):
-    """Return dict(scores [n, clips, crops, K], labels [n]): softmax of several views per video, cached.
+def scored(run):
+    """Return one row per listed network, its training runs together (Figures 5 and 8, Table 3).
 
-    Clips are sampled as the checkpoint was trained (uniform: shifted clips, dense: spread over the video),
-    crops are left, middle and right of frames `margin` times as large as the model's input, as 224 of 256.
-    """
-    model, header = checkpoints.load(key, device)
-    recipe, side = header["recipe"], header["recipe"]["size"]
-    videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit, root=root or None)
-    top = (videos.size - side) // 2
-    offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
-
-    def steps(length):
-        if recipe.get("sampling") == "dense":
-            return sampling.dense(length, model.num_frames, recipe["stride"], clips=clips)
-        return sampling.uniform(length, model.num_frames, clips=clips)
-
-    def compute():
-        scores = []
-        for i in range(len(videos)):
-            chosen = steps(videos.num_frames(i))
-            needed, place = np.unique(chosen, return_inverse=True)  # the clips of a video share most frames
-            frames = videos.frames(i, needed)[place.reshape(chosen.shape)]
-            batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in frames for x in offsets]
-            with torch.inference_mode():
-                scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
-        return {"scores": np.stack(scores).reshape(len(videos), clips, len(offsets), -1)}
-
-    about = {
-        "checkpoint": checkpoints.digest(key),
-        "dataset": videos.name,
-        "videos": len(videos),
-        "clips": clips,
-        "crops": crops,
-        "margin": margin,
-        "torch": torch.__version__,
-        "code": cache.code("models", "data", "training/checkpoints", "papers/deep_analysis"),
-    }
-    scores = cache.fetch("views", about, compute)["scores"]
-    return {"scores": scores, "labels": np.asarray(videos.labels)}
-
-
-def multi_clip(found, clips):
-    """Return correct [n] (bool) for the mean score of all crops of so many clips, evenly spread.
-
-    found: of `views`. One clip is the middle one.
-    """
-    total = found["scores"].shape[1]
-    if not 1 <= clips <= total:
-        raise InputError(f"{clips} clips were asked for but {total} were scored")
-    chosen = np.linspace(0, total - 1, clips).round().astype(int) if clips > 1 else [total // 2]
-    return found["scores"][:, chosen].mean((1, 2)).argmax(1) == found["labels"]
-
-
-def sampled(run):
-    """Return one row per listed checkpoint: single-clip and multi-clip top-1, uniform or dense (Figure 5).
-
-    The multi-clip accuracy averages clips x crops views as the settings say (`views`). Columns: dataset,
-    model, sampling, single, low, high, multi, and the arrays one [n], many [n] of correct answers.
+    Columns: key, dataset, model (without "-dense"), module, sampling, correct: {clips: [runs, n]}, the answers from
+    the mean score of so many clips and all crops; one: [runs, n], those of the middle clip and crop alone; cost: GMACs
+    of one clip with all crops.
     """
     options = run.settings.get("views")
-    rows = []
+    rows = {}
     for key in own.listed(run):
-        row = own.describe(key)
         found = views(
             key, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
         )
-        # one view: the middle clip and the middle crop
         middle = found["scores"][:, options["clips"] // 2, options["crops"] // 2].argmax(1) == found["labels"]
-        many = multi_clip(found, options["clips"])
-        value, low, high = statistics.bootstrap_interval(100.0 * middle)
-        rows.append(
-            {
-                "key": key,
-                "dataset": row["dataset"],
-                "model": row["model"].removesuffix("-dense"),
-                "sampling": row["sampling"],
-                "single": value,
-                "low": low,
-                "high": high,
-                "multi": 100 * many.mean(),
-                "one": middle,
-                "many": many,
-            }
-        )
+        many = {k: multi_clip(found, k) for k in range(1, options["clips"] + 1)}
+        network = without_seed(key)[0]
+        if network not in rows:
+            row, (model, header) = own.describe(key), checkpoints.load(key)
+            rows[network] = {name: row[name] for name in ("dataset", "sampling")}
+            rows[network]["module"] = row["module"].partition("-")[0]
+            rows[network] |= {"key": network, "model": without_seed(row["model"])[0].removesuffix("-dense")}
+            rows[network] |= {"one": [], "correct": {k: [] for k in many}, "steep": False}
+            rows[network]["cost"] = models.count(model, header["recipe"]["size"]).flops / 1e9 * options["crops"]
+        rows[network]["one"].append(middle)
+        rows[network]["steep"] |= own.steep(key)
+        for k, answers in many.items():
+            rows[network]["correct"][k].append(answers)
+    for row in rows.values():
+        row["one"] = np.stack(row["one"])
+        row["correct"] = {k: np.stack(answers) for k, answers in row["correct"].items()}
+    return pd.DataFrame(list(rows.values()))
+
+
+def bars(found):
+    """Return `scored` as Figure 5's bars: top-1 of one clip and its interval, and of all clips."""
+    rows = []
+    for row in found.to_dict("records"):
+        single, low, high = own.accuracy(row["one"])
+        multi, multi_low, multi_high = own.accuracy(row["correct"][max(row["correct"])])
+        shown = {name: row[name] for name in ("key", "dataset", "model", "module", "sampling")}
+        shown |= {"single": single, "low": low, "high": high, "multi": multi}
+        rows.append({**shown, "multi_low": multi_low, "multi_high": multi_high, "runs": len(row["one"])})
     return pd.DataFrame(rows)
 
 
-def multi_clip_dots(bars):
-    """Return the multi-clip accuracies of `sampled` for `draw_own.dots`."""
+def printed_gains(table):
+    """Return {data set: (least, most)} points that the paper's text says 10 clips add to dense sampling there."""
+    printed = published.table("deep_analysis_fig05").set_index(["dataset", "column"]).value
+    return {
+        name: tuple(
+            printed[own.STANDS_FOR[name], f"{end} gain of 10 clips over one"] for end in ("smallest", "largest")
+        )
+        for name in dict.fromkeys(table.dataset)
+        if (own.STANDS_FOR.get(name), "smallest gain of 10 clips over one") in printed.index
+    }
+
+
+def multi_clip_dots(table):
+    """Return the multi-clip accuracies of `bars` for `draw_own.dots`."""
+    columns = ["dataset", "sampling", "module", "multi", "multi_low", "multi_high"]
+    return dots(table[columns].to_numpy().tolist() if len(table) else [])
+
+
+def curves(found):
+    """Return `scored` as Figure 8's curves: model, dataset, sampling, clips, value (top-1, %), its interval, gmacs."""
     rows = []
-    for row in bars.to_dict("records"):
-        value, low, high = statistics.bootstrap_interval(100.0 * row["many"])
-        module = row["model"].split("-")[0].replace("TAM2D", "TAM")
-        rows.append((row["dataset"], row["sampling"], module, value, low, high))
-    return dots(rows)
+    for row in found.to_dict("records"):
+        for k, answers in row["correct"].items():
+            value, low, high = own.accuracy(answers)
+            shown = {name: row[name] for name in ("model", "dataset", "sampling")}
+            rows.append({**shown, "clips": k, "value": value, "low": low, "high": high, "gmacs": row["cost"] * k})
+    return pd.DataFrame(rows)
 
 
-def of_sampling(bars, where="Figure 5"):
-    """Return the claims of Figure 5 for our own models: uniform against dense clips, one against several."""
-    claims = []
-    if bars.empty:
-        return claims
-    for (dataset, model), part in bars.groupby(["dataset", "model"], sort=False):
-        found = part.set_index("sampling")
-        if not {"uniform", "dense"} <= set(found.index):
+def answers(found, which):
+    """Return {(dataset, module, sampling): Scored} of trained networks; which: row -> its answers [runs, n]."""
+    early = [] if found.empty else list(found.key[found.steep.astype(bool)])
+    if early:
+        print(f"shown but not compared, training was stopped early: {', '.join(early)}")
+    rows = [] if found.empty else found[~found.steep.astype(bool)].to_dict("records")
+    scored = {}
+    for row in rows:
+        described = {name: row[name] for name in ("dataset", "module", "sampling")}
+        scored[row["dataset"], row["module"], row["sampling"]] = own.Scored(row["key"], which(row), described)
+    return scored
+
+
+def between(first, second, sampling=("uniform", "dense"), modules=None, role=None):
+    """Return the pairs of two `answers` that differ in sampling as said and agree in data set and module."""
+    pairs = []
+    for (dataset, module, how), one in first.items():
+        other = second.get((dataset, module, sampling[1]))
+        if how != sampling[0] or other is None or (modules and module not in modules):
             continue
-        videos = len(found.one["dense"])
-        one, many = found.one, found.many["dense"]
-        pairs = [
-            ("Uniform sampling beats dense sampling for one clip", one["uniform"], one["dense"], "better"),
-            (
-                "Several clips help dense sampling",
-                many,
-                one["dense"],
-                "5 to 20" if own.STANDS_FOR.get(dataset) == "mini-SSV2" else "6 to 15",
-            ),
-        ]
-        for statement, a, b, text in pairs:
-            interval = tuple(statistics.bootstrap_difference(100.0 * a, 100.0 * b, paired=True))
-            claims.append(
-                claim(
-                    where,
-                    f"{statement}: {model} on {dataset}",
-                    f"difference of top-1 in points over {videos} videos, {SINGLE}",
-                    text,
-                    interval,
-                    interval[1] > 0,
-                    dataset,
-                    digits=1,
-                )
-            )
-    return claims
+        if role in (None, own.STANDS_FOR.get(dataset)):
+            pairs.append((one, other))
+    return pairs
 
 
-def clip_curves(run):
-    """Return Figure 8's curves: model, sampling, clips, value (top-1, %), gmacs of all views, correct [n]."""
-    options = run.settings.get("views")
-    rows = []
-    for key in own.listed(run):
-        found = views(
-            key, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
-        )
-        row, (model, header) = own.describe(key), checkpoints.load(key)
-        cost = models.count(model, header["recipe"]["size"]).flops / 1e9 * options["crops"]
-        for k in range(1, options["clips"] + 1):
-            correct = multi_clip(found, k)
-            rows.append(
-                {
-                    "model": row["model"].removesuffix("-dense"),
-                    "dataset": row["dataset"],
-                    "sampling": row["sampling"],
-                    "clips": k,
-                    "value": 100 * correct.mean(),
-                    "gmacs": cost * k,
-                    "correct": correct,
-                }
-            )
-    return pd.DataFrame(rows)
+def of_sampling(found):
+    """Return the findings of Figure 5 for our own networks: uniform against dense clips, one against several."""
+    one, many = (answers(found, which) for which in (lambda row: row["one"], lambda row: last(row)))
+    again = {key: renamed(s) for key, s in many.items()}
+    dense = ("dense", "dense")
+    return [
+        own.finding("da.fig5.uniform-better", between(one, one)),
+        own.finding("da.fig5.clips-kinetics", between(again, one, dense, role="mini-Kinetics")),
+        own.finding("da.fig5.clips-ssv2", between(again, one, dense, role="mini-SSV2")),
+    ]
 
 
-def of_clips(curves, enough=5):
-    """Return the claims of Figure 8: what more clips than `enough` (dense) or one (uniform) bring."""
-    claims = []
-    if curves.empty:
-        return claims
-    last = int(curves.clips.max())
-    for (model, how), line in curves.groupby(["model", "sampling"], sort=False):
-        correct = line.set_index("clips").correct
-        first = min(enough, last) if how == "dense" else 1
-        interval = tuple(statistics.bootstrap_difference(100.0 * correct[last], 100.0 * correct[first], paired=True))
-        few = "one clip is" if first == 1 else f"{first} clips are"
-        text = f"{how} sampling of {model}: {few} about as good as {last}"
-        quantity = f"top-1 with {last} minus with {first} clips, points; holds if the interval contains 0, {SINGLE}"
-        claims.append(
-            claim(
-                "Figure 8",
-                text,
-                quantity,
-                "saturated" if how == "dense" else "little",
-                interval,
-                interval[1] <= 0 <= interval[2],
-                line.dataset.iloc[0],
-                digits=1,
-            )
-        )
-    return claims
+def of_flexibility(found):
+    """Return the findings of Table 3 for our own networks: uniform minus dense with all clips."""
+    many = answers(found, last)
+    pairs = between(many, many, modules=("I3D", "TAM"))
+    modules = dict.fromkeys(a.row["module"] for a, _ in pairs)
+    by_module = [[pair for pair in pairs if pair[0].row["module"] == m] for m in modules]
+    farther = max(by_module, key=lambda some: abs(own.pooled(some).value), default=[])
+    return [
+        own.finding("da.table3.flexible.own", farther),
+        own.finding("da.table3.slowfast.own", between(many, many, modules=("SlowFast",)), EARLY),
+    ]
+
+
+def of_clips(found, enough=5):
+    """Return the findings of Figure 8: what more clips than `enough` (dense) or one (uniform) bring, and what
+    SlowFast reaches at the cost of one uniform clip of I3D."""
+    all_, few, single = (
+        answers(found, which)
+        for which in (last, lambda row: row["correct"][min(enough, max(row["correct"]))], lambda row: row["correct"][1])
+    )
+    more = {key: renamed(s) for key, s in all_.items()}
+    both = ("I3D", "SlowFast")
+    return [
+        own.finding("da.fig8.dense-saturates", between(more, few, ("dense", "dense"), both), EARLY),
+        own.finding("da.fig8.uniform-little", between(more, single, ("uniform", "uniform"), both), EARLY),
+        own.finding("da.fig8.same-efficiency", at_equal_cost(found), EARLY),
+    ]
+
+
+def at_equal_cost(found):
+    """Return the pairs (dense SlowFast, uniform I3D with one clip) at as many clips as cost about the same."""
+    single = answers(found, lambda row: row["correct"][1])
+    cost = {(row.dataset, row.module): row.cost for row in found.itertuples() if row.sampling == "uniform"}
+
+    def afforded(row):
+        clips = row["correct"]
+        wanted = cost.get((row["dataset"], "I3D"), row["cost"]) / row["cost"]
+        return clips[min(clips, key=lambda k: abs(k - wanted))]
+
+    fitting = answers(found, afforded)
+    keys = [(dataset, module, how) for dataset, module, how in fitting if (module, how) == ("SlowFast", "dense")]
+    pairs = [(fitting[key], single.get((key[0], "I3D", "uniform"))) for key in keys]
+    return [pair for pair in pairs if pair[1] is not None]
+
+
+def last(row):
+    """Return a row's answers with all clips."""
+    return row["correct"][max(row["correct"])]
+
+
+def renamed(one):
+    """Return a network's answers under another name, to be told from its answers with fewer clips."""
+    return own.Scored(f"{one.key} (all clips)", one.correct, one.row)

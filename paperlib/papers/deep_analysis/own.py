@@ -11,31 +11,43 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
 from .. import analysis, needs, statistics
+from ..findings import Finding
 from . import BASELINE, spatial_contribution, temporal_improvement
-from .findings import claim
 
 STANDS_FOR = {
     "synth_ssv2": "mini-SSV2",
     "synth_kinetics": "mini-Kinetics",
     "synth_mit": "mini-MiT",
+    "synth_ssv2_hard": "mini-SSV2",
+    "synth_kinetics_hard": "mini-Kinetics",
+    "synth_mit_hard": "mini-MiT",
     "mini_ssv2": "mini-SSV2",
     "mini_kinetics": "mini-Kinetics",
     "mini_mit": "mini-MiT",
 }
+EQUATION_1 = {"phi": spatial_contribution, "psi_ta": temporal_improvement, "psi_ta_tp": temporal_improvement}
 MODULE = {"TAM2D": "TAM"}
 BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in (18, 34, 50, 101, 152)}}
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
 
 
+STEEP = 10.0  # points; an accuracy that still rose by more between its last two measurements was stopped early
+
+
 @dataclass(frozen=True)
 class Scored:
-    """One checkpoint's answers: correct [n] (bool) for the n validation videos, and what it is."""
+    """One network's answers and what it is: correct [runs, n] (bool), a row for each of its training runs.
+
+    key: the name of its first run, which names the network; steep: whether training stopped early (`STEEP`).
+    """
 
     key: str
     correct: np.ndarray
     row: dict
+    steep: bool = False
 
 
 def listed(run):
@@ -46,12 +58,14 @@ def listed(run):
 
 
 def missing(run):
-    """Return the listed checkpoints that are not there; says how to get those and their data."""
+    """Return the listed networks of which no run is there; says how to get those and their data."""
     keys = run.settings.get("models", [])
     lacking = needs.lacking(keys, run.data_root)
+    there = {without_seed(key)[0] for key in keys if key not in lacking}
+    lacking = {key: why for key, why in lacking.items() if without_seed(key) == (key, 0) and key not in there}
     if lacking:
         print(needs.say(lacking))
-    return [key for key in keys if key in lacking]
+    return list(lacking)
 
 
 def datasets(scored, *roles):
@@ -90,30 +104,58 @@ def describe(key):
 
 
 def score(run, keys=None):
-    """Return {checkpoint: Scored} of the listed checkpoints on the validation videos, one clip each."""
-    found = {}
+    """Return {network: Scored} of the listed checkpoints on the validation videos, one clip each, runs together."""
+    correct = {}
     for key in listed(run) if keys is None else keys:
         answers = analysis.predictions(key, limit=run.settings.get("videos"), device=run.device, root=run.data_root)
-        found[key] = Scored(key, np.asarray(answers["correct"]), describe(key))
-    return found
+        correct.setdefault(without_seed(key)[0], {})[key] = np.asarray(answers["correct"])
+    return {
+        network: Scored(network, np.stack(list(runs.values())), describe(next(iter(runs))), any(map(steep, runs)))
+        for network, runs in correct.items()
+    }
 
 
-def table(scored, seed=0):
-    """Return one row per scored checkpoint: `describe`, top1 (%), its 95 % bootstrap interval over videos."""
+def steep(key):
+    """Whether a checkpoint's training stopped while its accuracy still rose by more than `STEEP` points."""
+    history = checkpoints.meta(checkpoints.find(key)).get("history", [])
+    measured = [100 * epoch["accuracy"] for epoch in history if "accuracy" in epoch]
+    return len(measured) > 1 and measured[-1] - measured[-2] > STEEP
+
+
+def trained(scored):
+    """Return the scored networks whose training did not stop early; says which are left out."""
+    left_out = [one.key for one in scored.values() if one.steep]
+    if left_out:
+        rose = f"their accuracy still rose by more than {STEEP:g} points when training stopped"
+        print(f"shown but not compared, {rose}: {', '.join(left_out)}")
+    return {key: one for key, one in scored.items() if not one.steep}
+
+
+def table(scored):
+    """Return one row per scored network: `describe`, runs, top1 (%) and its 95 % interval over videos and runs."""
     rows = []
     for one in scored.values():
-        value, low, high = statistics.bootstrap_interval(100.0 * one.correct, seed=seed)
-        rows.append({**one.row, "top1": value, "low": low, "high": high, "videos": len(one.correct)})
+        value, low, high = accuracy(one.correct)
+        more = {"top1": value, "low": low, "high": high, "videos": one.correct.shape[1], "runs": len(one.correct)}
+        rows.append({**one.row, **more})
     return pd.DataFrame(rows)
 
 
-def benchmark(scored, seed=0):
+def accuracy(correct):
+    """Return the mean of answers [runs, n] in percent with its 95 % interval: exact for one run."""
+    if len(correct) == 1:
+        return tuple(100 * x for x in statistics.share_interval(int(correct.sum()), correct.size))
+    value, low, high = statistics.crossed_interval(lambda blocks: 100 * blocks[0][0].mean(), [[correct]], span=100)
+    return value, max(0.0, low), min(100.0, high)
+
+
+def benchmark(scored):
     """Return the scored checkpoints that are comparable with the paper's benchmark, under its dataset names.
 
     Left out are other placements, kernels, ensembles and samplings, and models that started from another
     data set. An f16 model that starts from the f8 one of its data set stays (progressive training).
     """
-    models = table(scored, seed)
+    models = table(scored)
     if models.empty:
         return models
     transferred = [
@@ -132,10 +174,76 @@ def benchmark(scored, seed=0):
     return models.assign(stands_for=models.dataset.map(STANDS_FOR)).reset_index(drop=True)
 
 
-def gain(a, b, seed=0):
-    """Return the mean top-1 of a minus b in points with its 95 % interval; same videos, paired bootstrap."""
-    a, b = 100.0 * a.correct, 100.0 * b.correct
-    return tuple(statistics.bootstrap_difference(a, b, paired=True, seed=seed))
+def difference(a, b):
+    """Return top-1 of a minus top-1 of b."""
+    return a - b
+
+
+def pooled(pairs, function=difference, weights=None, span=100.0):
+    """Return a quantity of two networks, pooled over pairs, with its 95 % interval over runs and videos.
+
+    pairs: [(a, b)] of `Scored`, both on the same videos. function: of the accuracies of a and b in percent (their
+    difference, or equation 1). weights: of the pairs, by default those of a mean. span: the most that one video can
+    change the function's value per video.
+    """
+    weights = np.full(len(pairs), 1 / len(pairs)) if weights is None else np.asarray(weights)
+    blocks = {}
+    for one in [one for pair in pairs for one in pair]:
+        blocks.setdefault(one.row["dataset"], {})[one.key] = one.correct
+    place = {name: (i, list(models)) for i, (name, models) in enumerate(blocks.items())}
+
+    def statistic(values):
+        def top1(one):
+            i, keys = place[one.row["dataset"]]
+            return 100 * values[i][keys.index(one.key)].mean()
+
+        return sum(w * function(top1(a), top1(b)) for w, (a, b) in zip(weights, pairs, strict=True))
+
+    return statistics.crossed_interval(statistic, [list(models.values()) for models in blocks.values()], span=span)
+
+
+def finding(id, pairs, why="its networks are not trained here", **how):
+    """Return the `Finding` of a statement pooled over pairs; not testable, for the reason given, without any."""
+    if not pairs:
+        return Finding(id, None, why, "")
+    models = {one.key: one for pair in pairs for one in pair}
+    return Finding(id, pooled(pairs, **how), rests_on(models.values()), datasets_of(models.values()))
+
+
+def rests_on(models):
+    """Return in words how many training runs, networks and videos a comparison sees."""
+    models = list(models)
+    runs = sorted({len(one.correct) for one in models})
+    each = f"{runs[0]} run{'s' if runs[0] > 1 else ''}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
+    videos = {one.row["dataset"]: one.correct.shape[1] for one in models}
+    seen = " and ".join(str(n) for n in dict.fromkeys(videos.values()))
+    networks = len({one.key.partition(" ")[0] for one in models})  # with one clip and with many it is one network
+    many = "s" if networks > 1 else ""
+    return f"{each} each of {networks} network{many}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
+
+
+def datasets_of(models):
+    """Return the names of the data sets of scored networks, in words."""
+    return ", ".join(dict.fromkeys(one.row["dataset"] for one in models))
+
+
+def plain(scored, **wanted):
+    """Return the scored networks as the paper's benchmark has them: every module in place, uniform clips, from scratch
+    or from the same data set with fewer frames; `wanted` narrows their description."""
+    return [
+        one
+        for one in scored.values()
+        if (one.row["placement"], one.row["sampling"]) == ("all", "uniform")
+        and not one.row["ensemble"]
+        and one.row["kernel_size"] == 3
+        and one.row["init_from"].partition("/")[0] in ("", one.row["dataset"])
+        and all(one.row[name] == value for name, value in wanted.items())
+    ]
+
+
+def matched(a, b, *same):
+    """Return the pairs of two lists of scored networks that agree in these entries of their descriptions."""
+    return [(x, y) for x in a for y in b if x.key != y.key and all(x.row[name] == y.row[name] for name in same)]
 
 
 def find(scored, **wanted):
@@ -146,44 +254,12 @@ def find(scored, **wanted):
     return found[0] if found else None
 
 
-def contribution(model, baseline, metric="psi_ta", seed=0):
+def contribution(model, baseline, metric="psi_ta"):
     """Return Phi or Psi (equation 1) of one scored model against its spatial baseline, as (value, low, high).
 
-    The 95 % interval is a bootstrap over videos, the same for both models.
+    The 95 % interval is over videos, the same for both models, and over runs where there are several.
     """
-    return tuple(
-        statistics.bootstrap_interval(
-            _answers(model, baseline), _of_answers(metric), seed=seed, method="percentile", resamples=1999
-        )
-    )
-
-
-def contribution_difference(a, b, metric="psi_ta", seed=0):
-    """Return Phi or Psi of pair a minus that of pair b, (value, low, high); a, b: (model, baseline), each on
-    its own videos."""
-    return tuple(
-        statistics.bootstrap_difference(
-            _answers(*a), _answers(*b), _of_answers(metric), seed=seed, method="percentile", resamples=1999
-        )
-    )
-
-
-def _answers(model, baseline):
-    """Return per video 2 if the model is right, plus 1 if the baseline is: one number to draw both with."""
-    return 2 * model.correct.astype(int) + baseline.correct
-
-
-def _of_answers(metric):
-    """Return the statistic that gives Phi or Psi from `_answers`."""
-    function = spatial_contribution if metric == "phi" else temporal_improvement
-
-    def statistic(answers):
-        right, base = 100.0 * (answers >= 2).mean(), 100.0 * (answers % 2 == 1).mean()
-        if max(right, base) == 0 or base == 100:  # a resample in which equation 1 has no value
-            return 0.0
-        return float(function(right, base))
-
-    return statistic
+    return tuple(pooled([(model, baseline)], EQUATION_1[metric], span=1.0))
 
 
 def baseline_of(scored, model):
@@ -201,16 +277,3 @@ def baseline_of(scored, model):
         and (s.row["dataset"], s.row["backbone"]) == (row["dataset"], row["backbone"])
     ]
     return min(same, key=lambda s: abs(s.row["num_frames"] - row["num_frames"]), default=None)
-
-
-def better(scored, a, b, where, statement, printed, quantity="", seed=0):
-    """Return [claim] that model a has a higher top-1 than b on the same videos, or [] where one is missing.
-
-    a, b: keyword descriptions for `find`, or checkpoint names.
-    """
-    a, b = (scored.get(x) if isinstance(x, str) else find(scored, **x) for x in (a, b))
-    if a is None or b is None:
-        return []
-    interval = gain(a, b, seed)
-    text = f"{quantity or 'difference of top-1'} in points over {len(a.correct)} videos, one run each"
-    return [claim(where, statement, text, printed, interval, interval[1] > 0, a.row["dataset"], digits=1)]

@@ -6,8 +6,8 @@ from torch import nn
 
 from ... import models
 from ...models.modules import NonLocal, Shift
+from ..findings import Check
 from . import name
-from .findings import claim
 
 KINDS = ("3D", "2D", "1D", "1D depthwise", "1x1", "shift", "non-local")
 TEMPORAL = ("3D", "1D", "1D depthwise", "shift", "non-local")
@@ -129,57 +129,27 @@ def stage_table(plain, pooled):
 
 
 def of_framework(modules):
-    """Return the claims of Figure 3, from 16-frame R18 networks of these modules."""
-    left = {module: stages(f"{module}-R18-f16-tp")[-1][1][1] for module in modules}
-    full = {module: stages(f"{module}-R18-f16")[-1][1][1] for module in modules}
+    """Return the checks of Figure 3, from 16-frame R18 networks of these modules."""
+    full, left = (
+        sorted({stages(f"{module}-R18-f16{pooled}")[-1][1][1] for module in modules}) for pooled in ("", "-tp")
+    )
     return [
-        claim(
-            "Figure 3",
-            "Without temporal pooling every frame keeps its own prediction",
-            "output time steps of a 16-frame network, smallest of 6 modules",
+        Check(
+            "frames that keep their own prediction in a 16-frame network, any module",
             "16",
-            min(full.values()),
-            set(full.values()) == {16},
-            "own networks",
-            digits=0,
+            str(full)[1:-1],
+            full == [16],
         ),
-        claim(
-            "Figure 3",
-            "Temporal pooling is one option for all modules and treats them alike",
-            "output time steps with temporal pooling, the same for 6 modules",
-            "same for all",
-            max(left.values()),
-            len(set(left.values())) == 1,
-            "own networks",
-            digits=0,
-        ),
+        Check("frames left with temporal pooling, the same for all modules", "2", str(left)[1:-1], left == [2]),
     ]
 
 
 def of_approaches(counted):
-    """Return the claims of Table 1; counted: of `counts`."""
+    """Return the checks of Table 1; counted: of `counts`."""
     temporal, parameters = (counted.set_index("model")[column] for column in ("temporal", "parameters"))
     share = parameters["TAM-R50-f8"] / parameters["TSN-R50-f8"] - 1
     most = int(temporal[["TSN-Inc-f8", "TSN-R50-f8"]].max())
     return [
-        claim(
-            "Table 1",
-            "TSN has no temporal aggregation",
-            "layers that see more than one frame",
-            "0",
-            most,
-            most == 0,
-            "own networks",
-            digits=0,
-        ),
-        claim(
-            "Table 1",
-            "TAM is an efficient depthwise aggregation on top of TSN",
-            "parameters that it adds to TSN-R50, as a share; holds if below 1 %",
-            "efficient",
-            share,
-            share < 0.01,
-            "own networks",
-            digits=4,
-        ),
+        Check("layers of TSN that see more than one frame", 0, most, most == 0),
+        Check("parameters that TAM adds to TSN-R50, as a share", "below 0.01", share, share < 0.01),
     ]

@@ -5,8 +5,13 @@ table needs them, further ones (kernel_size, sampling, method, ...). `value` is 
 paper leaves empty, or that the text we transcribed from does not show, has no value. Tables are named
 `<paper>_table<NN>`; `<paper>_fig<NN>` holds what a paper's text says in numbers about a figure.
 `chen2021_mini_benchmark` has the 288 models of the CVPR 2021 paper's public benchmark page.
+
+`statements()` is what the papers claim in words, one row per sentence: id, paper, where, statement (the paper's words),
+published (its value, as printed), quantity (what decides it), unit, criterion (as `papers/verdicts.py` reads it, chosen
+from the paper's numbers), resampled (what varies from one repetition to the next: runs, videos, classes, settings).
 """
 
+from functools import cache
 from importlib import resources
 
 import pandas as pd
@@ -18,7 +23,15 @@ FOLDER = resources.files(__name__)
 
 def names():
     """Return the names of all tables."""
-    return sorted(f.name.removesuffix(".csv") for f in FOLDER.iterdir() if f.name.endswith(".csv"))
+    found = {f.name.removesuffix(".csv") for f in FOLDER.iterdir() if f.name.endswith(".csv")}
+    return sorted(found - {"statements"})
+
+
+@cache
+def statements():
+    """Return what the papers claim, one row per statement; every cell is text."""
+    with (FOLDER / "statements.csv").open(encoding="utf-8") as content:
+        return pd.read_csv(content, dtype=str, keep_default_na=False)
 
 
 def table(name):

@@ -10,8 +10,7 @@ from ...data import clips as clip_format
 from ...explanation import examples
 from ...explanation.artifact import class_index
 from ...training import evaluation
-from ..statistics import bootstrap_difference
-from . import COLOURS, paper_name
+from . import COLOURS
 
 
 def pairs(run, studied, names):
@@ -90,52 +89,3 @@ def table(found):
             for one in pair
         ]
     )
-
-
-def claim_centre(run, studied):
-    """Decide section 5.1: I3D starts its focus around the middle of the frame, more than C-LSTM does."""
-    early = {each.model: _early_distance(each) for each in studied.values()}
-    dataset = next(iter(studied.values())).dataset
-    both = pd.concat(early, axis=1).dropna()
-    found = bootstrap_difference(both["I3D"], both["C-LSTM"], paired=True, seed=run.seed)
-    run.claim(
-        "section 5.1, Figures 2-3",
-        "I3D starts its focus around the middle of the frame",
-        "distance of the saliency's centre of mass from the frame's centre in the first quarter of the clip, "
-        "pixels, I3D minus C-LSTM",
-        "< 0",
-        found,
-        found.high < 0,
-        dataset,
-    )
-    return run.verdicts()
-
-
-def _early_distance(each):
-    """Return how far the first quarter's maps have their centre of mass from the frame's centre, per clip."""
-    cams = each.cams[:, : max(1, each.cams.shape[1] // 4)].astype(np.float64).mean(1)
-    height, width = cams.shape[1:]
-    total = cams.sum((1, 2))
-    total = np.where(total > 0, total, np.nan)
-    y = (cams.sum(2) * np.arange(height)).sum(1) / total - (height - 1) / 2
-    x = (cams.sum(1) * np.arange(width)).sum(1) / total - (width - 1) / 2
-    return pd.Series(np.hypot(x, y), index=each.videos)
-
-
-def claim_long_masks(run, studied):
-    """Decide section 5.3: C-LSTM's freeze score falls to 0.1 only where its mask is nearly fully active."""
-    for each in studied.values():
-        if each.model != "C-LSTM" or paper_name(each.dataset) != "SSV2":
-            continue
-        low = (each.freeze <= 0.1) & (each.original > 0.2)
-        share = each.length[low] / each.mask.shape[1]
-        value = float(share.mean()) if low.any() else None
-        run.claim(
-            "section 5.3",
-            "C-LSTM's freeze score comes close to 0.1 only where its mask is nearly fully active",
-            f"mean share of masked frames over the {int(low.sum())} clips with FS <= 0.1 (above 0.8)",
-            "Figs 2b, 2d, 3a",
-            value,
-            "not testable here" if value is None else value > 0.8,
-            each.dataset,
-        )

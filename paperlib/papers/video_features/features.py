@@ -3,10 +3,14 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.ticker import StrMethodFormatter
+from torch.nn import functional as F
 
-from ... import data
+from ... import masks
 from ...explanation import plotting
 from ...gradcam import blobs
+from ...training import evaluation
 from .. import published
 from ..statistics import bootstrap_difference, bootstrap_interval, compare
 from . import COLOURS, paper_name, study
@@ -18,6 +22,14 @@ MEASURES = {
     "mask_length": "mask length (frames)",
     "drop_ratio": "drop ratio",
     "drop_difference": "drop difference",
+    "one_grid": "blob count per frame, maps on one grid",
+}
+SIX = tuple(name for name in MEASURES if name != "one_grid")
+OF_MASKS = ("mask_length", "drop_ratio", "drop_difference")  # of clips whose score freezing lowers
+SHARES = {
+    "blob_size": "blob size / side of the frame",
+    "center_distance": "distance to the centre / side",
+    "mask_length": "mask length / frames of the clip",
 }
 PRINTED = {
     "blob_count": ("table03", "blob count"),
@@ -36,6 +48,8 @@ def measure_all(studied, detector=None):
 
 def printed(model, dataset, measure):
     """Return the paper's (mean, standard deviation), NaN where it has none."""
+    if measure not in PRINTED:
+        return np.nan, np.nan
     name, column = PRINTED[measure]
     table = published.table(f"video_features_{name}")
     found = table[(table.row == model) & (table.column == column) & (table.dataset == paper_name(dataset))]
@@ -46,50 +60,61 @@ def table03(studied, detector=None, seed=0):
     """Return our Table 3: blob count per frame, size and centre distance over all blobs.
 
     Mean and standard deviation as in the paper (over frames for the count, over blobs for the others), the
-    interval of the mean with whole clips drawn, and the paper's values. Sizes are in pixels of our frames;
-    the columns `share` divide them by the frame's side, for comparison with the paper's 224 pixels.
+    interval of the mean with whole clips drawn, and the paper's values. Sizes are in pixels of our frames; `scale` and
+    `scale_paper` are the frames' sides, by which the figure divides both. `one_grid` counts blobs once the maps of both
+    models of a data set have the pixels of the coarser ones: what is left of a difference then is not the grid's.
     """
     rows = []
     for each in studied.values():
         cams = each.cams.astype(np.float32)
         found = blobs.detect(cams, detector)
         frames = blobs.measure(cams, detector)
-        side, paper_side = cams.shape[-1], 224
+        coarsest = min(other.side for other in studied.values() if other.dataset == each.dataset)
+        pooled = blobs.measure(on_grid(cams, coarsest), detector)
         for measure, values, units in (
             ("blob_count", frames["count"], frames["clip"]),
+            ("one_grid", pooled["count"], pooled["clip"]),
             ("blob_size", found["size"], found["clip"]),
             ("center_distance", found["center_distance"], found["clip"]),
         ):
-            rows.append(_row(each, measure, values, units, seed))
-            if measure != "blob_count":
-                rows[-1] |= {"share": rows[-1]["mean"] / side, "share_paper": rows[-1]["paper"] / paper_side}
+            rows.append(_row(each, measure, values, units, seed) | {"map_side": each.side, "grid": coarsest})
+            if measure in ("blob_size", "center_distance"):
+                rows[-1] |= {"scale": cams.shape[-1], "scale_paper": 224}
     return pd.DataFrame(rows)
 
 
-def table04(studied, seed=0):
-    """Return our Table 4: mask length, drop ratio and drop difference, with what the paper's filter removed.
+def on_grid(cams, side):
+    """Return maps [n, T, H, W] averaged over a grid of side x side pixels, interpolated back and scaled per frame."""
+    height, width = cams.shape[2:]
+    coarse = F.adaptive_avg_pool2d(torch.from_numpy(cams), (side, side))
+    maps = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+    maps = maps - maps.amin((2, 3), keepdim=True)
+    return (maps / maps.amax((2, 3), keepdim=True).clamp(min=1e-12)).numpy()
 
-    Beside the means: the length of the initial masks, how far masks moved, and the length at a threshold of
-    0.5.
+
+def table04(studied, seed=0):
+    """Return our Table 4: mask length, drop ratio and drop difference, over the clips whose score freezing lowers.
+
+    `empty` counts the other clips: their best mask is empty, which says nothing about its length or about reversing.
+    `released` is the mean from the released code's start alone, `blended` with the code's blend of frames in place of
+    whole ones; `removed` what the paper's filter took out of the ratio. The figure divides lengths by `scale` frames.
     """
     rows = []
     for each in studied.values():
-        drops = each.drops()
-        for measure, values in (
-            ("mask_length", each.length),
-            ("drop_ratio", drops.ratio),
-            ("drop_difference", drops.difference),
+        keep, frames = each.lowered, each.mask.shape[1]
+        whole, blended = (
+            evaluation.drops(each.original[keep], each.freeze[keep], scores[keep])
+            for scores in (each.whole, each.reverse)
+        )
+        released = (each.released > masks.THRESHOLD).sum(1)
+        for measure, values, more in (
+            ("mask_length", each.length[keep], {"released": released[keep].mean()}),
+            ("drop_ratio", whole.ratio, {"blended": blended.ratio.mean(), "removed": whole.removed}),
+            ("drop_difference", whole.difference, {"blended": blended.difference.mean()}),
         ):
-            rows.append(_row(each, measure, values, None, seed))
+            rows.append(_row(each, measure, values, None, seed) | {"empty": int((~keep).sum()), **more})
             if measure == "mask_length":
-                rows[-1] |= {
-                    "start_length": (each.initial > 0.1).sum(1).mean(),
-                    "length_at_0.5": (each.mask > 0.5).sum(1).mean(),
-                    "frames": each.mask.shape[1],
-                    "moved": np.abs(each.mask - each.initial).max(1).mean(),
-                }
-            if measure == "drop_ratio":
-                rows[-1] |= {"removed": drops.removed}
+                rows[-1] |= {"scale": frames, "scale_paper": frames, "length_at_0.5": (each.mask > 0.5).sum(1).mean()}
     return pd.DataFrame(rows)
 
 
@@ -108,6 +133,8 @@ def _row(each, measure, values, units, seed):
         "high": np.nan,
         "paper": mean,
         "paper_sd": spread,
+        "scale": 1,
+        "scale_paper": 1,
     }
     if len(values):
         found = bootstrap_interval(values, units=units, seed=seed, resamples=1999)
@@ -115,21 +142,49 @@ def _row(each, measure, values, units, seed):
     return row
 
 
+def as_printed(table):
+    """Return Table 3 or 4 in the paper's form, mean ± standard deviation, ours beside the paper's."""
+
+    def form(mean, spread):
+        return "" if np.isnan(mean) else f"{mean:.3g} ± {spread:.2g}"
+
+    shown = pd.DataFrame(
+        {
+            "model": table.model + " (" + table.dataset + ")",
+            "measure": table.measure.map(MEASURES),
+            "ours": [form(*pair) for pair in zip(table["mean"], table.sd, strict=True)],
+            "95 % of the mean": [f"{low:.3g} to {high:.3g}" for low, high in zip(table.low, table.high, strict=True)],
+            "paper": [form(*pair) for pair in zip(table.paper, table.paper_sd, strict=True)],
+        }
+    )
+    return shown.set_index(["measure", "model"])
+
+
 def draw_means(table, measures):
-    """Draw means of measures per model and data set: ours with intervals, the paper's as diamonds."""
-    figure, axes = plt.subplots(1, len(measures), figsize=(2.7 * len(measures), 2.7), squeeze=False)
+    """Draw means of measures per model and data set: ours with 95 % intervals, the paper's means as diamonds.
+
+    Lengths, sizes and distances are shares of the clip's frames or the frame's side; drop ratios are on a log axis.
+    """
+    figure, axes = plt.subplots(1, len(measures), figsize=(2.7 * len(measures), 3.0), squeeze=False)
     datasets, models = list(dict.fromkeys(table.dataset)), list(COLOURS)
     for axis, measure in zip(axes[0], measures, strict=True):
         for row in table[table.measure == measure].itertuples():
             x = datasets.index(row.dataset) + 0.4 * (models.index(row.model) - 0.5)
+            mean, low, high = (value / row.scale for value in (row.mean, row.low, row.high))
             first = row.dataset == datasets[0]
             plotting.interval_bar(
-                axis, x - 0.05, row.mean, row.low, row.high, COLOURS[row.model], row.model if first else None
+                axis, x - 0.05, mean, low, high, COLOURS[row.model], f"{row.model}, ours" if first else None
             )
-            plotting.published_mark(axis, x + 0.08, row.paper, label="paper" if first and not x > 0 else None)
+            if np.isfinite(row.paper):
+                plotting.published_mark(
+                    axis, x + 0.08, row.paper / row.scale_paper, label="paper" if first and not x > 0 else None
+                )
         axis.set_xticks(range(len(datasets)), [f"{d}\n({paper_name(d)})" for d in datasets], fontsize=7)
-        axis.set_title(MEASURES[measure])
+        axis.set_title(SHARES.get(measure, MEASURES[measure]), fontsize=8)
         axis.set_xlim(-0.6, len(datasets) - 0.4)
+        if measure in ("drop_ratio", "blob_count"):
+            axis.set_yscale("symlog", linthresh=1)
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -168,17 +223,21 @@ def draw_sensitivity(table):
     return figure
 
 
-def differences(clips, dataset, measures=tuple(MEASURES), seed=0):
+def differences(clips, dataset, measures=SIX, seed=0):
     """Return I3D minus C-LSTM for each measure: paired interval over clips, Welch's t-test, effect size.
 
-    clips: the table of `measure_all`. A clip without any blob leaves the paired difference. The drop ratio is
-    not paired: the filter removes other clips of either model. The t-test takes all values of each model, as
-    the paper's does.
+    clips: the table of `measure_all`; several runs of a model are averaged per clip. A clip without any blob leaves the
+    paired difference. The drop ratio is not paired: the filter removes other clips of either model. The t-test takes
+    all values of each model, as the paper's does.
     """
     rows = []
-    both = {model: clips[(clips.model == model) & (clips.dataset == dataset)].set_index("video") for model in COLOURS}
+    own = clips[clips.dataset == dataset]
+    both = {model: own[own.model == model].groupby("video").mean(numeric_only=True) for model in COLOURS}
+    lowered = own.groupby("video").lowered.all()
     for measure in measures:
         i3d, lstm = (both[model][measure] for model in COLOURS)
+        if measure in OF_MASKS:
+            i3d, lstm = (values[lowered[values.index]] for values in (i3d, lstm))
         pairs = pd.concat([i3d, lstm], axis=1, keys=COLOURS).dropna()
         row = {
             "dataset": dataset,
@@ -205,139 +264,12 @@ def differences(clips, dataset, measures=tuple(MEASURES), seed=0):
     return pd.DataFrame(rows, columns=columns)
 
 
-STATEMENTS = {  # measure: (where, statement, sign of I3D minus C-LSTM)
-    "blob_count": ("Table 3, section 5.1", "I3D's Grad-CAM maps have fewer blobs than C-LSTM's", -1),
-    "blob_size": ("Table 3, section 5.1", "I3D's blobs are larger than C-LSTM's", 1),
-    "center_distance": ("Table 3, section 5.1", "I3D's blobs are closer to the centre than C-LSTM's", -1),
-    "mask_length": ("Table 4, section 5.1", "I3D's temporal masks are shorter than C-LSTM's", -1),
-    "drop_ratio": ("Table 4, section 5.1", "I3D's drop ratio is higher than C-LSTM's", 1),
-    "drop_difference": ("Table 4, section 5.1", "I3D's drop difference is higher than C-LSTM's", 1),
-}
-
-
-def claim_differences(run, clips, measures):
-    """Decide the comparisons of Tables 3 and 4: they hold if the interval excludes zero."""
-    for dataset in dict.fromkeys(clips.dataset):
-        for row in differences(clips, dataset, measures, run.seed).itertuples():
-            where, statement, sign = STATEMENTS[row.measure]
-            theirs = [printed(model, dataset, row.measure)[0] for model in COLOURS]
-            values = (row.difference, row.low, row.high)
-            if np.isfinite(values).all():
-                verdict = bool(min(sign * row.low, sign * row.high) > 0)
-            else:
-                verdict, values = "not testable here", (None, None, None)
-            run.claim(
-                where,
-                f"{statement} ({paper_name(dataset)})",
-                f"{MEASURES[row.measure]}, I3D minus C-LSTM over {row.clips} clips",
-                f"{theirs[0] - theirs[1]:.3g}",
-                values,
-                verdict,
-                dataset,
-            )
-    return run.verdicts()
-
-
-def claim_tests(run, clips):
-    """Decide the paper's t-tests: drop ratio and drop difference differ between the models, p < 1e-6."""
-    for dataset in dict.fromkeys(clips.dataset):
-        for row in differences(clips, dataset, seed=run.seed).itertuples():
-            if row.measure in ("drop_ratio", "drop_difference") and paper_name(dataset) == "SSV2":
-                ours = None if np.isnan(row.p) else f"{row.p:.2g}"
-                run.claim(
-                    "section 5.1, Figure 4",
-                    f"the models' mean {MEASURES[row.measure]} differs significantly",
-                    f"p of Welch's t-test, d = {row.d:.2f}; p < 0.05",
-                    "< 1e-6",
-                    ours,
-                    "not testable here" if ours is None else bool(row.p < 0.05),
-                    dataset,
-                )
-            if row.measure in ("blob_count", "blob_size", "center_distance") and paper_name(dataset) == "SSV2":
-                run.claim(
-                    "section 5.1, Figure 4",
-                    f"the distributions of {MEASURES[row.measure]} differ",
-                    f"p of Welch's t-test, d = {row.d:.2f}; p < 0.05",
-                    "significant",
-                    None if np.isnan(row.p) else f"{row.p:.2g}",
-                    "not testable here" if np.isnan(row.p) else bool(row.p < 0.05),
-                    dataset,
-                )
-    return run.verdicts()
-
-
-def claim_losses(run, clips):
-    """Decide section 4.3's remark that I3D reaches lower final losses with the same number of iterations."""
-    for dataset in dict.fromkeys(clips.dataset):
-        row = differences(clips, dataset, ("loss",), run.seed).iloc[0]
-        verdict = bool(row.high < 0) if np.isfinite(row.high) else "not testable here"
-        run.claim(
-            "section 4.3",
-            f"the masks' final losses are lower for I3D than for C-LSTM ({paper_name(dataset)})",
-            "final loss, I3D minus C-LSTM",
-            "< 0",
-            (row.difference, row.low, row.high),
-            verdict,
-            dataset,
-        )
-
-
-def claim_cycles(run, studied):
-    """Decide section 5.2 on KTH: each model's mask covers at least one cycle, reversing it costs little."""
-    for each in studied.values():
-        if paper_name(each.dataset) != "KTH":
-            continue
-        videos = data.load(each.dataset, split="val", size=each.cams.shape[-1], root=run.data_root or None)
-        statement = f"{each.model}'s mask covers at least one cycle of the action"
-        if hasattr(videos, "cycle"):
-            covered = bootstrap_interval(cycles(each, videos) >= 1, seed=run.seed)
-            run.claim(
-                "section 5.2, Figure 5",
-                statement,
-                "share of clips whose longest run of masked frames lasts a cycle (more than half)",
-                "2 of 2 examples",
-                covered,
-                covered.low > 0.5,
-                each.dataset,
-            )
-        else:
-            run.claim(
-                "section 5.2, Figure 5",
-                statement,
-                "length of a cycle is unknown",
-                "2 of 2 examples",
-                None,
-                "not testable here",
-                each.dataset,
-            )
-        drop = bootstrap_interval(each.original - each.reverse, seed=run.seed)
-        run.claim(
-            "section 5.2",
-            f"reversing the masked frames affects {each.model} very little on KTH",
-            "drop of the score under reversal, OS - RS (below 0.1)",
-            "very little",
-            drop,
-            drop.high < 0.1,
-            each.dataset,
-        )
-
-
-def cycles(each, videos):
-    """Return how many cycles of the action the longest run of masked frames lasts, per clip [n]."""
-    found = []
-    for on, video in zip(each.mask > 0.1, each.videos, strict=True):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], on, [0]])))
-        longest = max((edges[1::2] - edges[::2]).tolist(), default=0)
-        seconds = longest / len(on) * videos.num_frames(int(video)) / videos.fps
-        found.append(seconds / videos.cycle(int(video)))
-    return np.array(found)
-
-
 def draw_histograms(clips, dataset, seed=0):
     """Draw Figure 4: normalised histograms of the six measures with Welch's p and Cohen's d in the titles."""
     figure, axes = plt.subplots(2, 3, figsize=(8.5, 4.6))
     tests = differences(clips, dataset, seed=seed).set_index("measure")
-    for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
+    for axis, measure in zip(axes.flat, SIX, strict=True):
+        title = MEASURES[measure]
         values = {
             model: clips[(clips.model == model) & (clips.dataset == dataset)][measure].dropna() for model in COLOURS
         }

@@ -112,43 +112,6 @@ def draw01(table):
     return figure
 
 
-def claim01(run, predicted):
-    """Decide what section 5 says about reversing, from the share of F1 that it takes away."""
-    rules = {
-        "SSV2": (
-            "drastically affected when all validation sequences are reversed",
-            0.5,
-            "at least half of the score is lost",
-        ),
-        "KTH": (
-            "performs well when all validation sequences are reversed",
-            0.25,
-            "less than a quarter of the score is lost",
-        ),
-    }
-    for checkpoint, (forward, backward) in predicted.items():
-        model, dataset = short(checkpoint)
-        paper = paper_name(dataset)
-        if paper not in rules:
-            continue
-        statement, limit, rule = rules[paper]
-        lost = loss_by_reversing(forward, backward, seed=run.seed)
-        holds = lost.low >= limit if paper == "SSV2" else lost.high < limit
-        if not np.isfinite(lost.value):
-            lost, holds = None, "not testable here"
-        printed = 1 - printed01(model, dataset, "reversed", 1) / printed01(model, dataset, "forward", 1)
-        run.claim(
-            "Table 1, section 5",
-            f"{model} on {paper} {statement}",
-            f"share of macro F1 lost by reversing ({rule})",
-            f"{printed:.2f}",
-            lost,
-            holds,
-            dataset,
-        )
-    return run.verdicts()
-
-
 def table02(predicted):
     """Return our Table 2: F1 per class of both models on the paper's eleven classes, and the printed ones."""
     printed = published.table("video_features_table02")
@@ -184,47 +147,3 @@ def draw02(table):
     axis.grid(axis="y", lw=0.3)
     figure.legend(loc="outside lower center", ncols=4)
     return figure
-
-
-def claim02(run, predicted, table):
-    """Decide what section 5.1 says about the eleven classes."""
-    dataset = short(next(iter(predicted)))[1]
-    forward = {short(checkpoint)[0]: tables[0] for checkpoint, tables in predicted.items()}
-    classes = len(next(iter(forward.values())).attrs["classes"])
-    both = table.dropna(subset=["I3D", "C-LSTM"])
-    wins = int((both["I3D"] > both["C-LSTM"]).sum())
-    run.claim(
-        "Table 2",
-        "I3D scores higher than C-LSTM in every one of the eleven classes",
-        f"classes of {len(both)} in which I3D's F1 is higher",
-        "10 of 10",
-        str(wins),
-        wins == len(both),
-        dataset,
-    )
-    lowest = both[["I3D", "C-LSTM"]].min().min()
-    run.claim(
-        "section 5.1",
-        "both models are well above chance in all eleven classes",
-        f"lowest F1 score of a class (chance is {1 / classes:.3f}; at least twice that)",
-        "0.03",
-        lowest,
-        lowest >= 2 / classes,
-        dataset,
-    )
-    rank = both["I3D"].corr(both["C-LSTM"], method="spearman")
-    run.claim(
-        "Table 2",
-        "what is hard for one model is hard for the other",
-        "Spearman correlation of the classes' F1 scores (above 0.5)",
-        _printed_rank(),
-        rank,
-        rank > 0.5,
-        dataset,
-    )
-    return run.verdicts()
-
-
-def _printed_rank():
-    wide = published.table("video_features_table02").pivot(index="row", columns="column", values="value").dropna()
-    return f"{wide['I3D'].astype(float).corr(wide['C-LSTM'].astype(float), method='spearman'):.2f}"

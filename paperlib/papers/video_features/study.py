@@ -9,12 +9,15 @@ from tqdm.auto import tqdm
 
 from ... import data, gradcam, masks
 from ...gradcam import blobs
+from ...models.probing import evaluating, score
 from ...storage import cache, locks, paths
 from ...training import checkpoints, evaluation
 from .. import analysis, needs, published
 from . import short
 
 BATCH = 8  # clips whose masks are learned together: enough on a CPU, and portions small enough to share
+WINDOWS = 16  # a mask starts from the best window whose ends are sixteenths of the clip (all windows of 16 frames)
+REFINE = 60  # iterations of learning from that window: it is near an optimum already
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
 
 
@@ -22,8 +25,12 @@ FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth"
 class Studied:
     """A checkpoint's masks, scores and maps on n clips of its data set's validation split.
 
-    mask, initial [n, T]; original, freeze, reverse, truth [n] (OS, FS, RS, CS); targets (predicted classes),
-    labels, videos (indices in the data set), iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W].
+    mask, initial [n, T]; original, freeze, reverse, whole, truth [n]: OS, FS, RS as the paper's code blends frames, RS
+    with whole frames as its text says, CS; targets (predicted classes), labels, videos (indices in the data set),
+    iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W], made from maps of `side` pixels; units [n]: the
+    person or else the video. Every mask is the better one of two starts: the released code's, and the best contiguous
+    window; released, window [n, T] are the mask learned from the former and that window, released_loss and
+    window_loss [n] their values of equation 1.
     """
 
     checkpoint: str
@@ -32,16 +39,23 @@ class Studied:
     classes: list
     labels: np.ndarray
     videos: np.ndarray
+    units: np.ndarray
     mask: np.ndarray
     initial: np.ndarray
     targets: np.ndarray
     original: np.ndarray
     freeze: np.ndarray
     reverse: np.ndarray
+    whole: np.ndarray
     truth: np.ndarray
     iterations: np.ndarray
     loss: np.ndarray
+    released: np.ndarray
+    released_loss: np.ndarray
+    window: np.ndarray
+    window_loss: np.ndarray
     cams: np.ndarray
+    side: int
     settings: masks.Settings
 
     @property
@@ -49,9 +63,14 @@ class Studied:
         """Number of masked frames per clip [n]."""
         return (self.mask > masks.THRESHOLD).sum(1)
 
+    @property
+    def lowered(self):
+        """Whether freezing lowers a clip's score enough to pay for a mask, bool [n]: else the best mask is empty."""
+        return self.length > 0
+
     def drops(self, threshold=0.001):
         """Return the drop ratios and differences as `evaluation.Drops`."""
-        return evaluation.drops(self.original, self.freeze, self.reverse, threshold)
+        return evaluation.drops(self.original, self.freeze, self.whole, threshold)
 
 
 def study_all(run):
@@ -79,7 +98,7 @@ def study(run, checkpoint):
     {data set: mask preset}, mask (further options of `masks.learn`).
     """
     model, header, videos = open_checkpoint(run, checkpoint)
-    chosen = choose(videos, run.settings["clips"], eleven(videos.classes))
+    chosen = choose(videos, run.settings["clips"], eleven(videos.classes), run.seed)
     preset = run.settings["presets"].get(videos.name, "default")
     settings = masks.resolve(preset, None, dict(run.settings.get("mask", {})))[0]
     key = {
@@ -90,12 +109,10 @@ def study(run, checkpoint):
 
     def compute(some):
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
-        result = masks.learn(model, clips, labels=videos.labels[some], preset=preset, **run.settings.get("mask", {}))
-        part = {name: getattr(result, name).cpu().numpy() for name in FIELDS}
-        part["loss"] = result.loss[-1].cpu().numpy()
-        cams = gradcam.video_gradcam(model, clips, result.targets)
-        part["cams"] = cams.cpu().numpy().astype(np.float16)
-        return part
+        found = from_two_starts(model, clips, videos.labels[some], preset, dict(run.settings.get("mask", {})))
+        maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
+        cams = gradcam.over_frames(maps, clips.shape[2:])
+        return {**found, "cams": cams.cpu().numpy().astype(np.float16), "side": np.full(len(some), min(maps.shape[2:]))}
 
     parts, left = {}, list(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
     with tqdm(total=len(left), desc=f"masks of {checkpoint}", leave=False) as progress:
@@ -107,15 +124,42 @@ def study(run, checkpoint):
                 parts[number] = cache.fetch("video_features", about, lambda some=some: compute(some))
             progress.update()
     found = {name: np.concatenate([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
+    found["side"] = int(found["side"][0])
     return Studied(
         checkpoint,
         *short(checkpoint),
         list(videos.classes),
         videos.labels[chosen],
         chosen,
+        np.asarray(getattr(videos, "subjects", np.arange(len(videos))))[chosen],
         settings=settings,
         **found,
     )
+
+
+def from_two_starts(model, clips, labels, preset, options):
+    """Return the arrays of `Studied` that masks give: each clip's better mask of two starts, and both starts.
+
+    A mask stays near where it starts, so that one start says as much about itself as about the network. The second is
+    the best contiguous window, found by trying all of them (`WINDOWS`).
+    """
+    first = masks.learn(model, clips, labels=labels, preset=preset, **options)
+    settings, targets = first.settings, first.targets
+    weights = {key: getattr(settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner", "scores")}
+    found = masks.search(model, clips, targets, step=max(1, clips.shape[2] // WINDOWS), **weights)
+    refine = {**options, "iterations": min(REFINE, settings.iterations), "initial": found.mask}
+    second = masks.learn(model, clips, targets, labels=labels, preset=preset, **refine)
+    better = second.loss[-1] < first.loss[-1]
+    chosen = {}
+    for name in FIELDS:
+        a, b = getattr(first, name), getattr(second, name)
+        chosen[name] = torch.where(better if a.ndim == 1 else better[:, None], b, a)
+    with evaluating(model), torch.no_grad():
+        chosen["whole"] = score(model, masks.reverse(clips, chosen["mask"]), targets, settings.scores)
+    chosen["loss"] = torch.where(better, second.loss[-1], first.loss[-1])
+    chosen |= {"released": first.mask, "released_loss": first.loss[-1]}
+    chosen |= {"window": found.mask, "window_loss": found.value}
+    return {name: value.cpu().numpy() for name, value in chosen.items()}
 
 
 def _lock(checkpoint, number):
@@ -159,66 +203,48 @@ def eleven(classes):
     return found or list(range(len(classes)))
 
 
-def choose(videos, count, classes):
-    """Return `count` videos of these classes, the first of each class before the second of any, sorted."""
+def choose(videos, count, classes, seed=0):
+    """Return `count` videos of these classes, drawn by a seed within each class, one of each before a second of any;
+    sorted. The same data set and seed give the same videos, whatever the network."""
     labels = np.asarray(videos.labels)
-    members = np.flatnonzero(np.isin(labels, classes))
+    members = np.random.default_rng(seed).permutation(np.flatnonzero(np.isin(labels, classes)))
     turn = pd.Series(labels[members]).groupby(labels[members]).cumcount().to_numpy()
-    return np.sort(members[np.lexsort((labels[members], turn))][:count])
+    return np.sort(members[np.argsort(turn, kind="stable")][:count])
 
 
-def search_all(run, studied, count=8):
-    """Compare learned masks with the exhaustive search over contiguous windows on a few clips; kept on disk.
-
-    One row per clip of the 16-frame checkpoints (longer clips have too many windows): equation 1 of the
-    learned mask and of the best window, the lengths of both, and the overlap (intersection over union).
-    """
+def starts(studied):
+    """Return one row per clip: equation 1 and length of the mask from the released start, of the best window and of
+    the mask that is kept (the better of the released one and the one learned from the window), and their overlap."""
     rows = []
-    for checkpoint, each in studied.items():
-        if each.mask.shape[1] > 16:
-            continue
-        model, _, videos = open_checkpoint(run, checkpoint)
-        chosen = each.videos[:count]
-        options = {key: getattr(each.settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner")}
-        key = {
-            **_key(checkpoint, videos),
-            "chosen": chosen.tolist(),
-            "options": options,
-            "search": cache.code("masks"),
-        }
-
-        def compute(model=model, videos=videos, chosen=chosen, options=options, targets=each.targets[:count]):
-            clips = evaluation.load_clips(videos, chosen, model.num_frames).to(run.device)
-            found = masks.search(model, clips, torch.from_numpy(targets), **options)
-            return {"mask": found.mask.cpu().numpy(), "value": found.value.cpu().numpy()}
-
-        found = cache.fetch("window_search", key, compute)
-        on = each.mask[:count] > masks.THRESHOLD
-        window = found["mask"] > 0
+    for each in studied.values():
+        on, window = each.mask > masks.THRESHOLD, each.window > 0
         union = (on | window).sum(1)
         rows.append(
             pd.DataFrame(
                 {
                     "model": each.model,
                     "dataset": each.dataset,
-                    "video": chosen,
-                    "learned": each.loss[:count],
-                    "window": found["value"],
-                    "learned_length": on.sum(1),
+                    "video": each.videos,
+                    "released": each.released_loss,
+                    "window": each.window_loss,
+                    "kept": each.loss,
+                    "released_length": (each.released > masks.THRESHOLD).sum(1),
                     "window_length": window.sum(1),
+                    "kept_length": on.sum(1),
                     "overlap": (on & window).sum(1) / np.where(union > 0, union, 1),
                 }
             )
         )
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    return pd.concat(rows, ignore_index=True)
 
 
 def measures(studied, detector=None):
     """Return the paper's six measures (section 4.3) and what belongs to them, one row per clip.
 
-    Columns: model, dataset, video, class, correct, blob_count, blob_size, center_distance, mask_length,
-    drop_ratio (NaN where the paper's filter removes the clip), drop_difference, OS, FS, RS, CS, start_length
-    (of the initial mask), moved, loss.
+    Reversing takes whole frames, as the text says. Columns: checkpoint, model, dataset, video, class, correct,
+    blob_count, blob_size, center_distance, mask_length,
+    drop_ratio (NaN where the paper's filter removes the clip), drop_difference, OS, FS, RS, RS_blended (as the code
+    reverses), lowered (whether the mask is not empty), CS, start_length (of the initial mask), moved, loss.
     """
     found = blobs.per_clip(blobs.measure(studied.cams.astype(np.float32), detector))
     drops = studied.drops()
@@ -226,6 +252,7 @@ def measures(studied, detector=None):
     ratio[drops.kept] = drops.ratio
     return pd.DataFrame(
         {
+            "checkpoint": studied.checkpoint,
             "model": studied.model,
             "dataset": studied.dataset,
             "video": studied.videos,
@@ -239,7 +266,9 @@ def measures(studied, detector=None):
             "drop_difference": drops.difference,
             "OS": studied.original,
             "FS": studied.freeze,
-            "RS": studied.reverse,
+            "RS": studied.whole,
+            "RS_blended": studied.reverse,
+            "lowered": studied.lowered,
             "CS": studied.truth,
             "start_length": (studied.initial > masks.THRESHOLD).sum(1),
             "moved": np.abs(studied.mask - studied.initial).max(1),

@@ -113,12 +113,6 @@ def test_frame_gains_add_up(models):
     assert set(zip(steps.from_frames, steps.to_frames, strict=True)) == {(8, 16), (16, 32), (32, 64)}
 
 
-def test_paired_difference():
-    mean, low, high, p = deep_analysis.paired([3.0, 4, 5, 6, 7, 8], [2.0, 3, 4, 5, 6, 6])
-    assert mean == pytest.approx(7 / 6) and low <= mean <= high and p == pytest.approx(2 / 2**6)
-    assert deep_analysis.paired([1, 2], [1, 2]) == (0, 0, 0, 1)
-
-
 def test_names():
     assert deep_analysis.name("I3D", "ResNet50", 16) == "I3D-R50-f16"
     assert deep_analysis.name("TSN", "InceptionV1", 8, 1) == "TSN-Inc-f8-tp"

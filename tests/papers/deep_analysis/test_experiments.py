@@ -28,7 +28,7 @@ def scored(key, share, videos=100, **row):
         kernel_size=3,
         ensemble=0,
     )
-    return {key: own.Scored(key, np.arange(videos) < share * videos, {**base, **row})}
+    return {key: own.Scored(key, (np.arange(videos) < share * videos)[None], {**base, **row})}
 
 
 @pytest.fixture
@@ -50,24 +50,31 @@ def test_contribution_is_equation_1_with_an_interval_over_videos(zoo):
     assert own.contribution(model, base, "phi")[0] == pytest.approx(4 / 9)
 
 
+def value(findings, id):
+    """Return the value of the finding with this id; None where it is not testable."""
+    (found,) = [one for one in findings if one.id == id]
+    return found.interval and found.interval.value
+
+
 def test_contributions_compare_within_a_dataset_and_skip_what_has_no_baseline(zoo):
     table = experiments.own_contributions(zoo | scored("synth_mit/I3D-R18-f8", 0.5))
     assert set(table.dataset) == {"synth_ssv2", "synth_kinetics"}
     assert set(table.metric[table.model == "I3D-R18-f8-tp"]) == {"psi_ta_tp"}
+    full = zoo | scored("synth_kinetics/TSN-R18-f8", 0.95)  # 5 errors are no denominator
+    assert "psi_ta" not in set(experiments.own_contributions(full).query("dataset == 'synth_kinetics'").metric)
 
 
-def test_contribution_claims_compare_the_datasets(zoo):
-    claims = {c["statement"].split()[-1]: c for c in experiments.of_own_contributions(zoo)}
-    assert set(claims) == {
-        "I3D-R18-f8",
-        "TAM2D-R18-f8",
-        "TAM2D-R18-f8-top",
-        "TAM2D-R18-f8-bottom",
-        "TAM2D-R18-f8-uniform",
-    }
-    assert claims["TAM2D-R18-f8"]["verdict"]
-    assert claims["TAM2D-R18-f8"]["ours"][0] == pytest.approx(50 / 60 - 10 / 20)
-    assert experiments.of_own_contributions({}) == []
+def test_contribution_findings_are_equation_1_pooled(zoo):
+    found = experiments.of_own_contributions(zoo)
+    phi = {"synth_ssv2": np.mean([40 / 85, 40 / 90]), "synth_kinetics": np.mean([80 / 85, 80 / 90])}
+    assert value(found, "da.table7.space-ssv2.own") == pytest.approx(phi["synth_ssv2"])
+    gap = phi["synth_kinetics"] - phi["synth_ssv2"]
+    assert value(found, "da.table7.space-kinetics.own") == pytest.approx(gap)
+    apart = np.mean([40 / 85 - 40 / 90, 80 / 85 - 80 / 90])
+    assert value(found, "da.table7.alike.own") == pytest.approx(apart)
+    losses = [(60 - 40) / 60 - (85 - 40) / 60, (60 - 80) / 20 - (85 - 80) / 20]
+    assert value(found, "da.table7.pooling-deters.own") == pytest.approx(np.mean(losses))
+    assert all(one.interval is None for one in experiments.of_own_contributions({}))
 
 
 def test_the_closest_baseline_is_taken(zoo):
@@ -79,55 +86,92 @@ def test_the_closest_baseline_is_taken(zoo):
     assert own.baseline_of(zoo, other) is None
 
 
-def test_placement_and_aggregation_claims(zoo):
-    claims = experiments.of_placement(zoo)
-    assert len(claims) == 2 and all(c["verdict"] for c in claims)
-    assert claims[0]["ours"][0] == pytest.approx(20)
-    claims = {c["statement"]: c for c in experiments.of_aggregation(zoo)}
-    assert claims["Temporal modeling helps on synth_ssv2 (ResNet18)"]["ours"][0] == pytest.approx(50)
-    assert not any("non-local" in s or "InceptionV1" in s for s in claims)  # those are not trained
+def test_placement_and_aggregation_findings(zoo):
+    found = experiments.of_placement(zoo)
+    assert value(found, "da.table6.top-half.own") == pytest.approx(90 - np.mean([90, 70, 88]))
+    assert value(found, "da.table6.insensitive.own") == pytest.approx(20)  # the best minus the worst placement
+    found = experiments.of_aggregation(zoo)
+    assert value(found, "da.table5.needed.own") == pytest.approx(np.mean([85, 90]) - 80)
+    assert value(found, "da.table5.light.own") == pytest.approx(5)
+    assert value(found, "da.table5.nln.own") is None  # not trained
 
 
-def test_pooling_claims_say_the_right_direction(zoo):
-    claims = experiments.of_own_pooling(zoo)
-    assert [c["statement"] for c in claims] == [
-        "Temporal pooling hurts I3D-R18-f8 on synth_ssv2",
-        "Temporal pooling hurts I3D-R18-f8 on synth_kinetics",
-    ]
-    assert claims[0]["verdict"] and claims[0]["ours"][0] == pytest.approx(25)
+def test_pooling_findings_say_the_right_direction(zoo):
+    found = experiments.of_own_pooling(zoo)
+    assert value(found, "da.fig6.hurts.own") == pytest.approx(-25)
+    assert value(found, "da.fig6.tsn-ssv2.own") is None
 
 
-def test_transfer_claims_need_both_models():
+def test_backbones_and_input_length(zoo):
+    more = scored("synth_ssv2/I3D-R50-f8", 0.95, backbone="ResNet50") | scored(
+        "synth_ssv2/I3D-R18-f16", 0.88, num_frames=16
+    )
+    found = experiments.of_backbones(zoo | more)
+    assert value(found, "da.fig4.r50-r18.own") == pytest.approx(10)
+    assert value(found, "da.fig4.longer.own") == pytest.approx(3)
+
+
+def test_transfer_that_was_stopped_early_decides_nothing():
     start = "synth_kinetics/x"
     one = scored("synth_kth/I3D-R18-f8-transfer", 0.8, init_from=start)
-    assert experiments.of_transfer(one) == []
-    both = one | scored("synth_kth/TAM2D-R18-f8-transfer", 0.81, init_from=start)
-    assert experiments.of_transfer(both)[0]["verdict"]
+    assert experiments.of_transfer(one)[0].interval is None
+    alone = scored("synth_kth/I3D-R18-f8", 0.8) | scored("synth_kth/TAM2D-R18-f8", 0.82)
+    both = one | scored("synth_kth/TAM2D-R18-f8-transfer", 0.81, init_from=start) | alone
+    assert value(experiments.of_transfer(both), "da.table4.alike.own") == pytest.approx(-1)
     assert set(experiments.transfer_dots(both).x) == {"synth_kth"}
+    (early,) = experiments.of_transfer(both | scored("synth_kth/I3D-R18-f8", 0.9))
+    assert early.interval is None and "80 % against 90 % from scratch" in early.rests_on
 
 
-def test_sampling_claims():
-    right, wrong = np.ones(50, bool), np.arange(50) < 30
-    bars = pd.DataFrame(
-        [["synth_ssv2", "I3D-R18-f8", "uniform", right, right], ["synth_ssv2", "I3D-R18-f8", "dense", wrong, right]],
-        columns=["dataset", "model", "sampling", "one", "many"],
-    )
-    claims = multi_clip.of_sampling(bars)
-    assert [c["verdict"] for c in claims] == [True, True] and claims[0]["ours"][0] == pytest.approx(40)
-    assert multi_clip.of_sampling(bars[:1]) == []
+def viewed(rows, clips=10):
+    """Return a table as `multi_clip.scored` gives it; rows: (dataset, module, sampling, share by clips)."""
+    table = []
+    for dataset, module, sampling, share in rows:
+        correct = {k: (np.arange(100) < share(k))[None] for k in range(1, clips + 1)}
+        suffix = "-dense" if sampling == "dense" else ""
+        row = {"key": f"{dataset}/{module}{suffix}", "model": module, "module": module, "sampling": sampling}
+        table.append({**row, "dataset": dataset, "one": correct[1], "correct": correct, "steep": False, "cost": 2.0})
+    return pd.DataFrame(table)
 
 
-def test_saturation_claims():
-    better = [np.arange(40) < 20 + 2 * k for k in range(10)]
-    curves = pd.DataFrame(
+def test_sampling_findings():
+    found = viewed(
         [
-            {"model": "I3D", "dataset": "d", "sampling": how, "clips": k + 1, "correct": c}
-            for how in ("dense", "uniform")
-            for k, c in enumerate(better if how == "uniform" else [better[-1]] * 10)
+            ("synth_ssv2", "I3D", "uniform", lambda k: 90),
+            ("synth_ssv2", "I3D", "dense", lambda k: 60 + k),
+            ("synth_ssv2", "SlowFast", "uniform", lambda k: 70),
+            ("synth_ssv2", "SlowFast", "dense", lambda k: 78),
         ]
     )
-    dense, uniform = multi_clip.of_clips(curves)
-    assert dense["verdict"] and not uniform["verdict"] and uniform["ours"][0] == pytest.approx(45)
+    figure5 = multi_clip.of_sampling(found)
+    assert value(figure5, "da.fig5.uniform-better") == pytest.approx(((90 - 61) + (70 - 78)) / 2)
+    assert value(figure5, "da.fig5.clips-ssv2") == pytest.approx(((70 - 61) + (78 - 78)) / 2)
+    assert value(figure5, "da.fig5.clips-kinetics") is None
+    table3 = multi_clip.of_flexibility(found)
+    assert value(table3, "da.table3.flexible.own") == pytest.approx(90 - 70)
+    assert value(table3, "da.table3.slowfast.own") == pytest.approx(-8)
+    assert value(multi_clip.of_sampling(viewed([])), "da.fig5.uniform-better") is None
+
+
+def test_saturation_findings_and_equal_cost():
+    found = viewed(
+        [
+            ("synth_kinetics", "I3D", "dense", lambda k: 60 + k),
+            ("synth_kinetics", "I3D", "uniform", lambda k: 70),
+            ("synth_kinetics", "SlowFast", "dense", lambda k: 70 + k),
+        ]
+    )
+    found.loc[found.module == "SlowFast", "cost"] = 0.7  # three of its clips cost about one of I3D's
+    figure8 = multi_clip.of_clips(found)
+    assert value(figure8, "da.fig8.dense-saturates") == pytest.approx(5)
+    assert value(figure8, "da.fig8.uniform-little") == pytest.approx(0)
+    assert value(figure8, "da.fig8.same-efficiency") == pytest.approx(73 - 70)
+    draw_own.clips(multi_clip.curves(found))
+    bars = multi_clip.bars(found)
+    gains = multi_clip.printed_gains(bars)
+    assert gains == {"synth_kinetics": (6, 15)}
+    draw_own.sampling(bars, gains)
+    plt.close("all")
 
 
 def test_partial_correlation_removes_a_common_cause():
@@ -161,20 +205,15 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
     plt.close("all")
 
 
-def test_claims_of_the_printed_tables():
-    verdicts = {
-        c["statement"]: c["verdict"]
-        for c in (
-            *literature_tables.of_table3(),
-            *literature_tables.of_table4(),
-            *literature_tables.of_table5(),
-            *literature_tables.of_table6(),
-        )
-    }
-    assert not verdicts["The three models differ by less than 2 points on every target dataset"]
-    assert verdicts["The top half of the temporal modules gives the best accuracy on mini-SSV2"]
+def test_findings_of_the_printed_tables():
+    found = [
+        one for of in ("of_table3", "of_table4", "of_table5", "of_table6") for one in getattr(literature_tables, of)()
+    ]
+    assert value(found, "da.table4.alike") == pytest.approx(66.91 - 63.93)
+    assert value(found, "da.table6.top-half") == pytest.approx(59.7 - (59.1 + 56.5 + 59.4) / 3)
+    assert value(found, "da.table5.nln") == pytest.approx(((53.0 - 62.6) + (55.0 - 66.2)) / 2)
     cells = literature_tables.of_table5_cells(deep_analysis.benchmark())
-    assert [c["ours"] for c in cells] == [22, 0]
+    assert [one.found for one in cells] == [22, 0]
 
 
 def test_figures_take_missing_own_models():

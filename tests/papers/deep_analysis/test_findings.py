@@ -1,12 +1,14 @@
 """Verdicts follow the numbers: on the published accuracies, and on tables in which a statement is false."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from paperlib import models
 from paperlib.papers import claims as ledger
-from paperlib.papers import deep_analysis, published
+from paperlib.papers import deep_analysis, published, report, statistics
 from paperlib.papers.deep_analysis import draw, draw_literature, findings, literature, structure
+from paperlib.storage import paths
 
 
 @pytest.fixture(scope="module")
@@ -14,58 +16,55 @@ def table():
     return deep_analysis.benchmark()
 
 
-def verdict(claims, start):
-    found = [c for c in claims if c["statement"].startswith(start)]
-    assert len(found) == 1, [c["statement"] for c in claims]
-    return found[0]["verdict"]
+def verdicts_of(findings):
+    """Return {id: verdict} as the ledger gives them."""
+    return {one.id: ledger.decide("deep_analysis/x", *one)["verdict"] for one in findings}
 
 
-def test_all_claims_are_rows_of_the_ledger(table):
-    claims = (
-        findings.of_table07(table)
-        + findings.of_pooling(table)
-        + findings.of_benchmark(table)
-        + literature.of_sota()
-        + literature.of_i3d_variants(table)
-    )
-    rows = [ledger.row("deep_analysis/x", **c) for c in claims]
-    assert len(rows) >= 30 and len({(r["where"], r["statement"]) for r in rows}) == len(rows)
-    for row, claim in zip(rows, claims, strict=True):
-        assert row["quantity"] and row["published"] and row["ours"] not in ("", "nan")
-        if isinstance(claim["ours"], tuple):
-            assert float(row["low"]) <= float(row["ours"]) <= float(row["high"])
-
-
-def test_pooling_claims_turn_around_when_pooling_helps(table):
-    claims = findings.of_pooling(table)
-    assert verdict(claims, "Temporal pooling hurts I3D, S3D and TAM on mini-MiT")
-    assert not verdict(claims, "Temporal pooling gives TSN 3 to 5 points")
+def test_pooling_verdicts_turn_around_when_pooling_helps(table):
+    found = verdicts_of(findings.of_pooling(table))
+    assert found["da.fig6.hurts"] == found["da.fig6.tsn-least"] == "holds"
+    assert found["da.fig6.tsn-mit"] == "contradicted"  # 2.3 points, not 3 to 5
     turned = table.assign(temporal_pooling=1 - table.temporal_pooling)
-    claims = findings.of_pooling(turned)
-    assert not verdict(claims, "Temporal pooling hurts I3D, S3D and TAM on mini-MiT")
-    assert not verdict(claims, "Temporal pooling gives TSN more than 20")
+    assert verdicts_of(findings.of_pooling(turned))["da.fig6.hurts"] == "contradicted"
 
 
-def test_benchmark_claims_turn_around_when_backbones_are_exchanged(table):
-    assert verdict(findings.of_benchmark(table), "ResNet50 is better than InceptionV1")
+def test_benchmark_verdicts_turn_around_when_backbones_are_exchanged(table):
+    assert verdicts_of(findings.of_benchmark(table))["da.fig4.r50-inception"] == "holds"
     swap = {"ResNet50": "InceptionV1", "InceptionV1": "ResNet50"}
-    swapped = table.assign(backbone=table.backbone.replace(swap))
-    assert not verdict(findings.of_benchmark(swapped), "ResNet50 is better than InceptionV1")
+    swapped = findings.of_benchmark(table.assign(backbone=table.backbone.replace(swap)))
+    assert verdicts_of(swapped)["da.fig4.r50-inception"] == "contradicted"
 
 
-def test_contribution_claims_turn_around_with_the_datasets(table):
+def test_a_chain_of_frame_counts_is_one_unit(table):
+    found = {one.id: one for one in findings.of_pooling(table)}["da.fig6.tsn-ssv2"]
+    tsn = table[(table.module == "TSN") & (table.dataset == "mini-SSV2")]
+    gain = tsn.groupby(["backbone", "temporal_pooling"]).top1.mean().unstack()
+    assert found.interval == pytest.approx(statistics.mean_interval(gain[1] - gain[0]))
+    assert found.rests_on.startswith("3 chains")
+
+
+def test_contribution_verdicts_turn_around_with_the_datasets(table):
     swap = {"mini-SSV2": "mini-Kinetics", "mini-Kinetics": "mini-SSV2"}
     swapped = table.assign(dataset=table.dataset.replace(swap))
-    assert verdict(findings.of_table07(table), "Space contributes more on mini-Kinetics")
-    assert not verdict(findings.of_table07(swapped), "Space contributes more on mini-Kinetics")
-    assert not verdict(findings.of_table07(swapped), "The printed cells follow from")
+    assert verdicts_of(findings.of_table07(table))["da.table7.space-mit"] == "holds"
+    assert verdicts_of(findings.of_table07(swapped))["da.table7.space-mit"] == "contradicted"
+    assert [c.passes for c in findings.of_printed_cells(table)] == [False, True]
+    assert not any(c.passes for c in findings.of_printed_cells(swapped))
 
 
-def test_claims_use_table_2(table):
-    claims = literature.of_sota()
-    assert verdict(claims, "The recent leap is in efficiency")
-    behind = next(c for c in claims if c["statement"].startswith("SlowFast, sampled uniformly"))
-    assert behind["ours"] == pytest.approx(63.83 - 60.10) and not behind["verdict"]
+def test_an_interval_of_printed_accuracies_is_that_of_shares():
+    found = literature.over_videos("x", (1, 60.0, "UCF101"), (-1, 50.0, "UCF101"))
+    half = 1.959963984540054 * 100 * np.sqrt((0.6 * 0.4 + 0.5 * 0.5) / literature.VIDEOS["UCF101"])
+    assert found.interval == pytest.approx((10, 10 - half, 10 + half))
+    assert found.rests_on == "1 run each, about 3,783 videos"
+
+
+def test_table_2_decides_over_both_efficient_models():
+    found = {one.id: one.interval.value for one in literature.of_sota()}
+    assert found["da.table2.not-in-accuracy"] == pytest.approx((77.50 + 79.10) / 2 - 76.61)
+    assert found["da.table2.slowfast-ssv2"] == pytest.approx((62.84 + 63.83) / 2 - 60.10)
+    assert found["da.table2.on-par"] == pytest.approx(62.84 - 63.83)  # where I3D lies farthest from the better
 
 
 def test_figure_7_is_rebuilt_from_the_text():
@@ -110,8 +109,8 @@ def test_blocks_name_their_kernels():
 
 def test_counted_cost_is_the_published_one(table):
     few = table[(table.backbone == "ResNet18") & (table.num_frames == 8)]
-    claims = literature.of_counter(structure.counted(few), few)
-    assert all(c["verdict"] for c in claims) and claims[0]["ours"] < 1e-9
+    checks = literature.of_counter(structure.counted(few), few)
+    assert all(one.passes for one in checks) and checks[0].found < 1e-9
 
 
 def test_cost_of_table_2_is_that_of_256_pixels():
@@ -130,10 +129,13 @@ def test_figures_show_every_model(table):
     gain = deep_analysis.pooling_gain(table)
     marks = [line for axis in draw.pooling(gain).axes for line in axis.lines if line.get_marker() not in (None, "None")]
     assert sum(len(line.get_xdata()) for line in marks) == 144
-    assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 10 + 5
+    assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 11 + 5
     plt.close("all")
 
 
-def test_a_claim_without_a_measured_value_stays_untestable():
-    one = findings.claim("Figure 2", "x", "y", "1", None, "not testable here", "z")
-    assert ledger.row("deep_analysis/x", **one)["verdict"] == "not testable here"
+def test_what_nobody_here_can_count_is_not_testable(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    run = report.start("deep_analysis/x", device="cpu")
+    table = findings.declare(run, literature.of_habits(), [findings.Check("one is one", 1, 1, True)])
+    assert set(table.verdict) == {"not testable here"} and len(table) == 4
+    assert run.checks[0]["passes"] == "yes"

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from paperlib import models
 from paperlib.errors import InputError
-from paperlib.papers.deep_analysis import multi_clip, own
+from paperlib.papers.deep_analysis import own, view_scores
 from paperlib.storage import paths
 from paperlib.training import checkpoints
 
@@ -21,7 +22,7 @@ def save(name, dataset="synth_ssv2", suffix="", classes=32, **recipe):
     checkpoints.save(
         checkpoints.path(dataset, name + suffix),
         model,
-        {"dataset": dataset, "recipe": recipe, "classes": ["x"] * classes},
+        {"dataset": dataset, "recipe": recipe, "classes": ["x"] * classes, "seed": recipe.get("seed", 0)},
     )
     return f"{dataset}/{name}{suffix}"
 
@@ -59,18 +60,46 @@ def test_benchmark_keeps_only_what_is_comparable(run):
     assert set(table.stands_for) == {"mini-SSV2"} and set(table.videos) == {32}
     for row in table.itertuples():
         correct = scored[f"synth_ssv2/{row.model}"].correct
-        assert row.top1 == pytest.approx(100 * correct.mean()) and row.low <= row.top1 <= row.high
+        assert row.top1 == pytest.approx(100 * correct.mean()) and row.low <= row.top1 <= row.high and row.runs == 1
     assert own.benchmark({}).empty
 
 
-def test_gain_is_paired():
-    def scored(correct):
-        return own.Scored("x", np.array(correct, bool), {})
+def network(key, correct, **row):
+    return own.Scored(key, np.atleast_2d(np.array(correct, bool)), {"dataset": "d", **row})
 
-    value, low, high = own.gain(scored([1, 1, 1, 0] * 10), scored([1, 1, 0, 0] * 10))
-    assert value == 25 and 0 < low < 25 < high
-    same = scored([1, 0, 1])
-    assert own.gain(same, same) == (0, 0, 0)
+
+def test_pairs_are_compared_video_by_video():
+    a, b = network("a", [1, 1, 1, 0] * 10), network("b", [1, 1, 0, 0] * 10)
+    found = own.pooled([(a, b)])
+    expected = stats.ttest_rel(100.0 * a.correct[0], 100.0 * b.correct[0]).confidence_interval()
+    assert found == pytest.approx((25, expected.low, expected.high))
+    value, low, high = own.pooled([(a, a)])  # never different on 40 videos: not certain
+    assert value == 0 and high == -low == pytest.approx(100 * (1 - 0.025 ** (1 / 40)))
+    assert own.rests_on([a, b]) == "1 run each of 2 networks, 40 videos"
+
+
+def test_more_runs_are_seen_and_pairs_and_data_sets_pooled():
+    rng = np.random.default_rng(0)
+    a, b = (network(name, rng.random((3, 50)) < share) for name, share in (("a", 0.9), ("b", 0.6)))
+    c, d = (network(name, rng.random((3, 80)) < 0.5, dataset="e") for name in "cd")
+    found = own.pooled([(a, b), (c, d)])
+    gaps = [100 * (x.correct.mean() - y.correct.mean()) for x, y in ((a, b), (c, d))]
+    assert found.value == pytest.approx(np.mean(gaps)) and found.low < found.value < found.high
+    assert own.rests_on([a, b, c, d]) == "3 runs each of 4 networks, 50 and 80 videos a data set"
+    assert own.finding("x", []).interval is None
+
+
+def test_runs_of_one_network_are_scored_together(run, monkeypatch):
+    keys = [save("S3D-R18-f8", suffix=f"-s{seed}" if seed else "", seed=seed) for seed in range(3)]
+    scored = own.score(run, keys)
+    assert list(scored) == ["synth_ssv2/S3D-R18-f8"] and scored[keys[0]].correct.shape == (3, 32)
+    run.settings["models"] = [*keys, "synth_ssv2/S3D-R18-f8-s3", "synth_ssv2/NLN-R18-f8-s1"]
+    assert own.missing(run) == []  # one run is there; of the other network none is asked for by its plain name
+    history = [{"epoch": 1, "accuracy": 0.5}, {"epoch": 2, "accuracy": 0.7}]
+    monkeypatch.setattr(own.checkpoints, "meta", lambda file: {"history": history})
+    assert own.steep(keys[0])
+    early = own.Scored("x", np.ones((1, 3), bool), {}, steep=True)
+    assert own.trained({"x": early}) == {}
 
 
 def test_find_names_ambiguities(run):
@@ -86,7 +115,7 @@ def test_views_average_to_the_models_own_scores(run):
     from paperlib.data import clips, sampling
 
     key = "synth_ssv2/I3D-R18-f8-dense"
-    found = multi_clip.views(key, clips=3, crops=2, limit=4)
+    found = view_scores.views(key, clips=3, crops=2, limit=4)
     assert found["scores"].shape == (4, 3, 2, 32)
     model, _ = checkpoints.load(key)
     videos = data.load("synth_ssv2", split="val", size=36, limit=4)
@@ -95,7 +124,7 @@ def test_views_average_to_the_models_own_scores(run):
     with torch.inference_mode():
         expected = model(right[None]).softmax(1)[0]
     np.testing.assert_allclose(found["scores"][2, 1, 1], expected, rtol=1e-4, atol=1e-6)
-    again = multi_clip.views(key, clips=3, crops=2, limit=4)
+    again = view_scores.views(key, clips=3, crops=2, limit=4)
     assert (again["scores"] == found["scores"]).all()
 
 
@@ -104,7 +133,7 @@ def test_more_clips_average_evenly_spread_ones():
     scores[0, :, 0, 0] = 0.5
     scores[0, 5, 0, 1] = 1.0
     found = {"scores": scores, "labels": np.array([1])}
-    assert multi_clip.multi_clip(found, 1).tolist() == [True]
-    assert multi_clip.multi_clip(found, 10).tolist() == [False]
+    assert view_scores.multi_clip(found, 1).tolist() == [True]
+    assert view_scores.multi_clip(found, 10).tolist() == [False]
     with pytest.raises(InputError, match="11 clips"):
-        multi_clip.multi_clip(found, 11)
+        view_scores.multi_clip(found, 11)

@@ -10,9 +10,10 @@ import torch
 
 from paperlib import models
 from paperlib.errors import InputError
-from paperlib.papers import report
+from paperlib.papers import published, report, statistics
 from paperlib.papers.beyond import real_people
 from paperlib.papers.beyond.real_people import claims, draw, explain, scores, when
+from paperlib.papers.findings import declare
 from paperlib.storage import paths, zoo_lists
 from paperlib.training import checkpoints, folds, train, zoo
 
@@ -157,23 +158,31 @@ def test_intervals_are_over_people_not_over_videos():
     who = np.repeat(["a", "b", "c"], [1, 100, 9])
     found = real_people.over_people(values, who)
     assert found.value == pytest.approx(0.5) and found.low < 0.4 < 0.6 < found.high
-    first, second = pd.Series([1.0, 3.0, 2.0], ["a", "a", "b"]), pd.Series([1.0, 0.0], ["b", "a"])
-    assert real_people.difference(first, second).value == pytest.approx(1.5)
-    assert real_people.difference(first[:1], second[:1]) is None
+    table = pd.DataFrame({"person": ["a", "a", "b"], "x": [1.0, 3.0, 4.0]})
+    decided = claims.finding("id", claims.means(table, "x"), "toy", 2)
+    assert decided.interval == pytest.approx(statistics.mean_interval([2.0, 4.0])) and "2 persons" in decided.rests_on
+    assert claims.finding("id", claims.means(table[:2], "x"), "toy", 2).interval is None
+    pooled = claims.pooled([pd.Series({"a": 1.0, "b": 3.0}), pd.Series({"b": 1.0, "a": 5.0})])
+    assert pooled.to_dict() == {"a": 3, "b": 2}
 
 
 def test_reversal_takes_f1_from_classes_that_swap_only():
     part = pd.DataFrame(
         {
             "person": np.repeat(["a", "b", "c"], 4),
+            "id": [f"{k:02d}" for k in range(12)],
+            "motion": [True, True, False, False] * 3,
             "label": [0, 1, 2, 2] * 3,
             "forward": [0, 1, 2, 2] * 3,
             "reversed": [1, 0, 2, 2] * 3,
         }
     )
-    assert scores.f1_lost(part, 3, only=[0, 1]) == (1, 1, 1)
-    assert scores.f1_lost(part, 3, only=[2]) == (0, 0, 0)
-    assert scores.f1_lost(part, 3).value == pytest.approx(1 - 1 / 3)
+    both = pd.concat([part.assign(model=model) for model in ("I3D", "C-LSTM")])
+    critical, rest = claims.reversing("nagoya", both, ["sit", "stand", "lie"], "toy", critical=["sit", "stand"])
+    assert critical.interval.value == 1 and rest.interval.value == 0
+    assert critical.interval.low < 1  # three people who agree are not everybody
+    (periodic,) = claims.reversing("weizmann", both, ["sit", "stand", "lie"], "toy")
+    assert periodic.interval.value == pytest.approx(1 - 1 / 3)
 
 
 def test_every_instrument_and_claim_comes_out(prepared):
@@ -199,14 +208,17 @@ def test_every_instrument_and_claim_comes_out(prepared):
     plain = table.set_index(["model", "id"])
     assert (whole == (plain["forward"] == plain["label"]).loc[whole.index]).all()
     draw.windows(scores.partial_summary(partial), [(2, "here")])
-    claims.reversing(prepared, table, classes, "weizmann")
-    claims.modules(prepared, table, "weizmann")
-    claims.ranges(prepared, found, "weizmann")
-    claims.windows(prepared, partial, 2, "weizmann", "Kinetics")
-    claims.features(prepared, found, "weizmann", "KTH")
-    claims.cycles(prepared, found, "weizmann")
-    ledger = claims.verdicts(prepared)
-    assert len(ledger) >= 10 and set(ledger["verdict"]) <= {"holds", "does not hold", "not testable here"}
+    decided = [
+        *claims.reversing("weizmann", table, classes, "weizmann"),
+        *claims.modules("weizmann", table, "weizmann"),
+        *claims.ranges("weizmann", found, "weizmann"),
+        *claims.windows("weizmann", partial, 2, "weizmann"),
+        *claims.features("weizmann", found, "weizmann"),
+        *claims.cycles("weizmann", found, "weizmann"),
+    ]
+    ledger = declare(prepared, decided)
+    assert len(ledger) == 11 and (ledger.verdict != "").all()
+    assert {one.id for one in decided} == {id for id in published.statements().id if id.startswith("weizmann.")}
 
 
 def test_a_model_without_all_folds_is_left_out(prepared, monkeypatch):

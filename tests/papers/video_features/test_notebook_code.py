@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from paperlib import masks
-from paperlib.papers import claims, report
-from paperlib.papers.video_features import architectures, clips, features, performance, study
+from paperlib.papers import claims, report, statistics
+from paperlib.papers.video_features import architectures, clips, features, findings, performance, study
 from paperlib.storage import paths
 from paperlib.training import evaluation
 
@@ -35,7 +36,7 @@ class Videos:
         return 0.5
 
 
-def studied(model, dataset="synth_ssv2", frames=16, seed=0, length=6, peaks=1, **scores):
+def studied(model, dataset="synth_ssv2", frames=16, seed=0, length=6, peaks=1, side=8, **scores):
     """Return a `Studied` with masks of `length` frames and maps of `peaks` discs."""
     rng = np.random.default_rng(seed)
     n = 12
@@ -52,6 +53,7 @@ def studied(model, dataset="synth_ssv2", frames=16, seed=0, length=6, peaks=1, *
         "reverse": original - rng.uniform(0.1, 0.3, n),
         **scores,
     }
+    loss = rng.uniform(0, 0.1, n) + length / 100
     return study.Studied(
         f"{dataset}/{model}-f{frames}",
         "C-LSTM" if model == "C-LSTM" else "I3D",
@@ -59,16 +61,23 @@ def studied(model, dataset="synth_ssv2", frames=16, seed=0, length=6, peaks=1, *
         Videos.classes,
         np.arange(n) % 5,
         np.arange(n),
+        np.arange(n) // 2,
         mask,
         np.ones_like(mask),
         np.arange(n) % 5,
         original,
         found["freeze"],
         found["reverse"],
+        found["reverse"],
         np.full(n, np.nan),
         np.full(n, 100),
-        rng.uniform(0, 0.1, n) + length / 100,
+        loss,
+        mask,
+        loss + 0.1,
+        mask,
+        loss + 0.01,
         np.broadcast_to(cam, (n, frames, 32, 32)).astype(np.float16),
+        side,
         masks.Settings(),
     )
 
@@ -79,8 +88,12 @@ def run(monkeypatch, tmp_path):
     return report.start("video_features/table04_masks", device="cpu")
 
 
-def verdicts(run):
-    return {row["statement"]: row["verdict"] for row in run.claims}
+def decided(found):
+    """Return {id: verdict} of findings as the ledger gives them."""
+    return {
+        one.id: "not testable here" if one.interval is None else claims.decide("video_features/x", *one)["verdict"]
+        for one in found
+    }
 
 
 def test_both_networks_have_the_papers_parameters():
@@ -100,8 +113,9 @@ def test_figure_1_shows_the_shapes_of_the_paper():
 def test_clips_come_in_turn_from_the_papers_classes():
     assert study.eleven(Videos.classes) == [0, 2, 3, 4]
     assert study.eleven(["boxing", "running"]) == [0, 1]
-    assert study.choose(Videos(), 4, [0, 2, 3, 4]).tolist() == [0, 2, 3, 4]
-    assert study.choose(Videos(), 6, [0, 2, 3, 4]).tolist() == [0, 2, 3, 4, 5, 7]
+    assert sorted(Videos.labels[study.choose(Videos(), 4, [0, 2, 3, 4])]) == [0, 2, 3, 4]
+    first, second = (study.choose(Videos(), 6, [0, 2, 3, 4], seed).tolist() for seed in (0, 1))
+    assert first == study.choose(Videos(), 6, [0, 2, 3, 4]).tolist() != second and sorted(first) == first
     assert len(study.choose(Videos(), 99, [0, 2, 3, 4])) == 8
 
 
@@ -130,19 +144,35 @@ def test_table_1_has_f1_with_intervals_and_the_printed_values():
     assert len(performance.draw01(table).axes) == 2
 
 
-def test_claims_of_table_1_follow_the_share_of_f1_lost(run):
-    performance.claim01(
-        run,
-        {
-            "synth_ssv2/I3D-original-f16": (predicted(0.8), predicted(0.1)),
-            "synth_ssv2/C-LSTM-f16": (predicted(0.8), predicted(0.6)),
-            "synth_kth/I3D-original-f32": (predicted(0.9), predicted(0.85)),
-            "synth_kth/C-LSTM-f32": (predicted(0.9), predicted(0.3)),
-        },
-    )
-    assert [row["verdict"] for row in run.claims] == ["holds", "does not hold", "holds", "does not hold"]
-    assert float(run.claims[0]["ours"]) == pytest.approx(1 - 0.1 / 0.8, abs=1e-3)
-    assert run.claims[0]["published"] == "0.79"
+def test_findings_of_table_1_follow_the_share_of_f1_lost(run, monkeypatch):
+    monkeypatch.setattr(findings, "_persons", lambda run, models: None)
+    predictions = {
+        "synth_ssv2/I3D-original-f16": (predicted(0.8), predicted(0.1)),
+        "synth_ssv2/C-LSTM-f16": (predicted(0.6), predicted(0.2)),
+        "synth_kth/I3D-original-f32": (predicted(0.9), predicted(0.85)),
+        "synth_kth/C-LSTM-f32": (predicted(0.9), predicted(0.3)),
+    }
+    found = {one.id: one for one in findings.of_reversing(run, predictions)}
+    lost = {"ssv2": np.mean([1 - 0.1 / 0.8, 1 - 0.2 / 0.6]), "kth": np.mean([1 - 0.85 / 0.9, 1 - 0.3 / 0.9])}
+    for name, share in lost.items():
+        assert found[f"vf.table1.reversed-{name}"].interval.value == pytest.approx(share)
+    assert found["vf.table1.time-critical"].interval.value == pytest.approx(lost["ssv2"] - lost["kth"])
+    assert found["vf.table1.i3d-higher"].interval.value == pytest.approx(0.2)
+    assert decided(found.values()) == {
+        "vf.table1.reversed-ssv2": "holds",
+        "vf.table1.reversed-kth": "contradicted",
+        "vf.table1.time-critical": "holds",
+        "vf.table1.i3d-higher": "holds",
+    }
+    assert found["vf.table1.i3d-higher"].rests_on == "1 run each, 240 clips"
+
+
+def test_the_lowest_class_is_held_against_chance():
+    tables = {f"synth_ssv2/{m}-f16": (predicted(share), None) for m, share in (("I3D-original", 0.9), ("C-LSTM", 0.7))}
+    table = pd.DataFrame({"class": list("abc"), "I3D": [0.9, 0.8, 0.7], "C-LSTM": [0.8, 0.7, 0.7]})
+    above, similar = findings.of_classes(tables, table)
+    assert above.interval.value == pytest.approx(0.7 * 12) and above.interval.low < above.interval.value
+    assert similar.interval.value == pytest.approx(0.2 / 3) and "3 classes" in similar.rests_on
 
 
 def test_measures_have_one_row_per_clip_and_the_papers_filter():
@@ -163,42 +193,80 @@ def test_tables_3_and_4_stand_beside_the_papers():
     counts = table[table.measure == "blob_count"]
     assert counts["mean"].tolist() == [1, 3] and counts.paper.tolist() == [1.6, 3.6]
     sizes = table[table.measure == "blob_size"]
-    assert sizes.share.tolist() == pytest.approx((sizes["mean"] / 32).tolist())
-    assert sizes.share_paper.iloc[0] == pytest.approx(33.7 / 224)
+    assert set(sizes.scale) == {32} and set(sizes.scale_paper) == {224} and sizes.paper.iloc[0] == 33.7
+    assert len(features.draw_means(table, ["blob_count", "one_grid", "blob_size"]).axes) == 3
+    assert "1.6 ± 0.97" in set(features.as_printed(table).paper)
+    pair["a"].mask[0] = 0  # a clip whose score no freezing lowers
     table = features.table04(pair)
     lengths = table[table.measure == "mask_length"]
     assert (lengths["mean"].to_numpy() > [6, 9]).all() and lengths.paper.tolist() == [6.2, 9.9]
-    assert (lengths.moved == 1).all() and table.removed.dropna().tolist() == [0, 0]
+    assert lengths["values"].tolist() == [11, 12] and lengths["empty"].tolist() == [1, 0]
+    assert table.removed.dropna().tolist() == [0, 0]
     assert len(features.draw_means(table, ["mask_length", "drop_ratio"]).axes) == 2
 
 
-def test_claims_hold_where_the_interval_excludes_zero_on_the_right_side(run):
-    pair = {
-        "a": studied("I3D-original", length=5, peaks=1),
-        "b": studied("C-LSTM", length=9, peaks=3, seed=1),
-    }
-    table = features.measure_all(pair)
-    features.claim_differences(run, table, ["blob_count", "mask_length"])
-    features.claim_losses(run, table)
-    assert set(verdicts(run).values()) == {"holds"} and len(run.claims) == 3
-    run.claims.clear()
-    swapped = table.assign(model=table.model.map({"I3D": "C-LSTM", "C-LSTM": "I3D"}))
-    features.claim_differences(run, swapped, ["blob_count", "mask_length"])
-    assert set(verdicts(run).values()) == {"does not hold"}
-    assert list(run.claims[0]) == claims.COLUMNS
+def test_maps_on_one_grid_lose_what_the_grid_gave():
+    y, x = np.mgrid[:32, :32]
+    cams = np.zeros((1, 1, 32, 32), np.float32)
+    for at in ((4, 4), (12, 4), (4, 12), (12, 12)):
+        cams[0, 0] = np.maximum(cams[0, 0], np.hypot(x - at[0], y - at[1]) < 3)
+    assert features.blobs.measure(cams)["count"].tolist() == [4]
+    assert features.blobs.measure(features.on_grid(cams, 2))["count"].tolist() == [1]  # all in one quarter
 
 
-def test_a_measure_that_is_nowhere_defined_is_not_testable(run):
-    same = studied("I3D-original")
+def pair_of():
+    """Return both models' studies on 12 clips: I3D with shorter masks and fewer blobs."""
+    models = [studied("I3D-original", length=5, peaks=1), studied("C-LSTM", length=9, peaks=3, seed=1)]
+    return {each.checkpoint: each for each in models}
+
+
+def test_masks_and_blobs_are_compared_clip_by_clip():
+    pair = pair_of()
+    i3d, lstm = pair.values()
+    found = {one.id: one for one in findings.of_masks(pair)}
+    assert decided(found.values())["vf.table4.length-ssv2"] == "holds"
+    assert decided(found.values())["vf.table4.length-kth"] == "not testable here"
+    length = found["vf.table4.length-ssv2"].interval
+    expected = stats.ttest_rel(i3d.length, lstm.length)
+    by_unit = (i3d.length - lstm.length).reshape(6, 2).mean(1)  # two clips of a person each
+    assert length.value == pytest.approx((i3d.length - lstm.length).mean()) and expected.pvalue < 1e-3
+    assert length[1:] == pytest.approx(statistics.mean_interval(by_unit)[1:])
+    lstm.cams = lstm.cams.copy()
+    lstm.cams[0] = i3d.cams[0]
+    blobs = findings.of_blobs(pair, features.measure_all(pair))
+    assert decided(blobs)["vf.table3.count-ssv2"] == "holds"
+
+
+def test_clips_that_no_freezing_lowers_are_left_out_and_counted():
+    pair = pair_of()
+    next(iter(pair.values())).mask[:2] = 0
+    found = {one.id: one for one in findings.of_masks(pair)}["vf.table4.length-ssv2"]
+    assert "10 clips" in found.rests_on and "2 left out" in found.rests_on
+
+
+def test_maps_of_two_pixels_decide_nothing():
+    pair = {each.checkpoint: each for each in (studied("I3D-original", side=2), studied("C-LSTM", side=2, seed=1))}
+    found = [*findings.of_blobs(pair, features.measure_all(pair)), *findings.of_examples(pair)]
+    assert set(decided(found).values()) == {"not testable here"}
+    assert "2 x 2 pixels" in found[0].rests_on
+
+
+def test_a_measure_that_is_nowhere_defined_is_not_testable():
+    pair = pair_of()
+    same = next(iter(pair.values()))
     same.freeze[:] = same.original  # nothing drops: every ratio is filtered
-    pair = {"a": same, "b": studied("C-LSTM", seed=1)}
-    table = features.measure_all(pair)
-    features.claim_differences(run, table, ["drop_ratio"])
-    features.claim_tests(run, table)
-    found = {row["statement"]: row["verdict"] for row in run.claims}
-    assert found["I3D's drop ratio is higher than C-LSTM's (SSV2)"] == "not testable here"
-    assert found["the models' mean drop ratio differs significantly"] == "not testable here"
-    assert len(features.draw_histograms(table, "synth_ssv2").axes) == 6
+    assert decided(findings.of_masks(pair))["vf.table4.ratio-ssv2"] == "not testable here"
+    assert decided(findings.of_tests(pair))["vf.fig4.ttest"] == "not testable here"
+    assert len(features.draw_histograms(features.measure_all(pair), "synth_ssv2").axes) == 6
+
+
+def test_the_footnotes_threshold_is_the_means_change():
+    pair = pair_of()
+    for each in pair.values():
+        each.whole[0] = each.original[0] - 1e-6  # kept by 1e-9 alone
+    found = {one.id: one for one in findings.of_masks(pair)}["vf.table4.footnote"].interval
+    change = [each.drops(1e-9).ratio.mean() - each.drops(1e-3).ratio.mean() for each in pair.values()]
+    assert found.value == pytest.approx(np.mean(change))
 
 
 def test_cycles_are_counted_on_the_longest_run_of_masked_frames():
@@ -206,7 +274,7 @@ def test_cycles_are_counted_on_the_longest_run_of_masked_frames():
     each.mask[:] = 0
     each.mask[0, 4:12], each.mask[0, 20:22] = 1, 1  # 8 of 32 frames of 2 seconds: half a second, one cycle
     each.mask[1, 0:4] = 1
-    assert features.cycles(each, Videos())[:3].tolist() == [1, 0.5, 0]
+    assert findings.cycles(each, Videos())[:3].tolist() == [1, 0.5, 0]
 
 
 def test_examples_are_the_first_studied_clip_of_each_class(run, monkeypatch):
@@ -227,9 +295,6 @@ def test_examples_are_the_first_studied_clip_of_each_class(run, monkeypatch):
     assert table.CS.tolist()[2:] == [0.25, 0.25] and table.CS.isna().tolist()[:2] == [True, True]
     assert table["mask"][0].count("1") == pair["a"].length[0]
     assert all(file.is_file() for file in clips.animate(run, found))
-    clips.claim_centre(run, pair)
-    clips.claim_long_masks(run, pair)
-    assert len(run.claims) == 2
 
 
 def test_predictions_of_two_directions_share_their_clips():
@@ -239,22 +304,24 @@ def test_predictions_of_two_directions_share_their_clips():
     assert evaluation.f1_macro(predicted(0.7)) == pytest.approx(0.7)
 
 
-def test_learned_masks_stand_beside_the_best_window(run, monkeypatch, tmp_path):
-    from paperlib.masks import SearchResult
+def test_each_clip_keeps_the_better_of_two_starts():
+    """The network needs frames 10 to 12 alone; a mask that starts in the middle is learned from there."""
 
-    each, long = studied("I3D-original"), studied("I3D-original", frames=32)
-    window = np.zeros((8, 16), np.float32)
-    window[:, 3:9] = 1
-    found = SearchResult(*(clips.torch.tensor(x) for x in (window, 3, 9, np.full(8, 0.2), 0, 0)))
-    monkeypatch.setattr(paths, "CACHE", tmp_path)
-    monkeypatch.setattr(study, "open_checkpoint", lambda *a: (type("Model", (), {"num_frames": 16}), None, Videos()))
-    monkeypatch.setattr(study.checkpoints, "digest", lambda checkpoint: "abc")
-    monkeypatch.setattr(study.evaluation, "load_clips", lambda *a: clips.torch.zeros(8, 3, 16, 4, 4))
-    monkeypatch.setattr(study.masks, "search", lambda *a, **options: found)
-    table = study.search_all(run, {"a": each, "b": long})
-    assert len(table) == 8 and (table.window == 0.2).all()
-    assert table.learned_length.tolist() == each.length[:8].tolist() and (table.window_length == 6).all()
-    assert table.overlap.to_numpy() == pytest.approx(6 / each.length[:8])
+    class Late(torch.nn.Module):
+        num_frames = 16
+
+        def forward(self, x):
+            moved = (x[:, :, 11:13] - x[:, :, 10:12]).abs().mean((1, 2, 3, 4))
+            return torch.stack([20 * moved, torch.zeros_like(moved)], 1)
+
+    video = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(2, 3, 16, 8, 8)
+    found = study.from_two_starts(Late(), video, np.array([0, 0]), "default", {"iterations": 20})
+    assert (found["loss"] <= found["released_loss"]).all() and set(study.FIELDS) <= set(found)
+    assert found["window"][0].nonzero()[0].tolist() == [11, 12]
+    assert found["whole"].shape == (2,)
+    pair = {"a": studied("I3D-original"), "b": studied("I3D-original", frames=32)}
+    table = study.starts(pair)
+    assert len(table) == 24 and (table.overlap == 1).all() and (table.released > table.kept).all()
 
 
 def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_path):
@@ -267,10 +334,11 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
     files = [tmp_path / "video_features" / f"synth_ssv2-I3D-original-f16.{number}.lock" for number in range(3)]
     monkeypatch.setattr(study.locks, "busy", lambda file: file == files[0])
 
-    def watched(model, clips, **more):
-        order.append(clips)
-        held.append([number for number, file in enumerate(files) if busy(file)])
-        return learn(model, clips, **more)
+    def watched(model, clips, *targets, **more):
+        if not targets:  # the first of the two starts
+            order.append(clips)
+            held.append([number for number, file in enumerate(files) if busy(file)])
+        return learn(model, clips, *targets, **more)
 
     monkeypatch.setattr(study.masks, "learn", watched)
     first = study.study(run, checkpoint)

@@ -116,14 +116,6 @@ def over_people(values, people, seed=0):
     return bootstrap_interval(means.to_numpy(), seed=seed)
 
 
-def difference(first, second, seed=0):
-    """Return mean over people of first minus second; both are Series of values indexed by person, many each."""
-    pairs = pd.concat([s.groupby(level=0).mean() for s in (first.dropna(), second.dropna())], axis=1).dropna()
-    if len(pairs) < 2:
-        return None
-    return bootstrap_interval((pairs.iloc[:, 0] - pairs.iloc[:, 1]).to_numpy(), seed=seed)
-
-
 def by_person(table, column):
-    """Return a table's column as a Series indexed by person, for `difference`."""
+    """Return a table's column as a Series indexed by person."""
     return table.set_index("person")[column].astype(float)

@@ -8,7 +8,6 @@ from tqdm.auto import tqdm
 from ....models.probing import evaluating
 from ....storage import cache
 from ....training import evaluation
-from ...statistics import bootstrap_interval
 from ...temporal_relevance import windows
 from . import asked, over_people, rows
 
@@ -104,22 +103,6 @@ def confusion_table(predicted, classes):
                 for j, b in enumerate(classes)
             ]
     return pd.DataFrame(found)
-
-
-def f1_lost(part, classes, seed=0, only=None):
-    """Return the share of the macro F1 score that reversing takes away, with its interval over people.
-
-    only: labels of the classes that count; all by default. People are drawn, F1 is computed over their videos.
-    """
-    label, *ways = (part[name].to_numpy() for name in ("label", "forward", "reversed"))
-    only = list(range(classes)) if only is None else list(only)
-
-    def lost(index):
-        index = np.asarray(index, int)
-        scores = [np.nanmean(evaluation.f1_scores(label[index], way[index], classes)[only]) for way in ways]
-        return 1 - scores[1] / scores[0]
-
-    return bootstrap_interval(np.arange(len(part)), lost, units=part["person"].to_numpy(), seed=seed, resamples=999)
 
 
 def f1(predicted, classes, way):

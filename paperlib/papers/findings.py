@@ -1,0 +1,33 @@
+"""What a notebook found out about the papers' statements, before it is entered into the ledger."""
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One statement with what decides it; without an interval it is not testable here, for the reason given."""
+
+    id: str
+    interval: tuple | None
+    rests_on: str
+    dataset: str = ""
+
+
+class Check(NamedTuple):
+    """One check of the project itself, as `Run.check` takes it."""
+
+    what: str
+    expected: object
+    found: object
+    passes: bool
+
+
+def declare(run, findings=(), checks=()):
+    """Enter findings and checks and return all claims of the notebook as a table to look at."""
+    for one in findings:
+        if one.interval is None:
+            run.not_testable(one.id, one.rests_on, one.dataset)
+        else:
+            run.decide(*one)
+    for one in checks:
+        run.check(*one)
+    return run.verdicts()

@@ -1,0 +1,351 @@
+"""What the ACCV paper says about the two models, decided from scores, masks and maps of the same clips.
+
+Intervals are over training runs (where there are several) and over clips, or persons where the data are of persons.
+"""
+
+import numpy as np
+
+from ... import data
+from ...training import evaluation
+from ..findings import Check, Finding
+from ..statistics import crossed_interval, mean_interval, share_interval
+from . import COLOURS, paper_name, short, study
+
+I3D, CLSTM = COLOURS
+MAP_SIDE = 4  # pixels that a Grad-CAM map needs at least: of 2 x 2, a blob is a corner
+NO_TRUTH = "no C-LSTM is trained on videos whose onsets, hands and objects are known"
+DIRECTION = {"blob_count": -1, "blob_size": 1, "center_distance": -1, "drop_ratio": 1, "drop_difference": 1}
+
+
+def of_architectures(table):
+    """Return the checks that our networks have the paper's parameters, and section 4.2's statement on time."""
+    checks = [Check(f"parameters of {row.model}", row.paper, row.parameters, row.equal) for row in table.itertuples()]
+    why = "time depends on the widths, which are an eighth and a half of the paper's here"
+    return [Finding("vf.sec4.slower", None, why)], checks
+
+
+def of_reversing(run, predicted):
+    """Return the findings of Table 1; predicted: of `performance.predict_all`."""
+    sets = {}
+    for checkpoint, tables in predicted.items():
+        model, dataset = short(checkpoint)
+        sets.setdefault(paper_name(dataset), {}).setdefault(model, []).append((checkpoint, *tables))
+    sets = {name: models for name, models in sets.items() if set(models) == set(COLOURS)}
+    blocks = {name: _answers(models) for name, models in sets.items()}
+    units = {name: _persons(run, models) for name, models in sets.items()}
+
+    def finding(id, names, statistic):
+        if not set(names) <= set(blocks):
+            return Finding(id, None, "its networks are not trained here")
+        chosen = [blocks[name] for name in names]
+        interval = crossed_interval(statistic, chosen, [units[name] for name in names], span=1.0)
+        rests = ", ".join(_rests_on(sets[name][I3D], len(blocks[name][0][0]), units[name]) for name in names)
+        return Finding(id, interval, rests, ", ".join(sets[name][I3D][0][0].partition("/")[0] for name in names))
+
+    def lost(block):
+        labels, *models = block
+        f1 = [np.mean([_macro_f1(labels[0], run_) for run_ in one]) for one in models]
+        return np.mean([1 - f1[1] / f1[0], 1 - f1[3] / f1[2]])
+
+    def ahead(blocks):
+        labels, i3d, _, clstm, _ = blocks[0]
+        return _macro_f1(labels[0], i3d[0]) - _macro_f1(labels[0], clstm[0])
+
+    return [
+        finding("vf.table1.reversed-ssv2", ["SSV2"], lambda blocks: lost(blocks[0])),
+        finding("vf.table1.reversed-kth", ["KTH"], lambda blocks: lost(blocks[0])),
+        finding("vf.table1.time-critical", ["SSV2", "KTH"], lambda blocks: lost(blocks[0]) - lost(blocks[1])),
+        finding("vf.table1.i3d-higher", ["SSV2"], ahead),
+    ]
+
+
+def _answers(models):
+    """Return [labels, I3D forward, I3D reversed, C-LSTM forward, C-LSTM reversed], each [runs, clips]."""
+    labels = next(iter(models.values()))[0][1]["label"].to_numpy()
+    block = [labels[None]]
+    for model in COLOURS:
+        for direction in (1, 2):
+            block.append(np.stack([tables[direction]["predicted"].to_numpy() for tables in models[model]]))
+    return block
+
+
+def _persons(run, models):
+    """Return the person of each clip where the data set knows it, else None."""
+    checkpoint, forward, _ = models[I3D][0]
+    if paper_name(short(checkpoint)[1]) != "KTH":
+        return None
+    videos = study.open_checkpoint(run, checkpoint)[2]
+    persons = getattr(videos, "subjects", None)
+    return None if persons is None else np.asarray(persons)[forward["clip"]]
+
+
+def _macro_f1(labels, predicted):
+    """Return the mean F1 score over the classes that are there."""
+    labels, predicted = labels.astype(int), predicted.astype(int)
+    return np.nanmean(evaluation.f1_scores(labels, predicted, int(max(labels.max(), predicted.max())) + 1))
+
+
+def _rests_on(runs, clips, units):
+    """Return in words how many runs, clips and persons a comparison of the two models sees."""
+    each = f"{len(runs)} run{'s' if len(runs) > 1 else ''} each"
+    who = "" if units is None or len(np.unique(units)) == clips else f" of {len(np.unique(units))} persons"
+    return f"{each}, {clips} clips{who}"
+
+
+def of_classes(predicted, table):
+    """Return the findings of Table 2; table: of `performance.table02`, predicted: of `performance.predict_all`."""
+    forward = {short(checkpoint)[0]: tables[0] for checkpoint, tables in predicted.items()}
+    dataset = short(next(iter(predicted)))[1]
+    names = list(next(iter(forward.values())).attrs["classes"])
+    f1 = {model: evaluation.f1_per_class(one) for model, one in forward.items()}
+    eleven = study.eleven(names)
+    model, worst = min(((m, k) for m in f1 for k in eleven), key=lambda at: f1[at[0]][at[1]])
+    answers = [forward[model][column].to_numpy()[None] for column in ("label", "predicted")]
+
+    def times_chance(blocks):
+        labels, found = (one[0].astype(int) for one in blocks[0])
+        return evaluation.f1_scores(labels, found, len(names))[worst] * len(names)
+
+    seen = int((forward[model]["label"] == worst).sum())
+    apart = (table[I3D] - table[CLSTM]).dropna()
+    return [
+        Finding(
+            "vf.table2.above-chance",
+            crossed_interval(times_chance, [answers]),
+            f"1 run, {seen} clips of the class {names[worst]!r} ({model})",
+            dataset,
+        ),
+        Finding("vf.table2.similar", mean_interval(apart), f"1 run each, {len(apart)} classes", dataset),
+    ]
+
+
+def grouped(studied):
+    """Return {data set: {model: [Studied of each run]}} of the data sets on which both models were studied."""
+    found = {}
+    for each in studied.values():
+        found.setdefault(each.dataset, {}).setdefault(each.model, []).append(each)
+    return {dataset: models for dataset, models in found.items() if set(models) == set(COLOURS)}
+
+
+def compared(id, groups, which, datasets, statistic=None, keep=None):
+    """Return the finding of a measure of both models on the same clips, pooled over data sets.
+
+    which: Studied -> [n], NaN where a clip has no value. statistic: (values of I3D, of C-LSTM) -> number, by default
+    the difference of their means. keep: Studied -> bool [n]; only clips that every run keeps are compared.
+    """
+    statistic = statistic or difference_of_means
+    blocks, units, said = [], [], []
+    if not datasets:
+        return Finding(id, None, "its networks are not trained here")
+    for dataset in datasets:
+        models = groups[dataset]
+        everything = [each for runs in models.values() for each in runs]
+        kept = np.all([keep(each) for each in everything], axis=0) if keep else np.ones(len(everything[0].videos), bool)
+        block = [np.stack([np.asarray(which(each), float)[kept] for each in models[model]]) for model in COLOURS]
+        if min(int(np.isfinite(values).all(0).sum()) for values in block) < 3:
+            return Finding(id, None, "fewer than three clips have a value", dataset)
+        blocks.append(block)
+        units.append(everything[0].units[kept])
+        left_out = f" ({int((~kept).sum())} left out: no freezing lowers their score)" if not kept.all() else ""
+        said.append(_rests_on(models[I3D], int(kept.sum()), units[-1]) + left_out)
+    interval = crossed_interval(lambda found: np.mean([statistic(*block) for block in found]), blocks, units)
+    return Finding(id, interval, "; ".join(said), ", ".join(datasets))
+
+
+def difference_of_means(a, b):
+    """Return the mean of a minus the mean of b, NaN left out."""
+    return np.nanmean(a) - np.nanmean(b)
+
+
+def standardised(a, b):
+    """Return Cohen's d of a against b, NaN left out: their difference in pooled standard deviations."""
+    spread = np.sqrt((np.nanvar(a, ddof=1) + np.nanvar(b, ddof=1)) / 2)
+    return difference_of_means(a, b) / spread if spread > 0 else 0.0
+
+
+def named(groups, paper):
+    """Return the names of the grouped data sets that stand for one of the paper's."""
+    return [dataset for dataset in groups if paper_name(dataset) == paper]
+
+
+def of_blobs(studied, clips):
+    """Return the findings of Table 3 and its figures; clips: of `features.measure_all`.
+
+    Not testable where a model's maps have fewer than `MAP_SIDE` pixels a side.
+    """
+    groups = grouped(studied)
+    measured = {checkpoint: part.set_index("video") for checkpoint, part in clips.groupby("checkpoint")}
+
+    def which(measure):
+        def values(each):
+            of_frame = 1 if measure == "blob_count" else each.cams.shape[-1]
+            return measured[each.checkpoint].loc[each.videos, measure].to_numpy(float) / of_frame
+
+        return values
+
+    found = []
+    for paper in ("SSV2", "KTH"):
+        sets = named(groups, paper)
+        for word, measure in (("count", "blob_count"), ("size", "blob_size"), ("distance", "center_distance")):
+            id, coarse = f"vf.table3.{word}-{paper.lower()}", too_coarse(groups, sets)
+            found.append(
+                Finding(id, None, coarse, ", ".join(sets)) if coarse else compared(id, groups, which(measure), sets)
+            )
+    coarse = too_coarse(groups, named(groups, "SSV2"))
+    if coarse:
+        return [*found, Finding("vf.fig4.spatial", None, coarse, ", ".join(named(groups, "SSV2")))]
+    return [*found, smallest("vf.fig4.spatial", groups, which, ("blob_count", "blob_size", "center_distance"))]
+
+
+def too_coarse(groups, datasets):
+    """Return why a model's Grad-CAM maps on these data sets say nothing about places, or "" where they do."""
+    side = min((each.side for dataset in datasets for runs in groups[dataset].values() for each in runs), default=0)
+    if side >= MAP_SIDE:
+        return ""
+    return f"a model's maps have {side} x {side} pixels; to place anything it takes {MAP_SIDE} x {MAP_SIDE}"
+
+
+def smallest(id, groups, which, measures):
+    """Return the finding of the measure whose standardised difference is the smallest, signed as the paper's tables."""
+    options = []
+    for measure in measures:
+        sign = DIRECTION[measure]
+
+        def signed(a, b, sign=sign):
+            return sign * standardised(a, b)
+
+        keep = (lambda each: each.lowered) if measure.startswith("drop") else None
+        options.append(compared(id, groups, which(measure), named(groups, "SSV2"), signed, keep))
+    decided = [one for one in options if one.interval is not None]
+    return min(decided, key=lambda one: one.interval.value) if len(decided) == len(options) else options[0]
+
+
+def drop(measure):
+    """Return the function Studied -> drop ratio or difference [n], the ratio NaN where the paper's filter applies."""
+
+    def values(each):
+        drops = each.drops()
+        if measure == "drop_difference":
+            return drops.difference
+        ratio = np.full(len(each.videos), np.nan)
+        ratio[drops.kept] = drops.ratio
+        return ratio
+
+    return values
+
+
+def of_masks(studied):
+    """Return the findings of Table 4 and section 5.3 that masks and scores decide."""
+    groups = grouped(studied)
+    lowered = {"keep": lambda each: each.lowered}
+    found = []
+    for paper in ("SSV2", "KTH"):
+        sets, name = named(groups, paper), paper.lower()
+        found += [
+            compared(f"vf.table4.length-{name}", groups, lambda each: each.length, sets, **lowered),
+            compared(f"vf.table4.ratio-{name}", groups, drop("drop_ratio"), sets, **lowered),
+            compared(f"vf.table4.difference-{name}", groups, drop("drop_difference"), sets, **lowered),
+        ]
+    both = [*named(groups, "SSV2"), *named(groups, "KTH")]
+    ssv2 = named(groups, "SSV2")
+    return [
+        *found,
+        compared("vf.table4.footnote", groups, _explosion, ssv2, lambda a, b: np.nanmean([a.mean(), b.mean()])),
+        compared("vf.sec4.losses", groups, lambda each: each.loss, both),
+        compared("vf.sec5.scores-lower", groups, lambda each: (each.freeze + each.whole) / 2, both, **lowered),
+        *_of_freezing(groups, ssv2),
+    ]
+
+
+def _explosion(each):
+    """Return by how much a clip changes the mean drop ratio if the threshold is 1e-9 instead of 0.001 [n]."""
+    shares = []
+    for threshold in (1e-9, 1e-3):
+        drops = each.drops(threshold)
+        share = np.zeros(len(each.videos))
+        share[drops.kept] = drops.ratio * len(share) / max(1, len(drops.ratio))
+        shares.append(share)
+    return shares[0] - shares[1]
+
+
+def _of_freezing(groups, datasets):
+    """Return section 5.3's findings on C-LSTM's freeze scores, of its first run."""
+    found = []
+    for dataset in datasets:
+        each = groups[dataset][CLSTM][0]
+        asked = each.original > 0.2
+        low = asked & (each.freeze <= 0.1)
+        above = share_interval(int((asked & ~low).sum()), int(asked.sum()))
+        found.append(Finding("vf.sec5.too-short", above, f"1 run, {int(asked.sum())} clips", dataset))
+        if low.sum() < 3:
+            why = f"C-LSTM's freeze score falls to 0.1 in {int(low.sum())} clips only"
+            found.append(Finding("vf.sec5.nearly-full", None, why, dataset))
+        else:
+            share = mean_interval(each.length[low] / each.mask.shape[1])
+            found.append(Finding("vf.sec5.nearly-full", share, f"1 run, {int(low.sum())} clips", dataset))
+    return found
+
+
+def of_tests(studied):
+    """Return the finding of the paper's t-tests on drop ratio and drop difference."""
+    return [smallest("vf.fig4.ttest", grouped(studied), drop, ("drop_ratio", "drop_difference"))]
+
+
+def of_examples(studied):
+    """Return the findings that the paper reads from Figures 2 and 3, over all clips studied."""
+    groups = grouped(studied)
+    sets = named(groups, "SSV2")
+    coarse = too_coarse(groups, sets)
+    if coarse:
+        centre = Finding("vf.sec5.centre", None, coarse, ", ".join(sets))
+    else:
+        centre = compared("vf.sec5.centre", groups, early_distance, sets)
+    return [centre, *(Finding(f"vf.sec5.{what}", None, NO_TRUTH) for what in ("agnostic", "hands", "both-objects"))]
+
+
+def early_distance(each):
+    """Return how far the first quarter's maps have their centre of mass from the centre, as a share of the side [n]."""
+    cams = each.cams[:, : max(1, each.cams.shape[1] // 4)].astype(np.float64).mean(1)
+    height, width = cams.shape[1:]
+    total = cams.sum((1, 2))
+    total = np.where(total > 0, total, np.nan)
+    y = (cams.sum(2) * np.arange(height)).sum(1) / total - (height - 1) / 2
+    x = (cams.sum(1) * np.arange(width)).sum(1) / total - (width - 1) / 2
+    return np.hypot(x, y) / width
+
+
+def of_cycles(run, studied):
+    """Return the findings of section 5.2 on KTH: masks cover a cycle, reversing it costs little."""
+    groups = grouped(studied)
+    sets = named(groups, "KTH")
+
+    def mean_of_both(a, b):
+        return (np.nanmean(a) + np.nanmean(b)) / 2
+
+    lowered = {"statistic": mean_of_both, "keep": lambda each: each.lowered}
+    known = {}
+    for dataset in sets:
+        videos = data.load(dataset, split="val", size=64, root=run.data_root or None)
+        if hasattr(videos, "cycle"):
+            known[dataset] = videos
+    covers = Finding("vf.sec5.cycle", None, "the length of a cycle is unknown", ", ".join(sets))
+    if sets and set(known) == set(sets):
+        covers = compared("vf.sec5.cycle", groups, lambda each: cycles(each, known[each.dataset]) >= 1, sets, **lowered)
+    return [
+        covers,
+        compared("vf.sec5.reverse-little", groups, lambda each: each.original - each.whole, sets, **lowered),
+        Finding(
+            "vf.sec5.runner", None, "no network is trained on videos that say where the runner is", ", ".join(sets)
+        ),
+    ]
+
+
+def cycles(each, videos):
+    """Return how many cycles of the action the longest run of masked frames lasts, per clip [n]."""
+    found = []
+    for on, video in zip(each.mask > 0.1, each.videos, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], on, [0]])))
+        longest = max((edges[1::2] - edges[::2]).tolist(), default=0)
+        seconds = longest / len(on) * videos.num_frames(int(video)) / videos.fps
+        found.append(seconds / videos.cycle(int(video)))
+    return np.array(found)
