@@ -20,7 +20,7 @@ from ....data import clips as clip_format
 from ....data import sampling
 from ....models.probing import evaluating
 from ....storage import cache
-from ..agreement import occlusion
+from ....truth.instruments import occlusion
 from . import asked, over_people, rows
 from .scores import kinds
 
