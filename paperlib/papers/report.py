@@ -65,8 +65,11 @@ class Run:
         }
         return pd.Series(rows, name=f"setting (paperlib/papers/profiles/{self.profile}.yaml)", dtype=str).to_frame()
 
-    def save_table(self, table, suffix="csv", digits=6):
-        """Write a DataFrame as the notebook's CSV (`digits` significant digits) and return it for display."""
+    def save_table(self, table, suffix="csv", digits=4):
+        """Write a DataFrame as the notebook's CSV and return it for display.
+
+        So few significant digits that another machine, which rounds otherwise, writes the same file.
+        """
         with paths.atomic(self.path(suffix)) as temporary:
             table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
         self.stamp()

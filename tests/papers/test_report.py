@@ -49,7 +49,7 @@ def test_tables_and_figures_are_the_same_bytes_every_time(run, tmp_path):
         return (tmp_path / "paper/figure.csv").read_bytes(), (tmp_path / "paper/figure.png").read_bytes()
 
     assert save() == save()
-    assert save()[0] == "a,b\n0.333333,x\n2e-09,ü\n".encode()
+    assert save()[0] == "a,b\n0.3333,x\n2e-09,ü\n".encode()
 
 
 def test_claims_are_written_as_they_are_made_and_merged_in_order(run, tmp_path):
