@@ -120,7 +120,7 @@ def test_ratios_say_whether_rows_sum_to_their_logits(run):
     found = explained(np.full((5, 8, 8), 1 / 8))
     assert method.ratios(found) == pytest.approx(np.ones(5))
     doubled = explained(np.full((5, 8, 8), 2 / 8))
-    assert method.claim(run, doubled, found, "toy").verdict.tolist() == ["holds", "does not hold"]
+    assert method.claim(run, doubled, found, "toy").verdict.tolist() == ["holds", "contradicted"]
 
 
 def test_classes_are_sorted_and_their_spread_is_between_clips():
@@ -164,8 +164,8 @@ def test_scattered_classes_hold_and_separated_ones_do_not(run):
     static_only = explained(np.ones((24, 4, 4)), classes=names, temporal=np.zeros(12, bool))
     assert classes.claim_sorted(run, {"synth_mit/a": even}).verdict.tolist() == ["holds", "holds"]
     assert classes.claim_sorted(run, {"synth_mit/b": apart}).verdict.tolist()[2:] == [
-        "does not hold",
-        "does not hold",
+        "contradicted",
+        "undecided",
     ]
     assert classes.claim_sorted(run, {"synth_kinetics/c": static_only}).verdict.tolist()[4:] == ["not testable here"]
 
@@ -204,8 +204,8 @@ def test_larger_kernels_claims_follow_the_numbers(run):
     assert ours.avg_atr_paper.tolist() == [6.3, 7.8, 8.0]
     assert architectures.claim_kernels(run, found, ours).verdict.tolist() == [
         "holds",
-        "does not hold",
-        "does not hold",
+        "contradicted",
+        "undecided",
     ]
 
 
@@ -226,7 +226,7 @@ def test_the_mixed_data_set_is_compared_with_both_others(run):
     table = datasets.claim_between(run, found, printed)
     assert table.published.tolist() == ["0.2", "-0.8"] and table.verdict.tolist() == [
         "holds",
-        "does not hold",
+        "contradicted",
     ]
 
 
@@ -243,7 +243,7 @@ def test_dense_rows_stand_beside_uniform_ones(run):
     ours = dense.table(found, published.table("temporal_relevance_table07"))
     assert ours.sampling.tolist() == ["uniform", "dense"] and ours.avg_atr_paper.tolist() == [5.5, 4.9]
     table = dense.claim(run, found, ours)
-    assert table.verdict.tolist() == ["holds", "does not hold", "does not hold"] and table.published.iloc[0] == "-0.6"
+    assert table.verdict.tolist() == ["holds", "contradicted", "undecided"] and table.published.iloc[0] == "-0.6"
     plt.close(dense.draw(ours))
 
 
