@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from .. import MODULES, NAMES
 from ..errors import InputError
 from ..papers.settings import settings
 from ..storage import paths, software, zoo_lists
 
 PACKAGE = Path(__file__).parents[1]
+PUBLIC = {**MODULES, **NAMES}  # what `paperlib.name` is, for names that are no module of the package itself
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def imports(code, package=""):
                 base = importlib.util.resolve_name("." * node.level + base, package)
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "paperlib":
+            found.add(f"paperlib.{node.attr}")
     if "import_module" in code:
         strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} - {None}
         dotted = {text for text in strings if isinstance(text, str) and text.replace(".", "_").isidentifier()}
@@ -110,9 +114,13 @@ def library(names):
                 continue
             seen.add(name)
             file = module_file(name)
+            if file is None and (place := PUBLIC.get(name.removeprefix("paperlib."))):
+                queue.append(f"paperlib.{place}")
             if file is None or file in files:
                 continue
             files.add(file)
+            if file == PACKAGE / "__init__.py":  # it imports what it is asked for
+                continue
             if file.name == "__init__.py" and file.parent != PACKAGE:
                 files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]

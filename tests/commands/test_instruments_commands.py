@@ -116,7 +116,7 @@ def test_examples_have_the_papers_scores_and_pictures(tmp_path):
         assert animation.n_frames == 4 and animation.size == (96, 2 * (32 + 10))
     figure = examples.plt.figure()
     picture, bar = examples.strip(figure, right, columns=3)
-    assert picture.images[0].get_array().shape == (96, 96, 3)
+    assert picture.images[0].get_array().shape == (3 * (32 + 2), 2 * (32 + 2), 3)  # every second frame, a white edge
     colours = [tuple(patch.get_facecolor()) for patch in bar.patches]
     on = examples.matplotlib.colors.to_rgba(examples.ON)
     assert [colour == on for colour in colours] == (right.mask > 0.1).tolist()

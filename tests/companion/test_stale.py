@@ -187,6 +187,19 @@ def test_modules_imported_by_name_count(project):
     assert {"loop_a.py", "loop_b.py", "deep/inner.py"} <= names(stale.library(["paperlib.deep"]))
 
 
+def test_public_names_stand_for_what_they_are_and_count_only_where_they_are_used():
+    def used(code):
+        return names(stale.library({"paperlib", *stale.imports(code)}))
+
+    assert used("import paperlib\npaperlib.__version__") == {"__init__.py"}
+    assert "explanation/explaining.py" in used("import paperlib\nfound = paperlib.explain(video, model)")
+    assert "explanation/explaining.py" in used("from paperlib import explain")
+    assert {"masks/__init__.py", "masks/learn.py"} <= used("import paperlib\npaperlib.masks.learn")
+    assert "gradcam/blobs.py" in used("from paperlib import blobs") and "gradcam/blobs.py" not in used(
+        "import paperlib"
+    )
+
+
 def test_the_real_library_is_followed_into_its_datasets():
     used = {f.relative_to(stale.PACKAGE).as_posix() for f in stale.library(["paperlib.data.public"])}
     there = {f.relative_to(stale.PACKAGE).as_posix() for f in (stale.PACKAGE / "data/public").rglob("*.py")}

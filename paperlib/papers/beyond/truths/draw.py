@@ -82,8 +82,11 @@ def cost(table, score="precision"):
     gain = (found.value - found.chance) / (1 - found.chance)
     figure, axis = plt.subplots(figsize=(6.4, 4.2))
     axis.scatter(found.cost.clip(lower=0.1), gain, s=18, color=plotting.BLUE)
+    named = []
     for name, x, y in zip(found.index, found.cost.clip(lower=0.1), gain, strict=True):
-        axis.annotate(name, (x, y), xytext=(4, 2), textcoords="offset points", fontsize=7)
+        beside = any(abs(np.log10(x / other)) < 0.7 and abs(y - height) < 0.03 for other, height in named)
+        axis.annotate(name, (x, y), xytext=(4, 11 if beside else 2), textcoords="offset points", fontsize=7)
+        named.append((x, y))
     axis.axhline(0, color="black", ls="--", lw=0.8)
     axis.set(
         xscale="log", xlabel="cost, forward passes of the same clips", ylabel=f"{TITLES[score]}: chance 0, perfect 1"
@@ -104,7 +107,7 @@ def moving(found):
     )
     shown = np.arange(frames // 20, frames, frames // 10)  # ten, each above the frames around it
     strip = np.concatenate([found["frames"][k] for k in shown], 1)
-    axes[0].imshow(strip, extent=(-0.5, frames - 0.5, 0, 1), aspect="auto")
+    axes[0].imshow(strip, extent=(0.5, frames + 0.5, 0, 1), aspect="auto")
     axes[0].set(yticks=[])
     profiles(axes[1:], found)
     return figure
@@ -117,11 +120,12 @@ def profiles(axes, found):
     """
     names = ("profiles", "cams", "masks", "words", "answers", "right")
     for axis, row, cam, mask, word, answer, right in zip(axes, *(found[name] for name in names), strict=True):
-        for k in np.flatnonzero(word):
+        for k in 1 + np.flatnonzero(word):
             axis.axvspan(k - 0.5, k + 0.5, color=plotting.YELLOW, alpha=0.5, lw=0)
-        axis.bar(range(len(row)), row, width=0.9, color=plotting.BLUE if right else "0.6")
-        axis.plot(row.max() * cam, color=plotting.VERMILION, lw=1.2)
-        frozen = np.flatnonzero(mask)
+        steps = 1 + np.arange(len(row))
+        axis.bar(steps, row, width=0.9, color=plotting.BLUE if right else "0.6")
+        axis.plot(steps, row.max() * cam, color=plotting.VERMILION, lw=1.2)
+        frozen = steps[np.asarray(mask, dtype=bool)]
         axis.plot(frozen, np.full(len(frozen), 1.12 * row.max()), ".", color="black", ms=3)
         axis.set(yticks=[])
         axis.set_ylabel(answer.replace(": ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
