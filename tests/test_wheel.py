@@ -8,6 +8,7 @@ import zipfile
 from email.parser import Parser
 
 import pytest
+from PIL import Image
 
 from paperlib.storage import paths
 
@@ -93,13 +94,14 @@ def test_the_instruments_work_from_the_wheel(python, tmp_path):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["relevance", "--video", "none.mp4", "--model", "synth_ssv2/TAM2D-R50-f8"], "the zoo's checkpoints come with"),
+        (["relevance", "--video", "a.png", "--model", "synth_ssv2/TAM2D-R50-f8"], "the zoo's checkpoints come with"),
         (["zoo", "status"], "the zoo's networks come with a clone"),
         (["run"], "come with a clone of the project"),
         (["dataset", "--help"], "usage"),
     ],
 )
 def test_what_comes_with_the_project_is_said(python, tmp_path, arguments, said):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     done = alone(python, tmp_path, "-m", "paperlib.cli", *arguments)
     assert said in done.stdout + done.stderr and "Traceback" not in done.stderr, done.stderr
     assert done.returncode == (0 if "--help" in arguments else 2)
