@@ -11,20 +11,29 @@ PATTERN = r"C-LSTM-f(?P<frames>[1-9]\d*)"
 EXAMPLE = "C-LSTM-f16"
 
 
-def build(frames, num_classes, width, dropout, size=224, layers=3, **options):
+def build(frames, num_classes, width, dropout, size=224, layers=3, spatial_stride=None, **options):
     """Build `C-LSTM-f<frames>`: width / 2 filters per layer (32 in the paper), size x size pixels.
 
     layers: 3 for Something-Something, 2 for KTH. The classifier sees the whole output sequence, so its
     weights depend on the number of frames and on the size.
+    spatial_stride: pixels from one cell of the last maps to the next, 4 per layer as published, or less by powers of
+    two: later layers then see all of their input, and maps of small videos have cells enough for Grad-CAM.
     """
     name = f"C-LSTM-f{frames}"
-    check_options(name, options, ["size", "layers"])
-    if size // 4**layers < 1:
+    check_options(name, options, ["size", "layers", "spatial_stride"])
+    allowed = [2 ** (layers + strided) for strided in range(layers + 1)]
+    stride = allowed[-1] if spatial_stride is None else spatial_stride
+    if stride not in allowed:
         raise InputError(
-            f"size={size} for {name}: {layers} layers divide it by {4**layers}, so it must be at least that"
+            f"spatial_stride={stride!r} for {name} with {layers} layers: "
+            f"it should be one of {', '.join(map(str, allowed))}"
         )
-    model = CLSTM(int(frames), num_classes, max(1, width // 2), dropout, size, layers)
+    if size // stride < 1:
+        raise InputError(f"size={size} for {name}: {layers} layers divide it by {stride}, so it must be at least that")
+    model = CLSTM(int(frames), num_classes, max(1, width // 2), dropout, size, layers, stride)
     model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, size=size, layers=layers)
+    if stride != allowed[-1]:
+        model.config["spatial_stride"] = stride
     return model
 
 
@@ -38,17 +47,20 @@ class CLSTM(VideoModel):
     over all time steps at once.
     """
 
-    def __init__(self, num_frames, num_classes, filters=32, dropout=0.0, size=224, layers=3):
+    def __init__(self, num_frames, num_classes, filters=32, dropout=0.0, size=224, layers=3, stride=None):
         super().__init__(num_frames)
-        self.size = size
+        self.size, stride = size, stride or 4**layers
         inputs = [3] + [filters] * (layers - 1)
-        self.cells = nn.ModuleList(Cell(channels, filters, num_frames) for channels in inputs)
+        strided = (stride // 2**layers).bit_length() - 1  # so many layers, the first ones, take every second pixel
+        self.cells = nn.ModuleList(
+            Cell(channels, filters, num_frames, 2 if layer < strided else 1) for layer, channels in enumerate(inputs)
+        )
         self.dropout = nn.Dropout(dropout)
         self.bn = nn.ModuleList(nn.BatchNorm3d(filters) for _ in inputs)
         for norm in self.bn[1:]:
             norm.weight, norm.bias = self.bn[0].weight, self.bn[0].bias
         self.pool = MaxPool3d((1, 2, 2))
-        self.fc = nn.Linear(num_frames * filters * (size // 4**layers) ** 2, num_classes)
+        self.fc = nn.Linear(num_frames * filters * (size // stride) ** 2, num_classes)
 
     def features(self, clip):
         """Clip [B, 3, T, size, size] -> output sequence [B, C, T, H', W']."""
@@ -67,19 +79,19 @@ class CLSTM(VideoModel):
 
 
 class Cell(nn.Module):
-    """Convolutional LSTM cell: 5 x 5 kernels, stride 2 on the input, no peepholes (zeros as released).
+    """Convolutional LSTM cell: 5 x 5 kernels, stride 2 (or 1) on the input, no peepholes (zeros as released).
 
     The four gates (input, forget, candidate, output) are one convolution each for input and hidden state.
     """
 
-    def __init__(self, channels, filters, num_frames):
+    def __init__(self, channels, filters, num_frames, stride=2):
         super().__init__()
         self.filters, self.num_frames = filters, num_frames
-        self.input = nn.Conv3d(channels, 4 * filters, (1, 5, 5), stride=(1, 2, 2), padding=(0, 2, 2))
+        self.input = nn.Conv3d(channels, 4 * filters, (1, 5, 5), stride=(1, stride, stride), padding=(0, 2, 2))
         self.hidden = nn.Conv3d(filters, 4 * filters, (1, 5, 5), padding=(0, 2, 2), bias=False)
 
     def forward(self, x):
-        """[B, C, T, H, W] -> hidden states [B, filters, T, H/2, W/2]."""
+        """[B, C, T, H, W] -> hidden states [B, filters, T, H/stride, W/stride]."""
         driven = self.input(x).split(1, 2)  # slices would each have a gradient of the whole length
         hidden = state = torch.zeros_like(driven[0][:, : self.filters])
         states = []

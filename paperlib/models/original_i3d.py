@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ..errors import InputError
 from . import base
 from .base import MaxPool3d, VideoModel, check_options
 from .inception import UNITS, ConvUnit, InceptionUnit
@@ -12,18 +13,24 @@ PATTERN = r"I3D-original-f(?P<frames>[1-9]\d*)"
 EXAMPLE = "I3D-original-f16"
 
 
-def build(frames, num_classes, width, dropout, reduced_strides=False, **options):
+def build(frames, num_classes, width, dropout, reduced_strides=False, spatial_stride=32, **options):
     """Build `I3D-original-f<frames>`.
 
     reduced_strides: the ACCV 2020 paper's variant, without temporal stride in the first convolution and the
     pool in front of unit 4a (called MaxPool3d_4a there), so that L/2 steps come out instead of L/8.
+    spatial_stride: pixels from one cell of the last maps to the next, 32 as published or 16, without the last pool's
+    stride over places: maps of small videos then have cells enough for Grad-CAM.
     """
     name = f"I3D-original-f{frames}"
-    check_options(name, options, ["reduced_strides"])
-    model = OriginalI3D(int(frames), num_classes, width, dropout, bool(reduced_strides))
+    check_options(name, options, ["reduced_strides", "spatial_stride"])
+    if spatial_stride not in (16, 32):
+        raise InputError(f"spatial_stride={spatial_stride!r} for {name}: it should be 16 or 32")
+    model = OriginalI3D(int(frames), num_classes, width, dropout, bool(reduced_strides), spatial_stride)
     model.config = dict(
         name=name, num_classes=num_classes, width=width, dropout=dropout, reduced_strides=bool(reduced_strides)
     )
+    if spatial_stride != 32:
+        model.config["spatial_stride"] = spatial_stride
     return model
 
 
@@ -34,7 +41,7 @@ class OriginalI3D(VideoModel):
     which leaves L/8 - 1 logits (2 x 7 x 7 average pooling of stride 1).
     """
 
-    def __init__(self, num_frames, num_classes, width=64, dropout=0.0, reduced_strides=False):
+    def __init__(self, num_frames, num_classes, width=64, dropout=0.0, reduced_strides=False, spatial_stride=32):
         super().__init__(num_frames)
 
         def scaled(channels):
@@ -49,7 +56,8 @@ class OriginalI3D(VideoModel):
         self.conv3 = ConvUnit(module.conv(scaled(64), scaled(192), 3))
         self.maxpool2 = same_pool((1, 3, 3), (1, 2, 2))
         self.maxpool3 = same_pool((3, 3, 3), (time, 2, 2))
-        self.maxpool4 = same_pool((2, 2, 2), (2, 2, 2))
+        last = spatial_stride // 16
+        self.maxpool4 = same_pool((2, 2, 2), (2, last, last))
         channels = scaled(192)
         for unit, sizes in UNITS.items():
             self.add_module(f"inception{unit}", InceptionUnit(module, channels, *map(scaled, sizes)))
@@ -61,7 +69,7 @@ class OriginalI3D(VideoModel):
         self.fc = nn.Linear(channels, num_classes)
 
     def features(self, clip):
-        """Clip [B, 3, T, H, W] -> feature maps [B, C, T', H/32, W/32]."""
+        """Clip [B, 3, T, H, W] -> feature maps [B, C, T', H/32, W/32], or H/16, W/16 by `spatial_stride`."""
         x = self.conv3(self.conv2(self.maxpool1(self.conv1(self.pad1(clip)))))
         x = self.maxpool2(x)
         for unit in UNITS:
