@@ -108,7 +108,7 @@ def test_every_limit_is_balanced_and_a_prefix(name, limit):
         ("synth_mit", 4008, 792),
         ("synth_kth", 1528, 863),
         ("synth_ssv2_hard", 2000, 800),
-        ("synth_kinetics_hard", 1200, 800),
+        ("synth_kinetics_hard", 1000, 800),
         ("synth_mit_hard", 1440, 792),
         ("synth_kth_hard", 1528, 863),
     ),

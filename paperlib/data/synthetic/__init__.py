@@ -11,7 +11,7 @@ DATASETS = {
     "synth_kinetics": (kinetics, 200, 40),
     "synth_mit": (mit, 167, 33),
     "synth_ssv2_hard": (hard.motion_events, 50, 20),
-    "synth_kinetics_hard": (hard.scene_events, 60, 40),
+    "synth_kinetics_hard": (hard.scene_events, 50, 40),
     "synth_mit_hard": (hard.moment_events, 60, 33),
 }
 
