@@ -20,6 +20,7 @@ from ..storage import paths, software, zoo_lists
 from . import checkpoints, folds, heads, parallel
 from . import progress as runs
 from .augmentation import augment, normalise, zoomed
+from .captured import captured
 from .recipes import Recipe
 
 
@@ -138,6 +139,9 @@ def _run(recipe, ranks, resume, progress, out):
     state_file = runs.file(key, "pt")
     start, history = _resume(state_file, recipe, model, optimiser, ranks.device) if resume else (0, [])
     watch = _watch(key, recipe, steps, history, ranks)
+    if ranks.count == 1:
+        like = torch.zeros(recipe.batch, 3, model.num_frames, recipe.size, recipe.size, device=ranks.device)
+        predict = captured(predict.train(), like, half_precision(ranks.device, recipe.size))
     for epoch in range(start, recipe.epochs):
         before = watch.seconds
         loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)
@@ -311,7 +315,7 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         order = np.stack([ranks.shard(indices) for indices in order])
         rng = np.random.default_rng([recipe.seed, epoch, ranks.rank])
     model.train()
-    total, half = 0.0, half_precision(device, recipe.size)
+    total, half = torch.zeros((), device=device), half_precision(device, recipe.size)
     batches = watch.batches(_batches(train, order, model.num_frames, recipe, rng), recipe.batch)
     for step, (indices, frames) in enumerate(
         tqdm(
@@ -339,8 +343,8 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
-        total += loss.item()
-    total = ranks.total(total) / ranks.count
+        total += loss.detach()
+    total = ranks.total(float(total)) / ranks.count
     if not math.isfinite(total):
         raise InputError(
             f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr ({recipe.lr})"

@@ -384,3 +384,28 @@ def test_theoretical_receptive_field_is_what_frames_reach(name, options, field):
 def test_global_exchange_has_no_bounded_receptive_field():
     assert models.temporal_receptive_field(tiny("NLN-R18-f8")) == math.inf
     assert models.temporal_receptive_field(tiny("C-LSTM-f8", size=64)) == math.inf
+
+
+@pytest.mark.parametrize(
+    "name, options, cells",
+    [
+        ("I3D-original-f16", {"reduced_strides": True}, 2),
+        ("I3D-original-f16", {"reduced_strides": True, "spatial_stride": 16}, 4),
+        ("C-LSTM-f16", {"size": 64}, 1),
+        ("C-LSTM-f16", {"size": 64, "spatial_stride": 16}, 4),
+        ("C-LSTM-f32", {"size": 64, "layers": 2, "spatial_stride": 8}, 8),
+    ],
+)
+def test_last_maps_have_as_many_cells_as_the_spatial_stride_says(name, options, cells):
+    model = models.create(name, num_classes=3, width=8, **options).eval()
+    clip = torch.randn(1, 3, model.num_frames, 64, 64)
+    assert model.features(clip).shape[3:] == (cells, cells)
+    again = models.create(**model.config)
+    assert [tuple(p.shape) for p in again.parameters()] == [tuple(p.shape) for p in model.parameters()]
+    assert again.features(clip).shape[3:] == (cells, cells)
+
+
+@pytest.mark.parametrize("name, right", [("I3D-original-f16", "16 or 32"), ("C-LSTM-f16", "8, 16, 32, 64")])
+def test_spatial_strides_that_do_not_exist_are_refused(name, right):
+    with pytest.raises(InputError, match=rf"spatial_stride=12 for {name}.*{right}"):
+        models.create(name, num_classes=3, spatial_stride=12)

@@ -233,3 +233,14 @@ def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch,
     )
     assert len(meta["skipped"]) == 2 and all("broken" in name for name in meta["skipped"])
     assert "broken" in capsys.readouterr().out
+
+
+@pytest.mark.gpu
+def test_a_recorded_step_trains_as_one_called_kernel_by_kernel(folder, monkeypatch, record_property):
+    recorded = train.run(RECIPE, device="cuda", progress=False, out=folder / "recorded.safetensors")
+    monkeypatch.setattr(train, "captured", lambda predict, clip, half: predict)
+    called = train.run(RECIPE, device="cuda", progress=False, out=folder / "called.safetensors")
+    for one, other in zip(recorded["history"], called["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=0.02)
+    record_property("seconds, recorded", recorded["seconds"])
+    record_property("seconds, kernel by kernel", called["seconds"])
