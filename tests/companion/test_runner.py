@@ -215,14 +215,12 @@ with paths.atomic(paths.FIGURES / '{name}.csv') as temporary:
 
 
 @pytest.mark.slow
-def test_200_notebooks_two_at_a_time_without_one_failure(tmp_path):
+def test_100_notebooks_two_at_a_time_without_one_failure(tmp_path):
     """papermill issue 511: on TCP a few percent of kernels that start at the same time fail."""
-    for i in range(200):
+    for i in range(100):
         projects.notebook(tmp_path, f"p/n{i:03}", f"print({i})", tagged=False)
-    began = time.monotonic()
-    done = projects.run(tmp_path, "--jobs", "2", timeout=880)
-    print(f"{time.monotonic() - began:.0f} s")
-    assert list(rows(done.stdout).values()) == ["ok"] * 200, done.stdout
+    done = projects.run(tmp_path, "--jobs", "2")
+    assert list(rows(done.stdout).values()) == ["ok"] * 100, done.stdout
     assert done.returncode == 0 and os.listdir(tmp_path / "figures/p")
 
 
