@@ -65,8 +65,9 @@ export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 cd -- "$here"
 
 if $tests; then
-    # Tests share the cores; benchmarks have them to themselves.
-    [[ " ${arguments[*]-} " == *" --benchmark-enable "* ]] || arguments=(-n auto --dist worksteal ${arguments[@]+"${arguments[@]}"})
+    # Tests share the cores, file by file in the order that tests/conftest.py gives; benchmarks have them to themselves.
+    [[ " ${arguments[*]-} " == *" --benchmark-enable "* ]] ||
+        arguments=(-n auto --dist loadfile --no-loadscope-reorder ${arguments[@]+"${arguments[@]}"})
     exec "$ready" -m pytest ${arguments[@]+"${arguments[@]}"}
 fi
 exec "$ready" -m paperlib.cli run ${arguments[@]+"${arguments[@]}"}

@@ -17,9 +17,26 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # its share 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MEASURED = pytest.StashKey[list]()
+# The dearest files. Workers take whole files, these first: small ones then fill what is left of the last minutes.
+DEAREST = (
+    "paper_profile/test_profile",
+    "companion/test_runner",
+    "shards/test_snakemake",
+    "widgets/test_browser",
+    "models/test_adapt",
+    "companion/test_faults",
+    "shards/test_slurm",
+    "test_determinism",
+    "training/test_parallel",
+    "training/test_crew",
+    "benchmarks/test_gpu_scripts",
+)
 
 
 def pytest_collection_modifyitems(config, items):
+    if workers:
+        rank = {Path(__file__).parent / f"{name}.py": k for k, name in enumerate(DEAREST)}
+        items.sort(key=lambda item: rank.get(item.path, len(rank)))
     timing = config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
     for item in items:
         if item.get_closest_marker("gpu") and gpu() is None:
