@@ -135,18 +135,10 @@ def table(scored):
     """Return one row per scored network: `describe`, runs, top1 (%) and its 95 % interval over videos and runs."""
     rows = []
     for one in scored.values():
-        value, low, high = accuracy(one.correct)
+        value, low, high = statistics.accuracy_interval(one.correct)
         more = {"top1": value, "low": low, "high": high, "videos": one.correct.shape[1], "runs": len(one.correct)}
         rows.append({**one.row, **more})
     return pd.DataFrame(rows)
-
-
-def accuracy(correct):
-    """Return the mean of answers [runs, n] in percent with its 95 % interval: exact for one run."""
-    if len(correct) == 1:
-        return tuple(100 * x for x in statistics.share_interval(int(correct.sum()), correct.size))
-    value, low, high = statistics.crossed_interval(lambda blocks: 100 * blocks[0][0].mean(), [[correct]], span=100)
-    return value, max(0.0, low), min(100.0, high)
 
 
 def benchmark(scored):
