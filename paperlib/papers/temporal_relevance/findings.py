@@ -119,7 +119,10 @@ def of_backbones(explained, ours):
 
     def ahead(mean):
         others = {name: mean(name) for name in figure if not split(name)[1].startswith("I3D-Inc")}
-        best = {d: max(value for name, value in others.items() if split(name)[0] == d) for d in sets}
+        best = {
+            d: max(value for name, value in others.items() if split(name)[0] == d)
+            for d in {split(name)[0] for name, _ in inception}
+        }
         return np.mean([mean(name) - best[split(name)[0]] for name, _ in inception])
 
     return [

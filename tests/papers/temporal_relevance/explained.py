@@ -32,5 +32,6 @@ def explained(matrix, avg=None, labels=None, classes=("one", "two"), temporal=No
 
 
 def flat(n, avg, frames=8, spread=0.1, **more):
-    """Explained with uniform matrices whose avg-ATR is spread evenly around `avg`."""
-    return explained(np.ones((n, frames, frames)), avg + np.linspace(-spread, spread, n), **more)
+    """Explained with uniform matrices whose avg-ATR is spread evenly around `avg`, each mean in an order of its own."""
+    noise = np.random.default_rng(round(1000 * avg)).permutation(np.linspace(-spread, spread, n))
+    return explained(np.ones((n, frames, frames)), avg + noise, **more)
