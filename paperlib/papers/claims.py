@@ -38,12 +38,14 @@ DIGITS = 4  # significant ones; a verdict is made from the rounded numbers, so t
 
 
 def decide(notebook, id, interval, rests_on, dataset):
-    """Return the ledger's row for one statement, decided by its criterion.
+    """Return the ledger's row for one statement, decided by its criterion; not testable if the paper gives none.
 
     id: of `published/statements.csv`. interval: (value, low, high), 95 %, in the quantity's unit. rests_on: how many
     runs, clips, persons the interval sees, in words ("5 runs each, 320 videos"). dataset: what ours was measured on.
     """
     said = _statement(id)
+    if not said["criterion"]:
+        return not_testable(notebook, id, said["derived"], dataset)
     value, low, high = (_rounded(x) for x in interval)
     found = verdict(said["criterion"], (float(value), float(low), float(high)))
     return _row(said, notebook, value, low, high, found, rests_on, dataset)

@@ -118,10 +118,8 @@ def test_every_verdict_in_the_ledger_follows_from_its_own_row():
 
 def test_every_statement_is_decided_by_exactly_one_notebook():
     ledger, table = committed(), published.statements()
-    assert (
-        table.id.is_unique and (table[["id", "paper", "where", "statement", "quantity", "criterion"]] != "").all().all()
-    )
-    for text in table.criterion:
+    assert table.id.is_unique and (table[["id", "paper", "where", "statement", "quantity"]] != "").all().all()
+    for text in table.criterion[table.criterion != ""]:  # empty: nothing in the paper gives one
         verdicts.criterion(text)
     times = ledger[ledger.id != ""].id.value_counts()
     table = table[table.paper.isin(DECIDED)]

@@ -56,7 +56,7 @@ def of_heatmaps(explained):
     """Return what section 4.2 reads off the heatmaps of Figure 2."""
     ssv2, kinetics = (of_role(explained, role) for role in ("SSV2", "Kinetics"))
     return [
-        level("tr.fig2.local", explained, ssv2 + kinetics, heatmaps.share("near")),
+        level("tr.fig2.local", explained, ssv2 + kinetics, share_of_frames),
         compared("tr.fig2.diagonal", explained, across(explained, "SSV2", "Kinetics"), heatmaps.share("diagonal")),
         level("tr.fig2.middle-ssv2", explained, ssv2, heatmaps.share("middle")),
         level("tr.fig2.ends-kinetics", explained, kinetics, heatmaps.share("ends")),
@@ -159,12 +159,13 @@ def of_kernels(explained):
 def of_lengths(explained):
     """Return the findings of Figure 5 (a): 32 frames against 8."""
     longer = same_but(explained, "-f32", "-f8")
-
-    def share(found):
-        return found.avg / found.matrix.shape[2]
-
     return [
         compared("tr.fig5a.grows", explained, longer),
         compared("tr.fig5a.slow", explained, longer),
-        compared("tr.fig5a.shorter", explained, longer, share),
+        compared("tr.fig5a.shorter", explained, longer, share_of_frames),
     ]
+
+
+def share_of_frames(found):
+    """Return the avg-ATR of each clip as a share of its frames [n]."""
+    return found.avg / found.matrix.shape[2]

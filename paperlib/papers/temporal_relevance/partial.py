@@ -11,7 +11,9 @@ from ..statistics import accuracy_interval
 from . import STANDS_FOR, opened, pooled, split, trained, windows
 
 SATURATED = {"Kinetics": 8, "SSV2": 10}  # frames, section 4.3
-LOSS = 5  # points of accuracy that still count as saturated
+LOSS = (
+    1.3  # points of accuracy that the paper calls on par at most (Table 1), so that losing less counts as nothing lost
+)
 
 
 def measure_all(run, at_least=None):
@@ -85,14 +87,14 @@ def emptied(found, _):
 
 
 def needing_windows(measured):
-    """Return those measured whose accuracy falls by more than `LOSS` points, beyond chance, with single frames.
+    """Return those measured whose accuracy falls with single frames by more than `LOSS` points, interval and all.
 
     Where single frames suffice every window does, and nothing about windows can be learned.
     """
     kept = set()
     for network, alone in values(measured, lambda found, _: change(found, 1)).items():
-        value, _, high = pooled.pool({network: alone}, lambda mean, network=network: mean(network), span=100.0)
-        if value < -LOSS and high < 0:
+        _, _, high = pooled.pool({network: alone}, lambda mean, network=network: mean(network), span=100.0)
+        if high < -LOSS:
             kept.add(network)
     return {checkpoint: found for checkpoint, found in measured.items() if without_seed(checkpoint)[0] in kept}
 

@@ -6,7 +6,7 @@ from ..findings import Finding
 from . import architectures, class_statistics, ensembles, partial, pooled, split
 from .pooled import UNTRAINED, avg, datasets_of, largest, networks, rests_on, role_of
 
-FEW = 2  # frames that are "very few" (Figure 16)
+FEW = 2  # the fewest that are "a few frames" (Figure 16)
 
 
 def of_windows(measured, figure):
