@@ -73,13 +73,14 @@ def test_notebook_does_not_ask_which_profile_it_runs_under(file):
 
 
 def test_profiles_name_only_notebooks_and_checkpoints_that_exist():
+    from paperlib.papers.settings import spelled_out
     from paperlib.training import zoo
 
     known = zoo.recipes()
     mini = yaml.safe_load((ROOT / "paperlib/papers/profiles/mini.yaml").read_text())
     assert set(mini["notebooks"]) <= set(NAMES)
     listed = [model for entry in mini["notebooks"].values() for model in (entry or {}).get("models", [])]
-    assert [model for model in listed if model not in known] == []
+    assert [key for model in listed for key in spelled_out(model) if key not in known] == []
 
 
 def test_files_are_small():
