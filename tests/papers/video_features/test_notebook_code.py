@@ -77,6 +77,7 @@ def studied(model, dataset="synth_ssv2", frames=16, seed=0, length=6, peaks=1, s
         mask,
         loss + 0.01,
         np.broadcast_to(cam, (n, frames, 32, 32)).astype(np.float16),
+        np.ones((n, frames)),
         side,
         masks.Settings(),
     )
@@ -244,9 +245,9 @@ def test_clips_that_no_freezing_lowers_are_left_out_and_counted():
     assert "10 clips" in found.rests_on and "2 left out" in found.rests_on
 
 
-def test_maps_of_two_pixels_decide_nothing():
+def test_maps_of_two_pixels_decide_nothing(run):
     pair = {each.checkpoint: each for each in (studied("I3D-original", side=2), studied("C-LSTM", side=2, seed=1))}
-    found = [*findings.of_blobs(pair, features.measure_all(pair)), *findings.of_examples(pair)]
+    found = [*findings.of_blobs(pair, features.measure_all(pair)), *findings.of_examples(run, pair)]
     assert set(decided(found).values()) == {"not testable here"}
     assert "2 x 2 pixels" in found[0].rests_on
 
