@@ -157,7 +157,8 @@ def relevance(points):
                 xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
                 yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]],
             )
-            place = {"xytext": (5, 3), "textcoords": "offset points"}
+            beside = _mark(row.layers) / 2 + 1  # of the mark, whose size is in points
+            place = {"xytext": (beside, beside - 2), "textcoords": "offset points"}
             axis.annotate(str(numbers[row.model]), (row.atr, row.psi), fontsize=7, color=colour, **place)
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
         axis.set_xlabel("avg-ATR (share of the input frames)")
