@@ -15,6 +15,7 @@ from paperlib.storage import paths
 
 ROOT = paths.ROOT
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
+PAPERS = ("temporal_relevance", "video_features", "deep_analysis")
 NAMES = [f"{f.parent.name}/{f.stem}" for f in NOTEBOOKS]
 LINES = 15
 UNSAFE = ("read_pickle", "unsafe_load", "full_load", "system", "popen", "exec", "load_module")
@@ -42,6 +43,15 @@ def test_notebook_is_valid_without_outputs_and_in_short_cells(file):
     assert [cell for cell in code if cell.outputs or cell.execution_count] == []
     longest = max(len([line for line in cell.source.splitlines() if line.strip()]) for cell in code)
     assert longest <= LINES
+
+
+@pytest.mark.parametrize("file", [f for f in NOTEBOOKS if f.parent.name in PAPERS], ids=lambda f: f.stem)
+def test_notebook_of_a_paper_shows_its_figure_and_settings_and_ends_with_something_to_try(file):
+    cells = read(file).cells
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", cells[0].source)
+    assert shown and all((file.parent / link).resolve().is_relative_to(ROOT / "figures") for link in shown)
+    assert any("settings_table()" in cell.source for cell in cells)
+    assert cells[-2].source.startswith("## Try it") and cells[-1].cell_type == "code"
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=NAMES)
@@ -73,13 +83,14 @@ def test_notebook_does_not_ask_which_profile_it_runs_under(file):
 
 
 def test_profiles_name_only_notebooks_and_checkpoints_that_exist():
+    from paperlib.papers.settings import spelled_out
     from paperlib.training import zoo
 
     known = zoo.recipes()
     mini = yaml.safe_load((ROOT / "paperlib/papers/profiles/mini.yaml").read_text())
     assert set(mini["notebooks"]) <= set(NAMES)
     listed = [model for entry in mini["notebooks"].values() for model in (entry or {}).get("models", [])]
-    assert [model for model in listed if model not in known] == []
+    assert [key for model in listed for key in spelled_out(model) if key not in known] == []
 
 
 def test_files_are_small():

@@ -12,6 +12,7 @@ import torch
 from .. import models
 from ..data.public import ADAPTERS
 from ..models import weights
+from ..papers import published
 from ..papers.settings import settings
 from ..training import recipes
 from . import stale
@@ -21,15 +22,15 @@ TRAINING = 3  # a training step costs this many forward passes: one forward, two
 RELEVANCE = 3  # a row of a relevance matrix: one forward and one backward pass through its window of the clip
 MASKS = 3 * 300  # 300 iterations of forward and backward (ACCV section 3.1)
 
-# Videos of the official lists: training, validation; the mini versions as in the CVPR 2021 paper
-VIDEOS = {
-    "kinetics400": (240_000, 20_000),
-    "mini_kinetics": (120_000, 10_000),
-    "ssv2": (168_913, 24_777),
-    "mini_ssv2": (81_663, 11_799),
-    "mit": (802_264, 33_900),
-    "mini_mit": (100_000, 10_000),
-    "kth": (1_528, 863),
+# The papers' data sets, as `published/dataset_sizes.csv` calls them
+SIZES = {
+    "kinetics400": "Kinetics",
+    "mini_kinetics": "mini-Kinetics",
+    "ssv2": "SSV2",
+    "mini_ssv2": "mini-SSV2",
+    "mit": "MiT",
+    "mini_mit": "mini-MiT",
+    "kth": "KTH",
 }
 TITLE = {
     "kinetics400": "Kinetics-400",
@@ -43,6 +44,12 @@ TITLE = {
     "weizmann": "Weizmann",
     "grid": "GRID",
 }
+
+
+@cache
+def videos(dataset, part):
+    """Return how many videos one of the papers' data sets has for `training` or `validation`."""
+    return int(published.value("dataset_sizes", column=part, dataset=SIZES[dataset]))
 
 
 def frames(name):
@@ -73,12 +80,12 @@ def _counted(name, kernel_size, options):
 def training_hours(key):
     """Return the GPU hours of training one checkpoint by the papers' recipe, without what it starts from."""
     recipe = recipes.recipe(key)
-    return 2 * macs(key) * TRAINING * VIDEOS[recipe.dataset][0] * recipe.epochs / SPEED / 3600
+    return 2 * macs(key) * TRAINING * videos(recipe.dataset, "training") * recipe.epochs / SPEED / 3600
 
 
 def inference_hours(name, key, own):
     """Return the GPU hours that one notebook spends on one checkpoint: scoring, and explaining what it explains."""
-    validation = VIDEOS[key.partition("/")[0]][1]
+    validation = videos(key.partition("/")[0], "validation")
     passes = min(own.get("scored") or validation, validation)
     explained = min(own["clips"], validation)
     if name.startswith("temporal_relevance") or name == "beyond/relevance_vs_contribution":
@@ -106,7 +113,7 @@ def chain(keys):
 
 def on_public_data(own, what="models"):
     """Return those of a notebook's checkpoints that belong to the papers' public data sets."""
-    return [key for key in own.get(what, []) if key.partition("/")[0] in VIDEOS]
+    return [key for key in own.get(what, []) if key.partition("/")[0] in SIZES]
 
 
 def rows():
@@ -148,7 +155,7 @@ def markdown():
         TEXT.format(
             macs=macs(example) / 1e9,
             speed=SPEED / 1e12,
-            videos=VIDEOS["kinetics400"][0],
+            videos=videos("kinetics400", "training"),
             epochs=recipe.epochs,
             training=TRAINING,
             hours=training_hours(example),

@@ -14,12 +14,12 @@ from ..papers.verdicts import CONTRADICTED, HOLDS, UNDECIDED, UNTESTABLE
 from ..storage import paths
 from . import gallery, stale
 
-# A few findings of each paper, by their statements' ids; for one that is not in the table of statements yet, the
-# notebook and the statement's beginning. One that is not in the ledger is left out.
+# A few findings of each paper, by their statements' ids. One that is not in the ledger is left out.
 FINDINGS = [
-    ("temporal_relevance/table01_datasets", "I3D-R50-f16: temporal relevance is larger on the temporal"),
-    ("temporal_relevance/table01_datasets", "I3D-R50-f16 has a larger temporal relevance than TAM2D-R50-f16"),
-    ("temporal_relevance/table06_clrp_vs_lrp", "I3D-R50-f16: LRP gives a smaller avg-ATR"),
+    "tr.table1.avg-datasets",
+    "tr.fig3.i3d-larger",
+    "tr.fig5a.shorter",
+    "tr.table6.avg",
     "vf.table1.time-critical",
     "vf.table4.length-ssv2",
     "vf.table3.count-ssv2",
@@ -100,21 +100,12 @@ def results(ledger):
         "| --- | --- | --- | --- |",
     ]
     for finding in FINDINGS:
-        for row in _found(ledger, finding).head(1).itertuples():
+        for row in ledger[ledger.id == finding].itertuples():
             value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
             decides = f"{row.quantity.partition(';')[0]}{f', {row.criterion}' if row.criterion else ''}"
             rests = f", {row.rests_on}" if row.rests_on else ""
             lines.append(f"| {row.statement}: {decides} | {row.published} | {value}{rests} | {SIGNS[row.verdict]} |")
     return "\n".join(lines) + "\n"
-
-
-def _found(ledger, finding):
-    """Return the rows of one finding: an id of the table of statements, or (notebook, the statement's beginning)."""
-    if isinstance(finding, str):
-        return ledger[ledger.id == finding]
-    notebook, beginning = finding
-    found = ledger[(ledger.notebook == notebook) & ledger.statement.str.startswith(beginning)]
-    return found.sort_values("published", key=lambda text: text == "", kind="stable")
 
 
 def notebooks():

@@ -42,7 +42,7 @@ def png(whole):
 
 def _height(found, features):
     """Return the inches that an artifact's block needs."""
-    return max(2.8 if "relevance" in features else 0, _strips(found, features) + 1.7)
+    return max(2.8 if "relevance" in features else 0, _strips(found, features) + 2.0)
 
 
 def _strips(found, features):
@@ -65,7 +65,7 @@ def _block(block, found, features):
     if "mask" in features and ("mask" in found.arrays or "matrix" not in found.arrays):
         examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
         scores = found.info.get("mask_scores") or {}
-        below.set_xlabel("mask (red: on)   " + "   ".join(f"{k} {v:.2f}" for k, v in scores.items()), fontsize=8)
+        below.set_xlabel("mask (orange: on)   " + "   ".join(f"{k} {v:.2f}" for k, v in scores.items()), fontsize=8)
         below.spines[:].set_visible(False)
     else:
         _shares(below, found)
@@ -94,6 +94,7 @@ def _frames(axis, found, mask):
     height, width = found.frames.shape[1:3]
     axis.set_yticks([height * (k + 0.5) for k in range(len(rows))], rows, fontsize=7)
     axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
+    axis.set_anchor("N")  # what room is left goes below, not between the title and the frames
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 

@@ -14,6 +14,7 @@ from ..data import loading, sampling
 from ..errors import InputError
 from ..storage import cache
 from ..training import checkpoints
+from ..truth.planting import in_turn
 
 
 @dataclass
@@ -22,7 +23,8 @@ class Explained:
 
     matrix [n, T', N], frame_logits [n, T'] of the target (0 at steps that the model does not predict from),
     atr [n, T'], avg [n], max [n], labels [n], videos [n] (index in the data set), classes; considered and
-    right count the clips before the filter; skipped lists (index, id, reason) of videos that cannot be read.
+    right count the clips before the filter; skipped lists (index, id, reason) of videos that cannot be read;
+    correct [considered] (bool), whether each of them is classified right.
     """
 
     matrix: np.ndarray
@@ -38,6 +40,7 @@ class Explained:
     classes: list
     temporal: np.ndarray | None
     skipped: list = ()
+    correct: np.ndarray | None = None
 
 
 def indices(length, header):
@@ -98,7 +101,8 @@ def explain(
     """Return the `Explained` of a checkpoint on a data set.
 
     As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score`
-    are explained: the first `clips` of them, taken in turn from every class.
+    are explained: the first `clips` of them in one random order in which every class comes in turn. The order is the
+    same for all checkpoints, so that models which are compared explain the same videos as far as both get them right.
     """
     model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
@@ -109,7 +113,8 @@ def explain(
             f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
             "train it longer or lower min_score"
         )
-    chosen = in_turn(passing, labels)[:clips]
+    wanted = in_turn(labels)
+    chosen = wanted[np.isin(wanted, passing)][:clips]
     found = relevance_of(checkpoint, model, header, videos, chosen, labels[chosen], method, batch)
     order = np.argsort(chosen)
     chosen = chosen[order]
@@ -123,6 +128,7 @@ def explain(
         scored["classes"],
         videos.temporal,
         videos.skipped,
+        scored["correct"],
     )
 
 
@@ -180,15 +186,6 @@ def own_order(items):
     """Return the items in an order of this process's own: two notebooks that need the same results share the work."""
     items = list(items)
     return [items[k] for k in np.random.default_rng(os.getpid()).permutation(len(items))]
-
-
-def in_turn(members, labels):
-    """Order `members` (indices into labels) so that every class comes once before any comes twice."""
-    turn = np.zeros(len(members), int)
-    for label in np.unique(labels[members]):
-        mine = labels[members] == label
-        turn[mine] = np.arange(mine.sum())
-    return members[np.lexsort((labels[members], turn))]
 
 
 def opened(checkpoint, dataset, split, limit, device, root):

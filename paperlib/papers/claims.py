@@ -15,7 +15,7 @@ from ..storage import paths
 from . import published
 from .verdicts import CONTRADICTED, HOLDS, UNTESTABLE, VERDICTS, p_value, verdict
 
-__all__ = ["CHECKS", "COLUMNS", "VERDICTS", "by_chance", "check", "decide", "merge", "not_testable", "row"]
+__all__ = ["CHECKS", "COLUMNS", "VERDICTS", "by_chance", "check", "decide", "merge", "not_testable"]
 
 COLUMNS = [
     "id",
@@ -38,12 +38,14 @@ DIGITS = 4  # significant ones; a verdict is made from the rounded numbers, so t
 
 
 def decide(notebook, id, interval, rests_on, dataset):
-    """Return the ledger's row for one statement, decided by its criterion.
+    """Return the ledger's row for one statement, decided by its criterion; not testable if the paper gives none.
 
     id: of `published/statements.csv`. interval: (value, low, high), 95 %, in the quantity's unit. rests_on: how many
     runs, clips, persons the interval sees, in words ("5 runs each, 320 videos"). dataset: what ours was measured on.
     """
     said = _statement(id)
+    if not said["criterion"]:
+        return not_testable(notebook, id, said["derived"], dataset)
     value, low, high = (_rounded(x) for x in interval)
     found = verdict(said["criterion"], (float(value), float(low), float(high)))
     return _row(said, notebook, value, low, high, found, rests_on, dataset)
@@ -60,24 +62,6 @@ def check(notebook, what, expected, found, passes):
     """Return one row of `figures/checks.csv`: what was checked, what was expected, what was found, yes or no."""
     values = (x if isinstance(x, str) else _rounded(x) for x in (expected, found))
     return dict(zip(CHECKS, [notebook, what, *values, "yes" if passes else "no"], strict=True))
-
-
-def row(notebook, where, statement, quantity, published, ours, verdict, dataset, digits=3):
-    """Return one row of a statement that is not in `published/statements.csv` yet; `decide` takes its place.
-
-    `ours` is a number, None, or (value, low, high). A bool as verdict says what the point value says: it holds or not;
-    one that does not is contradicted only where the interval excludes 0.
-    """
-    value, low, high = ours if isinstance(ours, tuple | list) else (ours, None, None)
-    if isinstance(verdict, bool) or type(verdict).__name__ == "bool":
-        open_ = low is None or high is None or not (low > 0 or high < 0)
-        verdict = HOLDS if verdict else "undecided" if open_ else CONTRADICTED
-    if verdict not in VERDICTS:
-        raise InputError(f"verdict {verdict!r} of the claim {statement!r} is not one of {', '.join(VERDICTS)}")
-    value, low, high = ("" if x is None else x if isinstance(x, str) else f"{x:.{digits}f}" for x in (value, low, high))
-    said = {"id": "", "paper": notebook.partition("/")[0], "where": where, "statement": statement}
-    said |= {"quantity": quantity, "criterion": "", "published": published}
-    return _row(said, notebook, value, low, high, verdict, "", dataset)
 
 
 def by_chance(ledger):

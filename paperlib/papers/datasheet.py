@@ -62,15 +62,17 @@ def rendering_speed(names, clips=48, frames=8, size=64):
     return pd.DataFrame(rows)
 
 
-def contact_sheet(dataset, frames=8, videos=2):
-    """Draw `videos` clips of every class, `frames` frames each, evenly spread over the video."""
+def contact_sheet(dataset, frames=5, videos=2):
+    """Draw `videos` clips of every class, `frames` frames each with gaps between, evenly spread over the video."""
     rows, columns = len(dataset.classes), videos
-    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 0.86 * rows), dpi=72, squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 1.25 * rows), dpi=72, squeeze=False)
+    edge = max(1, dataset.size // 64)
+    gap = ((0, 0), (edge, edge), (edge, edge), (0, 0))
     for label, text in enumerate(dataset.classes):
         for column, i in enumerate(np.flatnonzero(dataset.labels == label)[:videos]):
             shown = dataset.frames(int(i), sampling.uniform(dataset.num_frames(int(i)), frames))
             axis = axes[label, column]
-            axis.imshow(np.concatenate(shown, axis=1), interpolation="nearest")
+            axis.imshow(np.concatenate(np.pad(shown, gap, constant_values=255), axis=1))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
             if column == 0:
@@ -146,7 +148,7 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
     """Return a model's top-1 accuracy on validation clips under each treatment, with 95 % intervals.
 
     `pair`: among clips of classes with a time-reversed partner, how often the true class scores above that
-    partner (0.5 is chance).
+    partner (0.5 is chance). `chance`: one over the number of classes.
     """
     model, header = checkpoints.load(checkpoint, device)
     dataset = data.load(header["dataset"], "val", size, limit=clips)
@@ -160,6 +162,7 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
             "model": header["config"]["name"],
             "input": treatment,
             "clips": len(right),
+            "chance": 1 / len(dataset.classes),
             "top-1": value,
             "low": low,
             "high": high,
@@ -173,7 +176,10 @@ def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
 
 
 def draw_probes(table):
-    """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model."""
+    """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model.
+
+    Hollow marks: how often the true class scores above its reversed partner. Dotted lines: chance of either.
+    """
     names, models = table["dataset"].unique(), list(table["model"].unique())
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True, squeeze=False)
     drawn = {}
@@ -185,6 +191,11 @@ def draw_probes(table):
             drawn[model] = axis.errorbar(
                 x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=plotting.COLOURS[k]
             )
+            if "pair" in rows and rows["pair"].notna().any():
+                look = {"mfc": "none", "ms": 5, "color": plotting.COLOURS[k]}
+                (drawn[f"{model}, of a reversed pair"],) = axis.plot(x, rows["pair"], plotting.MARKERS[k], **look)
+                axis.axhline(0.5, ls=":", color="0.5", lw=0.8)
+        drawn["chance"] = axis.axhline(rows["chance"].iloc[0], ls=":", color="0.2", lw=0.8)
         axis.set(title=name, xticks=range(len(TREATMENTS)), ylim=(0, 1.02))
         axis.set_xticklabels(TREATMENTS, rotation=25, ha="right")
     axes[0, 0].set_ylabel("top-1 accuracy")

@@ -99,13 +99,9 @@ class Run:
         with paths.atomic(self.path("checks.csv")) as temporary:
             pd.DataFrame(self.checks, columns=claims.CHECKS).to_csv(temporary, index=False, lineterminator="\n")
 
-    def claim(self, where, statement, quantity, published, ours, verdict, dataset, digits=3):
-        """Enter a statement that the table of statements does not have yet (`claims.row`)."""
-        self._enter(claims.row(self.name, where, statement, quantity, published, ours, verdict, dataset, digits))
-
     def _enter(self, row):
         """Add a row to the ledger; a statement is decided once."""
-        if row["id"] and any(row["id"] == former["id"] for former in self.claims):
+        if any(row["id"] == former["id"] for former in self.claims):
             raise InputError(f"statement {row['id']!r} is decided twice in {self.name}; pool what decides it")
         self.claims.append(row)
         with paths.atomic(self.path("claims.csv")) as temporary:

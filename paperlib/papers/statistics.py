@@ -83,6 +83,14 @@ def share_interval(successes, trials, level=0.95):
     return Interval(successes / trials, float(low), float(high))
 
 
+def accuracy_interval(correct):
+    """Return the mean of answers [runs, n] (bool) in percent with its 95 % interval: exact for one run."""
+    if len(correct) == 1:
+        return Interval(*(100 * x for x in share_interval(int(correct.sum()), correct.size)))
+    value, low, high = crossed_interval(lambda blocks: 100 * blocks[0][0].mean(), [[correct]], span=100)
+    return Interval(value, max(0.0, low), min(100.0, high))
+
+
 def mean_interval(values, level=0.95):
     """Return the mean of a few independent values (the seeds' means, say) with its t interval, as `Interval`.
 

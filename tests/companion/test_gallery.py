@@ -21,6 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 HOSTILE = "<script>alert(1)</script> & “quotes”"
+INTERVALS = [("1.9", "1.1", "2.8"), ("-0.2", "-0.3", "-0.1"), ("0.1", "-1", "1"), ("", "", "")]
 NAMES = [
     "deep_analysis/fig04",
     "temporal_relevance/fig02",
@@ -52,8 +53,12 @@ def folder(tmp_path_factory):
         table = {"model": ["I3D", HOSTILE] * 40, "ATR": np.arange(80) / 7}
         pd.DataFrame(table).to_csv(f"{stem}.csv", index=False)
         rows = [
-            claims.row(name, "Table 1", f"{verdict} {HOSTILE}", "difference", "2.3", ours, verdict, "synth_ssv2")
-            for verdict, ours in zip(claims.VERDICTS, [(1.9, 1.1, 2.8), -0.2, (0.1, -1, 1), None], strict=True)
+            dict.fromkeys(claims.COLUMNS, "")
+            | {"id": f"{name}.{k}", "paper": name.partition("/")[0], "where": "Table 1", "quantity": "difference"}
+            | {"statement": f"{verdict} {HOSTILE}", "criterion": "> 0", "published": "2.3", "verdict": verdict}
+            | {"dataset": "synth_ssv2", "notebook": name}
+            | dict(zip(("ours", "low", "high"), ours, strict=True))
+            for k, (verdict, ours) in enumerate(zip(claims.VERDICTS, INTERVALS, strict=True))
         ]
         pd.DataFrame(rows[: 4 - number]).to_csv(f"{stem}.claims.csv", index=False)
         provenance = {"status": "ok", "profile": "mini", "revision": "abc123def456", "seed": 0}
@@ -122,7 +127,7 @@ def test_the_page_is_whole_and_needs_nothing_but_itself(project, capsys):
     assert "No result here: 1 notebook" in page.text and "Not executed yet" in page.text
     assert "20 more rows in the file" in page.text
     assert "abc123def456, seed 0, cpu, Python 3.11.7, torch 2.14.1" in re.sub(r"\s+", " ", page.text)
-    assert "paper 2.3, ours 1.900 [1.100, 2.800]" in re.sub(r"\s+", " ", page.text)
+    assert "paper 2.3, ours 1.9 [1.1, 2.8]" in re.sub(r"\s+", " ", page.text)
 
 
 def test_papers_come_in_order_and_claims_are_merged_in_order(project):

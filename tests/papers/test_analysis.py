@@ -50,6 +50,8 @@ def test_second_call_reads_the_cache_and_another_checkpoint_does_not(trained, mo
     assert analysis.key_of(trained, analysis.opened(trained, None, "val", None, "cpu", None)[2]) != keys
 
 
-def test_clips_are_taken_in_turn_from_every_class():
-    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
-    assert analysis.in_turn(np.array([0, 1, 2, 3, 5, 6]), labels).tolist() == [0, 3, 5, 1, 6, 2]
+def test_explained_clips_are_the_first_that_are_right_in_an_order_that_all_checkpoints_share(trained):
+    found = analysis.explain(trained, clips=3, min_score=0.0)
+    order = analysis.in_turn(np.asarray(analysis.opened(trained, None, "val", None, "cpu", None)[2].labels))
+    assert sorted(found.videos) == sorted([i for i in order if found.correct[i]][:3])
+    assert found.correct.sum() == found.right and len(found.correct) == found.considered

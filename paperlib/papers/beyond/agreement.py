@@ -16,7 +16,6 @@ from .. import analysis
 from ..findings import Finding
 from ..statistics import Interval, bootstrap_interval, mean_of_independent
 from ..temporal_relevance import opened, split
-from ..temporal_relevance.architectures import ranks
 
 INSTRUMENTS = (
     "CLRP",
@@ -148,13 +147,27 @@ def shortest_run(importance, sigma=0.975):
     return len(importance)
 
 
+def ranks(x, y, seed=0, resamples=2000):
+    """Return Spearman's rank correlation of clips' values with its percentile bootstrap interval over clips."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    rows = np.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
+    rows = np.concatenate([np.arange(len(x))[None], rows])  # first the sample itself
+    a, b = (stats.rankdata(values[rows], axis=-1) for values in (x, y))
+    a, b = (values - values.mean(1, keepdims=True) for values in (a, b))
+    scatter = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    if not scatter[0]:  # all values are the same: there is no correlation to speak of
+        return Interval(np.nan, np.nan, np.nan)
+    found = (a * b).sum(1)[scatter > 0] / scatter[scatter > 0]  # a constant resample has no correlation
+    return Interval(float(found[0]), *(float(end) for end in np.percentile(found[1:], [2.5, 97.5])))
+
+
 def range_agreement(found_lengths):
     """Return Spearman's correlation over clips of every instrument's length with the avg-ATR, with its
     interval."""
     rows = []
     for name in INSTRUMENTS[1:]:
         x, y = found_lengths["CLRP"], found_lengths[name]
-        rho = ranks(x, y) if np.ptp(x) > 0 and np.ptp(y) > 0 else Interval(np.nan, np.nan, np.nan)
+        rho = ranks(x, y)
         rows.append(
             {
                 "a": "CLRP",

@@ -21,7 +21,7 @@ def provenance(checkpoint, clips=24, batch=4, seed=0):
     videos = data.load(header["dataset"], split="val", size=header["recipe"]["size"])
     header["num_frames"] = model.num_frames
     labels = np.asarray(videos.labels)
-    chosen = analysis.in_turn(np.random.default_rng(seed).permutation(len(labels)), labels)[:clips]
+    chosen = analysis.in_turn(labels, seed)[:clips]
     found, logits = [], []
     for first in range(0, len(chosen), batch):
         part = torch.stack(

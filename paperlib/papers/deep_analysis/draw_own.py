@@ -66,6 +66,8 @@ def panel_dots(axis, part, series, filled):
     axis.set_xticks(range(len(order)), order, fontsize=7)
     axis.set_xlim(-0.5, len(order) - 0.5)
     axis.margins(y=0.2)
+    if (part[["low", "high"]] if filled else part[["value"]]).min(axis=None) < 0:
+        axis.axhline(0, color="0.5", lw=0.8, zorder=0)
     axis.set_ylim(top=min(axis.get_ylim()[1], MOST))
 
 
@@ -135,12 +137,13 @@ def clips(curves):
 
 
 def relevance(points):
-    """Draw temporal improvement against avg-ATR, one panel per data set.
+    """Draw temporal improvement against avg-ATR, one panel per data set; marks are named by their number.
 
     points: dataset, model, module, atr, atr_low, atr_high, psi, psi_low, psi_high, layers.
     """
     datasets = list(dict.fromkeys(points.dataset))
-    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.4), squeeze=False)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 4.2), squeeze=False)
+    numbers = {model: k + 1 for k, model in enumerate(sorted(set(points.model)))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
         for row in points[points.dataset == dataset].itertuples():
             colour = COLOUR[row.module]
@@ -149,19 +152,14 @@ def relevance(points):
                 row.psi,
                 color=colour,
                 marker="o",
-                ms=3 + 0.25 * row.layers,
+                ms=_mark(row.layers),
                 lw=0.8,
                 xerr=[[row.atr - row.atr_low], [row.atr_high - row.atr]],
                 yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]],
             )
-            axis.annotate(
-                row.model.partition("-")[2],
-                (row.atr, row.psi),
-                xytext=(4, 4),
-                fontsize=6,
-                textcoords="offset points",
-                color=colour,
-            )
+            beside = _mark(row.layers) / 2 + 1  # of the mark, whose size is in points
+            place = {"xytext": (beside, beside - 2), "textcoords": "offset points"}
+            axis.annotate(str(numbers[row.model]), (row.atr, row.psi), fontsize=7, color=colour, **place)
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
         axis.set_xlabel("avg-ATR (share of the input frames)")
         axis.set_title(dataset)
@@ -172,5 +170,16 @@ def relevance(points):
         for module in COLOUR
         if module in set(points.module)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    handles += [
+        Line2D([], [], color="0.5", marker="o", ls="none", ms=_mark(layers), label=f"{layers} temporal layers")
+        for layers in sorted({int(points.layers.min()), int(points.layers.max())})
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    named = [f"{number} {model}" for model, number in numbers.items()]
+    figure.supxlabel("\n".join("   ".join(named[k : k + 6]) for k in range(0, len(named), 6)), fontsize=6.5)
     return figure
+
+
+def _mark(layers):
+    """Return the size of a mark for so many temporal layers."""
+    return 3 + 0.25 * layers

@@ -6,7 +6,7 @@ import pandas as pd
 from ... import models
 from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
-from .. import published
+from .. import published, statistics
 from . import own
 from .experiments import dots
 from .view_scores import multi_clip, views
@@ -51,8 +51,8 @@ def bars(found):
     """Return `scored` as Figure 5's bars: top-1 of one clip and its interval, and of all clips."""
     rows = []
     for row in found.to_dict("records"):
-        single, low, high = own.accuracy(row["one"])
-        multi, multi_low, multi_high = own.accuracy(row["correct"][max(row["correct"])])
+        single, low, high = statistics.accuracy_interval(row["one"])
+        multi, multi_low, multi_high = statistics.accuracy_interval(row["correct"][max(row["correct"])])
         shown = {name: row[name] for name in ("key", "dataset", "model", "module", "sampling")}
         shown |= {"single": single, "low": low, "high": high, "multi": multi}
         rows.append({**shown, "multi_low": multi_low, "multi_high": multi_high, "runs": len(row["one"])})
@@ -82,7 +82,7 @@ def curves(found):
     rows = []
     for row in found.to_dict("records"):
         for k, answers in row["correct"].items():
-            value, low, high = own.accuracy(answers)
+            value, low, high = statistics.accuracy_interval(answers)
             shown = {name: row[name] for name in ("model", "dataset", "sampling")}
             rows.append({**shown, "clips": k, "value": value, "low": low, "high": high, "gmacs": row["cost"] * k})
     return pd.DataFrame(rows)

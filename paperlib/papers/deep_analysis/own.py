@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ...errors import InputError
 from ...storage.zoo_lists import without_seed
@@ -34,14 +35,14 @@ BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in 
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
 
 
-STEEP = 10.0  # points; an accuracy that still rose by more between its last two measurements was stopped early
+SIMILAR = 2.0  # points of top-1: "very similar performance (difference of less than 2%)", section 6.2
 
 
 @dataclass(frozen=True)
 class Scored:
     """One network's answers and what it is: correct [runs, n] (bool), a row for each of its training runs.
 
-    key: the name of its first run, which names the network; steep: whether training stopped early (`STEEP`).
+    key: the name of its first run, which names the network; steep: whether training stopped early (`steep`).
     """
 
     key: str
@@ -116,17 +117,25 @@ def score(run, keys=None):
 
 
 def steep(key):
-    """Whether a checkpoint's training stopped while its accuracy still rose by more than `STEEP` points."""
-    history = checkpoints.meta(checkpoints.find(key)).get("history", [])
-    measured = [100 * epoch["accuracy"] for epoch in history if "accuracy" in epoch]
-    return len(measured) > 1 and measured[-1] - measured[-2] > STEEP
+    """Whether a checkpoint's training stopped while its accuracy still rose by more than `SIMILAR` points.
+
+    That is, by more than that between its last two measurements even at the low end of the rise's 95 % interval over
+    the validation videos, where the header says how many they were.
+    """
+    header = checkpoints.meta(checkpoints.find(key))
+    measured = [epoch["accuracy"] for epoch in header.get("history", []) if "accuracy" in epoch][-2:]
+    if len(measured) < 2:
+        return False
+    videos = header.get("videos", {}).get("val", np.inf)
+    error = np.sqrt(sum(share * (1 - share) for share in measured) / videos)
+    return bool(100 * (measured[1] - measured[0] - stats.norm.ppf(0.975) * error) > SIMILAR)
 
 
 def trained(scored):
     """Return the scored networks whose training did not stop early; says which are left out."""
     left_out = [one.key for one in scored.values() if one.steep]
     if left_out:
-        rose = f"their accuracy still rose by more than {STEEP:g} points when training stopped"
+        rose = f"their accuracy still rose by more than {SIMILAR:g} points when training stopped"
         print(f"shown but not compared, {rose}: {', '.join(left_out)}")
     return {key: one for key, one in scored.items() if not one.steep}
 
@@ -135,18 +144,10 @@ def table(scored):
     """Return one row per scored network: `describe`, runs, top1 (%) and its 95 % interval over videos and runs."""
     rows = []
     for one in scored.values():
-        value, low, high = accuracy(one.correct)
+        value, low, high = statistics.accuracy_interval(one.correct)
         more = {"top1": value, "low": low, "high": high, "videos": one.correct.shape[1], "runs": len(one.correct)}
         rows.append({**one.row, **more})
     return pd.DataFrame(rows)
-
-
-def accuracy(correct):
-    """Return the mean of answers [runs, n] in percent with its 95 % interval: exact for one run."""
-    if len(correct) == 1:
-        return tuple(100 * x for x in statistics.share_interval(int(correct.sum()), correct.size))
-    value, low, high = statistics.crossed_interval(lambda blocks: 100 * blocks[0][0].mean(), [[correct]], span=100)
-    return value, max(0.0, low), min(100.0, high)
 
 
 def benchmark(scored):

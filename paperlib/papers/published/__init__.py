@@ -4,11 +4,19 @@
 table needs them, further ones (kernel_size, sampling, method, ...). `value` is as printed; a cell that the
 paper leaves empty, or that the text we transcribed from does not show, has no value. Tables are named
 `<paper>_table<NN>`; `<paper>_fig<NN>` holds what a paper's text says in numbers about a figure.
-`chen2021_mini_benchmark` has the 288 models of the CVPR 2021 paper's public benchmark page.
+`chen2021_mini_benchmark` has the 288 models of the CVPR 2021 paper's public benchmark page; `dataset_sizes` says how
+many videos the data sets have, from wherever `source` names.
 
 `statements()` is what the papers claim in words, one row per sentence: id, paper, where, statement (the paper's words),
 published (its value, as printed), quantity (what decides it), unit, criterion (as `papers/verdicts.py` reads it, chosen
-from the paper's numbers), resampled (what varies from one repetition to the next: runs, videos, classes, settings).
+from the paper's numbers), derived (where a bound that is not 0 comes from: `bound = arithmetic on printed numbers`,
+then the paper's words in “ ”), resampled (what varies from one repetition to the next: runs, videos, classes,
+settings).
+
+A bound is taken, in this order, from the number in the sentence itself or the paper's own for the same word; halfway
+between two printed numbers that the paper sets against each other; the least extreme printed number that it describes
+by the word; what the word means (most: more than half). Where the paper gives none of these, the criterion is a side,
+or, where no side is meant, empty: such a statement is not testable, and `derived` says why.
 """
 
 from functools import cache

@@ -3,11 +3,16 @@ notebooks."""
 
 import re
 
+from ...storage.zoo_lists import without_seed
+
 # The data set of the paper that each of ours is or stands for
 STANDS_FOR = {
     "synth_ssv2": "SSV2",
     "synth_kinetics": "Kinetics",
     "synth_mit": "MiT",
+    "synth_ssv2_hard": "SSV2",
+    "synth_kinetics_hard": "Kinetics",
+    "synth_mit_hard": "MiT",
     "ssv2": "SSV2",
     "mini_ssv2": "SSV2",
     "kinetics400": "Kinetics",
@@ -32,12 +37,15 @@ def trained(run, wanted=None, at_least=None):
     """Return those of the notebook's `models` that have a checkpoint and whose data are there.
 
     Where one is missing, or, with `at_least`, fewer than that are there, the settings' `public` models, whose
-    checkpoints are published, take their place. Without any of those the notebook stops as skipped.
+    checkpoints are published, take their place. Without any of those the notebook stops as skipped. Runs from other
+    seeds are taken along where they are there.
     """
     from .. import needs
 
-    lacking = needs.lacking(wanted or run.settings["models"], run.data_root)
-    there = [key for key in wanted or run.settings["models"] if key not in lacking]
+    wanted_all = wanted or run.settings["models"]
+    lacking = needs.lacking(wanted_all, run.data_root)
+    there = [key for key in wanted_all if key not in lacking]
+    lacking = {key: why for key, why in lacking.items() if without_seed(key) == (key, 0)}
     if lacking and (at_least is None or len(there) < at_least):
         instead = [] if wanted else run.settings.get("public", [])
         there = [key for key in instead if key not in needs.lacking(instead, run.data_root)]
@@ -86,8 +94,3 @@ def explain_all(run, at_least=None, models=None, **options):
             checkpoint, device=run.device, root=run.data_root, **{**common, **few, **options}
         )
     return {checkpoint: found[checkpoint] for checkpoint in there}
-
-
-def ledger(run):
-    """Return the claims of this notebook as a table to show."""
-    return run.verdicts()

@@ -1,43 +1,60 @@
-"""Table 1: accuracy, avg-ATR and max-ATR of the same models on a temporal and on a static data set."""
+"""Tables 1, 4 and 5: accuracy, avg-ATR and max-ATR of the same models on data sets of different kinds."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from ...explanation import plotting
 from .. import published
-from ..statistics import bootstrap_difference, bootstrap_interval
-from . import STANDS_FOR, dataset_for, explain_all, ledger, split
+from ..statistics import accuracy_interval
+from . import STANDS_FOR, explain_all, pooled, split
 
-__all__ = ["explain_all", "summary", "beside", "with_mit", "draw_table", "claim_table", "claim_between"]
+__all__ = ["as_printed", "beside", "draw_table", "explain_all", "summary", "with_mit"]
 
 
 def summary(explained):
-    """Return one row per checkpoint: accuracy, and mean, interval and spread over clips of avg-ATR and
-    max-ATR."""
+    """Return one row per network: accuracy and means over clips of avg-ATR and max-ATR, each with its 95 % interval
+    over clips and runs; `_sd` is the standard deviation over clips, as the paper prints it."""
     rows = []
-    for checkpoint, found in explained.items():
-        dataset, model = split(checkpoint)
-        row = {
-            "model": model,
-            "dataset": dataset,
-            "frames": found.matrix.shape[2],
-            "clips": len(found.avg),
-            "accuracy": 100 * found.right / found.considered,
-        }
-        for name, values in (("avg_atr", found.avg), ("max_atr", found.max)):
-            value, low, high = bootstrap_interval(values)
-            row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_sd": values.std(ddof=1)}
+    for network, runs in pooled.networks(explained).items():
+        dataset, model = split(network)
+        row = {"model": model, "dataset": dataset, "frames": runs[0].matrix.shape[2], "runs": len(runs)}
+        row["clips"] = len(runs[0].avg)
+        correct = np.stack([found.correct for found in runs])
+        row |= dict(zip(("accuracy", "accuracy_low", "accuracy_high"), accuracy_interval(correct), strict=True))
+        for name, quantity in (("avg_atr", pooled.avg), ("max_atr", pooled.largest)):
+            values = pooled.table(runs, quantity)
+            value, low, high = pooled.pool({network: values}, lambda mean, network=network: mean(network))
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_sd": np.nanstd(values, ddof=1)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def as_printed(ours):
+    """Return a summary in the paper's form, 5.5 ± 0.4: mean and standard deviation over clips, ours and the paper's."""
+    shown = ours[["model", "dataset", "clips", "runs"]].copy()
+    for name, title in (("accuracy", "accuracy, %"), ("avg_atr", "avg-ATR"), ("max_atr", "max-ATR")):
+        spread = ours.get(f"{name}_sd", ours[name] * np.nan)
+        shown[title] = [_cell(*row) for row in zip(ours[name], spread, strict=True)]
+        if f"{name}_paper" in ours:
+            theirs = ours.get(f"{name}_paper_sd", ours[name] * np.nan)
+            shown[f"{title}, paper"] = [_cell(*row) for row in zip(ours[f"{name}_paper"], theirs, strict=True)]
+    return shown
+
+
+def _cell(value, spread):
+    """Return `5.5 ± 0.4`, without what is not there."""
+    return "" if np.isnan(value) else f"{value:.1f}" + ("" if np.isnan(spread) else f" ± {spread:.1f}")
 
 
 def beside(ours, printed):
     """Return our table with the paper's printed values of the same model and data set beside each number."""
     table = ours.copy()
     for ours_name, theirs in (("accuracy", "accuracy"), ("avg_atr", "avg-ATR"), ("max_atr", "max-ATR")):
-        table[f"{ours_name}_paper"] = [
-            _printed(printed, row.model, theirs, row.dataset)[0] for row in ours.itertuples()
-        ]
+        found = [_printed(printed, row.model, theirs, row.dataset) for row in ours.itertuples()]
+        table[f"{ours_name}_paper"] = [value for value, _ in found]
+        if theirs != "accuracy":
+            table[f"{ours_name}_paper_sd"] = [spread for _, spread in found]
     return table
 
 
@@ -54,114 +71,38 @@ def with_mit(printed):
 
 
 def draw_table(ours, printed):
-    """Draw avg-ATR and max-ATR per model, one panel each: ours with intervals, the paper's as diamonds."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
+    """Draw accuracy, avg-ATR and max-ATR per model, one panel each: ours filled, the paper's values hollow."""
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.4))
     models, names = (list(dict.fromkeys(ours[column])) for column in ("model", "dataset"))
-    for axis, name, title in zip(axes, ("avg_atr", "max_atr"), ("avg-ATR", "max-ATR"), strict=True):
+    panels = (("accuracy", "accuracy", "%"), ("avg_atr", "avg-ATR", "frames"), ("max_atr", "max-ATR", "frames"))
+    for axis, (name, title, unit) in zip(axes, panels, strict=True):
         for k, dataset in enumerate(names):
-            colour, marker = plotting.COLOURS[k], plotting.MARKERS[k]
-            part = ours[ours.dataset == dataset]
-            for row in part.itertuples():
-                x = models.index(row.model) + 0.72 / len(names) * (k - (len(names) - 1) / 2)
-                first = row.Index == part.index[0]
-                values = [getattr(row, name + end) for end in ("", "_low", "_high")]
-                plotting.interval_bar(
-                    axis,
-                    x - 0.07,
-                    *values,
-                    colour=colour,
-                    marker=marker,
-                    label=dataset if first else None,
-                )
-                value, spread = _printed(printed, row.model, title, dataset)
-                axis.errorbar(
-                    x + 0.07,
-                    value,
-                    yerr=spread,
-                    fmt=marker,
-                    mfc="none",
-                    color=colour,
-                    ms=6,
-                    capsize=2,
-                    lw=0.8,
-                    label=f"{STANDS_FOR.get(dataset, dataset)}, paper (mean ± spread)" if first else None,
-                )
-        for k, model in enumerate(models):
-            frames = ours.frames[ours.model == model].iloc[0]
-            axis.hlines(frames, k - 0.4, k + 0.4, ls=":", color="0.4", lw=1)
-        labels = [model.replace("-", "\n", 1) for model in models]
+            _draw_dataset(axis, ours[ours.dataset == dataset], printed, models, name, (k, len(names)))
+        if unit == "frames":
+            for k, model in enumerate(models):
+                frames = ours.frames[ours.model == model].iloc[0]
+                axis.hlines(frames, k - 0.4, k + 0.4, ls=":", color="0.4", lw=1, label="clip" if not k else None)
+        labels = [model.replace("-", "\n", 1).replace("-f", "\nf") for model in models]
         axis.set_xticks(range(len(models)), labels, fontsize=8 if len(models) < 6 else 6.5)
-        axis.set_title(title)
-    axes[0].set(ylabel="frames", ylim=(0, 1.06 * max(ours.frames)))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * min(len(names), 2))
+        axis.set(title=f"{title}, {unit}", ylim=(0, 103 if unit == "%" else 1.06 * max(ours.frames)))
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
 
-def claim_table(run, explained, ours):
-    """Decide the statements of section 4.2 on data sets and modules, with intervals of differences over
-    clips."""
-
-    def difference(a, b):
-        return bootstrap_difference(explained[a].avg, explained[b].avg)
-
-    names = list(dict.fromkeys(ours.model))
-    temporal, static = (dataset_for(role, list(ours.dataset)) for role in ("SSV2", "Kinetics"))
-    printed = {"I3D-R50-f8": "1.0", "TAM2D-R50-f8": "1.8", "I3D-R50-f16": "1.6", "TAM2D-R50-f16": "2.4"}
-    gaps = {
-        ("I3D-R50-f8", "SSV2"): "0.5",
-        ("I3D-R50-f8", "Kinetics"): "1.3",
-        ("I3D-R50-f16", "SSV2"): "0.9",
-        ("I3D-R50-f16", "Kinetics"): "1.7",
-    }
-    for name in names:
-        found = difference(f"{temporal}/{name}", f"{static}/{name}")
-        run.claim(
-            "Table 1",
-            f"{name}: temporal relevance is larger on the temporal data set than on the static one",
-            "avg-ATR on the temporal minus on the static data set, frames",
-            printed.get(name, ""),
-            found,
-            found.low > 0,
-            f"{temporal} vs {static}",
-        )
-    for dataset in (temporal, static):
-        for i3d in (name for name in names if name.startswith("I3D")):
-            tam = i3d.replace("I3D", "TAM2D")
-            found = difference(f"{dataset}/{i3d}", f"{dataset}/{tam}")
-            run.claim(
-                "Table 1, Figure 3",
-                f"{i3d} has a larger temporal relevance than {tam} on {dataset}",
-                "avg-ATR of I3D minus TAM2D, frames",
-                gaps.get((i3d, STANDS_FOR[dataset]), ""),
-                found,
-                found.low > 0,
-                dataset,
-            )
-    return run.verdicts()
-
-
-def claim_between(run, explained, printed):
-    """Decide whether the mixed data set's avg-ATR lies between those of the static and the temporal one
-    (appendix A)."""
-    names = {role: dataset_for(role, [split(key)[0] for key in explained]) for role in ("MiT", "Kinetics", "SSV2")}
-    for key in [key for key in explained if split(key)[0] == names["MiT"]]:
-        model = split(key)[1]
-        for role, sign, word in (
-            ("Kinetics", 1, "higher than on the static"),
-            ("SSV2", -1, "lower than on the temporal"),
-        ):
-            found = bootstrap_difference(explained[key].avg, explained[f"{names[role]}/{model}"].avg)
-            theirs = (
-                _printed(printed, model, "avg-ATR", names["MiT"])[0]
-                - _printed(printed, model, "avg-ATR", names[role])[0]
-            )
-            run.claim(
-                "Table 5",
-                f"{model}: avg-ATR on the mixed data set is {word} one",
-                "difference of avg-ATR, frames",
-                f"{theirs:.1f}",
-                found,
-                found.low > 0 if sign > 0 else found.high < 0,
-                f"{names['MiT']} vs {names[role]}",
-            )
-    return ledger(run)
+def _draw_dataset(axis, part, printed, models, name, place):
+    """Draw one data set's marks: ours with 95 % intervals, the paper's with its standard deviation over clips."""
+    k, datasets = place
+    colour, marker = plotting.COLOURS[k], plotting.MARKERS[k]
+    dataset = part.dataset.iloc[0]
+    column = {"accuracy": "accuracy", "avg_atr": "avg-ATR", "max_atr": "max-ATR"}[name]
+    for row in part.itertuples():
+        x = models.index(row.model) + 0.72 / datasets * (k - (datasets - 1) / 2)
+        first = row.Index == part.index[0]
+        values = [getattr(row, name + end) for end in ("", "_low", "_high")]
+        label = f"{dataset}, 95 % interval" if first else None
+        plotting.interval_bar(axis, x - 0.07, *values, colour=colour, marker=marker, label=label)
+        value, spread = _printed(printed, row.model, column, dataset)
+        deviation = "" if column == "accuracy" else " ± sd of clips"
+        label = f"paper, {STANDS_FOR.get(dataset, dataset)}{deviation}" if first else None
+        look = {"fmt": marker, "mfc": "none", "color": colour, "ms": 6, "capsize": 2, "lw": 0.8}
+        axis.errorbar(x + 0.07, value, yerr=None if np.isnan(spread) else spread, label=label, **look)

@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 
 from ...explanation import plotting
-from ..statistics import bootstrap_difference, bootstrap_interval
-from . import dataset_for, explain_all, split
+from . import explain_all, split
 
-__all__ = ["explain_all", "shares", "table", "draw", "claim"]
+__all__ = ["draw", "evenness", "explain_all", "frame_shares", "share", "shares", "table"]
 
 
 def normalised(found):
@@ -34,9 +33,23 @@ def shares(found):
     return frame
 
 
+def share(name):
+    """Return the quantity `shares(found)[name]` as a function of an Explained."""
+    return lambda found: shares(found)[name].to_numpy()
+
+
+def frame_shares(found):
+    """Return per clip how much of its relevance each input frame holds, [n, N]; 1 / N each if all mattered alike."""
+    return normalised(found).sum(1)
+
+
+def evenness(found):
+    """Return the relevance of the frame that holds least, on average over clips, over that of an even share."""
+    return float(frame_shares(found).mean(0).min() * found.matrix.shape[2])
+
+
 def table(explained):
-    """Return the mean matrices in long form: data set, class (or `all`), output i, frame j, share of
-    relevance."""
+    """Return the mean matrices in long form: data set, class (or `all`), output i, frame j, share of relevance."""
     rows = []
     for checkpoint, found in explained.items():
         dataset, model = split(checkpoint)
@@ -62,8 +75,7 @@ def table(explained):
 
 
 def draw(explained, classes):
-    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset:
-    [names]})."""
+    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset: [names]})."""
     columns = 1 + max(len(names) for names in classes.values())
     figure, axes = plt.subplots(len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)), squeeze=False)
     for line, (checkpoint, found) in zip(axes, explained.items(), strict=True):
@@ -89,52 +101,3 @@ def _wrap(name, width=20):
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width))
-
-
-def claim(run, explained):
-    """Decide the statements that section 4.2 reads off Figure 2."""
-    found = {split(checkpoint)[0]: shares(matrix) for checkpoint, matrix in explained.items()}
-    for dataset, values in found.items():
-        ours = bootstrap_interval(values.near)
-        run.claim(
-            "Figure 2",
-            f"dependencies are mostly local on {dataset}",
-            f"share of relevance at most one frame from the diagonal; by chance {values.attrs['near']:.2f}",
-            "read off the picture",
-            ours,
-            ours.low > values.attrs["near"],
-            dataset,
-        )
-    names = [dataset_for(role, found) for role in ("SSV2", "Kinetics")]
-    (temporal, static), both = [found[name] for name in names], " vs ".join(names)
-    ours = bootstrap_difference(temporal.diagonal, static.diagonal)
-    run.claim(
-        "Figure 2",
-        "the temporal data set shows more relevance on the diagonal",
-        "share of the diagonal, temporal minus static",
-        "read off the picture",
-        ours,
-        ours.low > 0,
-        both,
-    )
-    ours = bootstrap_interval(temporal.middle)
-    run.claim(
-        "Figure 2",
-        "the middle frames play a more substantial role on the temporal data set",
-        "share of the middle half of the frames; 0.5 if all mattered alike",
-        "read off the picture",
-        ours,
-        ours.low > 0.5,
-        names[0],
-    )
-    ours = bootstrap_interval(static.ends)
-    run.claim(
-        "Figure 2",
-        "beginning and end matter more on the static data set",
-        "share of the first and last quarter of the frames; 0.5 if all mattered alike",
-        "read off the picture",
-        ours,
-        ours.low > 0.5,
-        names[1],
-    )
-    return run.verdicts()

@@ -9,8 +9,7 @@ from ...data.clips import to_clip
 from ...errors import InputError
 from ...explanation import plotting
 from .. import analysis
-from ..statistics import bootstrap_interval
-from . import ledger, opened, trained, windows
+from . import opened, trained, windows
 
 
 def example(run, found):
@@ -113,25 +112,5 @@ def draw(one):
 
 
 def ratios(found):
-    """Return per clip the sum of its relevance matrix over the sum of its frame logits [n]: 1 if
-    conserved."""
+    """Return per clip the sum of its relevance matrix over the sum of its frame logits [n]: 1 if conserved."""
     return found.matrix.sum((1, 2)) / found.frame_logits.sum(1)
-
-
-def claim(run, contrastive, plain, dataset):
-    """Decide whether rows of the matrix sum to the frame's logit, as section 3.2 says, for R and for CLRP."""
-    for found, statement in (
-        (plain, "LRP is conservative: the relevance R of a frame's logit sums to the logit"),
-        (contrastive, "a row of the relevance matrix (CLRP) sums to the frame's logit"),
-    ):
-        ours = bootstrap_interval(ratios(found))
-        run.claim(
-            "Section 3.2, Figure 1",
-            statement,
-            "sum of relevance over sum of frame logits per clip; 1 if so, accepted within 1 %",
-            "1",
-            ours,
-            0.99 <= ours.low and ours.high <= 1.01,
-            dataset,
-        )
-    return ledger(run)

@@ -1,115 +1,122 @@
-"""Table 6: the contrastive relevance beside plain LRP on the same clips."""
+"""Table 6: the contrastive relevance beside plain LRP on the same clips, and what the difference depends on."""
+
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 
+from ... import relevance
 from ...explanation import plotting
-from ..statistics import bootstrap_difference, bootstrap_interval
-from . import STANDS_FOR, ledger, split
+from ...storage import cache
+from .. import analysis
+from . import STANDS_FOR, opened, pooled, split
 
 METHODS = ("clrp", "lrp")
+METRICS = {"avg-ATR": "avg", "max-ATR": "max"}
+# How an addition may share relevance. Captum hands all of it to both branches where the addition is no module of its
+# own; every path through a residual network crosses the same additions, so that equal halves give the same shares.
+ADDITIONS = {
+    "in proportion (appendix F)": relevance.Proportional(),
+    "in proportion, epsilon 1e-9": relevance.Proportional(epsilon=1e-9),
+    "addends of the sum's sign": relevance.Proportional(signed=False),
+    "equally (captum's plain +)": relevance.EqualShares(),
+}
+
+
+def changes(explained, metric):
+    """Return {network: [runs, videos]}: a metric by LRP minus by CLRP on each clip.
+
+    explained: {method: {checkpoint: Explained}} of the same clips; metric: "avg" or "max".
+    """
+    both = [pooled.tables(explained[method], lambda found: getattr(found, metric)) for method in ("lrp", "clrp")]
+    return {network: both[0][network] - both[1][network] for network in both[0]}
 
 
 def table(explained, printed):
-    """Return avg-ATR and max-ATR per checkpoint and method, with intervals, differences and the printed
-    values.
+    """Return avg-ATR and max-ATR per network by both methods, LRP minus CLRP with its interval, and the printed values.
 
     explained: {method: {checkpoint: Explained}} of the same clips.
     """
     rows = []
-    for checkpoint, contrastive in explained["clrp"].items():
-        dataset, model = split(checkpoint)
-        for column, name in (("avg-ATR", "avg"), ("max-ATR", "max")):
+    for title, metric in METRICS.items():
+        for network, change in changes(explained, metric).items():
+            dataset, model = split(network)
+            row = {"model": model, "dataset": dataset, "metric": title, "clips": int(np.isfinite(change[0]).sum())}
             for method in METHODS:
-                values = getattr(explained[method][checkpoint], name)
-                value, low, high = bootstrap_interval(values)
-                change = bootstrap_difference(values, getattr(contrastive, name), paired=True)
-                rows.append(
-                    {
-                        "model": model,
-                        "dataset": dataset,
-                        "metric": column,
-                        "method": method,
-                        "clips": len(values),
-                        "value": value,
-                        "low": low,
-                        "high": high,
-                        "minus_clrp": change.value,
-                        "minus_clrp_low": change.low,
-                        "minus_clrp_high": change.high,
-                        "paper": value_printed(printed, model, column, dataset, method),
-                    }
-                )
+                runs = pooled.networks(explained[method])[network]
+                row[method] = float(np.mean([getattr(found, metric).mean() for found in runs]))
+            interval = pooled.pool({network: change}, lambda mean, network=network: mean(network))
+            row |= dict(zip(("lrp_minus_clrp", "low", "high"), interval, strict=True))
+            for method in METHODS:
+                row[f"{method}_paper"] = _printed(printed, model, title, dataset, method)
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
-def value_printed(printed, model, column, dataset, method):
+def _printed(printed, model, column, dataset, method):
     """Return the value of Table 6, NaN where it has none."""
-    found = printed[
-        (printed.row == model)
-        & (printed.column == column)
-        & (printed.method == method)
-        & (printed.dataset == STANDS_FOR.get(dataset, dataset))
-    ]
-    return found.value.iloc[0] if len(found) else float("nan")
+    theirs = STANDS_FOR.get(dataset, dataset)
+    found = printed[(printed.row == model) & (printed.column == column) & (printed.dataset == theirs)]
+    found = found[found.method == method].value
+    return float(found.iloc[0]) if len(found) else float("nan")
 
 
 def draw(ours):
-    """Draw avg-ATR and max-ATR of every model under both methods, joined by a line; the paper's beside,
-    hollow."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.1), sharey=True)
+    """Draw LRP minus CLRP of every model, one panel per metric: ours with intervals, the paper's as diamonds."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.3), sharey=True)
     cases = list(dict.fromkeys(zip(ours.model, ours.dataset, strict=True)))
-    for axis, metric in zip(axes, ("avg-ATR", "max-ATR"), strict=True):
-        part = ours[ours.metric == metric].set_index(["model", "dataset", "method"])
-        for k, case in enumerate(cases):
-            pair = [part.loc[(*case, method)] for method in METHODS]
-            axis.plot([k - 0.2, k + 0.05], [row.value for row in pair], color="0.6", lw=1)
-            axis.plot([k - 0.05, k + 0.2], [row.paper for row in pair], color="0.6", lw=1, ls=":")
-            for row, colour, marker, x in zip(pair, plotting.COLOURS, plotting.MARKERS, (-0.2, 0.05), strict=False):
-                plotting.interval_bar(
-                    axis,
-                    k + x,
-                    row.value,
-                    row.low,
-                    row.high,
-                    colour,
-                    marker=marker,
-                    label=f"{row.name[2].upper()}, ours" if k == 0 else None,
-                )
-                axis.plot(
-                    k + x + 0.15,
-                    row.paper,
-                    marker,
-                    mfc="none",
-                    color=colour,
-                    ms=6,
-                    label=f"{row.name[2].upper()}, paper" if k == 0 else None,
-                )
+    for axis, metric in zip(axes, METRICS, strict=True):
+        for k, row in enumerate(ours[ours.metric == metric].itertuples()):
+            values = row.lrp_minus_clrp, row.low, row.high
+            plotting.interval_bar(axis, k - 0.1, *values, label="ours, 95 % interval" if k == 0 else None)
+            theirs = row.lrp_paper - row.clrp_paper
+            plotting.published_mark(axis, k + 0.1, theirs, label="paper, of the printed values" if k == 0 else None)
+        axis.axhline(0, color="black", lw=0.8)
         axis.set_xticks(range(len(cases)), [f"{m}\n{d}" for m, d in cases], fontsize=6.5)
-        axis.set(title=metric)
-    axes[0].set(ylabel="frames", ylim=(0, 1.06 * max(ours.high.max(), ours.paper.max())))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        axis.set(title=metric, xlim=(-0.5, len(cases) - 0.5))
+    axes[0].set_ylabel("LRP minus CLRP, frames")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def claim(run, ours):
-    """Decide whether plain LRP gives a smaller ATR than CLRP, model by model."""
-    for row in ours[ours.method == "lrp"].itertuples():
-        contrastive = ours[
-            (ours.method == "clrp")
-            & (ours.model == row.model)
-            & (ours.dataset == row.dataset)
-            & (ours.metric == row.metric)
-        ].iloc[0]
-        theirs = row.paper - contrastive.paper
-        run.claim(
-            "Table 6",
-            f"{row.model}: LRP gives a smaller {row.metric} than CLRP",
-            f"{row.metric} by LRP minus by CLRP on the same clips, frames",
-            "" if np.isnan(theirs) else f"{theirs:.1f}",
-            (row.minus_clrp, row.minus_clrp_low, row.minus_clrp_high),
-            row.minus_clrp_high < 0,
-            row.dataset,
-        )
-    return ledger(run)
+def variants(run, explained):
+    """Return avg-ATR by LRP and CLRP on a few explained clips of every network under each variant of the method.
+
+    One row per network, rule for additions (`ADDITIONS`), place where CLRP is clipped at 0, and kind of contrast (2 as
+    in the paper: the dual negates the target's weights; 1: it starts from all other logits). The setting
+    `variant_clips` says how many clips.
+    """
+    rows = []
+    for network, found in pooled.first(explained).items():
+        for addition in ADDITIONS:
+            plain = _avg_atr(run, network, found, addition, method="lrp")
+            for clip_at, contrast in itertools.product(("pixel", "frame"), (2, 1)):
+                contrastive = _avg_atr(run, network, found, addition, clip_at=clip_at, contrast=contrast)
+                row = {"model": network, "additions": addition, "clip_at": clip_at, "contrast": contrast}
+                row |= {"clips": len(plain), "lrp": plain.mean(), "clrp": contrastive.mean()}
+                rows.append({**row, "lrp_minus_clrp": (plain - contrastive).mean()})
+    return pd.DataFrame(rows)
+
+
+def _avg_atr(run, network, found, addition, **how):
+    """Return the avg-ATR [n] of a network's first few explained clips under one variant, cached."""
+    model, header, videos = opened(run, network)
+    some = slice(0, run.settings["variant_clips"])
+    chosen, targets = found.videos[some], found.labels[some]
+    about = {
+        **analysis.key_of(network, videos),
+        "engine": cache.code("relevance"),
+        "videos of the batch": chosen.tolist(),
+    }
+
+    def compute():
+        clips = analysis.clips_of(videos, chosen, header).to(run.device)
+        rules = {"add": ADDITIONS[addition]}
+        matrix = relevance.relevance_matrix(model, clips, torch.as_tensor(targets), rules=rules, **how)
+        logits = torch.from_numpy(found.frame_logits[some])
+        return {"avg": relevance.atr(matrix.cpu(), logits, sigma=run.settings["sigma"]).avg.numpy()}
+
+    key = {**about, "addition": addition, "sigma": run.settings["sigma"], **how}
+    return cache.fetch("variants", key, compute)["avg"]

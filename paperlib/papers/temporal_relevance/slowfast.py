@@ -11,8 +11,7 @@ from ...data.clips import to_clip
 from ...explanation import plotting
 from ...training import checkpoints
 from .. import analysis
-from ..statistics import bootstrap_difference, bootstrap_interval
-from . import STANDS_FOR, explain_all, ledger, opened, split
+from . import explain_all, opened, pooled, split
 from .heatmaps import normalised
 
 
@@ -46,8 +45,7 @@ def explain_reduced(run, **options):
 
 @torch.inference_mode()
 def pathway_shares(run, checkpoint, found, batch=8):
-    """Return per explained clip the slow pathway's share of the class logit's size, |slow| / (|slow| +
-    |fast|), [n]."""
+    """Return per explained clip the slow pathway's share of the class logit's size, |slow| / (|slow| + |fast|), [n]."""
     model, header, videos = opened(run, checkpoint)
     shares = []
     for start in range(0, len(found.videos), batch):
@@ -66,68 +64,28 @@ def pathway_shares(run, checkpoint, found, batch=8):
     return np.concatenate(shares)
 
 
-def claim(run, explained, ours, printed):
-    """Decide what appendix A says on SlowFast: shorter ranges than I3D, lower accuracy, slow logits
-    dominate."""
-    for checkpoint, found in explained.items():
-        dataset, model = split(checkpoint)
-        if not model.startswith("SlowFast"):
-            continue
-        i3d = f"I3D-R50-f{found.matrix.shape[2]}"
-        for column, name in (("avg-ATR", "avg"), ("max-ATR", "max")):
-            theirs = [_printed(printed, row, column, dataset) for row in (model, i3d)]
-            change = bootstrap_difference(getattr(found, name), getattr(explained[f"{dataset}/{i3d}"], name))
-            run.claim(
-                "Table 4",
-                f"{model} has a smaller {column} than {i3d}",
-                f"{column} of SlowFast, in slow frames, minus I3D, frames",
-                f"{theirs[0] - theirs[1]:.1f}",
-                change,
-                change.high < 0,
-                dataset,
-            )
-        lost = ours.set_index(["dataset", "model"]).accuracy
-        lost = lost[dataset, model] - lost[dataset, i3d]
-        theirs = _printed(printed, model, "accuracy", dataset) - _printed(printed, i3d, "accuracy", dataset)
-        run.claim(
-            "Table 4",
-            f"{model} is less accurate than {i3d}",
-            "accuracy of SlowFast minus I3D, points",
-            f"{theirs:.1f}",
-            float(lost),
-            bool(lost < 0),
-            dataset,
-        )
-        share = bootstrap_interval(pathway_shares(run, checkpoint, found))
-        run.claim(
-            "Appendix A",
-            f"{model}: the slow logits are dominant",
-            "share of the slow pathway in |slow| + |fast| logit of the class; dominant above 0.5",
-            "dominant",
-            share,
-            share.low > 0.5,
-            dataset,
-        )
-    return ledger(run)
-
-
-def _printed(printed, model, column, dataset):
-    found = printed[
-        (printed.row == model) & (printed.column == column) & (printed.dataset == STANDS_FOR.get(dataset, dataset))
-    ].value
-    return found.iloc[0] if len(found) else float("nan")
+def in_slow_rows(found, alpha=4):
+    """Return per clip the share of an unreduced matrix's relevance that lies in the rows of the slow frames [n]."""
+    rows = found.matrix.shape[1]
+    return normalised(found)[:, np.linspace(0, rows - 1, rows // alpha).astype(int)].sum((1, 2))
 
 
 def draw_heatmaps(explained, columns=None):
-    """Draw the mean relevance matrix of every model, one panel each, in shares of the clip's relevance
-    (Figures 11, 13)."""
+    """Draw the mean relevance matrix of every network, one panel each, all on one colour scale (Figures 11, 13).
+
+    Colours are relevance over that of an even share, 1 / (T' N) of the clip's, so that clips of different lengths
+    compare.
+    """
+    explained = pooled.first(explained)
     columns = columns or len(explained)
     rows = -(-len(explained) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.5, 2.35 * rows), squeeze=False)
-    for axis, (checkpoint, found) in zip(axes.flat, explained.items(), strict=False):
-        dataset, model = split(checkpoint)
-        image = plotting.heatmap(axis, 100 * normalised(found).mean(0), labels=axis in axes[:, 0])
+    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.35 * rows + 0.2), squeeze=False)
+    means = {network: normalised(found).mean(0) for network, found in explained.items()}
+    means = {network: mean * mean.size for network, mean in means.items()}
+    top = max(mean.max() for mean in means.values())
+    for axis, (network, mean) in zip(axes.flat, means.items(), strict=False):
+        dataset, model = split(network)
+        image = plotting.heatmap(axis, mean, vmax=top, labels=axis in axes[:, 0])
         axis.set_title(f"{dataset}\n{model}", fontsize=7.5)
-        figure.colorbar(image, ax=axis, shrink=0.75)
-    figure.supxlabel("colour: relevance, % of the clip's", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="relevance over an even share")
     return figure

@@ -7,8 +7,8 @@ import pandas as pd
 from ...errors import InputError
 from ...explanation import plotting
 from .. import analysis
-from ..statistics import bootstrap_difference
-from . import dataset_for, ledger, opened, split, windows
+from . import opened, split, windows
+from .heatmaps import normalised
 
 
 def frames_of(run, checkpoint, index):
@@ -18,8 +18,7 @@ def frames_of(run, checkpoint, index):
 
 
 def choose(run, explained):
-    """Return [(checkpoint, position among the explained clips)]: the first clip of every class of the
-    settings."""
+    """Return [(checkpoint, position among the explained clips)]: the first clip of every class of the settings."""
     chosen = []
     for checkpoint, found in explained.items():
         for name in run.settings["classes"][split(checkpoint)[0]]:
@@ -32,50 +31,55 @@ def choose(run, explained):
 
 
 def draw(run, explained, chosen):
-    """Draw a heatmap per video with its ranges, its frames below and the frame logits as a colour bar below
-    those."""
+    """Draw a heatmap per video with its ranges, its frames below and the frame logits as a colour bar below those.
+
+    Heatmaps are relevance over that of an even share, logits parts of the clip's largest: one scale each for all.
+    """
     rows = list(explained)
     per_row = [[position for checkpoint, position in chosen if checkpoint == row] for row in rows]
     columns = max(map(len, per_row))
-    figure = plt.figure(figsize=(1.85 * columns, 3.0 * len(rows)), layout="constrained")
+    even = {key: normalised(found) * found.matrix[0].size for key, found in explained.items()}
+    top = max(even[checkpoint][position].max() for checkpoint, position in chosen)
+    figure = plt.figure(figsize=(1.85 * columns + 0.9, 3.0 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
     for part, checkpoint, positions in zip(parts, rows, per_row, strict=True):
         axes = part.subplots(3, columns, height_ratios=[1, 0.25, 0.07], squeeze=False)
         found = explained[checkpoint]
         for column, position in enumerate(positions):
-            _one(
-                axes[:, column],
-                found,
-                position,
-                frames_of(run, checkpoint, found.videos[position]),
-                run.settings["sigma"],
-                column == 0,
-            )
+            frames = frames_of(run, checkpoint, found.videos[position])
+            drawn = even[checkpoint][position], top
+            images = _one(axes[:, column], found, position, frames, drawn, run.settings["sigma"], column == 0)
         for empty in axes[:, len(positions) :].flat:
             empty.axis("off")
+        part.colorbar(images[0], ax=axes[0, :], shrink=0.8, aspect=12).set_label(
+            "relevance over\nan even share", size=7
+        )
+        part.colorbar(images[1], ax=axes[1:, :], shrink=0.9, aspect=6).set_label("logit, part\nof largest", size=7)
         part.suptitle(checkpoint, fontsize=9)
     return figure
 
 
-def _one(axes, found, position, frames, sigma, first, shown=4):
-    matrix, logits = found.matrix[position], found.frame_logits[position]
-    plotting.heatmap(axes[0], matrix, labels=False)
+def _one(axes, found, position, frames, drawn, sigma, first, shown=4):
+    """Draw one video and return the two images that have a colour scale."""
+    (even, top), logits = drawn, found.frame_logits[position]
+    heat = plotting.heatmap(axes[0], even, vmax=top, labels=False)
     name = found.classes[found.labels[position]]
     axes[0].set_title("\n".join(_wrapped(name)) + f"\navg-ATR {found.avg[position]:.1f}", fontsize=6.5)
     axes[0].set_xticks([])
-    for i, (left, right) in enumerate(windows.segments(matrix[None], sigma)[0]):
+    for i, (left, right) in enumerate(windows.segments(found.matrix[position][None], sigma)[0]):
         if left >= 0:
             axes[0].add_patch(plt.Rectangle((left - 0.5, i - 0.5), right - left + 1, 1, fill=False, ec="white", lw=0.5))
     axes[0].set_ylabel("frame logit i" if first else "", fontsize=8)
     some = np.linspace(0, len(frames) - 1, shown).round().astype(int)
     axes[1].imshow(np.concatenate(frames[some], 1), aspect="auto")
-    axes[2].imshow(logits[None], cmap="magma", aspect="auto", vmin=min(0, logits.min()), vmax=logits.max())
+    bar = axes[2].imshow(logits[None] / logits.max(), cmap="magma", aspect="auto", vmin=0, vmax=1)
     axes[2].set_xlabel("input frame j; bar: frame logit" if first else "", fontsize=7)
     for axis, height in zip(axes, (1, 1 / shown, 0.07), strict=True):
         axis.set_box_aspect(height)  # one width for all three
     for axis in axes[1:]:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
+    return heat, bar
 
 
 def _wrapped(name, width=24, lines=3):
@@ -87,8 +91,7 @@ def _wrapped(name, width=24, lines=3):
 
 
 def table(explained, chosen):
-    """Return one row per drawn video: class, video, score, avg-ATR, max-ATR, lowest and highest frame
-    logit."""
+    """Return one row per drawn video: class, video, score, avg-ATR, max-ATR, lowest and highest frame logit."""
     rows = []
     for checkpoint, at in chosen:
         found = explained[checkpoint]
@@ -102,48 +105,6 @@ def table(explained, chosen):
                 "max_atr": found.max[at],
                 "lowest_logit": found.frame_logits[at].min(),
                 "highest_logit": found.frame_logits[at].max(),
-                "few_frames_share": few_frames(found)[at],
             }
         )
     return pd.DataFrame(rows)
-
-
-def few_frames(found, part=4):
-    """Return per clip the share of its relevance that the best quarter of the input frames holds [n]; 0.25 by
-    chance."""
-    per_frame = np.sort(found.matrix.sum(1), 1)[:, ::-1]
-    count = max(1, per_frame.shape[1] // part)
-    return per_frame[:, :count].sum(1) / per_frame.sum(1)
-
-
-def logit_spread(found):
-    """Return per clip how unequal its frame logits are: their standard deviation over their mean size [n]."""
-    return found.frame_logits.std(1) / np.abs(found.frame_logits).mean(1)
-
-
-def claim(run, explained):
-    """Decide whether the temporal data set needs more frames than the static one (appendix D)."""
-    by_dataset = {split(checkpoint)[0]: found for checkpoint, found in explained.items()}
-    names = [dataset_for(role, by_dataset) for role in ("SSV2", "Kinetics")]
-    (temporal, static), both = [by_dataset[name] for name in names], " vs ".join(names)
-    ours = bootstrap_difference(few_frames(temporal), few_frames(static))
-    run.claim(
-        "Figure 16",
-        "actions of the temporal data set need more frames: a few frames hold less of the relevance",
-        "share of relevance in the best quarter of the frames, temporal minus static data set",
-        "read off the picture",
-        ours,
-        ours.high < 0,
-        both,
-    )
-    ours = bootstrap_difference(logit_spread(temporal), logit_spread(static))
-    run.claim(
-        "Figure 16",
-        "frame logits are more even on the static data set, where any few frames will do",
-        "standard deviation over mean size of a clip's frame logits, temporal minus static data set",
-        "read off the picture",
-        ours,
-        ours.low > 0,
-        both,
-    )
-    return ledger(run)

@@ -73,8 +73,8 @@ def _seen(clip, left, right, empty):
 def measure(run, checkpoint):
     """Return what partial uniform sampling does to a checkpoint, as dict of arrays; cached.
 
-    Settings: `videos`, how many validation videos per frame count, taken in turn from every class whatever
-    the model makes of them; `widths` of the windows, and those tried with `empty` frames as well. Keys:
+    Settings: `videos`, how many validation videos per frame count, in the random order of `analysis.explain` and
+    whatever the model makes of them; `widths` of the windows, and those tried with `empty` frames as well. Keys:
     labels [n]; whole [n, K] softmax scores on the full clip; fixed and empty [widths, n, K] with windows of
     fixed width, frames outside duplicated or black; ranged [n, K] with windows sized by each frame's ATR;
     width [n] the mean ATR of the clip's frames.
@@ -82,7 +82,7 @@ def measure(run, checkpoint):
     settings = run.settings
     model, header, videos = opened(run, checkpoint)
     frames = model.num_frames
-    chosen = analysis.in_turn(np.arange(len(videos)), np.asarray(videos.labels))[: settings["videos"][frames]]
+    chosen = analysis.in_turn(np.asarray(videos.labels))[: settings["videos"][frames]]
     widths = [width for width in settings["widths"] if width <= frames]
     key = {
         **analysis.key_of(checkpoint, videos),

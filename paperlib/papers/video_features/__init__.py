@@ -2,7 +2,10 @@
 
 from ...explanation.plotting import BLUE, ORANGE
 
-STANDS_FOR = {"synth_ssv2": "SSV2", "synth_kth": "KTH", "ssv2": "SSV2", "kth": "KTH"}  # ours -> the paper's
+STANDS_FOR = {  # ours -> the paper's
+    **{name: "SSV2" for name in ("ssv2", "synth_ssv2", "synth_ssv2_hard")},
+    **{name: "KTH" for name in ("kth", "synth_kth", "synth_kth_hard")},
+}
 COLOURS = {"I3D": ORANGE, "C-LSTM": BLUE}  # as in the paper's Figure 4
 
 

@@ -189,6 +189,20 @@ def draw_means(table, measures):
     return figure
 
 
+PARAMETERS = {  # of `blobs.Detector`, in words
+    "low": "lowest threshold",
+    "high": "highest threshold",
+    "step": "step between thresholds",
+    "repeatability": "thresholds it is found at",
+    "min_distance": "least distance, share of side",
+    "min_area": "least area, share of frame",
+    "max_area": "largest area, share of frame",
+    "min_circularity": "least circularity (1: circle)",
+    "min_convexity": "least convexity (1: convex)",
+    "min_inertia": "least ratio of axes (1: circle)",
+}
+
+
 def sensitivity(studied, clips=12):
     """Return `blobs.sensitivity` for each checkpoint's first clips, with the columns model and dataset."""
     tables = [
@@ -203,18 +217,13 @@ def draw_sensitivity(table):
     parameters = list(dict.fromkeys(table.parameter))
     figure, axes = plt.subplots(2, -(-len(parameters) // 2), figsize=(10, 4.2), sharey=True)
     for axis, name in zip(axes.flat, parameters, strict=False):
-        for (model, dataset), own in table[table.parameter == name].groupby(["model", "dataset"]):
-            axis.plot(
-                own.value,
-                own["count"],
-                marker=".",
-                color=COLOURS[model],
-                label=f"{model}, {dataset}",
-                ls="-" if paper_name(dataset) == "SSV2" else "--",
-            )
+        for k, ((model, dataset), own) in enumerate(table[table.parameter == name].groupby(["model", "dataset"])):
+            look = {"ls": "-" if paper_name(dataset) == "SSV2" else "--", "mfc": "none", "lw": 1}
+            look |= {"marker": plotting.MARKERS[k], "ms": 3 + 1.5 * k}  # lines that coincide are still all seen
+            axis.plot(own.value, own["count"], color=COLOURS[model], label=f"{model}, {dataset}", **look)
         ours = table[(table.parameter == name) & table.ours].value
         axis.axvline(ours.iloc[0], color="0.5", ls=":", lw=1)
-        axis.set_xlabel(name)
+        axis.set_xlabel(PARAMETERS.get(name, name))
         if name in ("min_area", "min_distance"):
             axis.set_xscale("log")
     for axis in axes[:, 0]:
@@ -276,7 +285,9 @@ def draw_histograms(clips, dataset, seed=0):
         everything = np.concatenate(list(values.values()))
         if len(everything):
             low, high = np.percentile(everything, (0, 97.5 if measure == "drop_ratio" else 100))
-            bins = np.linspace(low, high if high > low else low + 1, 16)
+            bins = np.linspace(low, high if high > low else low + 1, 9)
+            if everything.max() > bins[-1]:
+                title += f" (last bar: {bins[-2]:.3g} and more)"
             for model, own in values.items():
                 weights = np.full(len(own), 1 / max(len(own), 1))
                 axis.hist(

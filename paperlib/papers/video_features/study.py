@@ -27,8 +27,9 @@ class Studied:
 
     mask, initial [n, T]; original, freeze, reverse, whole, truth [n]: OS, FS, RS as the paper's code blends frames, RS
     with whole frames as its text says, CS; targets (predicted classes), labels, videos (indices in the data set),
-    iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W], made from maps of `side` pixels; units [n]: the
-    person or else the video. Every mask is the better one of two starts: the released code's, and the best contiguous
+    iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W], made from maps of `side` pixels and each frame
+    stretched to 0 to 1; intensity [n, T]: the frames' mean before that; units [n]: the person or else the video.
+    Every mask is the better one of two starts: the released code's, and the best contiguous
     window; released, window [n, T] are the mask learned from the former and that window, released_loss and
     window_loss [n] their values of equation 1.
     """
@@ -55,6 +56,7 @@ class Studied:
     window: np.ndarray
     window_loss: np.ndarray
     cams: np.ndarray
+    intensity: np.ndarray
     side: int
     settings: masks.Settings
 
@@ -104,7 +106,7 @@ def study(run, checkpoint):
     key = {
         **_key(checkpoint, videos),
         "settings": asdict(settings),
-        "explaining": cache.code("masks", "gradcam", "models/probing"),
+        "explaining": cache.code("masks", "gradcam", "models/probing", "papers/video_features/study"),
     }
 
     def compute(some):
@@ -112,7 +114,9 @@ def study(run, checkpoint):
         found = from_two_starts(model, clips, videos.labels[some], preset, dict(run.settings.get("mask", {})))
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
         cams = gradcam.over_frames(maps, clips.shape[2:])
-        return {**found, "cams": cams.cpu().numpy().astype(np.float16), "side": np.full(len(some), min(maps.shape[2:]))}
+        found["cams"] = cams.cpu().numpy().astype(np.float16)
+        found["intensity"] = gradcam.over_frames(maps, clips.shape[2:], normalise=None).mean((2, 3)).cpu().numpy()
+        return {**found, "side": np.full(len(some), min(maps.shape[2:]))}
 
     parts, left = {}, list(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
     with tqdm(total=len(left), desc=f"masks of {checkpoint}", leave=False) as progress:

@@ -97,7 +97,18 @@ def test_runs_of_one_network_are_scored_together(run, monkeypatch):
     assert own.missing(run) == []  # one run is there; of the other network none is asked for by its plain name
     history = [{"epoch": 1, "accuracy": 0.5}, {"epoch": 2, "accuracy": 0.7}]
     monkeypatch.setattr(own.checkpoints, "meta", lambda file: {"history": history})
-    assert own.steep(keys[0])
+    assert own.steep(keys[0])  # by 20 points
+    header = {"history": history, "videos": {"train": 400}}
+    for videos, expected in (
+        (400, True),
+        (30, False),
+    ):  # of 30 videos, 20 points and 24 to either side: it may be chance
+        header["videos"]["val"] = videos
+        monkeypatch.setattr(own.checkpoints, "meta", lambda file: header)
+        assert own.steep(keys[0]) is expected
+    history[1]["accuracy"] = 0.515  # a difference that the paper calls very similar
+    header["videos"]["val"] = 10**6
+    assert not own.steep(keys[0])
     early = own.Scored("x", np.ones((1, 3), bool), {}, steep=True)
     assert own.trained({"x": early}) == {}
 

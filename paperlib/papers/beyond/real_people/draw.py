@@ -33,7 +33,7 @@ def accuracies(predicted, summary, chance, title, reference=()):
                 own = people[people["model"] == model]
                 each = 100 * (own[way] == own["label"]).groupby(own["person"]).mean()
                 axis.plot(np.full(len(each), x), each, ".", ms=2.5, color="0.2", alpha=0.6)
-        axis.axhline(chance, ls=":", color="0.4", lw=1)
+        line = axis.axhline(chance, ls=":", color="0.4", lw=1)
         axis.set_xticks(range(len(models)), models, rotation=30)
         axis.set(title=f"{title}: {KINDS[kind]}" if len(panels) > 1 else title, ylim=(0, 103))
     axes[0, 0].set_ylabel("accuracy on people never seen, %")
@@ -42,7 +42,8 @@ def accuracies(predicted, summary, chance, title, reference=()):
         axes[0, 0].axhline(value, ls=style, color=plotting.BLACK, lw=0.9)
         for (_, value), style in zip(reference, ("--", "-."), strict=False)
     ]
-    names = [*(WORDS[way] for way in WAYS), *(name for name, _ in reference)]
+    handles.append(line)
+    names = [*(WORDS[way] for way in WAYS), *(name for name, _ in reference), "chance"]
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
@@ -83,7 +84,10 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
 
 
 def matrices(found, classes, models):
-    """Draw mean relevance matrices: a row of panels per model, a column per class."""
+    """Draw mean relevance matrices: a row of panels per model, a column per class, each on a scale of its own.
+
+    From 0 to the panel's largest value, as square roots, so that what lies beside a bright spot can be seen too.
+    """
     figure, axes = plt.subplots(
         len(models), len(classes), figsize=(1.25 * len(classes) + 0.8, 1.4 * len(models)), squeeze=False
     )
@@ -94,13 +98,14 @@ def matrices(found, classes, models):
             members = found.of(model=model, **{"class": name})
             axis.set(xticks=[], yticks=[])
             if len(members):
-                axis.imshow(explain.mean_matrix(found, model=model, **{"class": name}), vmin=0)
+                axis.imshow(np.sqrt(np.maximum(0, explain.mean_matrix(found, model=model, **{"class": name}))), vmin=0)
                 axis.set_xlabel(f"{found.table['avg_atr'].to_numpy()[members].mean():.1f}", fontsize=7)
             else:
                 axis.text(0.5, 0.5, "none right", ha="center", va="center", fontsize=6, transform=axis.transAxes)
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(model)
-    figure.supxlabel("input frame j; below each panel the class's mean avg-ATR in frames", fontsize=8)
+    words = "input frame j; below each panel the class's mean avg-ATR in frames\n"
+    figure.supxlabel(words + "brightness: square root of relevance, from 0 to each panel's largest", fontsize=8)
     figure.supylabel("frame logit i", fontsize=8)
     return figure
 

@@ -1,0 +1,270 @@
+"""Each verdict on the relevance paper follows the numbers: on networks for which a statement is true, and false."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib.papers import claims, published, temporal_relevance
+from paperlib.papers.temporal_relevance import (
+    appendix,
+    architectures,
+    ensembles,
+    findings,
+    pooled,
+    questions,
+    rules,
+)
+
+from .explained import explained, flat
+
+
+def verdicts(found):
+    """Return {statement: verdict} of findings."""
+    rows = {
+        one.id: claims.not_testable("p/n", one.id, one.rests_on)
+        if one.interval is None
+        else claims.decide("p/n", one.id, one.interval, one.rests_on, one.dataset)
+        for one in found
+    }
+    return {id: row["verdict"] for id, row in rows.items()}
+
+
+def test_every_statement_of_the_paper_is_decided_somewhere_in_the_code():
+    ids = published.statements().query("paper == 'temporal_relevance'").id
+    folder = Path(temporal_relevance.__file__).parent
+    code = "".join(
+        (folder / f"{name}.py").read_text(encoding="utf-8") for name in ("findings", "questions", "appendix")
+    )
+    endings = {id.rpartition(".")[2] for id in ids if f'"{id}"' not in code}
+    assert not [name for name in endings if f'"{name}"' not in code]  # ids that are put together have their end there
+
+
+def test_data_sets_and_modules():
+    atr = {"synth_ssv2/I3D": 6.0, "synth_kinetics/I3D": 5.0, "synth_ssv2/TAM2D": 5.5, "synth_kinetics/TAM2D": 3.0}
+    found = {f"{name}-R50-f8": flat(10, value) for name, value in atr.items()}
+    assert verdicts(findings.of_table01(found)) == {
+        "tr.table1.avg-datasets": "holds",
+        "tr.table1.max-datasets": "holds",
+        "tr.table1.tam-on-par": "undecided",  # equal accuracies, but no wrong answer in common to tell by
+    }
+    by_id = {one.id: one for one in findings.of_modules(found)}
+    assert by_id["tr.fig3.i3d-larger"].interval.value == pytest.approx((0.5 + 2.0) / 2)
+    assert by_id["tr.fig3.gap-kinetics"].interval.value == pytest.approx(2.0 - 0.5)
+    assert set(verdicts(by_id.values()).values()) == {"holds"}
+    swapped = {
+        name.replace("ssv2", "x").replace("kinetics", "ssv2").replace("x", "kinetics"): v for name, v in found.items()
+    }
+    assert verdicts(findings.of_table01(swapped))["tr.table1.avg-datasets"] == "contradicted"
+    assert verdicts(findings.of_modules(swapped))["tr.fig3.gap-kinetics"] == "contradicted"
+
+
+def test_accuracies_are_compared_video_by_video():
+    rng = np.random.default_rng(0)
+    right = rng.random(400) < 0.8
+    worse = right & (rng.random(400) < 0.95)
+    found = {
+        f"synth_ssv2/{name}-R50-f8": flat(4, 5.0, correct=answers)
+        for name, answers in (("I3D", right), ("TAM2D", worse))
+    }
+    (on_par,) = [one for one in findings.of_table01(found) if one.id == "tr.table1.tam-on-par"]
+    assert on_par.interval.value == pytest.approx(100 * (worse.mean() - right.mean()))
+    assert on_par.rests_on == "1 run each of 2 networks, 400 videos each"
+    assert verdicts([on_par]) == {"tr.table1.tam-on-par": "contradicted"}
+
+
+def local(n, frames, seed):
+    """Return matrices with most relevance on the diagonal and little elsewhere."""
+    noise = np.random.default_rng(seed).random((n, frames, frames))
+    return np.eye(frames) * (10 + np.random.default_rng(seed).random((n, 1, 1))) + 0.3 * noise
+
+
+def test_what_the_heatmaps_show():
+    even = 1 + 0.1 * np.random.default_rng(0).random((12, 16, 16))
+    even[:, :, 4:12] *= 0.5  # the ends hold more
+    found = {
+        "synth_ssv2/I3D-R50-f16": explained(local(12, 16, 1)),
+        "synth_kinetics/I3D-R50-f16": explained(even),
+    }
+    by_id = {one.id: one for one in findings.of_heatmaps(found)}
+    ranges = [one.avg.mean() / 16 for one in found.values()]
+    assert by_id["tr.fig2.local"].interval.value == pytest.approx(np.mean(ranges))
+    table = verdicts(by_id.values())
+    assert table["tr.fig2.diagonal"] == table["tr.fig2.ends-kinetics"] == table["tr.fig2.all-contribute"] == "holds"
+    assert table["tr.fig2.middle-ssv2"] == "undecided"
+    even[:, :, 0] = 1e-4
+    assert verdicts(findings.of_heatmaps(found))["tr.fig2.all-contribute"] == "contradicted"
+
+
+def described(values, **columns):
+    """A table as `architectures.described` gives it."""
+    table = pd.DataFrame({"dataset": "synth_ssv2", "runs": 1, "avg_atr": values, **columns})
+    return table.assign(avg_atr_low=table.avg_atr - 0.1, avg_atr_high=table.avg_atr + 0.1)
+
+
+def test_backbones():
+    names = ["I3D-Inc-f16", "I3D-R18-f16", "I3D-R50-f16", "TAM2D-R18-f16", "TAM2D-R50-f16"]
+    atr, sets = [9.0, 8.0, 7.5, 5.0, 6.0], ("synth_kinetics", "synth_ssv2")
+    answers = np.arange(40) < 30
+    found = {
+        f"{dataset}/{name}": flat(10, value, 16, correct=answers if "Inc" in name else np.arange(40) % 10 != 0)
+        for dataset in sets
+        for name, value in zip(names, atr, strict=True)
+    }
+    ours = pd.concat(
+        [
+            described(
+                atr, model=names, temporal_convolutions=[20, 16, 16, 8, 16], accuracy=[75, 90, 90, 90, 91.0]
+            ).assign(dataset=dataset)
+            for dataset in sets
+        ]
+    )
+    by_id = {one.id: one for one in findings.of_backbones(found, ours)}
+    assert by_id["tr.fig4a.inception-largest"].interval.value == pytest.approx(1.0)
+    assert by_id["tr.fig4a.inception-r50"].interval.value == pytest.approx(1.5)
+    table = verdicts(by_id.values())
+    assert table["tr.fig4a.inception-largest"] == table["tr.fig4a.inception-accuracy"] == "holds"
+    few = verdicts(findings.of_backbones(found, ours[ours.dataset == "synth_ssv2"]))
+    assert few["tr.fig4a.similar-order"] == "not testable here"
+
+
+def test_depth_kernels_and_lengths():
+    deep = {f"synth_ssv2/I3D-R{d}-f16": flat(10, v, 16) for d, v in ((50, 6.0), (101, 6.1), (152, 6.3))}
+    assert set(verdicts(findings.of_depth(deep)).values()) == {"holds"}
+    wide = {f"synth_ssv2/TAM2D-R50-f16{k}": flat(10, v, 16) for k, v in (("", 6.0), ("-k5", 9.0), ("-k7", 6.2))}
+    table = verdicts(findings.of_kernels(wide))
+    assert table["tr.table2.avg"] == "holds" and table["tr.table2.pronounced"] == "contradicted"
+    long = {f"synth_kinetics/I3D-R50-f{n}": flat(8, v, n) for n, v in ((8, 5.0), (16, 6.0), (32, 8.0))}
+    assert verdicts(findings.of_lengths(long)) == {
+        "tr.fig5a.grows": "holds",
+        "tr.fig5a.slow": "contradicted",  # by 3 frames, not about 2
+        "tr.fig5a.shorter": "holds",
+    }
+
+
+def windows(frames, single, narrow, n=40):
+    """Return what `windows.measure` gives for a model with so many right answers from windows of 1, 2 and 8 frames."""
+
+    def scores(right):
+        return np.stack([np.where(np.arange(n) < right, 0.9, 0.1), np.where(np.arange(n) < right, 0.1, 0.9)], 1)
+
+    fixed = np.stack([scores(single), scores(narrow), scores(n - 1)])
+    whole = scores(n - 1)
+    return {
+        "labels": np.zeros(n, int),
+        "frames": frames,
+        "widths": np.array([1, 2, 8]),
+        "whole": whole,
+        "fixed": fixed,
+    } | {
+        "empty_widths": np.array([2]),
+        "empty": scores(narrow - 20)[None],
+        "ranged": scores(n - 2),
+        "width": np.full(n, 8.0),
+    }
+
+
+def test_windows_say_something_only_where_single_frames_do_not_suffice():
+    needing = {"synth_kinetics/I3D-R50-f16": windows(16, 10, 30)}
+    enough = {"synth_kinetics/I3D-R50-f32": windows(32, 39, 39)}
+    table = verdicts(questions.of_windows({**needing, **enough}, "fig6"))
+    assert table["tr.fig6.empty"] == "holds" and table["tr.fig6.sized"] == "undecided"
+    assert table["tr.fig6.saturated"] == "undecided"  # no clip is lost, which 40 clips cannot tell from a few in 100
+    only = verdicts(questions.of_windows(enough, "fig14"))
+    assert only == {"tr.fig14.saturated": "not testable here", "tr.fig14.sized": "not testable here"}
+    measured = {**needing, "synth_ssv2/I3D-R50-f16": windows(16, 5, 8)}
+    by_id = {one.id: one for one in questions.of_few_frames(measured)}
+    assert by_id["tr.fig16.ssv2-more"].interval.value == pytest.approx(100 * (30 - 8) / 40)
+    assert set(verdicts(by_id.values()).values()) == {"holds"}
+
+
+def test_an_ensemble_is_compared_on_the_same_rows():
+    frames, rng = 8, np.random.default_rng(0)
+    full = explained(np.ones((10, frames, frames)))
+    full.atr = np.tile([2.0, 3, 4, 5, 5, 4, 3, 2], (10, 1)) + 0.1 * rng.random((10, 1))  # ends are cut short
+    full.avg = full.atr.mean(1)
+    one = explained(np.ones((10, frames, frames)), full.atr[:, 4])
+    found, used = {"d/T-f8-e1": one, "d/T-f8": full}, {"d/T-f8-e1": np.array([4]), "d/T-f8": np.arange(8)}
+    (finding,) = questions.of_ensemble(found, used)
+    assert one.avg.mean() - full.avg.mean() > 1 and finding.interval.value == pytest.approx(0, abs=1e-12)
+    one.avg = full.atr[:, 4] + 1 + 0.01 * rng.normal(size=10)
+    (finding,) = questions.of_ensemble(found, used)
+    assert finding.interval.value == pytest.approx(1, abs=0.02) and verdicts([finding]) == {"tr.fig10.fewer": "holds"}
+    assert ensembles.avg_over(full, [0, 7]) == pytest.approx(full.atr[:, [0, 7]].mean(1))
+
+
+def test_correlations_over_networks():
+    rng, names = np.random.default_rng(0), [f"m{k}" for k in range(40)]
+    apart = described(rng.normal(size=40), model=names, accuracy=rng.normal(size=40))
+    (finding,) = questions.of_correlation(apart)
+    assert finding.interval.value == pytest.approx(np.corrcoef(apart.avg_atr, apart.accuracy)[0, 1])
+    (along,) = questions.of_correlation(apart.assign(accuracy=apart.avg_atr + 0.3 * rng.normal(size=40)))
+    assert verdicts([along]) == {"tr.fig7.correlation": "contradicted"}
+    both = pd.concat([apart, apart.assign(dataset="synth_kinetics", avg_atr=apart.avg_atr + 5)])
+    assert architectures.two_orders(both).value > 0.99
+    convolutions = both.assign(temporal_convolutions=both.avg_atr.round(1))
+    assert architectures.explains_better(convolutions).low > 0.3
+
+
+def test_classes_and_flags():
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(24), 3)
+    names, flags = [f"c{k}" for k in range(24)], np.arange(24) < 12
+
+    def network(shift, between=0.0):
+        means = 5 + shift * flags + between * rng.normal(size=24)
+        return explained(np.ones((72, 4, 4)), means[labels] + 0.2 * rng.normal(size=72), labels, names, flags)
+
+    alike, apart = network(0.0), network(2.0, 0.8)
+    assert verdicts(questions.of_classes({"synth_ssv2/x": alike}, "fig8")) == {
+        "tr.fig8.avg": "holds",
+        "tr.fig8.max": "holds",
+    }
+    assert verdicts(questions.of_classes({"synth_ssv2/x": apart}, "fig15"))["tr.fig15.avg"] == "contradicted"
+    assert verdicts(questions.of_overlap({"synth_mit/x": apart}))["tr.table3.disagree"] == "contradicted"
+    assert verdicts(questions.of_sorted({"synth_mit/x": apart}))["tr.fig9.scattered"] == "contradicted"
+    assert verdicts(questions.of_overlap({"synth_mit/x": alike}))["tr.table3.especially"] == "not testable here"
+
+
+def test_slowfast_the_mixed_data_set_and_dense_clips():
+    fast, slow = (
+        "synth_ssv2/SlowFast-R50-8x8",
+        {"synth_ssv2/I3D-R50-f8": flat(10, 6.0), "synth_ssv2/TAM2D-R50-f8": flat(10, 4.0)},
+    )
+    found = {**slow, fast: flat(10, 5.0)}
+    table = verdicts(appendix.of_slowfast(found, {fast: np.linspace(0.6, 0.9, 10)}))
+    assert table["tr.table4.avg"] == table["tr.table4.slow-dominant"] == "holds"
+    assert table["tr.table4.tam"] == "contradicted"
+    atr = {"synth_mit": 5.0, "synth_kinetics": 4.0, "synth_ssv2": 4.5}
+    mixed = verdicts(appendix.of_mit({f"{d}/I3D-R50-f8": flat(10, v) for d, v in atr.items()}))
+    assert mixed["tr.table5.avg-kinetics"] == "holds" and mixed["tr.table5.avg-ssv2"] == "contradicted"
+    clips = {"synth_kinetics/I3D-R50-f8": flat(10, 5.0), "synth_kinetics/I3D-R50-f8-dense": flat(10, 4.0)}
+    sampling = verdicts(appendix.of_dense(clips))
+    assert sampling["tr.table7.avg"] == "holds" and sampling["tr.table7.max"] == "contradicted"
+
+
+def test_lrp_is_compared_with_clrp_on_the_same_clips():
+    name, noise = "synth_ssv2/I3D-R50-f16", 0.01 * np.random.default_rng(0).normal(size=8)
+    contrastive = flat(8, 6.0, 16, 1)
+    plain = explained(contrastive.matrix, contrastive.avg - 0.2 + noise)
+    both = {"clrp": {name: contrastive}, "lrp": {name: plain}}
+    change = {metric: rules.changes(both, metric) for metric in ("avg", "max")}
+    found = appendix.of_rules(both["clrp"], change)
+    assert found[0].interval.value == pytest.approx(-0.2 + noise.mean())
+    assert found[0].interval.high - found[0].interval.low < 0.03  # paired: the clips' own spread cancels
+    assert set(verdicts(found).values()) == {"holds"}
+
+
+def test_rows_and_logits():
+    doubled, kept = explained(np.full((5, 8, 8), 2 / 8)), explained(np.full((5, 8, 8), 1 / 8))
+    doubled.matrix += 0.01 * np.random.default_rng(0).random((5, 1, 1))
+    found, (check,) = findings.of_method({"a/x": doubled}, {"a/x": kept})
+    assert verdicts(found) == {"tr.sec3.row-sums": "contradicted"} and check.passes and check.found == 5
+
+
+def test_a_network_that_is_not_trained_leaves_its_statement_open():
+    assert verdicts(findings.of_depth({"synth_ssv2/I3D-R50-f16": flat(4, 5.0)})) == {
+        "tr.fig4b.deeper": "not testable here",
+        "tr.fig4b.insignificant": "not testable here",
+    }
+    assert pooled.level("tr.fig2.local", {}, [], pooled.avg).interval is None
