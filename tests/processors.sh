@@ -5,9 +5,13 @@ set -euo pipefail
 cd -- "$(dirname -- "$0")/.."
 
 failed=0
+# Only the files that have such tests, as others take seconds to be imported; test by test, as some files are long.
+files=()
+while IFS= read -r file; do files+=("$file"); done < <(grep -rl 'mark\.numerics' tests --include='test_*.py' | sort)
 pass() {
     echo "== $*"
-    env "$@" ./run_all.sh --tests -q -m "numerics and not slow" ${arguments[@]+"${arguments[@]}"} || failed=1
+    env "$@" ./run_all.sh --tests -q -m "numerics and not slow" --dist worksteal "${files[@]}" \
+        ${arguments[@]+"${arguments[@]}"} || failed=1
 }
 
 arguments=("$@")

@@ -102,7 +102,10 @@ def test_tests_are_handed_to_pytest(tmp_path):
     assert done.returncode == 1 and "1 failed" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["run_all.sh", ".ci/run", "tests/benchmarks/gpu.sh", "tests/benchmarks/gpu_zoo.sh"])
+SCRIPTS = ("run_all.sh", ".ci/run", "tests/processors.sh", "tests/benchmarks/gpu.sh", "tests/benchmarks/gpu_zoo.sh")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_shellcheck_is_content(script):
     done = subprocess.run([Path(sys.executable).parent / "shellcheck", ROOT / script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -128,7 +128,9 @@ def keys(profile):
             listed = [
                 key
                 for key in listed
-                if "-f8" in key and ("R18" in key or key.startswith("kinetics400")) or "SlowFast" in key
+                if "-f8" in key
+                and ("mini_ssv2" in key and "R18" in key or key.startswith("kinetics400"))
+                or "SlowFast" in key
             ]
         found.update(dict.fromkeys(key for key in listed if key.partition("/")[0] in OWN))
     return list(found)

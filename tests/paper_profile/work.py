@@ -49,12 +49,17 @@ def main(action, *names):
         print(json.dumps({k: str(v) for k, v in fixtures.project(home, PROFILE, REPOSITORY).items()}))
         return
     for name in names:
-        begun = time.monotonic()
+        begun = time.process_time()
         status, message = execute(name, PROFILE, str(home / "root"))
         with open(home / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(
                 json.dumps(
-                    {"name": name, "status": status, "message": message, "seconds": round(time.monotonic() - begun, 1)}
+                    {
+                        "name": name,
+                        "status": status,
+                        "message": message,
+                        "seconds": round(time.process_time() - begun, 1),
+                    }
                 )
                 + "\n"
             )
