@@ -36,23 +36,31 @@ def many_videos(folder, count):
     return folder / "data"
 
 
-def measure(folder, clips, every, kind="relevance", batch=8):
-    """Return (rows, settings): (clips done, CPU ms per clip since the last row, resident MB) every `every` clips."""
+def milliseconds():
+    """Return the processor time of this process, in milliseconds."""
+    return 1000 * time.process_time()
+
+
+def measure(folder, clips, every, kind="relevance", batch=8, spent=milliseconds, show=lambda *row: None):
+    """Return (rows, settings): (clips done, cost per clip since the last row, resident MB) every `every` clips.
+
+    spent: returns what was spent so far, a number or an array; the cost is what is spent more. show: told each row.
+    """
     root = many_videos(folder, clips)
     network = runs.checkpoint(folder, dataset="folder", classes=["a", "b"])
     settings = runs.planned(
         folder, network, kind, dataset="folder", data_root=str(root), limit=None, batch=batch, shards=1
     )
-    rows, since, real = [], [0, time.process_time()], compute.explained
+    rows, since, real = [], [0, spent()], compute.explained
 
     def counted(model, header, dataset, key, block):
         table = real(model, header, dataset, key, block)
         done = block[-1][0] + 1
         if done - since[0] >= every or done == clips:
-            spent = time.process_time() - since[1]
-            rows.append((done, 1000 * spent / (done - since[0]), psutil.Process().memory_info().rss / 1e6))
-            since[:] = [done, time.process_time()]
-            print("{:6d} clips  {:6.2f} ms per clip  {:7.1f} MB".format(*rows[-1]), file=sys.stderr, flush=True)
+            cost = (spent() - since[1]) / (done - since[0])
+            rows.append((done, cost, psutil.Process().memory_info().rss / 1e6))
+            since[:] = [done, spent()]
+            show(*rows[-1])
         return table
 
     compute.explained = counted
@@ -61,6 +69,11 @@ def measure(folder, clips, every, kind="relevance", batch=8):
     finally:
         compute.explained = real
     return rows, settings
+
+
+def show(clips, cost, memory):
+    """Say one row."""
+    print(f"{clips:6d} clips  {cost:6.2f} ms per clip  {memory:7.1f} MB", file=sys.stderr, flush=True)
 
 
 def main(arguments=None):
@@ -72,7 +85,7 @@ def main(arguments=None):
     parser.add_argument("--batch", type=int, default=8)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        rows, settings = measure(Path(folder), options.clips, options.every, options.kind, options.batch)
+        rows, settings = measure(Path(folder), options.clips, options.every, options.kind, options.batch, show=show)
         began, before = time.process_time(), psutil.Process().memory_info().rss
         shard_files.gather(settings, settings["out"], [runs.shard(settings, 0)])
         print(
