@@ -55,7 +55,7 @@ def run(folder, *arguments, gpu=False, speedup=2.5):
         env={**environment, "PAPERLIB_HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=800,
     ).stdout
 
 

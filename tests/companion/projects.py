@@ -68,7 +68,7 @@ def tables(root):
     return {f.relative_to(root).as_posix(): f.read_bytes() for f in sorted(root.glob("figures/**/*.csv"))}
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     """Wait for a condition."""
     end = time.monotonic() + seconds
     while not condition():

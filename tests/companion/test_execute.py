@@ -134,8 +134,8 @@ def test_a_figures_folder_that_cannot_be_written_is_a_failure_in_words(project, 
 @pytest.mark.parametrize("victim", ["execute", "runner"])
 def test_nothing_survives_a_kill(project, victim):
     """Killed -9, the process that executes takes its kernel along; so does the death of the whole run."""
-    projects.notebook(project, "p/n", "import os, time\nopen('started', 'w').write(str(os.getpid()))\ntime.sleep(100)")
-    runner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    projects.notebook(project, "p/n", "import os, time\nopen('started', 'w').write(str(os.getpid()))\ntime.sleep(800)")
+    runner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(800)"])
     process = subprocess.Popen(
         projects.command("p/n", module="paperlib.companion.execute"),
         stdout=subprocess.DEVNULL,

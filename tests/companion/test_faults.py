@@ -109,7 +109,7 @@ import numpy as np
 from paperlib.storage import cache, paths
 
 def part(i):
-    time.sleep(0.05)
+    time.sleep(0.1)
     return {{"x": np.random.default_rng(i).normal(size=5000)}}
 
 total = sum(cache.fetch("parts", {{"part": i}}, lambda: part(i))["x"].sum() for i in range(40))
@@ -123,7 +123,7 @@ def test_killed_again_and_again_it_ends_with_the_same_table(tmp_path):
     for root in (whole, killed):
         projects.notebook(root, "p/n", PARTS.format(name="p/n"))
     assert projects.run(whole).returncode == 0
-    for parts in (3, 20):
+    for parts in (3, 15):  # so that seconds are left for the kill
         process = subprocess.Popen(
             projects.command("run"), env=projects.environment(killed), stdout=subprocess.DEVNULL, start_new_session=True
         )

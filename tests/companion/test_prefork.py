@@ -22,7 +22,7 @@ print(json.dumps({"argv": sys.argv[1:], "name": __name__, "folder": os.getcwd(),
                   "torch": "torch" in sys.modules, "paperlib": "paperlib" in sys.modules}))
 print("complaint", file=sys.stderr)
 """
-WAITS = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(100)"
+WAITS = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(800)"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def modules(tmp_path):
         "ends": "import sys\nsys.exit(7)",
         "says": "import sys\nsys.exit('no such thing')",
         "true": "import sys\nsys.exit(True)",
-        "catches": WAITS.replace("time.sleep(100)", "try: time.sleep(100)\nexcept KeyboardInterrupt: exit(5)"),
+        "catches": WAITS.replace("time.sleep(800)", "try: time.sleep(800)\nexcept KeyboardInterrupt: exit(5)"),
     }.items():
         (tmp_path / f"{name}.py").write_text(code)
     return tmp_path
@@ -117,20 +117,20 @@ def test_a_fork_dies_with_who_asked_for_it(server, modules):
 def test_who_asked_ends_when_its_fork_was_killed(server, modules):
     asker = subprocess.Popen(prefork.command("run", "waits"), cwd=modules, env=server[1])
     started(modules).kill()
-    assert asker.wait(timeout=60) == 1
+    assert asker.wait(timeout=300) == 1
 
 
 def test_an_interrupt_reaches_the_fork(server, modules):
     asker = subprocess.Popen(prefork.command("run", "catches"), cwd=modules, env=server[1])
     started(modules)
     asker.send_signal(signal.SIGINT)
-    assert asker.wait(timeout=60) == 5
+    assert asker.wait(timeout=300) == 5
 
 
 def test_forks_run_side_by_side_and_leave_no_zombies(server, modules):
     process, env = server
     asked = [subprocess.Popen(prefork.command("run", "ends"), cwd=modules, env=env) for _ in range(12)]
-    assert [asker.wait(timeout=60) for asker in asked] == [7] * 12
+    assert [asker.wait(timeout=300) for asker in asked] == [7] * 12
     until(lambda: not psutil.Process(process.pid).children())
 
 
@@ -144,4 +144,4 @@ def test_a_server_that_dies_is_noticed_and_done_without(tmp_path, modules):
     )
     process.kill()  # while it imports, and the asker waits for its turn
     process.wait()
-    assert json.loads(asker.communicate(timeout=60)[0])["torch"] is False
+    assert json.loads(asker.communicate(timeout=300)[0])["torch"] is False

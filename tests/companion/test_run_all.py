@@ -34,7 +34,7 @@ def call(*arguments, script=ROOT / "run_all.sh", **environment):
         env={**os.environ, "PAPERLIB_PYTHON": sys.executable, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=800,
     )
 
 

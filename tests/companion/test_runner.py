@@ -146,7 +146,7 @@ def waiting(tmp_path):
     process.wait()
 
 
-def wait_for(path, seconds=120):
+def wait_for(path, seconds=300):
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end, f"{path} does not appear"
@@ -161,8 +161,8 @@ def test_a_second_run_in_the_same_checkout_waits_and_says_so(waiting):
     line = second.stdout.readline()
     assert line.startswith(f"another run (process {process.pid}, since ") and "waiting" in line
     (root / "notebooks/p/go").touch()
-    assert rows(process.communicate(timeout=120)[0]) == {"p/n": "ok"}
-    assert rows(second.communicate(timeout=120)[0]) == {"p/n": "up to date"}
+    assert rows(process.communicate(timeout=300)[0]) == {"p/n": "ok"}
+    assert rows(second.communicate(timeout=300)[0]) == {"p/n": "up to date"}
 
     # with nothing to do, nothing is imported that only doing something takes
     third = projects.run(root, PYTHONPROFILEIMPORTTIME="1")
@@ -189,7 +189,7 @@ def test_after_kill_9_the_next_run_finishes_with_the_same_result(waiting):
 def test_ctrl_c_stops_everything_and_the_next_run_goes_on(waiting):
     root, process = waiting
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 130 and "interrupted" in output and "Traceback" not in output
     assert projects.tables(root) == {}
     (root / "notebooks/p/go").touch()

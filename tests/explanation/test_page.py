@@ -38,7 +38,7 @@ def opened(browser, tmp_path):
     context = browser.new_context(viewport={"width": 1200, "height": 1000}, accept_downloads=True)
     context.set_offline(True)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     errors, asked = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))

@@ -192,7 +192,7 @@ class Cluster:
                 preexec_fn=die_with_parent,
             )
 
-    def until(self, condition, name, seconds=60):
+    def until(self, condition, name, seconds=300):
         """Wait for a condition that the daemon `name` brings about."""
         end = time.monotonic() + seconds
         while not condition():
@@ -204,7 +204,7 @@ class Cluster:
     def call(self, *command):
         """Return the output of one of Slurm's commands, empty where it failed."""
         done = subprocess.run(
-            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=60
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=300
         )
         return done.stdout
 
@@ -230,7 +230,7 @@ class Cluster:
         """End jobs and daemons, each by its own process id, and remove the folder."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.call("scancel", "--user=root")
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while self.jobs() and time.monotonic() < end:
                 time.sleep(0.2)
         for name in ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "munged"):

@@ -147,7 +147,7 @@ def is_interrupted(front, made):
     first = front()
     before = first.until(running_and_waiting)
     first.process.send_signal(signal.SIGINT)
-    first.process.wait(120)
+    first.process.wait(600)
     return before, first.jobs(), first
 
 
@@ -287,7 +287,7 @@ def test_jobs_that_can_never_start_stop_the_run_and_others_wait(accounted, on, t
 
     def submit(word, reason):
         call = ["sbatch", "--parsable", f"--job-name={queued.name}_x", "--output=/dev/null", word, "--wrap=true"]
-        number, end = accounted.call(*call).strip(), time.monotonic() + 60
+        number, end = accounted.call(*call).strip(), time.monotonic() + 300
         while [number, reason] not in [[each, why] for each, _, _, why in accounted.jobs()]:
             assert time.monotonic() < end, accounted.jobs()
             time.sleep(0.1)

@@ -111,7 +111,7 @@ def test_kill_9_of_the_run_ends_its_workers_and_the_next_run_goes_on(tmp_path, n
     process, worker = start(network, out)
     process.kill()
     process.wait()
-    psutil.wait_procs([worker], timeout=60)
+    psutil.wait_procs([worker], timeout=300)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     before = finished(out)
     done = runs.command(*arguments(network, out, "--jobs", 1))

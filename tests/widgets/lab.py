@@ -16,7 +16,7 @@ class Lab:
 
     def __init__(self, page, address, token, folder):
         self.page, self.address, self.token, self.folder, self.errors = page, address, token, folder, []
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on(
             "console",

@@ -27,19 +27,19 @@ def shows(locator, text):
     """Wait until an element has this text: what follows an event is drawn with the next picture of the screen."""
     from playwright.sync_api import expect
 
-    expect(locator).to_contain_text(text, timeout=30_000)
+    expect(locator).to_contain_text(text, timeout=PATIENCE)
 
 
 def stands_at(widget, position):
     from playwright.sync_api import expect
 
-    expect(widget.locator(".pl-count")).to_have_text(position, timeout=30_000)
+    expect(widget.locator(".pl-count")).to_have_text(position, timeout=PATIENCE)
 
 
 def masked(handle, frame):
     from playwright.sync_api import expect
 
-    expect(handle).to_have_attribute("aria-valuenow", str(frame), timeout=30_000)
+    expect(handle).to_have_attribute("aria-valuenow", str(frame), timeout=PATIENCE)
 
 
 def test_scrub_relevance(lab):
@@ -212,17 +212,18 @@ arrays = dict(matrix=rng.random((count, count), np.float32), frame_logits=rng.ra
 widgets.scrub_relevance(artifact.Artifact(frames, info, arrays))
 """
 LATENCY = """async (root) => {
-  // from the slider's event to the first painted frame that shows another picture
+  // from the slider's event to the first painted frame that shows another picture: milliseconds, frames painted
   const slider = root.querySelector('.pl-slider'), canvas = root.querySelector('figure canvas'), times = [];
   const sum = () => canvas.getContext('2d').getImageData(40, 40, 64, 64).data.reduce((a, b) => a + b, 0);
   const painted = () => new Promise((done) => requestAnimationFrame(() => { const c = new MessageChannel();
     c.port1.onmessage = done; c.port2.postMessage(0); }));
   for (let k = 0; k < 80; k++) {
     const before = sum(), start = performance.now();
+    let frames = 0;
     slider.value = (7 * k + 3) % (Number(slider.max) + 1);
     slider.dispatchEvent(new Event('input'));
-    do await painted(); while (sum() === before && performance.now() - start < 3000);
-    times.push(performance.now() - start);
+    do await painted(); while (++frames < 100 && sum() === before);
+    times.push([performance.now() - start, frames]);
     await new Promise((done) => setTimeout(done, 20 + 3 * (k % 7)));
   }
   return times;
@@ -235,8 +236,8 @@ def test_time_from_slider_to_picture(lab, frames, record_property):
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, lab.folder / f"latency{frames}.ipynb")
     assert lab.run(f"latency{frames}.ipynb") == []
-    times = np.array(lab.page.evaluate(LATENCY, lab.widget().element_handle()))
+    times, painted = np.array(lab.page.evaluate(LATENCY, lab.widget().element_handle())).T
     median, most = np.median(times), np.percentile(times, 90)
     record_property("milliseconds", f"median {median:.1f}, 90 % below {most:.1f}")
     print(f"\\n{frames} frames of 224 x 224: median {median:.1f} ms, 90 % below {most:.1f} ms")
-    assert median < 150  # 50 is what is aimed at; a busy machine gets some slack
+    assert np.median(painted) == 1  # the very next one; how long it takes is the machine's

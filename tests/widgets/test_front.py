@@ -160,12 +160,16 @@ def keys(page, *names, at=".pl-root"):
 def test_keys_that_come_faster_than_pictures_act_where_the_last_one_went(show):
     page = show(widgets.scrub_masks(clip(mask=np.zeros(8, np.float32))))
     keys(page, "End", "m")
-    page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '8'", timeout=5000)
+    page.wait_for_function(
+        "document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '8'", timeout=60_000
+    )
     keys(page, *["ArrowLeft"] * 4, "ArrowRight", at=".pl-handle")  # its first edge
-    page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '5'", timeout=5000)
+    page.wait_for_function(
+        "document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '5'", timeout=60_000
+    )
     page = show(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32))))
     keys(page, "ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp")
-    page.get_by_text("row 3 lit").wait_for(timeout=5000)
+    page.get_by_text("row 3 lit").wait_for(timeout=60_000)
 
 
 def test_while_python_is_busy_only_the_last_question_is_kept(show):
