@@ -23,7 +23,7 @@ from paperlib.shards import shard_files, slurm
 from tests.companion import projects
 
 from . import cluster, runs
-from .front import Front
+from .front import KIND, Front
 
 ROOT = Path(__file__).parents[2]
 CLIPS = 28  # seven blocks of four
@@ -55,7 +55,7 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def local(tmp_path_factory, network):
     """The bytes of the table, computed in one shard in this process."""
-    settings = runs.finish(runs.planned(tmp_path_factory.mktemp("local"), network, shards=1, limit=CLIPS))
+    settings = runs.finish(runs.planned(tmp_path_factory.mktemp("local"), network, KIND, shards=1, limit=CLIPS))
     return Path(settings["out"]).read_bytes()
 
 
@@ -181,9 +181,10 @@ def begin(pool, plugin, network, tmp_path_factory):
     """Start a run on a cluster beside what goes on; returns a future of what came of it."""
     where, fronts = tmp_path_factory.mktemp("runs"), []
 
-    def begin(story, made, profile, shards, *more):
+    def begin(story, made, profile, shards, *more, hasty=True):
         def front():
-            fronts.append(Front(made, plugin, network, where / f"{story.__name__} é.parquet", profile, shards, CLIPS))
+            out = where / f"{story.__name__} é.parquet"
+            fronts.append(Front(made, plugin, network, out, profile, shards, CLIPS, hasty))
             return fronts[-1]
 
         return pool.submit(story, front, *more)
@@ -195,7 +196,8 @@ def begin(pool, plugin, network, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seven(begin, plain, tmp_path_factory):
-    profile = changed(tmp_path_factory.mktemp("profile") / "slurm-cpu", "slurm-cpu", QUICK)
+    two_at_a_time = (r"mem_mb: 4000 \* attempt.*", "mem_mb: 8000 * attempt")
+    profile = changed(tmp_path_factory.mktemp("profile") / "slurm-cpu", "slurm-cpu", QUICK, two_at_a_time)
     return begin(node_and_run_are_killed, plain, profile, SEVEN, plain)
 
 
@@ -211,7 +213,7 @@ def others(seven, begin, pool, accounted, plugin, tmp_path_factory):
         "two": begin(job_is_killed, accounted, shipped, TWO),
         "more": begin(more_is_needed, accounted, small, TWO, accounted),
         "interrupted": begin(is_interrupted, accounted, large, SEVEN, accounted),
-        "closed": begin(cannot_start, accounted, closed, TWO),
+        "closed": begin(cannot_start, accounted, closed, TWO, hasty=False),
         "notebooks": pool.submit(notebooks, accounted, plugin, project),
     }
 
@@ -225,6 +227,20 @@ def on(monkeypatch):
 def options(folder, shipped, *replacements):
     """Return what the shipped profile, changed, makes of the cluster."""
     return slurm.Run(changed(folder, shipped, *replacements), "table.parquet").options()
+
+
+@pytest.mark.parametrize(
+    "line, new, words",
+    [
+        ("# slurm_account.*", "slurm_account: theirs", "account theirs may not be used there; set slurm_account"),
+        ("gpu: 1 ", "gpu: 3 ", "no node has 4 cores, 16000 MB, 3 GPUs; the nodes have 16 cores, 64000 MB, GPUs: gpu:2"),
+    ],
+)
+def test_what_a_cluster_with_accounting_does_not_allow_is_said(accounted, others, on, tmp_path, line, new, words):
+    on(accounted)
+    with pytest.raises(InputError, match=words):
+        options(tmp_path / "profile", "slurm", (line, new))
+    assert options(tmp_path / "shipped", "slurm")[-1] == "sacct"
 
 
 @pytest.mark.parametrize(
@@ -264,20 +280,6 @@ def test_a_cluster_that_forgets_its_jobs_too_soon_or_keeps_to_its_limits_refuses
             options(tmp_path / "short", "slurm-cpu")
         with pytest.raises(InputError, match="no partition lets a job run for 6000 minutes; lower runtime"):
             options(tmp_path / "long", "slurm-cpu", (r"runtime: 240 \*.*", "runtime: 6000"))
-
-
-@pytest.mark.parametrize(
-    "line, new, words",
-    [
-        ("# slurm_account.*", "slurm_account: theirs", "account theirs may not be used there; set slurm_account"),
-        ("gpu: 1 ", "gpu: 3 ", "no node has 4 cores, 16000 MB, 3 GPUs; the nodes have 16 cores, 64000 MB, GPUs: gpu:2"),
-    ],
-)
-def test_what_a_cluster_with_accounting_does_not_allow_is_said(accounted, others, on, tmp_path, line, new, words):
-    on(accounted)
-    with pytest.raises(InputError, match=words):
-        options(tmp_path / "profile", "slurm", (line, new))
-    assert options(tmp_path / "shipped", "slurm")[-1] == "sacct"
 
 
 def test_jobs_that_can_never_start_stop_the_run_and_others_wait(accounted, on, tmp_path, monkeypatch, capsys):
