@@ -119,7 +119,7 @@ def test_checkpoints_stay_small():
         relevance |= more
     people = {key for key in size if key.startswith(("nagoya_fir/", "weizmann/"))}  # 60 folds
     assert sum(size.get(key, 0) for key in relevance) < 80e6
-    assert sum(size[key] for key in size.keys() - people) < 100e6
+    assert sum(size.values()) < 170e6  # while the harder sets stand beside those that they are to replace
     assert sum(size[key] for key in people) < 30e6
 
 

@@ -31,9 +31,10 @@ def build(frames, num_classes, width, dropout, size=224, layers=3, spatial_strid
     if size // stride < 1:
         raise InputError(f"size={size} for {name}: {layers} layers divide it by {stride}, so it must be at least that")
     model = CLSTM(int(frames), num_classes, max(1, width // 2), dropout, size, layers, stride)
-    model.config = dict(name=name, num_classes=num_classes, width=width, dropout=dropout, size=size, layers=layers)
-    if stride != allowed[-1]:
-        model.config["spatial_stride"] = stride
+    model.config = dict(
+        name=name, num_classes=num_classes, width=width, dropout=dropout,
+        size=size, layers=layers, spatial_stride=stride,
+    )  # fmt: skip
     return model
 
 
@@ -47,9 +48,9 @@ class CLSTM(VideoModel):
     over all time steps at once.
     """
 
-    def __init__(self, num_frames, num_classes, filters=32, dropout=0.0, size=224, layers=3, stride=None):
+    def __init__(self, num_frames, num_classes, filters, dropout, size, layers, stride):
         super().__init__(num_frames)
-        self.size, stride = size, stride or 4**layers
+        self.size = size
         inputs = [3] + [filters] * (layers - 1)
         strided = (stride // 2**layers).bit_length() - 1  # so many layers, the first ones, take every second pixel
         self.cells = nn.ModuleList(

@@ -27,10 +27,9 @@ def build(frames, num_classes, width, dropout, reduced_strides=False, spatial_st
         raise InputError(f"spatial_stride={spatial_stride!r} for {name}: it should be 16 or 32")
     model = OriginalI3D(int(frames), num_classes, width, dropout, bool(reduced_strides), spatial_stride)
     model.config = dict(
-        name=name, num_classes=num_classes, width=width, dropout=dropout, reduced_strides=bool(reduced_strides)
-    )
-    if spatial_stride != 32:
-        model.config["spatial_stride"] = spatial_stride
+        name=name, num_classes=num_classes, width=width, dropout=dropout,
+        reduced_strides=bool(reduced_strides), spatial_stride=spatial_stride,
+    )  # fmt: skip
     return model
 
 

@@ -140,8 +140,8 @@ def _run(recipe, ranks, resume, progress, out):
     start, history = _resume(state_file, recipe, model, optimiser, ranks.device) if resume else (0, [])
     watch = _watch(key, recipe, steps, history, ranks)
     if ranks.count == 1:
-        like = torch.zeros(recipe.batch, 3, model.num_frames, recipe.size, recipe.size, device=ranks.device)
-        predict = captured(predict.train(), like, half_precision(ranks.device, recipe.size))
+        shape = (recipe.batch, 3, model.num_frames, recipe.size, recipe.size)
+        predict = captured(predict, shape, ranks.device, half_precision(ranks.device, recipe.size))
     for epoch in range(start, recipe.epochs):
         before = watch.seconds
         loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)

@@ -34,7 +34,7 @@ def status(file=None):
 
     checkpoint, model (its name without the seed), state (`trained`, `missing`, `other recipe`), recipe (in words),
     epochs, lr, loss (training loss of the last epoch), accuracy (share of the validation videos), converged, train and
-    val (numbers of videos), seconds, MB.
+    val (numbers of videos), seconds, device (on which it was trained), MB.
     """
     return pd.DataFrame([_row(key, recipe) for key, recipe in zoo.recipes(file).items()])
 
@@ -57,6 +57,7 @@ def _row(key, recipe):
         "train": sizes.get("train"),
         "val": sizes.get("val"),
         "seconds": header.get("seconds"),
+        "device": header.get("device"),
         "MB": path.stat().st_size / 1e6 if path.is_file() else None,
     }
 
@@ -141,8 +142,14 @@ def markdown(table):
     left = ["---" if column in ("model", "recipe") else "---:" for column in titles]
     lines = [f"| {' | '.join(titles.values())} |", f"| {' | '.join(left)} |"]
     lines += [f"| {' | '.join(row[column] for column in titles)} |" for row in rows]
-    hours, more = models.minutes.sum() / 60, table.seconds[in_folds].astype(float).sum() / 3600
-    return "\n".join([*lines, "", f"Together: {hours:.1f} hours of one core, and {more:.1f} for the folds of people."])
+    on_gpu = table.device == "cuda"
+    own, more, shared = (
+        table.seconds[(table.state == "trained") & some].astype(float).sum() / 3600
+        for some in (~in_folds & ~on_gpu, in_folds & ~on_gpu, on_gpu)
+    )
+    together = f"Together: {own:.1f} hours of one core, and {more:.1f} for the folds of people"
+    together += f"; {shared:.1f} hours on a GPU that several trainings shared." if shared else "."
+    return "\n".join([*lines, "", together])
 
 
 def _in_words(row):

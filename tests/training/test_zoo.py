@@ -217,6 +217,14 @@ def test_the_table_has_one_row_per_model_with_mean_and_spread_over_seeds(folder)
         "| toy_bars/TSN-R18-f16 | from TSN-R18-f8, batch 8 | 1 | 0.1 | 0.600 | 1 | 87.5 % | one run "
         "| no | 96 + 32 | 1 |",
     ]
+    hours = table.seconds.sum() / 3600
+    assert (
+        zoo_table.markdown(table).splitlines()[-1].startswith(f"Together: {hours:.1f} hours of one core, and 0.0 for")
+    )
+    on_gpu = zoo_table.markdown(table.assign(device="cuda")).splitlines()[-1]
+    assert on_gpu.startswith("Together: 0.0 hours of one core") and on_gpu.endswith(
+        f"; {hours:.1f} hours on a GPU that several trainings shared."
+    )
     text = zoo_table.text(table)
     assert "from scratch, batch 16, sampling dense" in text and "4 of 6 trained" in text.splitlines()[-1]
     checkpoints.path("toy_bars", "TSN-R18-f8-s1").unlink()

@@ -82,17 +82,25 @@ def cost(table, score="precision"):
     gain = (found.value - found.chance) / (1 - found.chance)
     figure, axis = plt.subplots(figsize=(6.4, 4.2))
     axis.scatter(found.cost.clip(lower=0.1), gain, s=18, color=plotting.BLUE)
-    named = []
-    for name, x, y in zip(found.index, found.cost.clip(lower=0.1), gain, strict=True):
-        beside = any(abs(np.log10(x / other)) < 0.7 and abs(y - height) < 0.03 for other, height in named)
-        axis.annotate(name, (x, y), xytext=(4, 11 if beside else 2), textcoords="offset points", fontsize=7)
-        named.append((x, y))
     axis.axhline(0, color="black", ls="--", lw=0.8)
     axis.set(
         xscale="log", xlabel="cost, forward passes of the same clips", ylabel=f"{TITLES[score]}: chance 0, perfect 1"
     )
     axis.set_ylim(min(-0.25, float(np.min(gain)) - 0.05), 1.05)
+    taken = []
+    for name, x, y in zip(found.index, found.cost.clip(lower=0.1), gain, strict=True):
+        taken.append(_named(axis, name, (x, y), taken))
     return figure
+
+
+def _named(axis, name, at, taken):
+    """Write a name beside its mark, where it covers no name of `taken` if there is such a place; returns its box."""
+    text = axis.annotate(name, at, xytext=(4, 2), textcoords="offset points", fontsize=7)
+    for up in (2, -8, 10, -14, -18, 18):  # points
+        text.set_position((4, up))
+        if not any(text.get_window_extent().overlaps(other) for other in taken):
+            break
+    return text.get_window_extent()
 
 
 def moving(found):
