@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ..models.axes import Tracked, flat, size, whole_of
-from . import windows
 from .graph import module_path, opname, run
+from .held import Held
 
 TOGETHER = 8  # tensors whose gradients are taken in one run; two or three blocks of a transformer
 
@@ -229,9 +229,9 @@ class Parts:
             windowed = watch is None and place.own is not None and place.steps == self.cut.steps
             if windowed and max(wanted) < self.cut.steps:
                 r = torch.stack([part.narrow(place.own, row, 1) for row in wanted])
-                held[node] = windows.Window(r, place.own, wanted, part.shape).settled()
+                held[node] = Held(r, dim=place.own, starts=wanted, shape=part.shape)
             else:
-                held[node] = torch.stack([part * mask for mask in self._masks(part, place, wanted)])
+                held[node] = Held(torch.stack([part * mask for mask in self._masks(part, place, wanted)]))
         return self.sweep.below(held, self.cut.position, finish, watch)
 
     def _masks(self, part, place, wanted):

@@ -5,10 +5,10 @@ import torch
 from ..convolution.half import checked
 from ..convolution.transposes import falls_back
 from ..models.probing import evaluating
-from . import windows
 from .graph import fetch
+from .held import Held, count, each, halves, plus, too_large
 from .layers import Linear
-from .shares import Addition, prepare
+from .shares import carry, prepare
 
 
 class Pass:
@@ -53,7 +53,7 @@ class Pass:
         """Return what an operation gives."""
         if step is not None and step.kind == "weights" and falls_back(values[step.receivers[0]]):
             linear = Linear(step, values)
-            out = linear(values[step.receivers[0]], linear.weight)
+            out = linear(linear.inputs, linear.weight)
             return out if linear.bias is None else out.add_(linear.bias)
         args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
         return node.target(*args, **kwargs)
@@ -86,20 +86,23 @@ class Pass:
         """
         if rows is not None and r.shape[2] > 1:
             r = torch.stack([x.narrow(1, row, 1) for x, row in zip(r, rows, strict=True)])
-            r = windows.Window(r, 1, list(rows), self.logits.shape)
-        with checked(self.precision, self.logits.device):
-            return self._descend(len(self.steps), {self.graph.output: r}, finish or (lambda x: x), watch)
+            start = Held(r, dim=1, starts=list(rows), shape=self.logits.shape)
+        else:
+            start = Held(r)
+        return self.below({self.graph.output: start}, len(self.steps), finish, watch)
 
     def reach(self, r, position, watch=None):
         """Return {node: relevance} held when the steps from `position` on have taken down `r` [targets, B, ..]."""
         with checked(self.precision, self.logits.device):
-            return self._descend(len(self.steps), {self.graph.output: r}, None, watch, position)
+            found = self._descend(len(self.steps), {self.graph.output: Held(r)}, None, watch, position)
+        return {node: each(Held.relevance, held) for node, held in found.items()}
 
     def below(self, held, position, finish=None, watch=None):
-        """Return `down` of the relevance {node: [targets, ..] or Window} that `reach` found at `position`."""
+        """Return `down` of the relevance {node: Held} that `reach` found at `position`."""
         with checked(self.precision, self.logits.device):
             return self._descend(position, held, finish or (lambda x: x), watch)
 
+    @torch.no_grad()
     def _descend(self, position, held, finish, watch, stop=0):
         """Take the relevance held at some nodes through the steps below `position`, down to the step `stop`."""
         while position > stop:
@@ -108,36 +111,27 @@ class Pass:
             here = held.pop(step.node, None)
             if here is None:
                 continue
-            if watch is None and windows.too_large(here, step):
-                return torch.cat(
-                    [
-                        self._descend(position + 1, half, finish, watch)
-                        for half in windows.halves({step.node: here, **held})
-                    ]
-                )
-            shares = self.shares[step.node]
-            if self.precision and not (step.kind in ("weights", "identity") or isinstance(shares, Addition)):
-                here = windows.cast(here, self.logits.dtype)
-            if isinstance(here, windows.Window):
-                parts = windows.down(step, shares, here)
-            else:  # batch norm hands a window on in its tuple
-                parts = shares.down(here if step.kind == "identity" else windows.whole(here))
+            if watch is None and too_large(here, step):
+                parts = halves({step.node: here, **held})
+                return torch.cat([self._descend(position + 1, half, finish, watch) for half in parts])
+            rows, shown = count(here), watch and each(_shown, here)
+            parts = carry(self.shares[step.node], here, self.logits.dtype)
             if watch is not None:
-                watch(step, here, parts)
-            count = windows.count(here)
+                watch(step, shown, [each(_shown, part) for part in parts])
             del here
             for index, part in zip(step.takes, parts, strict=True):
                 source = step.receivers[index]
                 if self.contrast and step.head and not step.last and source not in self.head:
                     continue  # around the last layer R and its dual are the same
-                held[source] = _add(held.get(source), part)
+                held[source] = plus(held.get(source), part)
         if stop:
             return held
         clip = held.get(self.graph.clip)
         if clip is None:
-            clip = self.logits.new_zeros(count, *self.graph.clip.meta["val"].shape)
-        return finish(windows.whole(clip))
+            return finish(self.logits.new_zeros(rows, *self.graph.clip.meta["val"].shape))
+        return finish(clip.relevance())
 
+    @torch.no_grad()
     def up(self, p):
         """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""
         held = {self.graph.clip: p}
@@ -151,10 +145,6 @@ class Pass:
         return held.get(self.graph.output, 0)
 
 
-def _add(held, part):
-    """Add relevance that arrives at a node from one more user."""
-    if held is None:
-        return part
-    if isinstance(part, dict):
-        return {key: _add(held.get(key), part[key]) if key in part else held[key] for key in held | part}
-    return windows.merge(held, part)
+def _shown(held):
+    """Return relevance as a tensor and leave it as it is held."""
+    return held.like(held.r).relevance()

@@ -1,42 +1,24 @@
-"""Layers with weights: their denominators, and relevance through their transposes."""
-
-import itertools
+"""Layers with weights as functions of activation and weight, and their transposes over targets and time windows."""
 
 import torch
 from torch import fx
 from torch.func import vjp, vmap
 
 from ..convolution.transposes import by_autograd, every, falls_back, mix, pointwise, spread, transposed
-from . import rules as R
 from .graph import opname
 from .operations import CONVOLUTIONS
 
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
-SELDOM = 16  # outputs to one of them: looking those up is faster than going through all
-
-
-def reciprocal(z, epsilon=0.0):
-    """Return 1 / (z + epsilon sign(z)), and 0 where nothing contributes."""
-    return inverted(z, epsilon)[0]
-
-
-def inverted(z, epsilon=0.0):
-    """Return `reciprocal` and where something contributes, None for everywhere; not for half precision."""
-    z = torch.where(z < 0, z - epsilon, z + epsilon) if epsilon else z
-    least = torch.finfo(z.dtype).tiny * 1e6
-    if z.numel() and bool(z.min() > least):  # with positive contributions only, as often as not
-        return z.reciprocal(), None
-    some = z.abs() > least
-    return torch.where(some, 1 / z, 0), some
 
 
 class Linear:
-    """The bilinear heart of a layer with weights, f(activation, weight), and its transpose over targets."""
+    """The bilinear heart of a layer with weights, f([activation], weight), and its transpose over targets."""
 
     def __init__(self, step, values):
         node = step.node
         self.name = opname(node)
-        self.shape = values[step.receivers[0]].shape
+        self.inputs = [values[step.receivers[0]]]
+        self.shape = self.inputs[0].shape
         self.rest = [values[x] if isinstance(x, fx.Node) else x for x in node.args]
         self.keywords = {k: values[v] if isinstance(v, fx.Node) else v for k, v in node.kwargs.items()}
         self.target = node.target
@@ -64,8 +46,9 @@ class Linear:
             return None
         return b.reshape(-1, *[1] * (self.weight.dim() - 2)) if self.folds else b
 
-    def __call__(self, a, w):
-        """The layer without its bias."""
+    def __call__(self, activations, w):
+        """The layer without its bias, a function of one activation in a list as sums are of several."""
+        (a,) = activations
         if self.folds:
             if self.plain and falls_back(a):
                 stride, padding, dilation, _, _, groups = self.geometry()
@@ -81,11 +64,26 @@ class Linear:
             return torch.einsum(self.rest[0], x, y)
         return torch.matmul(x, y)
 
-    def batched(self, a, w):
+    def batched(self, activations, w):
         """The layer on [targets, *shape]."""
+        (a,) = activations
         if self.folds and not self.unbatched:
-            return self(a.flatten(0, 1), w).unflatten(0, a.shape[:2])
-        return vmap(lambda x: self(x, w))(a)
+            return self([a.flatten(0, 1)], w).unflatten(0, a.shape[:2])
+        return vmap(lambda x: self([x], w))(a)
+
+    def pulling(self, held):
+        """Return (held, pull, places): pull(s, w) is the transpose, places where its results lie, for Held.like.
+
+        Of the held relevance all steps come back where a window of them cannot be told through the layer.
+        """
+        found = None if held.dim is None else _matrix(self, held) or _convolution(self, held)
+        if found is None:
+            return held.whole(), self._all_steps, [dict(dim=None, starts=None, shape=self.shape)]
+        transpose, starts = found
+        return held, transpose, [dict(dim=held.dim, starts=starts, shape=self.shape)]
+
+    def _all_steps(self, s, w):
+        return [self.transposed(s, w)]
 
     def transposed(self, s, w):
         """Its transpose: [targets, *output shape] -> [targets, *input shape]."""
@@ -93,7 +91,7 @@ class Linear:
             return s @ w
         if self.folds and not self.unbatched:
             return transposed_convolution(self, s.flatten(0, 1), w).unflatten(0, s.shape[:2])
-        _, pull = vjp(lambda x: self(x, w), s.new_zeros(self.shape))
+        _, pull = vjp(lambda x: self([x], w), s.new_zeros(self.shape))
         return vmap(pull)(s)[0]
 
     def geometry(self):
@@ -136,153 +134,53 @@ def transposed_convolution(linear, s, w, shape=None, padding=None):
     channels = w.shape[0] if flipped else w.shape[1] * groups  # parts side by side have more than one
     shape = (s.shape[0], channels, *(shape or linear.shape)[2:])
     if linear.rest[3:] and "same" in linear.rest[3:5]:  # an even kernel pads unevenly: let autograd do it
-        _, pull = vjp(lambda x: linear(x, w), s.new_zeros(shape))
+        _, pull = vjp(lambda x: linear([x], w), s.new_zeros(shape))
         return pull(s)[0]
     if flipped:
         return by_autograd(s, w, shape, stride, padding, dilation, groups, output_padding)
     return transposed(s, w, shape, stride, padding, dilation, groups)
 
 
-class Shared:
-    """Shares of a layer with weights by one rule: R = sum over parts of act * transpose(R / z, weight).
-
-    precision: in which numbers a convolution takes relevance down; the denominators are made in the network's.
-    """
-
-    def __init__(self, linear, parts, spares=(), bias=None, epsilon=0.0, precision=None):
-        self.linear, self.bias = linear, bias
-        self.precision = precision if linear.folds else None
-        self.groups = []  # (parts, 1 / z where they serve and 0 elsewhere, where that is if seldom)
-        missing = None  # outputs that have found no contribution yet, None: all
-        for tier in itertools.chain([parts], spares):
-            missing = self._serve(tier, missing, epsilon)
-            if missing is not None and not bool(missing.any()):
-                break
-        if self.precision:
-            self.groups = [
-                ([(a.to(self.precision), w.to(self.precision)) for a, w in tier], inverse.to(self.precision), places)
-                for tier, inverse, places in self.groups
-            ]
-
-    def _serve(self, tier, missing, epsilon):
-        """Let the parts of a tier serve the outputs that are missing a contribution; returns those that still do."""
-        if len(tier) > 1:
-            tier = [(a, w) for a, w in tier if nonzero(a) and nonzero(w)]
-        if not tier:
-            return missing
-        z = sum(self.linear(a, w) for a, w in tier)
-        inverse, here = inverted(z if self.bias is None else z + self.bias, epsilon)  # here None: z has no zero
-        if missing is not None:
-            here = missing if here is None else here & missing
-            inverse = torch.where(here, inverse, 0)
-        served = inverse.numel() if here is None else int(torch.count_nonzero(here))
-        if not served:
-            return missing
-        places = here.flatten().nonzero()[:, 0] if SELDOM * served < inverse.numel() else None
-        self.groups.append((tier, inverse, places))
-        if served == inverse.numel():
-            return inverse.new_zeros(1, dtype=torch.bool)  # none is missing
-        return ~here if missing is None else missing & ~here
-
-    def down(self, r):
-        total, r = None, r.to(self.precision)
-        for number, (parts, inverse, places) in enumerate(self.groups):
-            # outputs without contributions seldom have relevance
-            if places is not None and not nonzero(r.flatten(1)[:, places]):
-                continue
-            s = r * inverse
-            if number and places is None and not nonzero(s):
-                continue
-            for a, term in self._transposed(s, parts):
-                term = term.mul_(a)
-                total = term if total is None else total.add_(term)
-        return [total if total is not None else r.new_zeros(r.shape[:1] + self.linear.shape)]
-
-    def _transposed(self, s, parts):
-        """Yield every part's activation and transposed sum; several parts of a convolution go together."""
-        if len(parts) == 1 or not self.linear.stacks:
-            yield from ((a, self.linear.transposed(s, w)) for a, w in parts)
-            return
-        together = self.linear.transposed(s, torch.cat([w for _, w in parts], 1))
-        for (a, _), term in zip(parts, together.chunk(len(parts), 2), strict=True):
-            yield a, term
-
-    def losses(self, r):
-        """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
-        lost = {"dead": r if not self.groups else r * (sum(inverse.abs() for _, inverse, _ in self.groups) == 0)}
-        if self.bias is not None:
-            lost["bias"] = r * self.bias * self.groups[0][1]
-        return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
-
-    def up(self, p):
-        total = None
-        for parts, inverse, _ in self.groups:
-            for a, w in parts:
-                term = self.linear.batched(p[0] * a, w) * inverse
-                total = term if total is None else total + term
-        return total if total is not None else 0
+def _matrix(linear, held):
+    """Return (pull, starts) of a linear layer over another dimension than time, else None."""
+    if linear.name != "linear" or not linear.first or held.dim >= len(linear.shape) - 1:
+        return None
+    return lambda s, w: [torch.matmul(s, w)], held.starts
 
 
-def nonzero(x):
-    """Whether a tensor has any entry that is not zero."""
-    return bool(torch.count_nonzero(x))  # a quarter of the time of (x != 0).any()
+def _convolution(linear, held):
+    """Return (pull, starts) of a convolution that is not strided over time, else None."""
+    if not linear.folds or linear.unbatched or held.dim < 2:
+        return None
+    stride, padding, dilation, flipped, *_ = linear.geometry()
+    axis, dims = held.dim - 2, len(linear.shape) - 2
+    stride, padding, dilation = (spread(x, dims) for x in (stride, padding, dilation))
+    if flipped or stride[axis] != 1 or "same" in linear.rest[3:5]:
+        return None
+    reach = dilation[axis] * (linear.weight.shape[held.dim] - 1)
+    size = linear.shape[held.dim]
+    length = min(held.length + reach, size)
+    starts = [max(0, min(start - padding[axis], size - length)) for start in held.starts]
+    had = [start - padding[axis] for start in held.starts]  # where the transposed windows begin, outside too
+    padding[axis] = 0
+    shape = list(linear.shape)
+    shape[held.dim] = held.length + reach
+
+    def pull(s, w):
+        out = transposed_convolution(linear, s.flatten(0, 1), w, shape, padding).unflatten(0, s.shape[:2])
+        return [_crop(out, held.dim, had, starts, length)]
+
+    return pull, starts
 
 
-class BySign:
-    """Shares by one rule where the layer's output is positive, by its mirror image where it is negative."""
-
-    def __init__(self, linear, rule, a, precision=None):
-        b = linear.bias
-        z = linear(a, linear.weight)
-        self.positive = (z if b is None or not rule.bias else z + b) >= 0
-        self.each = []
-        for way in (rule, rule.falling()):
-            bias = None if b is None or not rule.bias else way.bias_part(b)
-            parts, spares = way.parts(a, linear.weight), way.spares(a, linear.weight)
-            self.each.append(Shared(linear, parts, spares, bias, rule.epsilon, precision))
-
-    def _split(self, r):
-        return r * self.positive, r * ~self.positive
-
-    def down(self, r):
-        return [sum(shared.down(x)[0] for shared, x in zip(self.each, self._split(r), strict=True))]
-
-    def up(self, p):
-        return torch.where(self.positive, self.each[0].up(p), self.each[1].up(p))
-
-    def losses(self, r):
-        """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
-        lost = [shared.losses(x) for shared, x in zip(self.each, self._split(r), strict=True)]
-        return {name: sum(each[name] for each in lost) for name in lost[0]}
-
-
-class Contrast:
-    """CLRP at the last layer (equation 2): shares by its weights minus shares by its negated weights."""
-
-    def __init__(self, target, others):
-        self.target, self.others = target, others
-
-    def down(self, r):
-        return [self.target.down(r)[0].sub_(self.others.down(r)[0])]
-
-    def up(self, p):
-        return self.target.up(p) - self.others.up(p)
-
-
-def weighted(step, values, inputs, bounds, contrast, precision=None):
-    """Return the shares of a convolution or linear layer."""
-    rule, linear, a = step.rule, Linear(step, values), inputs[0]
-    w = linear.weight
-    if contrast and not step.given:
-        rule = R.ZPlus()  # the epsilon rule's shares are the same for negated weights
-    if step.first and (step.beta or isinstance(rule, R.ZBeta)):
-        rule = R.ZBeta().between(*bounds)
-    bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
-    if contrast == "dual":
-        return Shared(linear, rule.parts(a, -w), bias=bias, epsilon=rule.epsilon)
-    if contrast:
-        # no spare: a class without positive evidence has none, whichever sign its weights carry
-        return Contrast(*(Shared(linear, rule.parts(a, sign * w), bias=bias, epsilon=rule.epsilon) for sign in (1, -1)))
-    if getattr(rule, "by_sign", False):
-        return BySign(linear, rule, a, precision)
-    return Shared(linear, rule.parts(a, w), rule.spares(a, w), bias, rule.epsilon, precision)
+def _crop(x, dim, had, starts, length):
+    """Move rows that begin at steps `had` into windows from `starts`; steps outside the clip are dropped."""
+    if had == starts and x.shape[1 + dim] == length:
+        return x
+    shape = list(x.shape)
+    shape[1 + dim] = length
+    out = x.new_zeros(shape)
+    for row, (old, new) in enumerate(zip(had, starts, strict=True)):
+        first, last = max(old, new), min(old + x.shape[1 + dim], new + length)
+        out[row].narrow(dim, first - new, last - first).copy_(x[row].narrow(dim, first - old, last - first))
+    return out

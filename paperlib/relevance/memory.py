@@ -28,7 +28,7 @@ def portions(graph, steps, batch, device, memory="auto"):
     free = budget(device, memory)
     width = _equal(steps, free / per_target)
     at_once = free / (per_clip + per_target * width)
-    if device.type == "cpu":  # where targets go on in smaller portions, see windows.too_large
+    if device.type == "cpu":  # where targets go on in smaller portions, see held.too_large
         at_once = min(at_once, CPU_PORTION / (per_clip + per_target))
     return _equal(batch, at_once), width
 

@@ -35,18 +35,19 @@ class Windows:
         padded = self._pad(a, float("-inf"))
         self.largest = [padded[(..., *view)] == top for view in self.views]
         self.count = sum(x.view(torch.uint8) if len(self.views) < 256 else x.int() for x in self.largest)
-        self.ties = (self.count > 1).flatten().nonzero()[:, 0]
+        ties = (self.count > 1).flatten().nonzero()[:, 0]
+        self.ties = {True: ties, False: ties[top.flatten()[ties] != 0]}  # with windows of nothing but zeros, without
 
     def _pad(self, x, value):
         pairs = zip(reversed(self.padding), reversed(self.extra), strict=True)
         widths = [width for p, e in pairs for width in (p, p + e)]
         return torch.nn.functional.pad(x, widths, value=value)
 
-    def down(self, r):
-        """[targets, *pooled] -> [targets, *input]."""
+    def down(self, r, zeros=True):
+        """[targets, *pooled] -> [targets, *input]; zeros: whether what arrives at maxima of zero has to be shared."""
         # Windows of nothing but zeros are all ties, but behind a ReLU they have no relevance to share; where no
         # tie has any, each window's one winner takes everything, which is one scatter.
-        if bool(torch.count_nonzero(r.flatten(1)[:, self.ties])):
+        if bool(torch.count_nonzero(r.flatten(1)[:, self.ties[zeros]])):
             shared = r * (self.count > 1)
             return self._share(shared / self.count) + self._scatter(r - shared)
         return self._scatter(r)

@@ -79,7 +79,10 @@ class ZPlus(Weighted):
         return [(a.clamp(min=0), w.clamp(min=0)), (a.clamp(max=0), w.clamp(max=0))]
 
     def spares(self, a, w):
-        yield [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
+        if bool(a.min() >= 0):
+            yield [(a, w.clamp(max=0))]
+        else:
+            yield [(a.clamp(min=0), w.clamp(max=0)), (a.clamp(max=0), w.clamp(min=0))]
         yield from super().spares(a, w)
 
     def bias_part(self, b):

@@ -4,8 +4,10 @@ Shares are a linear map. `down` takes the relevance of the output to the inputs 
 `up` is its transpose (P_j = sum_i share_ij P_i): where P_i is the part of an input's relevance that goes to
 some frame, P_j is the part of the output's. Both take a leading dimension over targets, [targets, *shape],
 which all share the one forward pass that made the denominators. Lists hold one tensor per clip-dependent
-input.
+input. `carry`, where there is one, is `down` for relevance as it is Held: quotients and windows of time.
 """
+
+import math
 
 import torch
 from torch import fx
@@ -15,10 +17,13 @@ from . import attention
 from . import rules as R
 from .attention import SIGNS
 from .graph import opname
-from .layers import nonzero, reciprocal, weighted
+from .held import Held, each, same
+from .parts import Shared, weighted
 from .pooling import windows
 
 POOLED = {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"}
+SIZELESS = {"add", "sub", "mean", "sum"}  # averages and sums whose arguments hold no sizes
+VIEWS = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
 
 
 def prepare(step, values, bounds=None, contrast=False, precision=None):
@@ -34,12 +39,12 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
         return Nothing()
     if kind == "item":
         return Item(step.node.args[1])
-    inputs = [values[source] for source in step.receivers]
     if kind == "weights":
-        return weighted(step, values, inputs, bounds, contrast, precision)
+        return weighted(step, values, bounds, contrast, precision)
+    inputs = [values[source] for source in step.receivers]
     call = Call(step.node, step.receivers, values)
     if kind in ("route", "gate"):
-        return Routed(call, inputs, step.takes)
+        return Routed(call, inputs, step.takes, values[step.node])
     if kind == "attention":
         return Averaged(call, inputs, step.takes[0], step.rule)
     if kind in attention.KINDS:
@@ -47,8 +52,18 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
     if kind == "sum":
         return summed(step, call, inputs, precision)
     if opname(step.node) in POOLED:
-        return MaxPooled(step.node, inputs[0])
+        return MaxPooled(step.node, inputs[0], values[step.node])
     return Largest(call, inputs[0])
+
+
+def carry(shares, held, number):
+    """Take Held relevance through any shares, a Held for every input; number: the network's numbers."""
+    if isinstance(shares, (Shared, Passing)):
+        return shares.carry(held)
+    held = each(lambda x: x.cast(number), held)
+    if hasattr(shares, "carry"):
+        return shares.carry(held)
+    return [each(lambda x: Held(x, own=True), part) for part in shares.down(each(Held.relevance, held))]
 
 
 class Call:
@@ -94,8 +109,8 @@ class Passing:
     def __init__(self, step):
         self.tuple = isinstance(step.node.meta["val"], (tuple, list))
 
-    def down(self, r):
-        return [r[0] if self.tuple else r]
+    def carry(self, held):
+        return [held[0] if self.tuple else held]
 
     def up(self, p):
         return {0: p[0]} if self.tuple else p[0]
@@ -107,21 +122,23 @@ class Item:
     def __init__(self, index):
         self.index = index
 
-    def down(self, r):
-        return [{self.index: r}]
+    def carry(self, held):
+        return [{self.index: held}]
 
     def up(self, p):
         return p[0].get(self.index)
 
 
 class Routed:
-    """Copies: views, slices, concatenations; also products, where the signal takes everything."""
+    """Copies: views, slices, concatenations; also products and constant addends, where the signal takes everything."""
 
-    def __init__(self, call, inputs, takes):
-        self.call, self.takes = call, takes
+    def __init__(self, call, inputs, takes, value, signal=None):
+        self.call, self.takes, self.inputs, self.value = call, takes, inputs, value
+        self.name = opname(call.node)
+        self.signal = self.name in ("mul", "div") if signal is None else signal
         self.shapes = [x.shape for x in inputs]
-        self.like = inputs[0]
-        self.signal = opname(call.node) in ("mul", "div")
+        self.same = self.signal and self.shapes[takes[0]] == call.node.meta["val"].shape
+        self.referred = []  # (value of arriving quotients, what quotients by it refer to below)
 
     def _function(self, *tensors):
         if self.signal:  # of a product only the signal's shape matters
@@ -130,7 +147,37 @@ class Routed:
 
     def _zeros(self):
         which = self.takes if self.signal else range(len(self.shapes))
-        return [self.like.new_zeros(self.shapes[i]) for i in which]
+        return [self.inputs[0].new_zeros(self.shapes[i]) for i in which]
+
+    def carry(self, held):
+        if self.same:
+            return [held]
+        if isinstance(held, dict):
+            return [Held(x, own=True) for x in self.down({index: part.relevance() for index, part in held.items()})]
+        values = None if held.of is None else self._values(held.of)
+        moved = self._moved(held if values else held.plain())
+        return [x.like(x.r, x.own, of=of) for x, of in zip(moved, values, strict=True)] if values else moved
+
+    def _values(self, of):
+        """Return the inputs' values to which quotients by `of` refer below, None where there are none."""
+        for known, values in self.referred:
+            if known is of:
+                return values
+        values = None
+        if not self.signal and same(of, self.value) and self.name != "cat":
+            values = [self.inputs[i] for i in self.takes]
+        elif not self.signal and all(bool((x.r <= 1).all()) for x in self._moved(Held(torch.ones_like(of)[None]))):
+            values = [x.r[0] for x in self._moved(Held(of[None]))]  # every input has one copy at most
+        self.referred.append((of, values))
+        return values
+
+    def _moved(self, held):
+        """Return what is held of the output as held of the inputs; quotients still refer to the output's value."""
+        moved = self._relabelled(held)
+        if moved is None:
+            held = held.whole()
+            moved = [held.like(r, held.own, shape=r.shape[1:]) for r in self.down(held.r)]
+        return moved
 
     def down(self, r):
         outputs, pull = vjp(self._function, *self._zeros())
@@ -151,122 +198,142 @@ class Routed:
             return {i: x - b for i, (x, b) in enumerate(zip(out, base, strict=True))}
         return out - base
 
+    def _relabelled(self, held):
+        """Transpositions, views that leave a window's time alone, concatenation along others: no copy; else None."""
+        shape, dims, arguments = self.shapes[0], len(self.shapes[0]), self.call.node.args
+        if self.name == "transpose":
+            a, b = (d % dims for d in arguments[1:3])
+            dim = {a: b, b: a}.get(held.dim, held.dim)  # None stays None
+            return [held.like(held.r.transpose(1 + a, 1 + b), held.own, dim=dim, shape=shape)]
+        if self.name == "permute":
+            order = [d % dims for d in arguments[1]]
+            back = [order.index(d) for d in range(dims)]
+            r = held.r.permute(0, *(1 + d for d in back))
+            return [held.like(r, held.own, dim=held.dim if held.dim is None else order[held.dim], shape=shape)]
+        if self.name in VIEWS and held.dim is None:
+            return [held.like(held.r.reshape(-1, *shape), held.own, shape=shape)]
+        if self.name in VIEWS:
+            before, size = math.prod(held.shape[: held.dim]), held.shape[held.dim]
+            for dim, n in enumerate(shape):
+                if n == size and math.prod(shape[:dim]) == before:
+                    r = held.r.reshape(-1, *sized(shape, dim, held.length))
+                    return [held.like(r, held.own, dim=dim, shape=shape)]
+        if self.name == "cat" and len(arguments[0]) == len(self.shapes):
+            dim = (arguments[1] if len(arguments) > 1 else 0) % dims
+            if dim != held.dim:
+                parts = held.r.split([s[dim] for s in self.shapes], 1 + dim)
+                return [held.like(r, held.own, shape=s) for r, s in zip(parts, self.shapes, strict=True)]
+        return None
+
+
+def sized(shape, dim, length):
+    """Return a shape with another length of one dimension."""
+    return [length if i == dim else n for i, n in enumerate(shape)]
+
+
+class Adding:
+    """A sum or average as a function of its addends and of which outputs are meant (None for all), for Shared."""
+
+    def __init__(self, node, call, inputs):
+        self.node, self.call, self.inputs = node, call, inputs
+        self.shapes = [x.shape for x in inputs]
+        # an element of every addend each, all of them as they are
+        self.plain = opname(node) == "add" and len(set(self.shapes)) == 1 and node.kwargs.get("alpha", 1) == 1
+
+    def __call__(self, addends, outputs=None):
+        z = self.call(*addends)
+        return z if outputs is None else z * outputs
+
+    def batched(self, addends, outputs=None):
+        """The sum on [targets, *shape]."""
+        z = vmap(self.call)(*addends)
+        return z if outputs is None else z * outputs
+
+    def pulling(self, held):
+        """Return (held, pull, places) as `Linear.pulling` does."""
+        dim = None if held.dim is None else self._kept(held)
+        held = held.whole() if dim is None else held
+        shapes = [shape if dim is None else sized(shape, dim, held.length) for shape in self.shapes]
+
+        def pull(s, outputs=None):
+            s = s if outputs is None else held.like(s).times(outputs)
+            if self.plain:
+                return [s] * len(shapes)
+            _, back = vjp(self.call, *(s.new_zeros(1).expand(shape) for shape in shapes))
+            return list(vmap(back)(s))
+
+        return held, pull, [dict(dim=dim, starts=held.starts, shape=shape) for shape in self.shapes]
+
+    def _kept(self, held):
+        """Return the inputs' dimension that the window's is, None where the sum goes over it or changes shapes."""
+        name = opname(self.node)
+        if name not in SIZELESS:
+            return None
+        if name not in ("mean", "sum"):
+            return held.dim if all(tuple(shape) == held.shape for shape in self.shapes) else None
+        given = self.node.args[1] if len(self.node.args) > 1 else None
+        if not given:
+            return None
+        over = sorted(d % len(self.shapes[0]) for d in given)
+        if len(self.node.args) > 2 and self.node.args[2]:  # summed dimensions are kept with length one
+            return None if held.dim in over else held.dim
+        return [d for d in range(len(self.shapes[0])) if d not in over][held.dim]
+
 
 def summed(step, call, inputs, precision=None):
     """Return the shares of a sum or average."""
-    name = opname(step.node)
-    equal = isinstance(step.rule, R.EqualShares)
-    epsilon = 0.0 if equal else step.rule.epsilon
-    signed = equal or isinstance(step.rule, R.Epsilon) or step.rule.signed
+    name, rule = opname(step.node), step.rule
     flip = [1] * len(inputs)
     if len(inputs) == 2 and name in SIGNS:
         alpha = step.node.kwargs.get("alpha", 1)
         flip = [sign * (-1 if scaled and alpha < 0 else 1) for sign, scaled in SIGNS[name]]
     plus = name in ("add", "sub", "rsub")
-    if plus and len(inputs) == 1 and isinstance(step.rule, R.Proportional) and step.rule.bias:
-        return attention.Offset(step, inputs[0], call)
-    if equal:
-        inputs = [torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)]
-    shares = Sum(call, inputs, epsilon, signed, len(inputs) == 1 and plus, flip)
-    if len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape:
-        return Addition(shares, precision)
-    return shares
+    if plus and len(inputs) == 1:
+        if isinstance(rule, R.Proportional) and rule.bias:
+            return attention.Offset(step, inputs[0], call)
+        return Routed(call, inputs, [0], None, signal=True)  # the constant is a bias, whatever its sign and factor
+    adding, ones = Adding(step.node, call, inputs), [torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)]
+    if isinstance(rule, R.EqualShares):
+        return Shared(adding, [(ones, None)])
+    signed = isinstance(rule, R.Epsilon) or rule.signed
+    elementwise = len(inputs) == 2 and plus and inputs[0].shape == inputs[1].shape
+    parts = [(inputs, None)] if signed else of_one_sign(adding, flip, elementwise)
+    return Shared(adding, parts, lambda: [[(ones, None)]], None, rule.epsilon, precision if elementwise else None)
 
 
-class Sum:
-    """Shares of addends in proportion to themselves: all if signed, else those of the result's sign."""
+def of_one_sign(adding, flip, elementwise=False):
+    """Return the parts of a sum in which only addends of the result's sign take part.
 
-    def __init__(self, call, inputs, epsilon, signed, constant, flip):
-        self.call, self.shapes = call, [x.shape for x in inputs]
-        self.constant = constant  # x + constant, constant - x: the constant is a bias, which takes nothing
-        self.like = inputs[0]
-        if constant:  # whatever its sign and factor, the signal takes all
-            self.call = lambda x: x.expand(call.node.meta["val"].shape)
-            return
-        if signed or not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
-            self.groups = [(inputs, reciprocal(call(*inputs), epsilon))]
-            self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
-            return
-        rising = [(x * f).clamp(min=0) * f for x, f in zip(inputs, flip, strict=True)]
-        falling = [(x * f).clamp(max=0) * f for x, f in zip(inputs, flip, strict=True)]
-        z, below = call(*rising), call(*falling)
-        falls = z + below < 0
-        self.groups = [
-            (rising, torch.where(falls, 0, reciprocal(z, epsilon))),
-            (falling, torch.where(falls, reciprocal(below, epsilon), 0)),
-        ]
-        self._equal([torch.ones_like(x) * f for x, f in zip(inputs, flip, strict=True)])
-
-    def _equal(self, ones):
-        """Where the sum is zero, its addends share equally."""
-        dead = sum(inverse.abs() for _, inverse in self.groups) == 0
-        if bool(dead.any()):
-            self.groups.append((ones, torch.where(dead, reciprocal(self.call(*ones)), 0)))
-
-    def losses(self, r):
-        """Return the relevance of sums that are zero and have nobody to share: {"dead": ..}."""
-        if self.constant:
-            return {}
-        return {"dead": float((r * (sum(x.abs() for _, x in self.groups) == 0)).sum(dtype=torch.float64))}
-
-    def down(self, r):
-        _, pull = vjp(self.call, *(self.like.new_zeros(shape) for shape in self.shapes))
-        if self.constant:
-            return list(vmap(pull)(r))
-        totals = None
-        for number, (addends, inverse) in enumerate(self.groups):
-            s = r * inverse
-            if number and not nonzero(s):
-                continue
-            terms = [x * a for x, a in zip(vmap(pull)(s), addends, strict=True)]
-            totals = terms if totals is None else [t.add_(x) for t, x in zip(totals, terms, strict=True)]
-        return totals
-
-    def up(self, p):
-        lead = next(x for x in p if x is not None).shape[:1]
-        p = [x if x is not None else self.like.new_zeros(lead + shape) for x, shape in zip(p, self.shapes, strict=True)]
-        if self.constant:
-            return vmap(self.call)(p[0])
-        return sum(
-            vmap(self.call)(*(x * a for x, a in zip(p, addends, strict=True))) * inverse
-            for addends, inverse in self.groups
-        )
-
-
-class Addition:
-    """A Sum of element and element: each addend's share is one number per element, made once for all targets."""
-
-    def __init__(self, shares, precision=None):
-        _, pull = vjp(shares.call, *(torch.zeros_like(x) for x in shares.groups[0][0]))
-        terms = [[s * x for s, x in zip(pull(inverse), addends, strict=True)] for addends, inverse in shares.groups]
-        self.each = [sum(parts).to(precision) for parts in zip(*terms, strict=True)]
-
-    def losses(self, r):
-        """Return the relevance of sums that have nobody to share: {"dead": ..}."""
-        return {"dead": float((r * (sum(x.abs() for x in self.each) == 0)).sum(dtype=torch.float64))}
-
-    def down(self, r):
-        return [r * share for share in self.each]
-
-    def up(self, p):
-        return sum(x * share for x, share in zip(p, self.each, strict=True) if x is not None)
+    flip: the addends' signs in the sum. elementwise: whether every addend has an element for every output.
+    """
+    inputs = adding.inputs
+    if not any(bool((x * f < 0).any()) for x, f in zip(inputs, flip, strict=True)):
+        return [(inputs, None)]
+    rising = [(x * f).clamp(min=0) * f for x, f in zip(inputs, flip, strict=True)]
+    falling = [(x * f).clamp(max=0) * f for x, f in zip(inputs, flip, strict=True)]
+    falls = adding(rising) + adding(falling) < 0
+    if elementwise:
+        return [([torch.where(falls, y, x) for x, y in zip(rising, falling, strict=True)], None)]
+    falls = falls.to(inputs[0].dtype)
+    return [(rising, 1 - falls), (falling, falls)]
 
 
 class Averaged:
     """Attention: an average of values whose weights, being gates, count as constants."""
 
     def __init__(self, call, inputs, signal, rule):
-        gate = inputs[1 - signal]
-        values = torch.ones_like(inputs[signal]) if rule.even else inputs[signal]
+        gate, values = inputs[1 - signal], inputs[signal]
         self.call, self.inputs = call, inputs
 
         def mix(x):
             return call(*((x, gate) if signal == 0 else (gate, x)))
 
-        self.sum = Sum(mix, [values], 0.0, rule.signed, False, [1])
+        adding, ones = Adding(call.node, mix, [values]), [torch.ones_like(values)]
+        parts = [(ones, None)] if rule.even else [([values], None)] if rule.signed else of_one_sign(adding, [1])
+        self.sum = Shared(adding, parts, lambda: [[(ones, None)]])
 
-    def down(self, r):
-        return self.sum.down(r)
+    def carry(self, held):
+        return self.sum.carry(held)
 
     def up(self, p):
         return self.sum.up(p)
@@ -275,13 +342,18 @@ class Averaged:
 class MaxPooled:
     """Max pooling: a window's largest input, or equally its largest inputs."""
 
-    def __init__(self, node, a):
+    def __init__(self, node, a, value):
         self.windows = windows(node, a)
         self.tuple = isinstance(node.meta["val"], (tuple, list))
-        self.shape = a.shape
+        self.a, self.value = a, value[0] if self.tuple else value
 
-    def down(self, r):
-        return [self.windows.down(r[0] if self.tuple else r)]
+    def carry(self, held):
+        held = (held[0] if self.tuple else held).whole()
+        if held.of is not None and not same(held.of, self.value):
+            held = held.plain()
+        of = None if held.of is None else self.a
+        r = self.windows.down(held.r, zeros=of is None or held.filled)
+        return [Held(r, of, held.filled, own=True)]
 
     def up(self, p):
         out = self.windows.up(p[0])

@@ -198,14 +198,14 @@ def test_portions_and_batches_do_not_change_the_result():
 )
 def test_targets_that_go_on_in_halves_do_not_change_the_result(make, monkeypatch):
     """As they do on a CPU where their relevance gets large, with or without a branch that waits beside."""
-    from paperlib.relevance import windows
+    from paperlib.relevance import engine, held
 
     torch.manual_seed(0)
     model = settle(make()).double()
     x = clip(getattr(model, "num_frames", 4), size=24, batch=2, dtype=torch.float64)
     whole = relevance.relevance_matrix(model, x, 1)
-    seen, halves = [], windows.halves
-    monkeypatch.setattr(windows, "halves", lambda r: seen.append(r) or halves(r))
-    monkeypatch.setattr(windows, "CPU_COMFORT", 1000)
+    seen, halves = [], held.halves
+    monkeypatch.setattr(engine, "halves", lambda r: seen.append(r) or halves(r))
+    monkeypatch.setattr(held, "CPU_COMFORT", 1000)
     assert torch.allclose(relevance.relevance_matrix(model, x, 1), whole)
     assert seen
