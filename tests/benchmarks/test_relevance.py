@@ -4,16 +4,20 @@ Their users loop over the output steps, with a forward and a backward pass each;
 such loops. To keep the benchmark short, the loops are timed on two targets and multiplied.
 """
 
+import statistics
+
 import pytest
 import torch
 
 from paperlib import models, relevance
-from paperlib.relevance import windows
+from paperlib.relevance.engine import Pass
 
+from .floor import timed
 from .peers import with_captum, with_zennit
 from .timing import in_turns, seconds
 
 SIZE = 112
+NARROW = {"TAM2D-R18-f8": 0.7, "I3D-R50-f16": 0.7, "TAM2D-R50-f16": 0.7, "I3D-R101-f32": 0.95}  # of N plain gradients
 PRECISIONS = (None, "bfloat16")
 
 
@@ -40,7 +44,8 @@ def test_cost_in_forward_passes(benchmark, name):
 
     def without_windows():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(windows, "down", lambda step, shares, window: shares.down(window.whole()))
+            down = Pass.down
+            patch.setattr(Pass, "down", lambda sweep, r, rows=None, *rest: down(sweep, r, None, *rest))
             relevance.relevance_matrix(model, clip, 1)
 
     one, matrix, half, whole = in_turns(lambda: forward(model, clip), *relevance_of(model, clip), without_windows)
@@ -54,6 +59,44 @@ def test_cost_in_forward_passes(benchmark, name):
     )
     print(f"{name}: {matrix / one:.1f} forward passes, {half / one:.1f} in bfloat16, {whole / one:.1f} without windows")
     assert matrix <= 1.05 * whole
+
+
+def gradients(model, clips):
+    """Take a plain gradient of every output step's logits to the clips, one after the other on one graph."""
+    clips = clips.clone().requires_grad_()
+    logits = model.frame_logits(clips)[..., 1].sum(0)
+    for logit in logits:
+        torch.autograd.grad(logit, clips, retain_graph=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NARROW)
+def test_cost_against_plain_gradients_and_against_transposed_convolutions_alone(benchmark, name):
+    """Narrow networks on small frames, as the default run asks them, where convolutions are the smaller part."""
+    torch.manual_seed(0)
+    model = models.create(name, num_classes=10, width=8).eval()
+    clips = torch.rand(8, 3, model.num_frames, 64, 64) * 4 - 2
+    least = []
+
+    def matrix():
+        with timed() as found:
+            relevance.relevance_matrix(model, clips, 1)
+        least.append(sum(found))
+
+    took, plain, one = in_turns(
+        matrix, lambda: gradients(model, clips), lambda: forward(model, clips), of=statistics.median
+    )
+    floor = statistics.median(least[1:])  # the first call warms up
+    benchmark.pedantic(lambda: relevance.relevance_matrix(model, clips, 1), rounds=1)
+    benchmark.extra_info.update(
+        model=name,
+        of_plain_gradients=took / plain,
+        times_floor=took / floor,
+        forward_passes=took / one,
+        bar=NARROW[name],
+    )
+    print(f"{name}: {took / plain:.2f} of N gradients, {took / floor:.2f} x floor, {took / one:.1f} forward passes")
+    assert took < plain  # well above what is measured
 
 
 @pytest.mark.slow
