@@ -146,5 +146,6 @@ class Pass:
 
 
 def _shown(held):
-    """Return relevance as a tensor and leave it as it is held."""
-    return held.like(held.r).relevance()
+    """Return relevance as a tensor of its own memory: what is held may be overwritten on its way down."""
+    r = held.like(held.r).relevance()
+    return r.clone() if r is held.r and held.own else r

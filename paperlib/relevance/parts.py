@@ -80,7 +80,7 @@ class Shared:
     def __init__(self, layer, parts, spares=tuple, bias=None, epsilon=0.0, precision=None):
         self.layer, self.parts, self.spares = layer, parts, spares
         self.bias, self.epsilon, self.precision = bias, epsilon, precision
-        self.made = []  # (value of arriving quotients, whether they are filled, [Group], parts that were not needed yet)
+        self.made = []  # (value of arriving quotients, whether they are filled, [Group], parts not needed yet)
 
     def groups(self, of=None, filled=False):
         """Yield the Groups for relevance (None) or for quotients by the value `of`, each made when first asked for."""
@@ -139,7 +139,8 @@ class Shared:
                 tier = [([a * (1 - x) for a, x in zip(acts, alive, strict=True)], w) for acts, w in tier]
         if self.precision:
             q = q.to(self.precision)
-            tier = [([a if quotients else a.to(q.dtype) for a in acts], w.to(q.dtype)) for acts, w in tier]
+            acts = [acts if quotients else [a.to(q.dtype) for a in acts] for acts, _ in tier]
+            tier = [(some, None if w is None else w.to(q.dtype)) for some, (_, w) in zip(acts, tier, strict=True)]
         return Group(tier, q, None if here is None else Some(here), missing, quotients, zeros)
 
     def _reached(self, held):
