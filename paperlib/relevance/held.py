@@ -58,14 +58,17 @@ class Held:
         return self.like(r, True, dim=None, starts=None)
 
     def times(self, factor, keep=False):
-        """Return `r` times a tensor that all rows share, in its numbers; keep: `r` is needed afterwards."""
-        r = self.r.to(factor.dtype)
-        free = r is not self.r or self.own and not keep
+        """Return `r` times a tensor that all rows share, in the finer numbers; keep: `r` is needed afterwards.
+
+        Rounded first, a quotient that many places share would take one rounding error to all of them.
+        """
+        number = torch.promote_types(self.r.dtype, factor.dtype)
+        free = self.own and not keep and self.r.dtype == number
         if self.dim is None:
-            return r.mul_(factor) if free else r * factor
-        out = r if free else torch.empty_like(r)
+            return self.r.mul_(factor) if free else self.r * factor
+        out = self.r if free else torch.empty_like(self.r, dtype=number)
         for row, start in enumerate(self.starts):
-            torch.mul(r[row], factor.narrow(self.dim, start, self.length), out=out[row])
+            torch.mul(self.r[row], factor.narrow(self.dim, start, self.length), out=out[row])
         return out
 
     def plain(self):

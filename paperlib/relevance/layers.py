@@ -72,7 +72,7 @@ class Linear:
         return vmap(lambda x: self([x], w))(a)
 
     def pulling(self, held):
-        """Return (held, pull, places): pull(s, w) is the transpose, places where its results lie, for Held.like.
+        """Return (held, pull, places): pull(s, w) is the transpose in the numbers of w, places where its results lie.
 
         Of the held relevance all steps come back where a window of them cannot be told through the layer.
         """
@@ -80,10 +80,10 @@ class Linear:
         if found is None:
             return held.whole(), self._all_steps, [dict(dim=None, starts=None, shape=self.shape)]
         transpose, starts = found
-        return held, transpose, [dict(dim=held.dim, starts=starts, shape=self.shape)]
+        return held, lambda s, w: transpose(s.to(w.dtype), w), [dict(dim=held.dim, starts=starts, shape=self.shape)]
 
     def _all_steps(self, s, w):
-        return [self.transposed(s, w)]
+        return [self.transposed(s.to(w.dtype), w)]
 
     def transposed(self, s, w):
         """Its transpose: [targets, *output shape] -> [targets, *input shape]."""
