@@ -10,7 +10,8 @@ import torch
 from paperlib.data import clips
 from paperlib.errors import InputError
 from paperlib.papers.beyond import pulse
-from paperlib.papers.beyond.pulse import physformer
+from paperlib.papers.beyond.pulse import measure, physformer, planted
+from paperlib.papers.beyond.pulse.reader import PulseReader
 from paperlib.storage import paths
 
 REFERENCE = paths.ROOT / "tests/papers/beyond/pulse_reference.csv"
@@ -53,6 +54,82 @@ def test_a_temporal_difference_convolution_is_one_convolution():
     folded = kernel.clone()
     physformer.subtract_differences(folded)
     assert torch.allclose(torch.conv3d(x, folded, padding=1), written)
+
+
+@pytest.fixture(scope="module")
+def still():
+    """A grey picture whose middle is skin, without movement, as a Face."""
+    frames = np.full((planted.FRAMES, 90, 90, 3), 128, np.uint8)
+    skin = np.zeros((planted.FRAMES, 90, 90), bool)
+    skin[:, 20:70, 30:60] = True
+    return planted.Face(frames, skin, np.full((planted.FRAMES, 2), 7))
+
+
+class Darkness(PulseReader):
+    """Value of frame i: how much darker green is than 0.6, mean over the picture and over the frames i - 1 and i."""
+
+    SIZE = 16
+
+    def values(self, pixels):
+        dark = (0.6 - pixels[:, 1]).mean((2, 3))
+        return (dark + dark.roll(1, 1)) / 2
+
+
+def test_a_pulse_is_where_and_when_it_is_said_to_be(still):
+    beats = planted.plant(still, "left", phase=1.0, amplitude=0.1, when=(24, 72))
+    other = planted.plant(still, "right")
+    assert np.array_equal(beats.where | other.where, still.skin) and not (beats.where & other.where).any()
+    time = np.arange(planted.FRAMES)
+    wave = np.where((time >= 24) & (time < 72), np.sin(2 * np.pi * time / 24 + 1), 0)
+    for colour, part in enumerate((0.33 / 0.77, 1, 0.53 / 0.77)):
+        inside = beats.frames[..., colour][beats.where].reshape(planted.FRAMES, -1).mean(1) / 128
+        assert inside == pytest.approx(1 - 0.1 * part * wave, abs=2e-3)
+    assert beats.frames[~beats.where].mean() == pytest.approx(128, abs=0.02)
+    half = beats.shares(19)
+    assert half.shape == (planted.FRAMES, 19, 19)
+    assert half.mean() == pytest.approx(beats.where[0].sum() / 76**2, rel=1e-3)
+    with pytest.raises(InputError, match="place must be one of skin, left"):
+        planted.plant(still, "nose")
+
+
+def test_a_reading_has_the_planted_rate_and_its_delay(still):
+    read = measure.reading(Darkness(), planted.plant(still, phase=2.0))
+    assert read["share"] > 0.95 and read["late"] == pytest.approx(0.5, abs=0.1)
+    assert measure.reading(Darkness(), planted.plant(still, amplitude=0))["share"] < 0.5
+
+
+def test_silencing_a_block_takes_its_frames_part_of_the_values(still):
+    video, without = planted.plant(still), planted.plant(still, amplitude=0)
+    truth = measure.silencing(Darkness(), video, without)
+    added = measure.values(Darkness(), video) - measure.values(Darkness(), without)
+    assert torch.allclose(truth.sum(1), added, atol=1e-6)
+    blocks = torch.arange(planted.FRAMES) // measure.BLOCK
+    reached = torch.stack([blocks, blocks.roll(1)], 1)[:, :, None] == torch.arange(truth.shape[1])
+    assert not truth[~reached.any(1)].any()
+    steps = list(range(0, planted.FRAMES, 6))
+    A = truth.abs().repeat_interleave(measure.BLOCK, 1)[steps]
+    same = measure.agreement(A, truth, steps)
+    assert same["correlation"] == pytest.approx(1) and same["own"] == pytest.approx(same["own_truth"])
+
+
+def test_maps_are_weighed_on_skin_and_on_its_halves(still):
+    halves = [planted.plant(still, place) for place in ("left", "right")]
+    on_skin, left = measure.where_to(halves[0].shares(76), halves)
+    assert on_skin == pytest.approx(76**2 / still.skin[0].sum()) and left == 1
+    assert measure.where_to(torch.ones(planted.FRAMES, 38, 38), halves)[0] == pytest.approx(1)
+
+
+def test_a_mask_covers_the_beats_that_are_planted(still):
+    when, net = (36, 84), Darkness()
+    video, without = planted.plant(still, amplitude=0.1, when=when), planted.plant(still, amplitude=0)
+    left = measure.Left(net, video, without)
+    for seen, expected in ((video, measure.SHARP / 2), (without, -measure.SHARP / 2)):
+        clip = seen.clip(net.SIZE)
+        assert float(left(clip)) == pytest.approx(expected, abs=1e-3)
+        assert torch.allclose(left.frame_logits(clip).mean(1), left(clip))
+    learned = measure.mask(net, video, without, iterations=40, learning_rate=0.6)
+    found = measure.found_by(learned.active[0], when)
+    assert found["inside"] > 0.9 and learned.freeze < 0.3 and learned.original > 0.95
 
 
 def test_an_absent_package_is_one_sentence(monkeypatch):

