@@ -18,7 +18,7 @@ from torch import nn
 from ... import data, relevance
 from ...data import clips, sampling
 from ...errors import InputError, needs
-from ..statistics import bootstrap_interval
+from ..statistics import bootstrap_interval, share_interval
 from .rows import atr_of, some_rows
 
 HEIGHT, WIDTH = 27, 48
@@ -77,13 +77,15 @@ def _own_randomness():
 
 
 def two_scenes(frames=100, blend=0, seed=0, dataset="synth_kinetics"):
-    """Return frames uint8 [frames, 27, 48, 3] of two videos, one after the other.
+    """Return frames uint8 [frames, 27, 48, 3] of two videos of different classes, one after the other.
 
-    blend: length of the dissolve in the middle; 0 is a hard cut, whose new shot begins at frames // 2.
+    blend: length of the dissolve in the middle; 0 is a hard cut, whose new shot begins at frames // 2. seed: number of
+    the first video; the second is half the data set on, so that a few seeds share no video.
     """
     source = data.load(dataset, split="val", size=64)
-    first = seed % len(source)
-    second = next(i for i in range(len(source)) if source.labels[i] != source.labels[first])
+    first, half = seed % len(source), len(source) // 2
+    others = ((first + half + i) % len(source) for i in range(len(source)))
+    second = next(i for i in others if source.labels[i] != source.labels[first])
     shots = []
     for video in (first, second):
         taken = source.frames(video, sampling.uniform(source.num_frames(video), frames))
@@ -150,8 +152,10 @@ def statistics(found, blend=20, seed=0):
     rows = []
     for kind, part in found.groupby("kind", sort=False):
         reach = blend // 2 if kind == "dissolve" else 2
+        seen = (part.logit > 0) & (part.offset.abs() <= reach)
+        interval = share_interval(seen.sum(), len(seen))
+        rows.append({"kind": kind, "quantity": "found", **interval._asdict(), "videos": len(part)})
         values = {
-            "found": ((part.logit > 0) & (part.offset.abs() <= reach)).astype(float),
             "offset (frames)": part.offset.astype(float),
             "ATR (frames)": part.atr,
             "ATR elsewhere (frames)": part.elsewhere,

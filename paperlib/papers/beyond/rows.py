@@ -5,7 +5,7 @@ import torch
 from ... import relevance
 
 
-def some_rows(model, clip, steps, rules=None, at_once=4):
+def some_rows(model, clip, steps, rules=None, at_once=8):
     """Return (A [rows, T], map [T, H, W]) of CLRP for class 0 of a clip [1, 3, T, H, W] at the output frames `steps`.
 
     The map sums the rows. at_once: rows whose maps are held in memory together.

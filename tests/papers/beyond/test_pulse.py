@@ -9,8 +9,9 @@ import torch
 
 from paperlib.data import clips
 from paperlib.errors import InputError
+from paperlib.papers import published
 from paperlib.papers.beyond import pulse
-from paperlib.papers.beyond.pulse import measure, physformer, planted
+from paperlib.papers.beyond.pulse import decided, measure, physformer, planted
 from paperlib.papers.beyond.pulse.reader import PulseReader
 from paperlib.storage import paths
 
@@ -43,7 +44,8 @@ def test_outputs_are_those_of_the_packages_own_code(name):
     net = pulse.opened(name)
     clip = clips.to_clip(noise(len(expected), net.SIZE))[None]
     with torch.no_grad():
-        found = net.frame_logits(clip)[..., 0] if name == "TS-CAN" else net.pulse(clip)
+        found = net.frame_logits(clip)[..., 0]
+        found = found if name == "TS-CAN" else net.pulse_of(found)  # the package gives TS-CAN's changes
     assert found[0].numpy() == pytest.approx(expected.value.to_numpy(), abs=1e-4)
 
 
@@ -93,9 +95,15 @@ def test_a_pulse_is_where_and_when_it_is_said_to_be(still):
 
 
 def test_a_reading_has_the_planted_rate_and_its_delay(still):
-    read = measure.reading(Darkness(), planted.plant(still, phase=2.0))
+    beats = planted.plant(still, phase=2.0)
+    read, pulse = measure.reading(Darkness(), beats)
     assert read["share"] > 0.95 and read["late"] == pytest.approx(0.5, abs=0.1)
-    assert measure.reading(Darkness(), planted.plant(still, amplitude=0))["share"] < 0.5
+    drift = np.cos(2 * np.pi * np.arange(planted.FRAMES) / planted.FRAMES)
+    half_a_frame_late = planted.wave_of(2.0 - np.pi / measure.PERIOD)
+    assert np.corrcoef(measure.within_band(pulse.numpy() + drift), half_a_frame_late)[0, 1] > 0.99
+    videos = {("still", "skin"): beats, ("still", "none"): planted.plant(still, amplitude=0)}
+    table, _ = measure.readings("Darkness", Darkness(), videos)
+    assert table["size"][0] == 1 and table["size"][1] < 0.1 and table["share"][1] < 0.5
 
 
 def test_silencing_a_block_takes_its_frames_part_of_the_values(still):
@@ -110,6 +118,29 @@ def test_silencing_a_block_takes_its_frames_part_of_the_values(still):
     A = truth.abs().repeat_interleave(measure.BLOCK, 1)[steps]
     same = measure.agreement(A, truth, steps)
     assert same["correlation"] == pytest.approx(1) and same["own"] == pytest.approx(same["own_truth"])
+
+
+class Green(PulseReader):
+    """Value of frame i: the green of its picture."""
+
+    SIZE = 16
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv3d(3, 1, 1, bias=False)
+        self.layer.weight.data = torch.tensor([0.0, 1, 0]).view(1, 3, 1, 1, 1)
+
+    def values(self, pixels):
+        return self.layer(pixels).mean((1, 3, 4))
+
+
+def test_what_is_left_without_a_pulse(still):
+    """What a network's level takes off is no relevance: half the pulse halves the values, not a picture's green."""
+    steps, (once, twice) = [3, 40, 77], (planted.plant(still, amplitude=x) for x in (0.1, 0.2))
+    left = measure.without_pulse("Green", Green(), twice, once, steps, "attnlrp")
+    assert left["values"] == pytest.approx(0.5, abs=0.02) and left["relevance"] > 0.9
+    A, pixels = measure.explained(Green(), twice, steps, "attnlrp")
+    assert A.argmax(1).tolist() == steps and torch.allclose(pixels.sum((1, 2)), A.sum(0), atol=1e-5)
 
 
 def test_maps_are_weighed_on_skin_and_on_its_halves(still):
@@ -130,6 +161,26 @@ def test_a_mask_covers_the_beats_that_are_planted(still):
     learned = measure.mask(net, video, without, iterations=40, learning_rate=0.6)
     found = measure.found_by(learned.active[0], when)
     assert found["inside"] > 0.9 and learned.freeze < 0.3 and learned.original > 0.95
+
+
+def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
+    def in_time(atr, correlation):
+        frames = list(range(6, planted.FRAMES, 12))
+        wiggle = np.tile([-0.1, 0.1, 0.05, -0.05, 0.0], 2)
+        first = dict(frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle, rules="paper")
+        rows = pd.concat([pd.DataFrame(first), pd.DataFrame(first | dict(atr=0, rules="attnlrp"))])
+        return measure.InTime(None, rows, None, None)
+
+    timed = {"PhysNet": in_time(20, 0.9), "TS-CAN": in_time(8, 0.7), "PhysFormer": in_time(90, 0.5)}
+    placed = pd.DataFrame(dict(network=list("aabbcc"), skin=[1.0, 2, 1, 2, 1, 3], follows=[0, 0.2, 0, 0, 0, 0.1]))
+    found = decided.findings(timed, placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
+    assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
+    values = {one.id: one.interval for one in found}
+    assert values["pulse.when"].value == pytest.approx(0.7) and 0.6 < values["pulse.when"].low < 0.7
+    assert values["pulse.3d"].value == pytest.approx(12)
+    assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
+    assert values["pulse.skin"].value == pytest.approx(5 / 3)
+    assert decided.beat_of([0, 23, 24, 119]).tolist() == [0, 0, 1, 4]
 
 
 def test_an_absent_package_is_one_sentence(monkeypatch):

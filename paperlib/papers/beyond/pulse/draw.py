@@ -24,27 +24,34 @@ def faces(axis, seen, count=6):
 
 
 def pulses(axis, pulses, wave, title):
-    """Draw the pulses {network: [T]} that are read, and the wave planted."""
+    """Draw the pulses {network: [T]} that are read, between 45 and 180 beats per minute, and the wave planted."""
     time = np.arange(1, len(wave) + 1)
     axis.fill_between(time, 1.5 * wave, color="0.85", label="planted")
     for name, series in pulses.items():
-        axis.plot(time, series, color=COLOURS[name], linewidth=1.1, label=name)
-    axis.set(xlabel="frame", ylabel="pulse (deviations)", title=title)
+        axis.plot(time, measure.within_band(series), color=COLOURS[name], linewidth=1.1, label=name)
+    axis.set(
+        xlabel="frame", ylabel="pulse (deviations)", xlim=(1, len(wave)), xticks=[1, *range(24, len(wave) + 1, 24)]
+    )
+    axis.set_title(title, loc="left")
 
 
 def matrices(axes, name, truth, found, steps):
     """Draw the truth and matrices found, {rules: A [rows, T]}, all as shares of each row in blocks of frames."""
     shares = {"pulse silenced": truth[steps].abs()}
-    shares |= {f"CLRP, {rules}": A.unflatten(1, (-1, measure.BLOCK)).sum(2) for rules, A in found.items()}
+    shares |= {
+        f"CLRP, {measure.TITLES[rules]}": A.unflatten(1, (-1, measure.BLOCK)).sum(2).abs() for rules, A in found.items()
+    }
+    labelled = range(0, len(steps), 1 + len(steps) // 10)
     for axis, (title, x) in zip(axes, shares.items(), strict=False):
-        image = axis.imshow(
-            (x / x.sum(1, keepdim=True)).numpy(), vmin=0, vmax=1, aspect="auto", interpolation="nearest"
-        )
+        share = (x / x.sum(1, keepdim=True)).numpy()
+        axis.imshow(share, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axis.set_title(f"{name}: {title}")
-        axis.set_xticks(range(x.shape[1]), [f"{k * measure.BLOCK + 1}" for k in range(x.shape[1])], fontsize=6)
-        axis.set_yticks(range(0, len(steps), 3), [str(steps[k] + 1) for k in range(0, len(steps), 3)], fontsize=6)
-        axis.set(xlabel="frames from", ylabel="frame's value")
-    return image
+        axis.set_xticks(range(x.shape[1]), [f"{k * measure.BLOCK + 1}" for k in range(x.shape[1])], fontsize=7)
+        axis.set_yticks(labelled, [str(steps[k] + 1) for k in labelled], fontsize=7)
+        axis.set(xlabel="half a beat from frame")
+    axes[0].set_ylabel("value of frame")
+    for axis in axes[len(shares) :]:
+        axis.axis("off")
 
 
 def learned(axis, found, when):
@@ -52,22 +59,24 @@ def learned(axis, found, when):
     axis.axvspan(when[0] + 0.5, when[1] + 0.5, color="0.88", label="pulse")
     for name, mask in found.items():
         axis.plot(np.arange(1, len(mask) + 1), mask, color=COLOURS[name], label=name)
-    axis.set(xlabel="frame", ylabel="mask", title="Frames that have to be frozen to lose the pulse")
-    axis.legend()
+    axis.set(xlabel="frame", ylabel="mask", xlim=(1, len(mask)), xticks=[1, *range(24, len(mask) + 1, 24)])
+    axis.set_title("Frames that have to be frozen to lose the pulse", loc="left")
+    axis.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
 
 
-def maps(axes, found, halves):
-    """Draw mean maps {title: [T, size, size]} with the outline of the skin."""
-    for axis, (title, x) in zip(axes, found.items(), strict=True):
+def maps(axes, name, found, halves):
+    """Draw mean maps {instrument: [T, size, size]} with the outlines of the left and right half of the skin."""
+    for axis, (title, x) in zip(axes, found.items(), strict=False):
         size = x.shape[1]
         axis.imshow(x.abs().mean(0).numpy(), interpolation="nearest")
         for half, colour in zip(halves, (plotting.YELLOW, "white"), strict=True):
             axis.contour(half.shares(size).mean(0).numpy(), [0.5], colors=colour, linewidths=0.8)
-        axis.set_title(title, fontsize=7)
+        axis.set_title(f"{name}:\n{title}", fontsize=8)
+    for axis in axes:
         axis.axis("off")
 
 
 def figure(rows, columns, width, height):
     """Return (figure, axes [rows, columns])."""
-    made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
     return made, axes

@@ -1,5 +1,7 @@
 """What the networks read from a face whose pulse is known, and whether relevance, masks and Grad-CAM say the same."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,6 +15,7 @@ BIN = round(planted.RATE * planted.FRAMES / planted.FPS)  # of the planted rate 
 BAND = slice(3, 13)  # 0.75 to 3 beats per second
 PERIOD = planted.FPS / planted.RATE  # frames
 BLOCK = 12  # frames, half a beat, that are silenced together
+TITLES = {"paper": "the paper's rules", "attnlrp": "AttnLRP's rules"}
 SHARP = 8.0  # how fast a score falls with the part of the pulse that is left
 
 
@@ -29,30 +32,42 @@ def spectrum(series):
 
 
 def reading(net, video):
-    """Return what a network reads of a Planted video: dict of share, late.
+    """Return (row, pulse [T]) of what a network reads of a Planted video; row: dict of share, late, size.
 
     share: of the pulse's power from 0.75 to 3 beats per second, the part at the planted rate. late: frames by which
     the pulse read lags behind the one planted, from -12 to 12; the last frames of one beat are the first of the next.
+    size: standard deviation of the network's values over time, in its own units.
     """
-    found = spectrum(pulse(net, video))
+    series = values(net, video)
+    pulse = net.pulse_of(series[None])[0]
+    found = spectrum(pulse)
     power = np.abs(found[BAND]) ** 2
     there = spectrum(video.wave)[BIN]
     late = (np.angle(there) - np.angle(found[BIN])) / (2 * np.pi) * PERIOD
-    return {"share": power[BIN - BAND.start] / power.sum(), "late": (late + PERIOD / 2) % PERIOD - PERIOD / 2}
+    share = power[BIN - BAND.start] / power.sum()
+    return {"share": share, "late": (late + PERIOD / 2) % PERIOD - PERIOD / 2, "size": float(series.std())}, pulse
 
 
-@torch.no_grad()
-def pulse(net, video):
-    """Return the pulse [T] that a network reads of a video, of mean 0 and deviation 1."""
-    return net.pulse(video.clip(net.SIZE))[0]
+def within_band(series):
+    """Return a pulse [T] without what is slower than 0.75 or faster than 3 beats per second, of deviation 1."""
+    found = spectrum(series)
+    kept = np.zeros_like(found)
+    kept[BAND] = found[BAND]
+    kept = np.fft.irfft(kept, len(series))
+    return kept / kept.std()
 
 
 def readings(name, net, videos):
-    """Return one row per video, {(face, pulse): Planted}: network, face, pulse, share, late."""
-    return pd.DataFrame(
-        {"network": name, "face": face, "pulse": pulse, **reading(net, video)}
-        for (face, pulse), video in videos.items()
-    )
+    """Return (table, {(face, pulse): pulse read [T]}) of videos {(face, pulse): Planted}.
+
+    Columns: network, face, pulse, share, late, size; size relative to the same face's with a pulse in the skin.
+    """
+    found = {key: reading(net, video) for key, video in videos.items()}
+    rows = [
+        {"network": name, "face": face, "pulse": pulse, **row, "size": row["size"] / found[face, "skin"][0]["size"]}
+        for (face, pulse), (row, _) in found.items()
+    ]
+    return pd.DataFrame(rows), {key: pulse for key, (_, pulse) in found.items()}
 
 
 def silencing(net, video, without):
@@ -65,17 +80,45 @@ def silencing(net, video, without):
     return torch.stack([whole - values(net, video.silenced(without, first, first + BLOCK)) for first in firsts], 1)
 
 
+class InTime(NamedTuple):
+    """What `in_time` finds of one network."""
+
+    table: pd.DataFrame  # a row per composite of rules
+    rows: pd.DataFrame  # a row per composite and frame explained: network, rules, frame, atr, correlation
+    truth: torch.Tensor  # [T, blocks]
+    found: dict  # {rules: A [rows, T]}
+
+
 def in_time(name, net, video, without, steps, rules):
-    """Return (table, truth, {rules: A [rows, T]}): a row for each composite of `rules`, against `silencing`."""
-    net.levelled(video.clip(net.SIZE))
-    truth, found = silencing(net, video, without), {}
+    """Return InTime: what relevance says about the frames `steps`, against `silencing`, by each of `rules`."""
+    truth, tables, rows, found = silencing(net, video, without), [], [], {}
     for each in rules:
-        found[each], _ = some_rows(net, video.clip(net.SIZE), steps, each)
-    rows = [
-        {"network": name, "rules": each, "atr": float(atr_of(A, steps).mean()), **agreement(A, truth, steps)}
-        for each, A in found.items()
-    ]
-    return pd.DataFrame(rows), truth, found
+        A = found[each] = explained(net, video, steps, each)[0]
+        atr = atr_of(A, steps).numpy()
+        alike = agreement(A, truth, steps)
+        about = {"network": name, "rules": each}
+        rows.append(pd.DataFrame(about | {"frame": steps, "atr": atr, "correlation": alike.pop("correlations")}))
+        tables.append({**about, "atr": float(atr.mean()), **alike})
+    return InTime(pd.DataFrame(tables), pd.concat(rows), truth, found)
+
+
+def explained(net, video, steps, rules):
+    """Return (A [rows, T], map [T, size, size]) of the frames `steps` above the mean value of the video."""
+    clip = video.clip(net.SIZE)
+    net.levelled(clip)
+    return some_rows(net, clip, steps, rules)
+
+
+def without_pulse(name, net, video, without, steps, rules):
+    """Return {network, values, relevance}: what is left of both, in the frames `steps`, where a video has no pulse.
+
+    Mean sizes of the values above their mean, and of the relevance of all frames for them.
+    """
+    left = []
+    for seen in (without, video):
+        A, _ = explained(net, seen, steps, rules)
+        left.append((values(net, seen)[steps].abs().mean(), A.abs().sum(1).mean()))
+    return {"network": name, "values": float(left[0][0] / left[1][0]), "relevance": float(left[0][1] / left[1][1])}
 
 
 def in_place(name, net, halves, without, steps, rules):
@@ -86,15 +129,12 @@ def in_place(name, net, halves, without, steps, rules):
     to the second, 1 if all of it moves, 0 if none does.
     """
     instruments = {
-        f"CLRP, {each}": lambda video, each=each: some_rows(net, video.clip(net.SIZE), steps, each)[1] for each in rules
+        f"CLRP, {TITLES[each]}": lambda video, each=each: explained(net, video, steps, each)[1] for each in rules
     }
     instruments["Grad-CAM"] = lambda video: cam(net, video, without)
     rows, shown = [], {}
     for instrument, ask in instruments.items():
-        asked = []
-        for half in halves:
-            net.levelled(half.clip(net.SIZE))
-            asked.append(ask(half))
+        asked = [ask(half) for half in halves]
         (skin, left), (also, right) = (where_to(pixels, halves) for pixels in asked)
         rows.append({"network": name, "instrument": instrument, "skin": (skin + also) / 2, "follows": left - right})
         shown[instrument] = asked[0]
@@ -104,8 +144,9 @@ def in_place(name, net, halves, without, steps, rules):
 def agreement(A, truth, steps):
     """Compare the rows `steps` of a matrix A [rows, T] with `truth` [T, blocks] of `silencing`, in blocks.
 
-    Returns own, own_truth: share of a row in its frame's block. correlation: of all shares. beyond: the same for blocks
-    at most one away, after subtracting the mean at each distance, so that being near the frame explains nothing.
+    Returns own, own_truth: share of a row in its frame's block. correlations: of each row's shares; correlation: their
+    mean. beyond: correlation of the shares of blocks at most one away after subtracting the mean at each distance, so
+    that being near the frame explains nothing.
     """
     blocks = [_shares(x) for x in (A.unflatten(1, (-1, BLOCK)).sum(2), truth[steps])]
     away = np.arange(truth.shape[1]) - np.array(steps)[:, None] // BLOCK
@@ -115,10 +156,12 @@ def agreement(A, truth, steps):
         for x in rest:
             x[away == distance] -= x[away == distance].mean()
     near = np.abs(away) <= 1
+    correlations = np.array([np.corrcoef(*pair)[0, 1] for pair in zip(*blocks, strict=True)])
     return {
         "own": own[0],
         "own_truth": own[1],
-        "correlation": np.corrcoef(*(x.ravel() for x in blocks))[0, 1],
+        "correlations": correlations,
+        "correlation": float(correlations.mean()),
         "beyond": np.corrcoef(*(x[near] for x in rest))[0, 1],
     }
 

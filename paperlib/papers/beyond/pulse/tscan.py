@@ -41,9 +41,9 @@ class TSCAN(PulseReader):
         x = x.permute(0, 2, 3, 1).flatten(1)  # the package's order of features
         return self.head(x).unflatten(0, (batch, count))[..., 0]
 
-    def pulse(self, clip):
+    def pulse_of(self, values):
         """Return the blood volume pulse [B, T], the sum of its changes, of mean 0 and deviation 1 over time."""
-        return standardised(self.frame_logits(clip)[..., 0].cumsum(1))
+        return standardised(values.cumsum(1))
 
     def places(self):
         """Return {layer: its place in the file}."""
