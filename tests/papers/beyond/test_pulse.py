@@ -198,16 +198,13 @@ def test_a_mask_covers_the_beats_that_are_planted(still):
 
 
 def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
-    def in_time(atr, correlation):
-        frames = list(range(6, planted.FRAMES, 12))
-        wiggle = np.tile([-0.1, 0.1, 0.05, -0.05, 0.0], 2)
-        first = dict(frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle, rules="paper")
-        rows = pd.concat([pd.DataFrame(first), pd.DataFrame(first | dict(atr=0, rules="attnlrp"))])
-        return measure.InTime(None, rows, None, None)
-
-    timed = {"PhysNet": in_time(20, 0.9), "TS-CAN": in_time(8, 0.7), "PhysFormer": in_time(90, 0.5)}
+    frames, wiggle = list(range(6, planted.FRAMES, 12)), np.tile([-0.1, 0.1, 0.05, -0.05, 0.0], 2)
+    tables = []
+    for network, atr, correlation in (("PhysNet", 20, 0.9), ("TS-CAN", 8, 0.7), ("PhysFormer", 90, 0.5)):
+        about = dict(network=network, frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle)
+        tables += [pd.DataFrame(about | dict(rules="paper")), pd.DataFrame(about | dict(rules="attnlrp", atr=0))]
     placed = pd.DataFrame(dict(network=list("aabbcc"), skin=[1.0, 2, 1, 2, 1, 3], follows=[0, 0.2, 0, 0, 0, 0.1]))
-    found = decided.findings(timed, placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
+    found = decided.findings(pd.concat(tables), placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
     assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
     values = {one.id: one.interval for one in found}
     assert values["pulse.when"].value == pytest.approx(0.7) and 0.6 < values["pulse.when"].low < 0.7

