@@ -161,8 +161,8 @@ def default(model, clip):
 
     It has to have weights between itself and the logits, must not be averaged over space, must be passed by all that
     the logits know of the clip (which leaves out the inside of blocks and of attentions; where no layer is passed by
-    everything, any will do), and its places must matter to the logits (behind the last attention only the class token
-    does). Of modules that return the same tensor it is the outermost.
+    everything, any will do, those without time last), and its places must matter to the logits (behind the last
+    attention only the class token does). Of modules that return the same tensor it is the outermost.
     """
     try:
         recorded = layers(model, clip)
@@ -171,7 +171,8 @@ def default(model, clip):
     found = [layer for layer in recorded.values() if layer.layout and layer.inside]
     found = [layer for layer in found if layer.layout.height * layer.layout.width > 1 and not layer.layout.averaged]
     narrow = [layer for layer in found if layer.narrow]
-    chosen = _last_that_matters(model, clip[:1], narrow, [layer for layer in found if not layer.narrow])
+    rest = sorted((layer for layer in found if not layer.narrow), key=lambda layer: layer.layout.steps > 1)
+    chosen = _last_that_matters(model, clip[:1], narrow, rest)
     if chosen:
         return chosen
     raise InputError(

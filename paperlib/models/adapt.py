@@ -185,6 +185,11 @@ def _found(net, clip, layout, alpha, facts, said):
     if len(good) > 1:
         said.append(f"it also runs with {' and '.join(str(other) for other, _ in good[1:])}; layout= decides")
     said += output.said
+    if classes is None and output.width == clip.shape[2] > 1:
+        said.append(
+            f"its {output.width} logits are read as classes, though the clip has as many frames; where they are values "
+            "of frames, give it a frame_logits that returns them as [B, T, 1]"
+        )
     return way, output
 
 

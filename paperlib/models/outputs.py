@@ -17,13 +17,14 @@ class Output:
 
     part: attribute, key or place of the tensor in it, None where it is the tensor. axes: of the tensor, from "B" clips,
     "F" frames of clips, "K" classes and "T" time steps, the last averaged over. softmax: path of a module that would
-    turn logits into probabilities, '' without one. said: sentences about it.
+    turn logits into probabilities, '' without one. said: sentences about it. width: K.
     """
 
     part: str | int | None
     axes: str
     softmax: str = ""
     said: list = field(default_factory=list)
+    width: int = 0
 
     def logits(self, found, batch):
         """Return logits [batch, K] out of what forward returned."""
@@ -61,9 +62,9 @@ def read(net, given, batch, classes=None):
     elif "T" in axes:
         said.append(f"it returns logits per time step, {list(tensor.shape)} as {' '.join(axes)}; their mean is taken")
     output = Output(part, axes, said=said)
-    width = output.logits(found, batch).shape[1]
-    if classes not in (None, width):
-        raise InputError(f"{classes} names of classes are given, but {name} gives {width} logits")
+    output.width = output.logits(found, batch).shape[1]
+    if classes not in (None, output.width):
+        raise InputError(f"{classes} names of classes are given, but {name} gives {output.width} logits")
     if _are_probabilities(output.logits(found, batch)):
         output.softmax = _softmax(ran, name)
         said.append(f"its softmax ({output.softmax}) is left out, so that it gives logits")

@@ -7,7 +7,7 @@ from .operations import COPIES, ELEMENTWISE, NORMS, PRODUCTS, ROUTES, SCALINGS, 
 
 GATES = SOFTMAXES | {"sigmoid", "hardsigmoid"}
 UNITS = {"gelu", "silu"}  # of gated feed-forward parts, silu(a x) * (b x)
-GATE_SUMS = {"add", "sub", "rsub", "neg"}  # 1 - sigmoid is a gate as well
+GATE_SUMS = {"add", "sub", "rsub", "neg", "mean", "sum"}  # 1 - sigmoid and a mean of sigmoids are gates as well
 TOKEN_NORMS = {"layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm", "rsqrt"}
 
 

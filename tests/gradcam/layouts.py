@@ -225,6 +225,20 @@ class TimeFirst(nn.Module):
         return self.head(x.mean((2, 3))).view(t, b, -1).mean(0)
 
 
+class MeanFrame(nn.Module):
+    """Frames weighted by a mask that is made from their mean, which has no time, behind what sees the frames."""
+
+    def __init__(self, width=6, classes=3):
+        super().__init__()
+        self.motion, self.looks = nn.Conv2d(3, width, 3, 2, 1), nn.Conv2d(3, 1, 3, 2, 1)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        seen = F.relu(self.motion(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1)))
+        seen = seen * self.looks(x.mean(2)).sigmoid()[:, None]
+        return self.head(seen.mean((1, 3, 4)))
+
+
 class Looped(nn.Module):
     """A network that goes through the frames one by one, with a state, and stacks what it saw."""
 

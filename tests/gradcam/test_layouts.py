@@ -19,6 +19,10 @@ def frames_of(values, b):
     return values.reshape(b, len(values) // b, *values.shape[1:])
 
 
+def frames_of_maps(values, b):  # [B * T, C, H, W]
+    return frames_of(values, b).transpose(1, 2)
+
+
 def last(values, b):  # [B, T, H, W, C]
     return values.permute(0, 4, 1, 2, 3)
 
@@ -60,6 +64,7 @@ CASES = {
         layouts.TimeFirst,
         {layer: lambda x, b: x.reshape(6, b, -1, 8, 8).permute(1, 2, 0, 3, 4) for layer in ("conv1", "conv2")},
     ),
+    "mask of the mean frame": (layouts.MeanFrame, {"looks": lambda x, b: x[:, :, None], "motion": frames_of_maps}),
     "loop": (layouts.Looped, {"after": lambda x, b: x}),
     "fixed pool": (layouts.Classify, {"trunk.0": lambda x, b: x, "trunk": lambda x, b: x}),
 }

@@ -336,6 +336,23 @@ def test_own_frame_logits_are_kept():
     assert adapted.config["name"] == "TSN-R18-f4"
 
 
+def test_values_of_frames_are_not_taken_for_classes_without_a_word():
+    class Values(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv3d(3, 1, 3, padding=1)
+
+        def forward(self, clip):
+            return self.layer(clip).mean((1, 3, 4))
+
+    (said,) = [x for x in models.adapt(Values(), clip(6, 16)).said if "frame_logits" in x]
+    assert said.startswith(
+        "its 6 logits are read as classes, though the clip has as many frames; where they are values"
+    )
+    named = models.adapt(Values(), clip(6, 16), classes=list("abcdef"))
+    assert not any("read as classes" in x for x in named.said)
+
+
 def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
     class Configured(Turned):
         class Configuration:

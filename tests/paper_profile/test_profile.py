@@ -24,6 +24,7 @@ MAY_SKIP = {
     "beyond/nagoya_fir",
     "beyond/weizmann",
     "beyond/pretrained_network",
+    "beyond/pulse",
     "beyond/spoken_words",
     "beyond/planted",
     "beyond/exact_shapley",

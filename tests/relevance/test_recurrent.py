@@ -114,6 +114,10 @@ TAKES_ALL = {  # the same value written in two ways has the same relevance: the 
         lambda a, b, c, _: a * (3 - b.sigmoid() - c.sigmoid()) / 2,
         lambda a, b, c, _: 0.5 * ((1 - c.sigmoid()) + (2 - b.sigmoid())) * a,
     ),
+    "share of gates": (
+        lambda a, b, *_: a * (0.5 * b.sigmoid() / b.sigmoid().mean(1, keepdim=True)),
+        lambda a, b, *_: b.sigmoid() * a / b.sigmoid().sum(1, keepdim=True) * (0.5 * b.shape[1]),
+    ),
 }
 
 

@@ -18,6 +18,8 @@ from torch import nn
 from ... import data, relevance
 from ...data import clips, sampling
 from ...errors import InputError, needs
+from ..statistics import bootstrap_interval, share_interval
+from .rows import atr_of, some_rows
 
 HEIGHT, WIDTH = 27, 48
 EXCLUDED = {"net.frame_sim_layer": relevance.Exclude(), "net.color_hist_layer": relevance.Exclude()}
@@ -75,13 +77,15 @@ def _own_randomness():
 
 
 def two_scenes(frames=100, blend=0, seed=0, dataset="synth_kinetics"):
-    """Return frames uint8 [frames, 27, 48, 3] of two videos, one after the other.
+    """Return frames uint8 [frames, 27, 48, 3] of two videos of different classes, one after the other.
 
-    blend: length of the dissolve in the middle; 0 is a hard cut, whose new shot begins at frames // 2.
+    blend: length of the dissolve in the middle; 0 is a hard cut, whose new shot begins at frames // 2. seed: number of
+    the first video; the second is half the data set on, so that a few seeds share no video.
     """
     source = data.load(dataset, split="val", size=64)
-    first = seed % len(source)
-    second = next(i for i in range(len(source)) if source.labels[i] != source.labels[first])
+    first, half = seed % len(source), len(source) // 2
+    others = ((first + half + i) % len(source) for i in range(len(source)))
+    second = next(i for i in others if source.labels[i] != source.labels[first])
     shots = []
     for video in (first, second):
         taken = source.frames(video, sampling.uniform(source.num_frames(video), frames))
@@ -114,6 +118,55 @@ def explain(model, frames, probes=5):
         dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr.frames[0].numpy(), explained=explained)
     )
     return A[0], table
+
+
+def boundaries(model, videos, frames=100, blend=20, seed=0):
+    """Return one row per video of two scenes: hard cuts and dissolves, `videos` of each.
+
+    Columns: video, kind; offset, frames from the last of the first scene (the middle of a dissolve) to the one of
+    largest logit; logit, of that frame; atr, of that frame; elsewhere, the ATR of a frame where nothing happens;
+    behind, the share of that frame's relevance that lies in later frames; near, the share in the `blend` frames around.
+    """
+    rows = []
+    for number in range(videos):
+        for kind, length in (("hard cut", 0), ("dissolve", blend)):
+            clip = clips.to_clip(two_scenes(frames, length, seed + number))[None]
+            with torch.no_grad():
+                logits = model.frame_logits(clip)[0, :, 0]
+            at = int(logits.argmax())
+            A, _ = some_rows(model, clip, [at, frames // 5], EXCLUDED)
+            there, elsewhere = atr_of(A, [at, frames // 5]).tolist()
+            row = A[0] / A[0].sum()
+            about = dict(offset=at - (frames // 2 - 1), logit=float(logits[at]), atr=there, elsewhere=elsewhere)
+            near = row[max(0, at - blend // 2 + 1) : at + blend // 2 + 1].sum()
+            rows.append(dict(video=number, kind=kind, **about, behind=float(row[at + 1 :].sum()), near=float(near)))
+    return pd.DataFrame(rows)
+
+
+def statistics(found, blend=20, seed=0):
+    """Return what `boundaries` found per kind: quantity, mean over videos with its 95 % interval, number of videos.
+
+    found: the share of videos with a positive logit within two frames of a cut, within a dissolve. narrower: ATR where
+    nothing happens minus that at the boundary.
+    """
+    rows = []
+    for kind, part in found.groupby("kind", sort=False):
+        reach = blend // 2 if kind == "dissolve" else 2
+        seen = (part.logit > 0) & (part.offset.abs() <= reach)
+        interval = share_interval(seen.sum(), len(seen))
+        rows.append({"kind": kind, "quantity": "found", **interval._asdict(), "videos": len(part)})
+        values = {
+            "offset (frames)": part.offset.astype(float),
+            "ATR (frames)": part.atr,
+            "ATR elsewhere (frames)": part.elsewhere,
+            "narrower by (frames)": part.elsewhere - part.atr,
+            "relevance behind the boundary": part.behind,
+            f"relevance in {blend} frames around it": part.near,
+        }
+        for quantity, each in values.items():
+            interval = bootstrap_interval(each.to_numpy(), seed=seed)
+            rows.append({"kind": kind, "quantity": quantity, **interval._asdict(), "videos": len(part)})
+    return pd.DataFrame(rows)
 
 
 def summary(tables):

@@ -1,6 +1,7 @@
 """TransNet V2 through the engine; skipped in one sentence where its package is not installed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -42,6 +43,28 @@ def test_logits_are_the_packages_own_and_loading_leaves_no_trace(model):
     torch.manual_seed(5)
     pretrained.shot_boundaries()
     assert torch.equal(torch.rand(3), expected) and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_statistics_over_videos():
+    table = pd.DataFrame(
+        dict(kind="hard cut", offset=[0, 1, 9], logit=[2.0, -1, 3], atr=[10.0, 12, 14], elsewhere=[20.0, 22, 24])
+        | dict(behind=[0.5, 0.6, 0.4], near=[1.0, 0.9, 0.8])
+    )
+    means = pretrained.statistics(table).set_index("quantity")
+    assert (
+        means.value["found"] == pytest.approx(1 / 3)
+        and means.low["found"] > 0
+        and means.value["narrower by (frames)"] == 10
+    )
+    assert means.low["ATR (frames)"] < 12 < means.high["ATR (frames)"] and (means.videos == 3).all()
+
+
+@pytest.mark.slow
+def test_boundaries_are_where_scenes_meet(model):
+    found = pretrained.boundaries(model, 2, frames=40, blend=10)
+    cuts = found[found.kind == "hard cut"]
+    assert (cuts.offset.abs() <= 2).all() and (cuts.logit > 0).all()
+    assert found.behind.between(0, 1).all() and (found.atr <= 40).all()
 
 
 @pytest.mark.slow

