@@ -1,6 +1,7 @@
 """What all video networks share: the input check, the head, and how weights start."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..errors import InputError
@@ -39,17 +40,29 @@ def average_pairs(x):
 
 
 class MaxPool3d(nn.MaxPool3d):
-    """nn.MaxPool3d with the channels last in memory: the same values, on a CPU 3 to 9 times as fast."""
+    """nn.MaxPool3d: the same values, on a CPU 3 to 9 times as fast, on a GPU with the same gradients in every call."""
 
     def forward(self, x):
         """[B, C, T, H, W] -> [B, C, T', H', W']."""
-        return super().forward(channels_last(x)).contiguous()
+        return max_pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 @torch.fx.wrap
-def channels_last(x):
-    """Lay [B, C, T, H, W] out as PyTorch's CPU code wants it to use its vector instructions; elsewhere as it is."""
-    return x.contiguous(memory_format=torch.channels_last_3d) if x.device.type == "cpu" else x
+def max_pool(x, kernel, stride, padding, dilation, ceil_mode):
+    """Pool [B, C, T, H, W] in the way that suits the device; arguments as those of `torch.nn.MaxPool3d`."""
+    if x.device.type == "cpu":  # where PyTorch uses its vector instructions with the channels last
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        return F.max_pool3d(x, kernel, stride, padding, dilation, ceil_mode).contiguous()
+    return max_pool_by_frames(x, kernel, stride, padding, dilation, ceil_mode)
+
+
+def max_pool_by_frames(x, kernel, stride, padding, dilation, ceil_mode):
+    """Pool in 2D where no frames meet: PyTorch's 3D gradients on a GPU add in any order, its 2D ones do not."""
+    geometry = [[n] * 3 if isinstance(n, int) else list(n) for n in (kernel, stride, padding, dilation)]
+    if [n[0] for n in geometry[:3]] != [1, 1, 0]:
+        return F.max_pool3d(x, kernel, stride, padding, dilation, ceil_mode)
+    found = F.max_pool2d(x.flatten(1, 2), *(n[1:] for n in geometry), ceil_mode)
+    return found.unflatten(1, x.shape[1:3])
 
 
 class VideoModel(nn.Module):

@@ -16,6 +16,8 @@ class Windows:
 
     def __init__(self, a, kernel, stride, padding, dilation, ceil_mode, size):
         self.shape, self.padding = a.shape, padding
+        # every how many windows there is one that does not overlap with the first, along each dimension
+        self.apart = [math.ceil(((k - 1) * d + 1) / s) for k, d, s in zip(kernel, dilation, stride, strict=True)]
         self.dims = len(kernel)
         self.views = [
             tuple(
@@ -31,7 +33,7 @@ class Windows:
         batched = a.dim() == self.dims + 2
         laid = a.contiguous(memory_format=LAST[self.dims]) if batched and self.dims in LAST else a
         top, winner = POOLS[self.dims](laid, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
-        self.winner = winner.contiguous().flatten(-self.dims)  # each window's first largest input
+        self.winner = winner.contiguous()  # each window's first largest input
         padded = self._pad(a, float("-inf"))
         self.largest = [padded[(..., *view)] == top for view in self.views]
         self.count = sum(x.view(torch.uint8) if len(self.views) < 256 else x.int() for x in self.largest)
@@ -52,11 +54,18 @@ class Windows:
             return self._share(shared / self.count) + self._scatter(r - shared)
         return self._scatter(r)
 
-    def _scatter(self, r):
-        """Give each window's relevance to its first largest input."""
-        extent, r = self.shape[-self.dims :], r.flatten(-self.dims)
-        out = r.new_zeros(*r.shape[:-1], math.prod(extent))
-        return out.scatter_add_(-1, self.winner.expand(r.shape), r).unflatten(-1, extent)
+    def _scatter(self, r, apart=None):
+        """Give each window's relevance to its first largest input.
+
+        A GPU adds what meets at one input in any order, so that there windows that overlap take turns.
+        """
+        extent, apart = self.shape[-self.dims :], apart or (self.apart if r.is_cuda else [1] * self.dims)
+        out = r.new_zeros(*r.shape[: -self.dims], math.prod(extent))
+        for offset in itertools.product(*map(range, apart)):
+            some = (..., *(slice(first, None, step) for first, step in zip(offset, apart, strict=True)))
+            own = r[some].flatten(-self.dims)
+            out.scatter_add_(-1, self.winner[some].flatten(-self.dims).expand(own.shape), own)
+        return out.unflatten(-1, extent)
 
     def _share(self, r):
         """Give `r` to each of a window's largest inputs."""

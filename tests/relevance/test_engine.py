@@ -332,39 +332,3 @@ def test_a_single_clip_gets_the_relevance_it_has_in_float64(options):
 def test_an_unknown_precision_is_named():
     with pytest.raises(InputError, match="precision must be one of None, bfloat16"):
         relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
-
-
-@pytest.mark.parametrize(
-    "dims, options",
-    [
-        (1, dict(kernel_size=3, stride=2, padding=1)),
-        (1, dict(kernel_size=2)),
-        (2, dict(kernel_size=3, stride=2, ceil_mode=True)),
-        (2, dict(kernel_size=2, dilation=2, stride=1)),
-        (3, dict(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))),
-        (3, dict(kernel_size=2, ceil_mode=True)),
-    ],
-    ids=str,
-)
-def test_a_pools_relevance_goes_where_its_gradient_goes(dims, options):
-    """Where no two inputs are equal; `windows` finds the winners without autograd."""
-    torch.manual_seed(0)
-    pool = getattr(nn, f"MaxPool{dims}d")(**options)
-
-    class Pooled(nn.Module):
-        def frame_logits(self, x):
-            x = x.movedim(2, 1).flatten(0, 1)  # [frames, 3, H, W]
-            x = x.flatten(2) if dims == 1 else x if dims == 2 else x.movedim(0, 1)[None]
-            y = pool(x)
-            return (y.movedim(2, 1).flatten(2)[0] if dims == 3 else y.flatten(1))[None]
-
-    model, x = Pooled(), clip(4, size=7)
-    logits = model.frame_logits(x)
-    steps = logits.shape[1]
-    expected = []
-    for step in range(steps):
-        leaf = x.clone().requires_grad_()
-        out = model.frame_logits(leaf)[0, step, 5]
-        expected.append((torch.autograd.grad(out, leaf)[0] * out.detach())[0].sum((0, 2, 3)))
-    found = relevance.relevance_matrix(model, x, 5, method="lrp")[0]
-    assert torch.allclose(found, torch.stack(expected))
