@@ -19,7 +19,7 @@ gpu_zoo.sh --missing > LIST, and there: gpu_zoo.sh --only LIST OUT
 
   --only FILE     train the models that FILE names, one a line
   --from DIR      go on from the tar files that an earlier call wrote to DIR
-  --jobs N        models at a time (8)
+  --jobs N        models at a time (one per core: a narrow network's steps are short, and its processor is what waits)
   --minutes N     for everything (9)
   --device D      cuda
   --dry           train two tiny models on a CPU in a folder of their own: does the script work?
@@ -50,7 +50,7 @@ needed = {starts[key]["init_from"] for key in wanted if starts[key].get("init_fr
 print("".join(f"data/checkpoints/{key}.safetensors\n" for key in sorted(needed)), end="")'
 }
 
-out="" only="" from="" jobs=8 minutes=9 device=cuda dry=false models=()
+out="" only="" from="" jobs=$(nproc) minutes=9 device=cuda dry=false models=()
 while (($#)); do
     case $1 in
         --missing) missing && exit 0 ;;
@@ -95,9 +95,21 @@ if [[ -n $from ]]; then
     done
 fi
 
+# Processes take turns on a card unless NVIDIA's MPS lets them share it; where there is none they do.
+if [[ $device == cuda* ]] && command -v nvidia-cuda-mps-control >/dev/null; then
+    CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d) CUDA_MPS_LOG_DIRECTORY=$(mktemp -d)
+    export CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    if nvidia-cuda-mps-control -d && timeout 60 "$python" -c "import torch; torch.zeros(1, device='cuda').item()"; then
+        trap 'echo quit | nvidia-cuda-mps-control' EXIT
+    else
+        echo "gpu_zoo.sh: MPS does not work here, models take turns on the card"
+        unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    fi
+fi
+
 began=$(mktemp)
 code=0
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # An interrupted training leaves the state after its last epoch; the last 40 seconds are for ending and packing.
 timeout -s INT -k 15 $((minutes * 60 - 40)) "$python" -m paperlib.cli \
     zoo train "${models[@]}" --missing --jobs "$jobs" --device "$device" || code=$?
