@@ -191,6 +191,7 @@ def draw_correlation(ours):
     marks += [
         plt.Line2D([], [], marker="o", color="0.5", ls="", ms=area**0.5, label=f"{frames} frames")
         for frames, area in SIZES.items()
+        if frames in set(ours.frames)
     ]
     figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=8)
     named = [f"{number} {model}" for model, number in numbers.items()]
