@@ -18,6 +18,7 @@ from torch import nn
 from ... import data, relevance
 from ...data import clips, sampling
 from ...errors import InputError, needs
+from ...explanation import plotting
 from ..statistics import bootstrap_interval, share_interval
 from .rows import atr_of, some_rows
 
@@ -95,37 +96,38 @@ def two_scenes(frames=100, blend=0, seed=0, dataset="synth_kinetics"):
     return ((1 - weight) * shots[0] + weight * shots[1]).round().astype(np.uint8)
 
 
-def explain(model, frames, probes=5):
-    """Return (A [T, T], table) of a video uint8 [T, 27, 48, 3]: contrastive relevance and a row per frame.
+def explain(model, frames, every=1, probes=3):
+    """Return (A [rows, T], table) of a video uint8 [T, 27, 48, 3]: contrastive relevance, and a row per frame.
 
-    Columns: frame, logit, atr (frames that hold 97.5 % of the relevance), explained (share of the logit that
-    LRP carries to the pixels when the branches of EXCLUDED keep theirs; for the `probes` frames of largest logit
-    and as many spread over the video, NaN for the others).
+    A: of the frames `every` apart, T // 2 - 1 among them, which is the last of the first scene. Columns: frame, logit,
+    atr (frames that hold 97.5 % of the relevance; NaN where A has no row), explained (share of the logit that LRP
+    carries to the pixels when the branches of EXCLUDED keep theirs; for the `probes` frames of largest logit and as
+    many spread over the video, NaN for the others).
     """
     if frames.shape[1:] != (HEIGHT, WIDTH, 3):
         raise InputError(f"frames must be [T, {HEIGHT}, {WIDTH}, 3], not of shape {tuple(frames.shape)}")
     clip = clips.to_clip(frames)[None]
     with torch.no_grad():
         logits = model.frame_logits(clip)[..., 0]
-    A = relevance.relevance_matrix(model, clip, 0, rules=EXCLUDED)
+    steps = list(range((len(frames) // 2 - 1) % every, len(frames), every))
+    A, _ = some_rows(model, clip, steps, EXCLUDED)
+    atr = np.full(len(frames), np.nan)
+    atr[steps] = atr_of(A, steps)
     spread = np.linspace(0, len(frames) - 1, probes).round().astype(int)
     rows = sorted({*logits[0].topk(probes).indices.tolist(), *spread.tolist()})
     explained = np.full(len(frames), np.nan)
     plain = relevance.pixel_relevance(model, clip, 0, method="lrp", rules=EXCLUDED, steps=rows)
     explained[rows] = plain.sum((2, 3, 4, 5))[0] / logits[0, rows]
-    atr = relevance.atr(A, logits)
-    table = pd.DataFrame(
-        dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr.frames[0].numpy(), explained=explained)
-    )
-    return A[0], table
+    return A, pd.DataFrame(dict(frame=np.arange(len(frames)), logit=logits[0].numpy(), atr=atr, explained=explained))
 
 
-def boundaries(model, videos, frames=100, blend=20, seed=0):
-    """Return one row per video of two scenes: hard cuts and dissolves, `videos` of each.
+def boundaries(model, videos, explained, frames=100, blend=20, seed=0):
+    """Return one row per video of two scenes, `videos` of cuts and of dissolves, the first `explained` with ATR.
 
     Columns: video, kind; offset, frames from the last of the first scene (the middle of a dissolve) to the one of
     largest logit; logit, of that frame; atr, of that frame; elsewhere, the ATR of a frame where nothing happens;
     behind, the share of that frame's relevance that lies in later frames; near, the share in the `blend` frames around.
+    The last four are NaN where relevance was not asked for, which takes three times as long as the logits.
     """
     rows = []
     for number in range(videos):
@@ -134,12 +136,14 @@ def boundaries(model, videos, frames=100, blend=20, seed=0):
             with torch.no_grad():
                 logits = model.frame_logits(clip)[0, :, 0]
             at = int(logits.argmax())
-            A, _ = some_rows(model, clip, [at, frames // 5], EXCLUDED)
-            there, elsewhere = atr_of(A, [at, frames // 5]).tolist()
-            row = A[0] / A[0].sum()
-            about = dict(offset=at - (frames // 2 - 1), logit=float(logits[at]), atr=there, elsewhere=elsewhere)
-            near = row[max(0, at - blend // 2 + 1) : at + blend // 2 + 1].sum()
-            rows.append(dict(video=number, kind=kind, **about, behind=float(row[at + 1 :].sum()), near=float(near)))
+            rows.append(dict(video=number, kind=kind, offset=at - (frames // 2 - 1), logit=float(logits[at])))
+            if number < explained:
+                A, _ = some_rows(model, clip, [at, frames // 5], EXCLUDED)
+                there, elsewhere = atr_of(A, [at, frames // 5]).tolist()
+                row = A[0] / A[0].sum()
+                near = row[max(0, at - blend // 2 + 1) : at + blend // 2 + 1].sum()
+                behind = row[at + 1 :].sum()
+                rows[-1] |= dict(atr=there, elsewhere=elsewhere, behind=float(behind), near=float(near))
     return pd.DataFrame(rows)
 
 
@@ -164,17 +168,40 @@ def statistics(found, blend=20, seed=0):
             f"relevance in {blend} frames around it": part.near,
         }
         for quantity, each in values.items():
+            each = each.dropna()
             interval = bootstrap_interval(each.to_numpy(), seed=seed)
-            rows.append({"kind": kind, "quantity": quantity, **interval._asdict(), "videos": len(part)})
+            rows.append({"kind": kind, "quantity": quantity, **interval._asdict(), "videos": len(each)})
     return pd.DataFrame(rows)
 
 
+def draw(axes, title, A, table):
+    """Draw what `explain` found: matrix, logits and ATR."""
+    steps = table.frame[table.atr.notna()].to_numpy()
+    plotting.heatmap(axes[0], (A / A.sum(1, keepdim=True)).numpy(), title)
+    shown = np.unique(np.linspace(0, len(steps) - 1, 5).round().astype(int))
+    axes[0].set_yticks(shown, [str(steps[k] + 1) for k in shown])
+    axes[1].plot(table.frame + 1, table.logit, color=plotting.VERMILION)
+    axes[1].axhline(0, color="grey", linewidth=0.5)
+    axes[1].set(xlabel="frame i", ylabel="logit (a shot begins above 0)", title=title)
+    axes[2].plot(steps + 1, table.atr[steps], ".-", color=plotting.BLUE)
+    axes[2].set(xlabel="frame i", ylabel="ATR, frames", title=title, ylim=(0, None))
+
+
 def summary(tables):
-    """Return mean ATR and explained share of boundary frames (positive logit) and ordinary ones, per video."""
+    """Return mean ATR and explained share of boundary frames (positive logit) and ordinary ones, per video.
+
+    count: of frames that were explained.
+    """
     rows = []
     for video, table in tables.items():
         for kind, part in (("boundary", table[table.logit > 0]), ("ordinary", table[table.logit <= 0])):
             rows.append(
-                dict(video=video, frames=kind, count=len(part), atr=part.atr.mean(), explained=part.explained.mean())
+                dict(
+                    video=video,
+                    frames=kind,
+                    count=part.atr.notna().sum(),
+                    atr=part.atr.mean(),
+                    explained=part.explained.mean(),
+                )
             )
     return pd.DataFrame(rows)

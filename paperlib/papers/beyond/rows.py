@@ -4,12 +4,15 @@ import torch
 
 from ... import relevance
 
+HELD = 256 * 2**20  # bytes of maps that are held together; each portion of rows runs the network once more
 
-def some_rows(model, clip, steps, rules=None, at_once=8):
+
+def some_rows(model, clip, steps, rules=None):
     """Return (A [rows, T], map [T, H, W]) of CLRP for class 0 of a clip [1, 3, T, H, W] at the output frames `steps`.
 
-    The map sums the rows. at_once: rows whose maps are held in memory together.
+    The map sums the rows.
     """
+    at_once = max(1, HELD // (clip.numel() * clip.element_size()))
     rows, pixels = [], 0
     for first in range(0, len(steps), at_once):
         part = relevance.pixel_relevance(model, clip, 0, rules=rules, steps=steps[first : first + at_once])[0].sum(1)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from paperlib import relevance
+from paperlib import masks, relevance
 from paperlib.data import clips
 from paperlib.errors import InputError
 from paperlib.papers import published
@@ -192,7 +192,7 @@ def test_a_mask_covers_the_beats_that_are_planted(still):
         clip = seen.clip(net.SIZE)
         assert float(left(clip)) == pytest.approx(expected, abs=1e-3)
         assert torch.allclose(left.frame_logits(clip).mean(1), left(clip))
-    learned = measure.mask(net, video, without, iterations=40, learning_rate=0.6)
+    learned = masks.learn(left, video.clip(net.SIZE), 0, initial="full", iterations=40, learning_rate=0.6)
     found = measure.found_by(learned.active[0], when)
     assert found["inside"] > 0.9 and learned.freeze < 0.3 and learned.original > 0.95
 

@@ -36,7 +36,10 @@ def pulses(axis, pulses, wave, title):
 
 
 def matrices(axes, name, truth, found, steps):
-    """Draw the truth and matrices found, {rules: A [rows, T]}, all as shares of each row in blocks of frames."""
+    """Draw the truth and matrices found, {rules: A [rows, T]}, as shares of each row in blocks of frames, from 0 to 1.
+
+    Returns the last picture, for a scale.
+    """
     shares = {"pulse silenced": truth[steps].abs()}
     shares |= {
         f"CLRP, {measure.TITLES[rules]}": A.unflatten(1, (-1, measure.BLOCK)).sum(2).abs() for rules, A in found.items()
@@ -44,7 +47,7 @@ def matrices(axes, name, truth, found, steps):
     labelled = range(0, len(steps), 1 + len(steps) // 10)
     for axis, (title, x) in zip(axes, shares.items(), strict=False):
         share = (x / x.sum(1, keepdim=True)).numpy()
-        axis.imshow(share, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        picture = axis.imshow(share, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axis.set_title(f"{name}: {title}")
         axis.set_xticks(range(x.shape[1]), [f"{k * measure.BLOCK + 1}" for k in range(x.shape[1])], fontsize=7)
         axis.set_yticks(labelled, [str(steps[k] + 1) for k in labelled], fontsize=7)
@@ -52,25 +55,29 @@ def matrices(axes, name, truth, found, steps):
     axes[0].set_ylabel("value of frame")
     for axis in axes[len(shares) :]:
         axis.axis("off")
+    return picture
 
 
-def learned(axis, found, when):
-    """Draw learned masks {network: [T]} and the frames that have the pulse."""
-    axis.axvspan(when[0] + 0.5, when[1] + 0.5, color="0.88", label="pulse")
-    for name, mask in found.items():
-        axis.plot(np.arange(1, len(mask) + 1), mask, color=COLOURS[name], label=name)
-    axis.set(xlabel="frame", ylabel="mask", xlim=(1, len(mask)), xticks=[1, *range(24, len(mask) + 1, 24)])
-    axis.set_title("Frames that have to be frozen to lose the pulse", loc="left")
-    axis.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
+def learned(axes, found, when):
+    """Draw learned masks {network: [T]}, one under the other, and the frames that have the pulse."""
+    for axis, (name, mask) in zip(axes, found.items(), strict=True):
+        axis.axvspan(when[0] + 0.5, when[1] + 0.5, color="0.88")
+        axis.bar(np.arange(1, len(mask) + 1), mask, width=1, color=COLOURS[name])
+        axis.set(xlim=(0.5, len(mask) + 0.5), ylim=(0, 1.05), xticks=[1, *range(24, len(mask) + 1, 24)], yticks=[0, 1])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axes[0].set_title(
+        "How far each frame is frozen, from 0 to 1, to lose the pulse; grey: it has the pulse", loc="left"
+    )
+    axes[-1].set_xlabel("frame")
 
 
 def maps(axes, name, found, halves):
-    """Draw mean maps {instrument: [T, size, size]} with the outlines of the left and right half of the skin."""
+    """Draw mean maps {instrument: [T, size, size]} with the outlines of the left (red) and right half of the skin."""
     for axis, (title, x) in zip(axes, found.items(), strict=False):
         size = x.shape[1]
-        axis.imshow(x.abs().mean(0).numpy(), interpolation="nearest")
-        for half, colour in zip(halves, (plotting.YELLOW, "white"), strict=True):
-            axis.contour(half.shares(size).mean(0).numpy(), [0.5], colors=colour, linewidths=0.8)
+        axis.imshow(x.abs().mean(0).numpy(), vmin=0, interpolation="nearest")
+        for half, colour in zip(halves, ("red", "white"), strict=True):
+            axis.contour(half.shares(size).mean(0).numpy(), [0.5], colors=colour, linewidths=1.2)
         axis.set_title(f"{name}:\n{title}", fontsize=8)
     for axis in axes:
         axis.axis("off")

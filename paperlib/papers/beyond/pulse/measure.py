@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .... import gradcam, masks
+from .... import gradcam
 from ..rows import atr_of, some_rows
 from . import planted
 
@@ -202,11 +202,6 @@ class Left(nn.Module):
 
     def forward(self, clip):
         return self.frame_logits(clip).mean(1)
-
-
-def mask(net, video, without, **options):
-    """Return masks.learn's result for how much of a planted pulse is left under the mask."""
-    return masks.learn(Left(net, video, without), video.clip(net.SIZE), 0, initial="full", **options)
 
 
 def found_by(mask, when):
