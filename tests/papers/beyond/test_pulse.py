@@ -2,6 +2,7 @@
 
 from importlib import metadata, util
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import torch
 from paperlib import masks, relevance
 from paperlib.data import clips
 from paperlib.errors import InputError
-from paperlib.papers import published
+from paperlib.papers import published, report
 from paperlib.papers.beyond import pulse
 from paperlib.papers.beyond.pulse import decided, measure, physformer, planted
 from paperlib.papers.beyond.pulse.reader import PulseReader
@@ -214,10 +215,14 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     assert decided.beat_of([0, 23, 24, 119]).tolist() == [0, 0, 1, 4]
 
 
-def test_an_absent_package_is_one_sentence(monkeypatch):
+def test_without_the_package_the_notebook_is_skipped_in_one_sentence(monkeypatch, tmp_path):
     def absent(name):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", absent)
-    with pytest.raises(InputError, match="open-rppg is not installed: pip install"):
-        pulse.opened("TS-CAN")
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    cells = nbformat.read(paths.NOTEBOOKS / "beyond/pulse.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    with pytest.raises(report.Skipped, match="^the package open-rppg is not installed: pip install [^.]+$"):
+        exec("\n".join(code[:2]), {})
+    assert [file.name for file in tmp_path.rglob("*.*")] == ["pulse.json"]
