@@ -45,8 +45,11 @@ def test_notebook_is_valid_without_outputs_and_in_short_cells(file):
     assert longest <= LINES
 
 
-@pytest.mark.parametrize("file", [f for f in NOTEBOOKS if f.parent.name in PAPERS], ids=lambda f: f.stem)
-def test_notebook_of_a_paper_shows_its_figure_and_settings_and_ends_with_something_to_try(file):
+SHOWING = [f for f in NOTEBOOKS if f.parent.name in (*PAPERS, "beyond")]
+
+
+@pytest.mark.parametrize("file", SHOWING, ids=lambda f: f.stem)
+def test_notebook_shows_its_figure_and_settings_and_ends_with_something_to_try(file):
     cells = read(file).cells
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", cells[0].source)
     assert shown and all((file.parent / link).resolve().is_relative_to(ROOT / "figures") for link in shown)
