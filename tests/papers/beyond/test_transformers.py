@@ -170,7 +170,7 @@ def test_attention_within_a_band_of_frames_keeps_relevance_within_it(rules, dept
     same = models.create("ViT-joint-f8", num_classes=2, width=4, patch=16, depth=depth).eval()
     same.load_state_dict(model.state_dict())
     free = transformers._matrices(same, clips, np.array([0, 1]), [rules, "rollout"])
-    assert min(np.abs(free[name][:, outside]).max() / np.abs(free[name]).max() for name in (rules, "rollout")) > 1e-3
+    assert min(np.abs(free[name][:, outside]).max() / np.abs(free[name]).max() for name in (rules, "rollout")) > 1e-4
 
 
 def run_of(accuracy, avg):
@@ -224,7 +224,7 @@ def ranges(**means):
                 key = f"{dataset}/{name.replace('_', '-')}{run}"
                 seed += 1
                 for rules in ("paper", "attnlrp", *(["rollout"] if transformers.attends(key) else [])):
-                    found[rules][key] = varied(mean + more + (rules == "rollout"), seed)
+                    found[rules][key] = varied(mean + more + (rules == "rollout"), seed + 100 * (rules == "rollout"))
     return found
 
 

@@ -61,7 +61,7 @@ def farther(id, found, quantity, composites):
     def of(mean):
         return float(np.mean([mean(f"{name}/transformers") - mean(f"{name}/CNNs") for name in datasets]))
 
-    networks = [len({without_seed(pair[side])[0] for pair in pairs}) for side in (0, 1)]
+    networks = [len({split(without_seed(pair[side])[0])[1] for pair in pairs}) for side in (0, 1)]
     rests_on = f"{len(pairs)} pairs of runs, of {networks[0]} transformers and {networks[1]} CNNs"
     return Finding(id, pooled.pool(values, of), rests_on, ", ".join(datasets))
 
