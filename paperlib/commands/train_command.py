@@ -28,7 +28,7 @@ HELP = {
     "seed": "of weights, order and augmentation; the checkpoint of seed 2 is called MODEL-s2",
     "held_out": "people who validate while all others train, e.g. 'human3, human6' (Nagoya FIR, Weizmann)",
     "mirror": "share of the training clips that are mirrored",
-    "optimiser": "sgd or adam",
+    "optimiser": "sgd, adam or adamw",
     "bits": "of each stored weight: 16, 32, or 8 with one scale per output channel",
     "zoom": "cut random squares out of frames so much larger, and scale them down",
     "ensemble": "predict from so many evenly spaced frame logits, 0 for all",

@@ -52,7 +52,7 @@ class Recipe:
     mirror: float = 0.0  # share of the training clips that are mirrored
     seed: int = 0
     options: dict | None = None  # further arguments of models.create, e.g. {"placement": "top"}
-    optimiser: str = "sgd"  # or "adam"
+    optimiser: str = "sgd"  # or "adam", or "adamw", whose weight decay is not part of the gradient
     bits: int = 16  # of each weight in the checkpoint, see checkpoints.save
     zoom: float = 1.0  # above 1: random squares of frames so much larger, scaled to `size`
 

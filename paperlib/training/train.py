@@ -258,10 +258,10 @@ def _optimiser(model, recipe):
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=recipe.lr)
+    if recipe.optimiser in ("adam", "adamw"):
+        return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser](groups, lr=recipe.lr)
     if recipe.optimiser != "sgd":
-        raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd or adam")
+        raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd, adam or adamw")
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
 
 

@@ -26,6 +26,8 @@ MAY_SKIP = {
     "beyond/pretrained_network",
     "beyond/pulse",
     "beyond/spoken_words",
+    "beyond/training",
+    "beyond/transformers",
     "beyond/planted",
     "beyond/exact_shapley",
     "beyond/which_instrument",

@@ -151,6 +151,19 @@ def test_learning_rate_warms_up_and_decays_to_zero():
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
 
 
+def test_adamw_takes_decay_off_the_weights_themselves_and_biases_have_none():
+    model = torch.nn.Linear(3, 2)
+    before = [p.detach().clone() for p in (model.weight, model.bias)]
+    decayed = replace(RECIPE, optimiser="adamw", lr=0.1, weight_decay=0.5)
+    optimiser = train._optimiser(model, decayed)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    assert torch.allclose(model.weight, 0.95 * before[0]) and torch.equal(model.bias, before[1])
+    with pytest.raises(InputError, match="'rmsprop' of TAM2D-R18-f8 should be sgd, adam or adamw"):
+        train._optimiser(model, replace(RECIPE, optimiser="rmsprop"))
+
+
 def test_augmentation_keeps_direction_and_depends_on_its_generator_only():
     clip = torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8)
     for t in range(4):
