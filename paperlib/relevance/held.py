@@ -67,9 +67,18 @@ class Held:
         if self.dim is None:
             return self.r.mul_(factor) if free else self.r * factor
         out = self.r if free else torch.empty_like(self.r, dtype=number)
-        for row, start in enumerate(self.starts):
-            torch.mul(self.r[row], factor.narrow(self.dim, start, self.length), out=out[row])
+        for row, r in enumerate(self.r):
+            torch.mul(r, self.within(factor, row), out=out[row])
         return out
+
+    def within(self, x, row):
+        """Return the steps of a tensor [*shape] that a row holds."""
+        return x if self.dim is None else x.narrow(self.dim, self.starts[row], self.length)
+
+    def among(self, channels):
+        """Return what is held of some channels only."""
+        shape = (self.shape[0], len(channels), *self.shape[2:])
+        return self.like(self.r.index_select(2, channels), True, shape=shape)
 
     def plain(self):
         """Return the same as relevance itself."""

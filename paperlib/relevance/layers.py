@@ -30,6 +30,9 @@ class Linear:
         self.folds = self.name in CONVOLUTIONS
         # whether parts can share one transposed convolution, their weights side by side
         self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
+        self.narrows = (
+            self.stacks and len(self.shape) == self.weight.dim()
+        )  # whether parts can be of some channels only
         self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
         self.pointwise = (
