@@ -72,7 +72,7 @@ class Group:
 class Shared:
     """Shares of a layer or sum by one rule.
 
-    layer: function(activations, weight) with `inputs`, `batched` and `pulling`, see `layers.Linear`.
+    layer: function(activations, weight) with `inputs`, `stacks` and `pulling`, see `layers.Linear`.
     parts: [([f(activation), ..], g(weight)), ..]; spares: function that returns or yields more such lists, tried in
     turn where outputs have no contribution. precision: in which numbers relevance goes down, None for the network's, in
     which denominators are made.
@@ -117,22 +117,19 @@ class Shared:
             acts = [acts if quotients else [a.to(q.dtype) for a in acts] for acts, _ in tier]
             tier = [(some, None if w is None else w.to(q.dtype)) for some, (_, w) in zip(acts, tier, strict=True)]
         if missing is not None:
-            missing = Some(missing if channels is None else self._over(channels, missing, 1))
-            missing = missing if missing.count else None
+            if channels is not None:
+                missing = missing.new_zeros(len(missing), len(self.layer.weight), *missing.shape[2:]).index_copy_(
+                    1, channels, missing
+                )
+            missing = Some(missing) if nonzero(missing) else None
         return Group(tier, q, channels, missing, quotients, zeros)
 
     def _channels(self, missing):
         """Return the output channels in which outputs are missing a contribution, None for all."""
-        if missing is None or not getattr(self.layer, "narrows", False):
+        if missing is None or not self.layer.stacks:
             return None
         found = missing.transpose(0, 1).flatten(1).any(1)
         return None if bool(found.all()) else found.nonzero()[:, 0]
-
-    def _over(self, channels, x, dim):
-        """Return what is of some output channels for all, with zeros in the others; dim: that of the channels."""
-        shape = list(x.shape)
-        shape[dim] = len(self.layer.weight)
-        return x.new_zeros(shape).index_copy_(dim, channels, x)
 
     def _inverse(self, tier, missing, b, bias):
         """Return (q, outputs that still are missing a contribution and may have relevance, None for none)."""
@@ -208,7 +205,7 @@ class Shared:
 
     def _pulled(self, pull, s, parts):
         """Yield every part's functions of the activations and transposed sums; parts of a convolution go together."""
-        if len(parts) == 1 or not getattr(self.layer, "stacks", False):
+        if len(parts) == 1 or not self.layer.stacks:
             yield from ((acts, pull(s, w)) for acts, w in parts)
             return
         (together,) = pull(s, torch.cat([w for _, w in parts], 1))
@@ -222,18 +219,6 @@ class Shared:
         if self.bias is not None:
             lost["bias"] = r * self.bias * groups[0].q
         return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
-
-    def up(self, p):
-        """Take parts of the inputs' relevance to the output's, the transpose of `carry`."""
-        lead = next(x for x in p if x is not None).shape[:1]
-        p = [x.new_zeros(lead + x.shape) if y is None else y for x, y in zip(self.layer.inputs, p, strict=True)]
-        total = 0
-        for group in self.groups():
-            for acts, w in group.parts:
-                moved = [x * a for x, a in zip(p, acts, strict=True)]
-                term = self.layer.batched(moved, w) * group.q
-                total = total + (term if group.channels is None else self._over(group.channels, term, 2))
-        return total
 
 
 class BySign:
@@ -256,10 +241,6 @@ class BySign:
         parts = [shared.carry(Held(x, own=True)) for shared, x in zip(self.each, self._split(r), strict=True)]
         return [sum(part[0].relevance() for part in parts)]
 
-    def up(self, p):
-        """Take parts of the inputs' relevance to the output's."""
-        return torch.where(self.positive, self.each[0].up(p), self.each[1].up(p))
-
     def losses(self, r):
         """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
         lost = [shared.losses(x) for shared, x in zip(self.each, self._split(r), strict=True)]
@@ -277,10 +258,6 @@ class Contrast:
         held = held.like(held.r)  # taken down twice
         (target,), (others,) = self.target.carry(held), self.others.carry(held)
         return [target.plus(others.like(others.r.neg(), True))]
-
-    def up(self, p):
-        """Take parts of the inputs' relevance to the logits'."""
-        return self.target.up(p) - self.others.up(p)
 
 
 def by_rule(linear, rule, w, bias=None, precision=None, spares=True):

@@ -30,17 +30,9 @@ def frame_provenance(
     """
     matrix.choose("method", method, ("clrp", "lrp", "dual"))
     found = []
-    for clip_part, _, width, plan in matrix.prepared(model, clips, 0, memory, rules, "logits"):
+    for clip_part, _, _, plan in matrix.prepared(model, clips, 0, memory, rules, "logits"):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method, contrast)
-        frames = clip_part.shape[2]
-        parts = []
-        for first in range(0, frames, width):
-            wanted = torch.arange(first, min(first + width, frames), device=clip_part.device)
-            marks = clip_part.new_zeros(len(wanted), *clip_part.shape)
-            marks[torch.arange(len(wanted)), :, :, wanted] = 1  # pixels of the n-th frame
-            parts.append(sweep.up(marks) + torch.zeros_like(sweep.logits))
-        part = torch.cat(parts).movedim(0, -1)  # [B, T', K, N]
-        relevance = part * sweep.logits[..., None]
+        relevance = sweep.parts() * sweep.logits[..., None]
         if contrast == 1 and method != "lrp":
             others = relevance.sum(2, keepdim=True) - relevance
             relevance = others if method == "dual" else relevance - others
