@@ -4,7 +4,7 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
-from ..convolution.transposes import by_autograd, every, falls_back, mix, pointwise, spread, transposed
+from ..convolution.transposes import by_autograd, convolve, every, mix, pointwise, spread, transposed
 from .fused import bound
 from .gates import factors
 from .graph import opname
@@ -44,11 +44,11 @@ class Linear:
         """The layer without its bias, a function of one activation in a list as sums are of several."""
         (a,) = activations
         if self.folds:
-            if self.plain and falls_back(a):
-                stride, padding, dilation, _, _, groups = self.geometry()
-                return torch.mkldnn_convolution(a, w, None, padding, stride, dilation, groups)
             if self.pointwise:
                 return mix(every(a, self.given["stride"]), w)
+            if self.plain:
+                stride, padding, dilation, _, _, groups = self.geometry()
+                return convolve(a, w, stride, padding, dilation, groups)
             return self.target(**{**self.given, "input": a, "weight": w, "bias": None})
         x, y = (a, w) if self.first else (w, a)
         if self.name == "linear":
@@ -73,11 +73,11 @@ class Linear:
         if self.name == "linear" and self.first:
             return s @ w
         if self.folds and not self.unbatched:
-            return self._transposed_convolution(s, w, self.shape, self.geometry()[1])
+            return _Transposed.apply(s, w, self)
         _, pull = vjp(lambda x: self([x], w), s.new_zeros(self.shape))
         return vmap(pull)(s)[0]
 
-    def _transposed_convolution(self, s, w, shape, padding):
+    def transposed_convolution(self, s, w, shape, padding):
         """Return the input gradient of a convolution; shape, padding: its own, or those for a part of the steps."""
         stride, _, dilation, flipped, output_padding, groups = self.geometry()
         targets, s = s.shape[:2], s.flatten(0, 1)
@@ -119,6 +119,19 @@ class Linear:
         shape = sized(self.shape, held.dim, held.length + reach)
 
         def pull(s, w):
-            return moved(self._transposed_convolution(s, w, shape, padding), held.dim, had, starts, length)
+            return moved(self.transposed_convolution(s, w, shape, padding), held.dim, had, starts, length)
 
         return pull, starts
+
+
+class _Transposed(torch.autograd.Function):
+    """The transpose of a convolution; a gradient goes up through it by the convolution itself."""
+
+    @staticmethod
+    def forward(context, s, w, linear):
+        context.linear, context.w = linear, w
+        return linear.transposed_convolution(s, w, linear.shape, linear.geometry()[1])
+
+    @staticmethod
+    def backward(context, p):
+        return context.linear([p.flatten(0, 1)], context.w).unflatten(0, p.shape[:2]), None, None

@@ -11,7 +11,6 @@ served by spare parts, tried in turn; where these hand relevance to inputs of ze
 """
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import torch
@@ -32,24 +31,16 @@ class Some:
     """Some outputs of a layer, a mask [*shape], for looking up whether relevance arrives there."""
 
     def __init__(self, mask):
-        self.mask, self.count = mask, int(torch.count_nonzero(mask))
-        # where they are, if that is seldom
-        self.places = mask.flatten().nonzero()[:, 0] if SELDOM * self.count < mask.numel() else None
+        self.mask = mask
+        seldom = SELDOM * int(torch.count_nonzero(mask)) < mask.numel()
+        self.places = mask.flatten().nonzero()[:, 0] if seldom else None
 
     def reached(self, held):
         """Whether any relevance arrives at these outputs; rows are looked at in turn, since one is often enough."""
-        if self.places is None:
-            mask = self.mask.to(held.r.dtype)
-            return any(nonzero(r * held.within(mask, row)) for row, r in enumerate(held.r))
-        if held.dim is None:
+        if self.places is not None and held.dim is None:
             return any(nonzero(r.flatten()[self.places]) for r in held.r)
-        inner, size = math.prod(held.shape[held.dim + 1 :]), held.shape[held.dim]
-        outer, step, within = self.places // (inner * size), self.places // inner % size, self.places % inner
-        for r, start in zip(held.r, held.starts, strict=True):
-            inside = (step >= start) & (step < start + held.length)
-            if nonzero(r.flatten()[(((outer * held.length + step - start) * inner) + within)[inside]]):
-                return True
-        return False
+        mask = self.mask.to(held.r.dtype)
+        return any(nonzero(r * held.within(mask, row)) for row, r in enumerate(held.r))
 
 
 @dataclass
@@ -133,6 +124,8 @@ class Shared:
 
     def _inverse(self, tier, missing, b, bias):
         """Return (q, outputs that still are missing a contribution and may have relevance, None for none)."""
+        if len(tier) > 1 and self.layer.stacks:
+            tier = [([torch.cat([a for (a,), _ in tier], 1)], torch.cat([w for _, w in tier], 1))]
         z = sum(self.layer(acts, w) for acts, w in tier)
         z = z if bias is None else z + bias
         if self.epsilon:
