@@ -164,7 +164,8 @@ def pixel_bounds(clips, bounds=None):
         if clips.shape[1] != 3:
             raise InputError(f"clips have {clips.shape[1]} channels, so give input_bounds=(low, high)")
     try:
-        low, high = (torch.as_tensor(end).to(clips).reshape(-1, 1, 1, 1) for end in bounds)
+        as_clips = dict(dtype=clips.dtype, device=clips.device)
+        low, high = (torch.as_tensor(end, **as_clips).reshape(-1, 1, 1, 1) for end in bounds)
         ends = low.expand(clips.shape), high.expand(clips.shape)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
