@@ -4,11 +4,13 @@
 the gradients of a network.
 """
 
+import itertools
+
 import torch
 from torch.overrides import TorchFunctionMode
 
 CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
-FEW = 8  # input channels up to which by_phases is the faster transpose
+FEW = 8  # input channels up to which by_phases is the faster transpose, and taps up to which by_taps is
 
 
 def transposed(s, w, shape, stride, padding, dilation, groups):
@@ -24,10 +26,12 @@ def transposed(s, w, shape, stride, padding, dilation, groups):
         return out
     if groups == 1 and stride != [1] * dims and shape[1] <= FEW:
         return by_phases(s, w, shape, stride, padding, dilation)
+    if stride == [1] * dims and len(w) == groups == shape[1] and few_taps(s, w):
+        return by_taps(s, w, shape, padding, dilation)
     reach = [d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True)]
     if stride == [1] * dims and min(reach) >= 0:
         # a convolution with the flipped kernel: the same sum, and faster than autograd's transpose
-        return CONVOLVE[dims](s, flip(w, groups), None, 1, reach, dilation, groups)
+        return convolve(s, flip(w, groups), stride, reach, dilation, groups)
     return by_autograd(s, w, shape, stride, padding, dilation, groups)
 
 
@@ -48,6 +52,13 @@ def spread(value, dims):
 def pointwise(w, padding, groups):
     """Whether a convolution only mixes the channels of single elements: a matrix product, twice as fast as one."""
     return groups == 1 and set(w.shape[2:]) == {1} and set(spread(padding, 1)) == {0}
+
+
+def convolve(x, w, stride, padding, dilation, groups):
+    """Return a convolution without bias, by oneDNN also where PyTorch falls back; one number per dimension."""
+    if falls_back(x):
+        return torch.mkldnn_convolution(x, w, None, padding, stride, dilation, groups)
+    return CONVOLVE[w.dim() - 2](x, w, None, stride, padding, dilation, groups)
 
 
 def falls_back(x):
@@ -149,7 +160,7 @@ def by_phases(s, w, shape, stride, padding, dilation):
     before = [-l for l in low]  # zeros that the first position needs in front of `s`
     after = [m - 1 + h - (n - 1) for h, n, m in zip(high, s.shape[2:], cells, strict=True)]
     padding = [max(b, a, 0) for b, a in zip(before, after, strict=True)]
-    out = CONVOLVE[dims](s, kernel, None, 1, padding)  # padding both ends alike saves a copy of `s`
+    out = convolve(s, kernel, [1] * dims, padding, [1] * dims, 1)  # padding both ends alike saves a copy of `s`
     out = out[(..., *(slice(p - b, p - b + m) for p, b, m in zip(padding, before, cells, strict=True)))]
     out = out.unflatten(1, (*stride, shape[1]))  # [B, phases.., C, cells..]
     interleaved = [place for i in range(dims) for place in (dims + 2 + i, 1 + i)]
@@ -157,6 +168,24 @@ def by_phases(s, w, shape, stride, padding, dilation):
     for i in range(dims):
         out = out.flatten(2 + i, 3 + i)
     return out[(..., *(slice(n) for n in shape[2:]))]
+
+
+def few_taps(s, w):
+    """Whether `by_taps` is the faster and as exact transpose for a kernel of separate channels."""
+    return w[0, 0].numel() <= FEW and s.device.type == "cpu" and s.dtype in (torch.float32, torch.float64)
+
+
+def by_taps(s, w, shape, padding, dilation):
+    """Transposed convolution of stride 1 of separate channels: the output gradient, moved and scaled, once per tap."""
+    out = s.new_zeros(shape)
+    for tap in itertools.product(*map(range, w.shape[2:])):
+        away = [t * d - p for t, d, p in zip(tap, dilation, padding, strict=True)]  # input step of the first output
+        first = [max(0, a) for a in away]
+        last = [max(f, min(n, a + m)) for f, n, a, m in zip(first, shape[2:], away, s.shape[2:], strict=True)]
+        here = [slice(f, l) for f, l in zip(first, last, strict=True)]
+        there = [slice(f - a, l - a) for f, l, a in zip(first, last, away, strict=True)]
+        out[(..., *here)].addcmul_(s[(..., *there)], w[(slice(None), 0, *tap)].view(-1, *[1] * len(tap)))
+    return out
 
 
 def taps_of_phases(size, stride, padding, dilation):

@@ -1,19 +1,19 @@
 """Shares of the rules for attention: products of two signals, softmax, norms, sums with constants.
 
-As in shares.py, `down` takes the relevance of the output to the inputs and `up` is its transpose, both with a leading
-dimension over targets; `losses` says what becomes of relevance that no input takes.
+As in shares.py, `down` takes the relevance of the output to the inputs, with a leading dimension over targets; `losses`
+says what becomes of relevance that no input takes.
 """
 
 import functools
 
 import torch
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
 from .fused import bound
 from .graph import opname
+from .layers import ADDING
 
 KINDS = {"product", "softmax", "norm"}
-ADDING = {"addmm", "baddbmm", "addmv"}  # products that add a constant
 # of x and y in add (x + alpha y), sub (x - alpha y) and rsub (y - alpha x): the sign, and whether alpha scales it
 SIGNS = {"add": [(1, False), (1, True)], "sub": [(1, False), (-1, True)], "rsub": [(-1, True), (1, False)]}
 
@@ -51,9 +51,6 @@ class Halved:
             pulled.append(vmap(pull)(r / 2)[0])
         return pulled
 
-    def up(self, p):
-        return sum(vmap(lambda x: x.expand(self.shape))(x) / 2 for x in p if x is not None)
-
 
 class HalvedProduct:
     """A matrix product A B: to each factor half, shared by the addends A_ji B_ip of each output."""
@@ -66,14 +63,6 @@ class HalvedProduct:
     def down(self, r):
         _, pull = vjp(self.call, *self.inputs)
         return [x * pulled for x, pulled in zip(self.inputs, vmap(pull)(r * self.inverse), strict=True)]
-
-    def up(self, p):
-        lead = next(x for x in p if x is not None).shape[:1]
-        parts = [
-            part * x if part is not None else x.new_zeros(lead + x.shape)
-            for part, x in zip(p, self.inputs, strict=True)
-        ]
-        return vmap(lambda *moved: jvp(self.call, tuple(self.inputs), moved)[1])(*parts) * self.inverse
 
     def losses(self, r):
         """Return the relevance of sums that are zero, and what a constant addend (baddbmm) takes."""
@@ -92,10 +81,6 @@ class Softmax:
 
     def down(self, r):
         return [self.x * (r - self.s * r.sum(self.dim, keepdim=True))]
-
-    def up(self, p):
-        moved = p[0] * self.x
-        return moved - (moved * self.s).sum(self.dim, keepdim=True)
 
     def losses(self, r):
         """Return what the rule does not conserve: {"leak": ..}."""
@@ -117,10 +102,6 @@ class Norm:
 
     def down(self, r):
         return [self.x * self._centred((r[0] if self.tuple else r) * self.factor)]  # centring is its own transpose
-
-    def up(self, p):
-        out = self._centred(p[0] * self.x) * self.factor
-        return {0: out} if self.tuple else out
 
     def losses(self, r):
         """Return what the bias takes and what outputs of zero lose: {"bias": .., "dead": ..}."""
@@ -173,9 +154,6 @@ class Offset:
     def down(self, r):
         _, pull = vjp(lambda x: x.expand(self.share.shape), r.new_zeros(self.shape))
         return list(vmap(pull)(r * self.share))
-
-    def up(self, p):
-        return vmap(lambda x: x.expand(self.share.shape))(p[0]) * self.share
 
     def losses(self, r):
         """Return what the constant takes and what sums of zero lose: {"bias": .., "dead": ..}."""

@@ -5,7 +5,7 @@ import torch
 from ..convolution.half import checked
 from ..convolution.transposes import falls_back
 from ..models.probing import evaluating
-from .graph import fetch
+from .graph import compute, walk
 from .held import Held, count, each, halves, plus, too_large
 from .layers import Linear
 from .shares import carry, prepare
@@ -25,16 +25,9 @@ class Pass:
         self.precision = precision
         self.contrast = contrast  # None, "difference" (CLRP) or "dual"
         by_node = {step.node: step for step in steps}
-        last_use = {}
-        for node in graph.operations:
-            for source in node.all_input_nodes:
-                last_use[source] = node
-        values = {graph.clip: clips}
-        for node in (*graph.states, *graph.constants):
-            values[node] = fetch(model, graph, node)
         limits = {graph.clip: bounds}  # (low, high) of everything in front of the first layers
         with evaluating(model), torch.no_grad():
-            for node in graph.operations:
+            for node, values in walk(model, graph, clips, {graph.output}):
                 step = by_node.get(node)
                 values[node] = self._run(node, step, values)
                 if step is not None:
@@ -43,9 +36,6 @@ class Pass:
                     )
                     if not step.first:
                         self._carry(step, values, limits)
-                for source in node.all_input_nodes:
-                    if last_use[source] is node and source is not graph.output:
-                        values.pop(source, None)
         self.logits = values[graph.output]
 
     @staticmethod
@@ -55,8 +45,7 @@ class Pass:
             linear = Linear(step, values)
             out = linear(linear.inputs, linear.weight)
             return out if linear.bias is None else out.add_(linear.bias)
-        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
-        return node.target(*args, **kwargs)
+        return compute(node, values)
 
     @staticmethod
     def _carry(step, values, limits):
@@ -65,12 +54,10 @@ class Pass:
             return
         if step.kind not in ("route", "item", "identity", "gate", "sum", "norm"):
             return
-        ends = []
-        for end in (0, 1):
-            here = dict(values)
-            here.update({source: limits[source][end] for source in step.receivers})
-            args, kwargs = torch.fx.map_arg((step.node.args, step.node.kwargs), here.__getitem__)
-            ends.append(step.node.target(*args, **kwargs))
+        ends = [
+            compute(step.node, {**values, **{source: limits[source][end] for source in step.receivers}})
+            for end in (0, 1)
+        ]
         if isinstance(ends[0], (tuple, list)):
             limits[step.node] = tuple(ends)
         else:  # a negative scale turns them round
@@ -91,18 +78,19 @@ class Pass:
             start = Held(r)
         return self.below({self.graph.output: start}, len(self.steps), finish, watch)
 
+    @torch.no_grad()
     def reach(self, r, position, watch=None):
         """Return {node: relevance} held when the steps from `position` on have taken down `r` [targets, B, ..]."""
         with checked(self.precision, self.logits.device):
             found = self._descend(len(self.steps), {self.graph.output: Held(r)}, None, watch, position)
         return {node: each(Held.relevance, held) for node, held in found.items()}
 
+    @torch.no_grad()
     def below(self, held, position, finish=None, watch=None):
         """Return `down` of the relevance {node: Held} that `reach` found at `position`."""
         with checked(self.precision, self.logits.device):
             return self._descend(position, held, finish or (lambda x: x), watch)
 
-    @torch.no_grad()
     def _descend(self, position, held, finish, watch, stop=0):
         """Take the relevance held at some nodes through the steps below `position`, down to the step `stop`."""
         while position > stop:
@@ -131,18 +119,17 @@ class Pass:
             return finish(self.logits.new_zeros(rows, *self.graph.clip.meta["val"].shape))
         return finish(clip.relevance())
 
-    @torch.no_grad()
-    def up(self, p):
-        """Parts of the clip's relevance [n, B, 3, T, H, W] -> of every frame logit's [n, B, T', K]."""
-        held = {self.graph.clip: p}
-        for step in self.steps:
-            sources = [step.receivers[index] for index in step.takes]
-            around = self.contrast and step.head and not step.last
-            parts = [None if around and source not in self.head else held.get(source) for source in sources]
-            if all(part is None for part in parts):
-                continue
-            held[step.node] = self.shares[step.node].up(parts)
-        return held.get(self.graph.output, 0)
+    def parts(self):
+        """Return the part of every frame logit's relevance that ends in each of the N frames, [B, T', K, N].
+
+        A frame's relevance is linear in that of the logits, so that these parts are its gradient, taken anywhere.
+        """
+        r = torch.linspace(0, 1, self.logits.numel()).exp()  # relevance everywhere, of which none cancels
+        r = r.to(self.logits).view(1, *self.logits.shape).requires_grad_()
+        with torch.enable_grad():
+            frames = self._descend(len(self.steps), {self.graph.output: Held(r)}, lambda x: x.sum((2, 4, 5)), None)
+            frames = frames[0].sum(0) + 0 * r.sum()  # a graph even where nothing reaches the clip
+        return torch.stack([torch.autograd.grad(frame, r, retain_graph=True)[0][0] for frame in frames], -1)
 
 
 def _shown(held):

@@ -124,28 +124,38 @@ def mark(graph):
             graph.varies.add(node)
 
 
-def run(model, graph, clips, keep, leaf=None):
-    """Return {node: value} of the nodes in `keep`, from a run on clips of the shape that the graph was made for.
+def walk(model, graph, clips, keep):
+    """Yield (operation, {node: value}) in order, for whoever adds its value; what nobody needs any more is dropped.
 
-    leaf: node from whose value on gradients can be taken, None for none.
+    clips: of the shape that the graph was made for. keep: nodes whose values stay.
     """
-    values = {graph.clip: clips}
-    for node in (*graph.states, *graph.constants):
-        values[node] = fetch(model, graph, node)
+    values = {graph.clip: clips} | {node: fetch(model, graph, node) for node in (*graph.states, *graph.constants)}
     last_use = {source: node for node in graph.operations for source in node.all_input_nodes}
+    for node in graph.operations:
+        yield node, values
+        for source in node.all_input_nodes:
+            if last_use[source] is node and source not in keep:
+                values.pop(source, None)
+
+
+def compute(node, values):
+    """Return what an operation gives, {node: value} of its inputs given."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+    return node.target(*args, **kwargs)
+
+
+def run(model, graph, clips, keep, leaf=None):
+    """Return {node: value} of the nodes in `keep`; leaf: node from whose value on gradients can be taken, or None."""
     with torch.no_grad():
-        for node in graph.operations:
-            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+        for node, values in walk(model, graph, clips, keep):
             if opname(node) == "copy":  # (destination, source): of what stands for copy_, there is no derivative
-                values[node] = args[1].to(args[0].dtype).expand(args[0].shape)
+                to, source = (values[x] for x in node.args[:2])
+                values[node] = source.to(to.dtype).expand(to.shape)
             else:
-                values[node] = node.target(*args, **kwargs)
+                values[node] = compute(node, values)
             if node is leaf:
                 values[node].requires_grad_()
                 torch.set_grad_enabled(True)
-            for source in node.all_input_nodes:
-                if last_use[source] is node and source not in keep:
-                    values.pop(source, None)
     return {node: values[node] for node in keep}
 
 

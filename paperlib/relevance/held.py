@@ -19,12 +19,12 @@ class Held:
     """Relevance [rows, *shape] of a tensor: `r`, or `r` times the tensor's value `of` where that is given.
 
     filled: what `r` is where `of` is zero: the relevance itself, or (False) nothing that means anything, R being zero.
-    own: whether nobody else holds the memory of `r`, so that it may be overwritten.
+    own: whether nobody else holds the memory of `r`, so that it may be overwritten; never while autograd follows.
     dim, starts: of which dimension only some steps are held, and from where on for every row; None: all are held.
     """
 
     def __init__(self, r, of=None, filled=False, own=False, dim=None, starts=None, shape=None):
-        self.r, self.of, self.filled, self.own = r, of, filled, own
+        self.r, self.of, self.filled, self.own = r, of, filled, own and not r.requires_grad
         self.dim, self.starts, self.shape = dim, starts, tuple(r.shape[1:] if shape is None else shape)
         if dim is not None and r.shape[1 + dim] >= self.shape[dim]:  # the window holds every step
             self.r, self.dim, self.starts = self.place([0] * len(r), self.shape[dim]), None, None
@@ -41,14 +41,7 @@ class Held:
 
     def place(self, starts, length):
         """Return `r` in larger windows, zero around it."""
-        if list(starts) == list(self.starts) and length == self.length:
-            return self.r
-        shape = list(self.r.shape)
-        shape[1 + self.dim] = length
-        out = self.r.new_zeros(shape)
-        for row, (old, new) in enumerate(zip(self.starts, starts, strict=True)):
-            out[row].narrow(self.dim, old - new, self.length).copy_(self.r[row])
-        return out
+        return moved(self.r, self.dim, self.starts, starts, length)
 
     def whole(self):
         """Return the same with all steps."""
@@ -67,9 +60,18 @@ class Held:
         if self.dim is None:
             return self.r.mul_(factor) if free else self.r * factor
         out = self.r if free else torch.empty_like(self.r, dtype=number)
-        for row, start in enumerate(self.starts):
-            torch.mul(self.r[row], factor.narrow(self.dim, start, self.length), out=out[row])
+        for row, r in enumerate(self.r):
+            torch.mul(r, self.within(factor, row), out=out[row])
         return out
+
+    def within(self, x, row):
+        """Return the steps of a tensor [*shape] that a row holds."""
+        return x if self.dim is None else x.narrow(self.dim, self.starts[row], self.length)
+
+    def among(self, channels):
+        """Return what is held of some channels only."""
+        shape = (self.shape[0], len(channels), *self.shape[2:])
+        return self.like(self.r.index_select(2, channels), True, shape=shape)
 
     def plain(self):
         """Return the same as relevance itself."""
@@ -115,6 +117,22 @@ def _around(one, two):
     starts = [min(a, size - length) for a in first]
     placed = [(x, x.place(starts, length)) for x in (one, two)]
     return [x.like(r, x.own or r is not x.r, starts=starts) for x, r in placed]
+
+
+def moved(r, dim, had, starts, length):
+    """Return rows that begin at the steps `had` in windows from `starts`: zero around them, cut off outside."""
+    if list(had) == list(starts) and r.shape[1 + dim] == length:
+        return r
+    out = r.new_zeros(len(r), *sized(r.shape[1:], dim, length))
+    for row, (old, new) in enumerate(zip(had, starts, strict=True)):
+        first, last = max(old, new), min(old + r.shape[1 + dim], new + length)
+        out[row].narrow(dim, first - new, last - first).copy_(r[row].narrow(dim, first - old, last - first))
+    return out
+
+
+def sized(shape, dim, length):
+    """Return a shape with another length of one dimension."""
+    return [length if i == dim else n for i, n in enumerate(shape)]
 
 
 def zero(value):

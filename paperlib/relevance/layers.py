@@ -4,11 +4,15 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
-from ..convolution.transposes import by_autograd, every, falls_back, mix, pointwise, spread, transposed
+from ..convolution.transposes import by_autograd, convolve, every, mix, pointwise, spread, transposed
+from .fused import bound
+from .gates import factors
 from .graph import opname
+from .held import moved, sized
 from .operations import CONVOLUTIONS
 
 CONVOLVE_NAMES = {"conv1d", "conv2d", "conv3d"}
+ADDING = {"addmm", "baddbmm", "addmv"}  # products that add a constant
 
 
 class Linear:
@@ -16,171 +20,118 @@ class Linear:
 
     def __init__(self, step, values):
         node = step.node
-        self.name = opname(node)
+        self.name, self.target = opname(node), node.target
         self.inputs = [values[step.receivers[0]]]
         self.shape = self.inputs[0].shape
-        self.rest = [values[x] if isinstance(x, fx.Node) else x for x in node.args]
-        self.keywords = {k: values[v] if isinstance(v, fx.Node) else v for k, v in node.kwargs.items()}
-        self.target = node.target
-        self.offset = 1 if self.name in ("addmm", "baddbmm", "addmv") else 0
-        operands = node.args[1] if self.name == "einsum" else node.args[self.offset : self.offset + 2]
+        self.given = dict(fx.map_arg(bound(node), values.__getitem__))
+        operands = factors(node)
         self.first = operands[0] is step.receivers[0]  # whether the activation is the first factor
-        self.operands = [values[x] if isinstance(x, fx.Node) else x for x in operands]
-        self.weight = self.operands[1 if self.first else 0]
+        self.weight = fx.map_arg(operands[1 if self.first else 0], values.__getitem__)
         self.folds = self.name in CONVOLUTIONS
-        # whether parts can share one transposed convolution, their weights side by side
-        self.stacks = self.name in CONVOLVE_NAMES and self.geometry()[5] == 1
-        self.plain = self.name in CONVOLVE_NAMES and not any(isinstance(x, str) for x in self.rest)
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
-        self.pointwise = (
-            self.plain and not self.unbatched and pointwise(self.weight, self.geometry()[1], self.geometry()[5])
-        )
+        # whether parts can share one transposed convolution, their weights side by side, or be of some channels only
+        self.stacks = self.name in CONVOLVE_NAMES and self.given["groups"] == 1 and not self.unbatched
+        self.plain = self.name in CONVOLVE_NAMES and not isinstance(self.given["padding"], str)
+        self.pointwise = self.stacks and self.plain and pointwise(self.weight, self.given["padding"], 1)
 
     @property
     def bias(self):
         """The layer's bias, shaped to broadcast against the output, or None."""
-        if self.name in ("addmm", "baddbmm", "addmv"):
-            return self.rest[0] if isinstance(self.rest[0], torch.Tensor) else None
-        b = self.rest[2] if len(self.rest) > 2 else self.keywords.get("bias")
-        if not isinstance(b, torch.Tensor) or self.name == "einsum":
-            return None
-        return b.reshape(-1, *[1] * (self.weight.dim() - 2)) if self.folds else b
+        b = self.given.get("self" if self.name in ADDING else "bias")
+        return b.reshape(-1, *[1] * (self.weight.dim() - 2)) if self.folds and b is not None else b
 
     def __call__(self, activations, w):
         """The layer without its bias, a function of one activation in a list as sums are of several."""
         (a,) = activations
         if self.folds:
-            if self.plain and falls_back(a):
-                stride, padding, dilation, _, _, groups = self.geometry()
-                return torch.mkldnn_convolution(a, w, None, padding, stride, dilation, groups)
             if self.pointwise:
-                return mix(every(a, self.geometry()[0]), w)
-            keywords = {k: v for k, v in self.keywords.items() if k != "bias"}
-            return self.target(a, w, None, *self.rest[3:], **keywords)
+                return mix(every(a, self.given["stride"]), w)
+            if self.plain:
+                stride, padding, dilation, _, _, groups = self.geometry()
+                return convolve(a, w, stride, padding, dilation, groups)
+            return self.target(**{**self.given, "input": a, "weight": w, "bias": None})
         x, y = (a, w) if self.first else (w, a)
         if self.name == "linear":
             return torch.nn.functional.linear(x, y)
         if self.name == "einsum":
-            return torch.einsum(self.rest[0], x, y)
+            return torch.einsum(self.given["equation"], x, y)
         return torch.matmul(x, y)
-
-    def batched(self, activations, w):
-        """The layer on [targets, *shape]."""
-        (a,) = activations
-        if self.folds and not self.unbatched:
-            return self([a.flatten(0, 1)], w).unflatten(0, a.shape[:2])
-        return vmap(lambda x: self([x], w))(a)
 
     def pulling(self, held):
         """Return (held, pull, places): pull(s, w) is the transpose in the numbers of w, places where its results lie.
 
         Of the held relevance all steps come back where a window of them cannot be told through the layer.
         """
-        found = None if held.dim is None else _matrix(self, held) or _convolution(self, held)
-        if found is None:
-            return held.whole(), self._all_steps, [dict(dim=None, starts=None, shape=self.shape)]
-        transpose, starts = found
-        return held, lambda s, w: transpose(s.to(w.dtype), w), [dict(dim=held.dim, starts=starts, shape=self.shape)]
-
-    def _all_steps(self, s, w):
-        return [self.transposed(s.to(w.dtype), w)]
+        pull, starts = self.transposed, held.starts
+        if held.dim is not None and not (self.name == "linear" and self.first and held.dim < len(self.shape) - 1):
+            pull, starts = self._through_windows(held) or (pull, None)
+            held = held if starts else held.whole()
+        return held, lambda s, w: [pull(s.to(w.dtype), w)], [dict(dim=held.dim, starts=starts, shape=self.shape)]
 
     def transposed(self, s, w):
         """Its transpose: [targets, *output shape] -> [targets, *input shape]."""
         if self.name == "linear" and self.first:
             return s @ w
         if self.folds and not self.unbatched:
-            return transposed_convolution(self, s.flatten(0, 1), w).unflatten(0, s.shape[:2])
+            return _Transposed.apply(s, w, self)
         _, pull = vjp(lambda x: self([x], w), s.new_zeros(self.shape))
         return vmap(pull)(s)[0]
 
+    def transposed_convolution(self, s, w, shape, padding):
+        """Return the input gradient of a convolution; shape, padding: its own, or those for a part of the steps."""
+        stride, _, dilation, flipped, output_padding, groups = self.geometry()
+        targets, s = s.shape[:2], s.flatten(0, 1)
+        channels = w.shape[0] if flipped else w.shape[1] * groups  # parts side by side have more than one
+        shape = (len(s), channels, *shape[2:])
+        if self.given["padding"] == "same":  # an even kernel pads unevenly: let autograd do it
+            _, pull = vjp(lambda x: self([x], w), s.new_zeros(shape))
+            out = pull(s)[0]
+        elif flipped:
+            out = by_autograd(s, w, shape, stride, padding, dilation, groups, output_padding)
+        else:
+            out = transposed(s, w, shape, stride, padding, dilation, groups)
+        return out.unflatten(0, targets)
+
     def geometry(self):
         """Return (stride, padding, dilation, transposed, output_padding, groups) of a convolution."""
-        dims = self.weight.dim() - 2
-        names = ["stride", "padding", "dilation", "groups"]
-        defaults = dict(stride=1, padding=0, dilation=1, groups=1, output_padding=0)
-        if self.name == "convolution":
-            stride, padding, dilation, flipped, output_padding, groups = self.rest[3:9]
-            return stride, padding, dilation, flipped, output_padding, groups
-        flipped = self.name.startswith("conv_transpose")
-        if flipped:
-            names = ["stride", "padding", "output_padding", "groups", "dilation"]
-        given = (
-            defaults
-            | dict(zip(names, self.rest[3:], strict=False))
-            | {k: v for k, v in self.keywords.items() if k in names}
-        )
-        size = self.weight.shape[2:]
-        if given["padding"] == "valid":
-            given["padding"] = 0
-        if given["padding"] == "same":
-            dilation = spread(given["dilation"], dims)
-            given["padding"] = [d * (k - 1) // 2 for d, k in zip(dilation, size, strict=True)]
-        return (
-            *(spread(given[k], dims) for k in ("stride", "padding", "dilation")),
-            flipped,
-            spread(given["output_padding"], dims),
-            given["groups"],
-        )
+        given, dims = self.given, self.weight.dim() - 2
+        stride, dilation, output = (spread(given.get(x, 0), dims) for x in ("stride", "dilation", "output_padding"))
+        padding = given["padding"]
+        if isinstance(padding, str):
+            half = [d * (k - 1) // 2 for d, k in zip(dilation, self.weight.shape[2:], strict=True)]
+            padding = half if padding == "same" else 0
+        flipped = given.get("transposed", self.name.startswith("conv_transpose"))
+        return stride, spread(padding, dims), dilation, flipped, output, given["groups"]
+
+    def _through_windows(self, held):
+        """Return (transpose, starts of its windows) of a convolution that is not strided over time, else None."""
+        if not self.folds or self.unbatched or held.dim < 2:
+            return None
+        stride, padding, dilation, flipped, *_ = self.geometry()
+        axis, size = held.dim - 2, self.shape[held.dim]
+        if flipped or stride[axis] != 1 or self.given["padding"] == "same":
+            return None
+        reach = dilation[axis] * (self.weight.shape[held.dim] - 1)
+        length = min(held.length + reach, size)
+        had = [start - padding[axis] for start in held.starts]  # where the transposed windows begin, outside too
+        starts = [max(0, min(start, size - length)) for start in had]
+        padding[axis] = 0
+        shape = sized(self.shape, held.dim, held.length + reach)
+
+        def pull(s, w):
+            return moved(self.transposed_convolution(s, w, shape, padding), held.dim, had, starts, length)
+
+        return pull, starts
 
 
-def transposed_convolution(linear, s, w, shape=None, padding=None):
-    """Return the input gradient of a convolution for output gradient `s`: [B, C', ...] -> [B, C, ...].
+class _Transposed(torch.autograd.Function):
+    """The transpose of a convolution; a gradient goes up through it by the convolution itself."""
 
-    shape, padding: of another input than the layer's own, for a part of the time steps.
-    """
-    stride, own, dilation, flipped, output_padding, groups = linear.geometry()
-    padding = own if padding is None else padding
-    channels = w.shape[0] if flipped else w.shape[1] * groups  # parts side by side have more than one
-    shape = (s.shape[0], channels, *(shape or linear.shape)[2:])
-    if linear.rest[3:] and "same" in linear.rest[3:5]:  # an even kernel pads unevenly: let autograd do it
-        _, pull = vjp(lambda x: linear([x], w), s.new_zeros(shape))
-        return pull(s)[0]
-    if flipped:
-        return by_autograd(s, w, shape, stride, padding, dilation, groups, output_padding)
-    return transposed(s, w, shape, stride, padding, dilation, groups)
+    @staticmethod
+    def forward(context, s, w, linear):
+        context.linear, context.w = linear, w
+        return linear.transposed_convolution(s, w, linear.shape, linear.geometry()[1])
 
-
-def _matrix(linear, held):
-    """Return (pull, starts) of a linear layer over another dimension than time, else None."""
-    if linear.name != "linear" or not linear.first or held.dim >= len(linear.shape) - 1:
-        return None
-    return lambda s, w: [torch.matmul(s, w)], held.starts
-
-
-def _convolution(linear, held):
-    """Return (pull, starts) of a convolution that is not strided over time, else None."""
-    if not linear.folds or linear.unbatched or held.dim < 2:
-        return None
-    stride, padding, dilation, flipped, *_ = linear.geometry()
-    axis, dims = held.dim - 2, len(linear.shape) - 2
-    stride, padding, dilation = (spread(x, dims) for x in (stride, padding, dilation))
-    if flipped or stride[axis] != 1 or "same" in linear.rest[3:5]:
-        return None
-    reach = dilation[axis] * (linear.weight.shape[held.dim] - 1)
-    size = linear.shape[held.dim]
-    length = min(held.length + reach, size)
-    starts = [max(0, min(start - padding[axis], size - length)) for start in held.starts]
-    had = [start - padding[axis] for start in held.starts]  # where the transposed windows begin, outside too
-    padding[axis] = 0
-    shape = list(linear.shape)
-    shape[held.dim] = held.length + reach
-
-    def pull(s, w):
-        out = transposed_convolution(linear, s.flatten(0, 1), w, shape, padding).unflatten(0, s.shape[:2])
-        return [_crop(out, held.dim, had, starts, length)]
-
-    return pull, starts
-
-
-def _crop(x, dim, had, starts, length):
-    """Move rows that begin at steps `had` into windows from `starts`; steps outside the clip are dropped."""
-    if had == starts and x.shape[1 + dim] == length:
-        return x
-    shape = list(x.shape)
-    shape[1 + dim] = length
-    out = x.new_zeros(shape)
-    for row, (old, new) in enumerate(zip(had, starts, strict=True)):
-        first, last = max(old, new), min(old + x.shape[1 + dim], new + length)
-        out[row].narrow(dim, first - new, last - first).copy_(x[row].narrow(dim, first - old, last - first))
-    return out
+    @staticmethod
+    def backward(context, p):
+        return context.linear([p.flatten(0, 1)], context.w).unflatten(0, p.shape[:2]), None, None

@@ -1,5 +1,6 @@
 """The conservation ledger: how much relevance enters and leaves every layer, and what becomes of the rest."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -47,7 +48,7 @@ def ledger(
     each: dict = {}
     for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, rules, rows, split):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method)
-        watch = _Bookkeeper(sweep, books)
+        watch = functools.partial(_book, books, sweep.shares)
         starts = origin(sweep, plan, target_part, method, watch=watch)
         logits = sweep.logits if plan.cut else sweep.logits.sum(1)
         started += float(logits.gather(1, target_part[:, None]).sum(dtype=torch.float64))
@@ -70,24 +71,19 @@ def ledger(
     return frame
 
 
-class _Bookkeeper:
-    """Add up what each step of a downward sweep takes in and hands on."""
-
-    def __init__(self, sweep, books):
-        self.sweep, self.books = sweep, books
-
-    def __call__(self, step, arriving, leaving):
-        kept = self.books.setdefault(step.node, dict.fromkeys(("in", "out", *LOSSES), 0.0))
-        kept["in"] += _sum(arriving)
-        kept["out"] += sum(_sum(part) for part in leaving)
-        if step.kind == "exclude":
-            kept["excluded"] += _sum(arriving)
-        if step.kind == "route":  # what is not a copy of an input is a copy of a constant
-            kept["bias"] += _sum(arriving) - sum(_sum(part) for part in leaving)
-        losses = getattr(self.sweep.shares[step.node], "losses", None)
-        if losses is not None:
-            for name, lost in losses(arriving).items():
-                kept[name] += lost
+def _book(books, shares, step, arriving, leaving):
+    """Add up what a step of a downward sweep takes in and hands on."""
+    kept = books.setdefault(step.node, dict.fromkeys(("in", "out", *LOSSES), 0.0))
+    into, out = _sum(arriving), sum(_sum(part) for part in leaving)
+    kept["in"] += into
+    kept["out"] += out
+    if step.kind == "exclude":
+        kept["excluded"] += into
+    if step.kind == "route":  # what is not a copy of an input is a copy of a constant
+        kept["bias"] += into - out
+    losses = getattr(shares[step.node], "losses", lambda r: {})
+    for name, lost in losses(arriving).items():
+        kept[name] += lost
 
 
 def _sum(r):

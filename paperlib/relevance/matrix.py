@@ -164,26 +164,25 @@ def pixel_bounds(clips, bounds=None):
         if clips.shape[1] != 3:
             raise InputError(f"clips have {clips.shape[1]} channels, so give input_bounds=(low, high)")
     try:
-        low, high = (
-            torch.as_tensor(end, dtype=clips.dtype, device=clips.device).reshape(-1, 1, 1, 1).expand(clips.shape)
-            for end in bounds
-        )
+        as_clips = dict(dtype=clips.dtype, device=clips.device)
+        low, high = (torch.as_tensor(end, **as_clips).reshape(-1, 1, 1, 1) for end in bounds)
+        ends = low.expand(clips.shape), high.expand(clips.shape)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"input_bounds must be (low, high), each a number or one per channel, not {bounds!r}"
         ) from error
     if not (low < high).all():
         raise InputError(f"input_bounds must be (low, high) with low below high, not {bounds!r}")
-    slack = 1e-4 * (high - low)
-    if any(torch.equal(clips.to(narrow).to(clips), clips) for narrow in NUMBERS):  # rounded, bounds as any pixel
-        slack = torch.maximum(low.abs(), high.abs()) / 128
-    if ((clips < low - slack) | (clips > high + slack)).any():
+    beyond, slack = torch.maximum(low - clips, clips - high), 1e-4 * (high - low)
+    if (beyond > slack).any() and any(torch.equal(clips.to(narrow).to(clips), clips) for narrow in NUMBERS):
+        slack = torch.maximum(low.abs(), high.abs()) / 128  # bounds are rounded as any pixel
+    if (beyond > slack).any():
         warnings.warn(
             "clips have values outside input_bounds, for which z-beta gives some pixels relevance "
             "of the wrong sign; give input_bounds=(low, high)",
             stacklevel=6,
         )
-    return low, high
+    return ends
 
 
 def prepared(model, clips, targets, memory, rules=None, rows="auto", split=None):

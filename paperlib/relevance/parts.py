@@ -11,7 +11,6 @@ served by spare parts, tried in turn; where these hand relevance to inputs of ze
 """
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import torch
@@ -32,37 +31,30 @@ class Some:
     """Some outputs of a layer, a mask [*shape], for looking up whether relevance arrives there."""
 
     def __init__(self, mask):
-        self.mask, count = mask, int(torch.count_nonzero(mask))
-        # where they are, if that is seldom
-        self.places = mask.flatten().nonzero()[:, 0] if SELDOM * count < mask.numel() else None
+        self.mask = mask
+        seldom = SELDOM * int(torch.count_nonzero(mask)) < mask.numel()
+        self.places = mask.flatten().nonzero()[:, 0] if seldom else None
 
     def reached(self, held):
-        """Whether any relevance arrives at these outputs."""
-        if self.places is None:
-            return nonzero(held.times(self.mask.to(held.r.dtype), keep=True))
-        if held.dim is None:
-            return nonzero(held.r.flatten(1)[:, self.places])
-        inner, size = math.prod(held.shape[held.dim + 1 :]), held.shape[held.dim]
-        outer, step, within = self.places // (inner * size), self.places // inner % size, self.places % inner
-        for r, start in zip(held.r, held.starts, strict=True):
-            inside = (step >= start) & (step < start + held.length)
-            if nonzero(r.flatten()[(((outer * held.length + step - start) * inner) + within)[inside]]):
-                return True
-        return False
+        """Whether any relevance arrives at these outputs; rows are looked at in turn, since one is often enough."""
+        if self.places is not None and held.dim is None:
+            return any(nonzero(r.flatten()[self.places]) for r in held.r)
+        mask = self.mask.to(held.r.dtype)
+        return any(nonzero(r * held.within(mask, row)) for row, r in enumerate(held.r))
 
 
 @dataclass
 class Group:
     """Parts that serve some outputs: pairs ([f(activation), ..], g(weight)), and `q` = b / z there, 0 elsewhere.
 
-    served: the outputs if they are not all. missing: those that find no contribution in these parts or earlier ones,
-    None if there are none that can have relevance. quotients: whether f is the identity. zeros: whether the parts hand
-    relevance only to inputs of zero.
+    channels: the output channels that g and `q` are of, None for all. missing: outputs that find no contribution in
+    these parts or earlier ones, None if there are none that can have relevance. quotients: whether f is the identity.
+    zeros: whether the parts hand relevance only to inputs of zero.
     """
 
     parts: list
     q: torch.Tensor
-    served: Some | None
+    channels: torch.Tensor | None
     missing: Some | None
     quotients: bool
     zeros: bool
@@ -71,7 +63,7 @@ class Group:
 class Shared:
     """Shares of a layer or sum by one rule.
 
-    layer: function(activations, weight) with `inputs`, `batched` and `pulling`, see `layers.Linear`.
+    layer: function(activations, weight) with `inputs`, `stacks` and `pulling`, see `layers.Linear`.
     parts: [([f(activation), ..], g(weight)), ..]; spares: function that returns or yields more such lists, tried in
     turn where outputs have no contribution. precision: in which numbers relevance goes down, None for the network's, in
     which denominators are made.
@@ -103,52 +95,71 @@ class Shared:
     def _serving(self, tier, missing, b):
         """Return the Group of a tier of parts for the outputs that are missing a contribution, None: for all."""
         if len(tier) > 1:
-            tier = [(acts, w) for acts, w in tier if any(nonzero(a) for a in acts) and (w is None or nonzero(w))]
-        if not tier:
-            return Group([], None, None, None if missing is None else Some(missing), False, False)
-        z = sum(self.layer(acts, w) for acts, w in tier)
-        z = z if self.bias is None else z + self.bias
-        if self.epsilon:
-            z = torch.where(z < 0, z - self.epsilon, z + self.epsilon)
-        least = torch.finfo(z.dtype).tiny * 1e6
-        q = z.reciprocal() if b is None else b / z
-        if missing is None and z.numel() and bool(z.min() > least):  # all outputs, as often as not
-            here = None
-        else:
-            here = z.abs() > least
-            here = here if missing is None else here & missing
-            q = torch.where(here, q, 0)
-            missing = ~here if missing is None else missing & ~here
-            missing = missing if b is None else missing & (b != 0)
-            missing = Some(missing) if bool(missing.any()) else None
-        return self._group(tier, q, here, missing)
-
-    def _group(self, tier, q, here, missing):
-        """Return a Group in the numbers in which relevance goes down."""
-        inputs = self.layer.inputs
-        quotients = all(a is x for acts, _ in tier for a, x in zip(acts, inputs, strict=True))
-        zeros = False
-        if not quotients and here is not None:
-            alive = [living(x) for x in inputs]
-            reach = sum(
-                self.layer([a * x for a, x in zip(acts, alive, strict=True)], None if w is None else w.abs())
-                for acts, w in tier
-            )
-            zeros = not nonzero(torch.where(here, reach, 0))
-            if zeros:
-                tier = [([a * (1 - x) for a, x in zip(acts, alive, strict=True)], w) for acts, w in tier]
+            some = [(acts, w) for acts, w in tier if any(nonzero(a) for a in acts) and (w is None or nonzero(w))]
+            tier = some or tier[:1]
+        bias, channels = self.bias, self._channels(missing)
+        if channels is not None:
+            tier, bias = [(acts, w[channels]) for acts, w in tier], None if bias is None else bias[channels]
+            missing, b = missing[:, channels], None if b is None else b[:, channels]
+        q, missing = self._inverse(tier, missing, b, bias)
+        tier, quotients, zeros = self._handing(tier, q, missing is None)
         if self.precision:
             q = q.to(self.precision)
             acts = [acts if quotients else [a.to(q.dtype) for a in acts] for acts, _ in tier]
             tier = [(some, None if w is None else w.to(q.dtype)) for some, (_, w) in zip(acts, tier, strict=True)]
-        return Group(tier, q, None if here is None else Some(here), missing, quotients, zeros)
+        if missing is not None:
+            if channels is not None:
+                missing = missing.new_zeros(len(missing), len(self.layer.weight), *missing.shape[2:]).index_copy_(
+                    1, channels, missing
+                )
+            missing = Some(missing) if nonzero(missing) else None
+        return Group(tier, q, channels, missing, quotients, zeros)
+
+    def _channels(self, missing):
+        """Return the output channels in which outputs are missing a contribution, None for all."""
+        if missing is None or not self.layer.stacks:
+            return None
+        found = missing.transpose(0, 1).flatten(1).any(1)
+        return None if bool(found.all()) else found.nonzero()[:, 0]
+
+    def _inverse(self, tier, missing, b, bias):
+        """Return (q, outputs that still are missing a contribution and may have relevance, None for none)."""
+        if len(tier) > 1 and self.layer.stacks:
+            tier = [([torch.cat([a for (a,), _ in tier], 1)], torch.cat([w for _, w in tier], 1))]
+        z = sum(self.layer(acts, w) for acts, w in tier)
+        z = z if bias is None else z + bias
+        if self.epsilon:
+            z = torch.where(z < 0, z - self.epsilon, z + self.epsilon)
+        least, low = torch.finfo(z.dtype).tiny * 1e6, float(z.min()) if z.numel() else 0.0
+        q = z.reciprocal() if b is None else b / z
+        if missing is None and low > least:  # all outputs, as often as not
+            return q, None
+        none = (z if low >= 0 else z.abs()) <= least
+        if missing is None:
+            return q.masked_fill_(none, 0), none if b is None else none & (b != 0)
+        return q.masked_fill_(none | ~missing, 0), none & missing
+
+    def _handing(self, tier, q, everywhere):
+        """Return (parts, whether they hand on quotients, whether they hand relevance only to inputs of zero)."""
+        inputs = self.layer.inputs
+        if all(a is x for acts, _ in tier for a, x in zip(acts, inputs, strict=True)):
+            return tier, True, False
+        if everywhere:
+            return tier, False, False
+        alive = [living(x) for x in inputs]
+        reach = sum(
+            self.layer([a * x for a, x in zip(acts, alive, strict=True)], None if w is None else w.abs())
+            for acts, w in tier
+        )
+        if nonzero(reach * q):
+            return tier, False, False
+        return [([a * (1 - x) for a, x in zip(acts, alive, strict=True)], w) for acts, w in tier], False, True
 
     def _reached(self, held):
         """Return the Groups that are needed for what arrives."""
         found = []
-        for number, group in enumerate(self.groups(held.of, held.filled)):
-            if group.parts and (number == 0 or group.served.reached(held)):
-                found.append(group)
+        for group in self.groups(held.of, held.filled):
+            found.append(group)
             if group.missing is None or not group.missing.reached(held):
                 break
         return found
@@ -160,7 +171,8 @@ class Shared:
         found = [[None, None] for _ in places]  # of every input: quotient, relevance
         zeros = all(group.zeros for group in groups if not group.quotients)
         for group in groups:
-            s = held.times(group.q, keep=len(groups) > 1)
+            served = held if group.channels is None else held.among(group.channels)
+            s = served.times(group.q, keep=len(groups) > 1)
             for acts, terms in self._pulled(pull, s, group.parts):
                 own = len(terms) == 1 and 0 not in terms[0].stride()  # addends of a sum get the same, averages views
                 for kept, a, term, place in zip(found, acts, terms, places, strict=True):
@@ -169,8 +181,6 @@ class Shared:
                         term = term.like(term.times(a), True)
                     kind = 0 if group.quotients else 1
                     kept[kind] = term if kept[kind] is None else kept[kind].plus(term)
-        if not groups:  # no input is connected to any output that relevance reaches
-            return [Held(held.r.new_zeros(len(held.r), *x.shape), own=True) for x in self.layer.inputs]
         return [self._joined(c, r, a, zeros) for (c, r), a in zip(found, self.layer.inputs, strict=True)]
 
     @staticmethod
@@ -188,7 +198,7 @@ class Shared:
 
     def _pulled(self, pull, s, parts):
         """Yield every part's functions of the activations and transposed sums; parts of a convolution go together."""
-        if len(parts) == 1 or not getattr(self.layer, "stacks", False):
+        if len(parts) == 1 or not self.layer.stacks:
             yield from ((acts, pull(s, w)) for acts, w in parts)
             return
         (together,) = pull(s, torch.cat([w for _, w in parts], 1))
@@ -197,22 +207,11 @@ class Shared:
 
     def losses(self, r):
         """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
-        groups = [group for group in self.groups() if group.parts]
-        lost = {"dead": r if not groups else r * (sum(group.q.abs() for group in groups) == 0)}
-        if self.bias is not None and groups:
+        *_, last = groups = list(self.groups())
+        lost = {"dead": r.new_zeros(1) if last.missing is None else r * last.missing.mask}
+        if self.bias is not None:
             lost["bias"] = r * self.bias * groups[0].q
         return {name: float(x.sum(dtype=torch.float64)) for name, x in lost.items()}
-
-    def up(self, p):
-        """Take parts of the inputs' relevance to the output's, the transpose of `carry`."""
-        lead = next(x for x in p if x is not None).shape[:1]
-        p = [x.new_zeros(lead + x.shape) if y is None else y for x, y in zip(self.layer.inputs, p, strict=True)]
-        total = 0
-        for group in self.groups():
-            for acts, w in group.parts:
-                moved = [x * a for x, a in zip(p, acts, strict=True)]
-                total = total + self.layer.batched(moved, w) * group.q
-        return total
 
 
 class BySign:
@@ -235,10 +234,6 @@ class BySign:
         parts = [shared.carry(Held(x, own=True)) for shared, x in zip(self.each, self._split(r), strict=True)]
         return [sum(part[0].relevance() for part in parts)]
 
-    def up(self, p):
-        """Take parts of the inputs' relevance to the output's."""
-        return torch.where(self.positive, self.each[0].up(p), self.each[1].up(p))
-
     def losses(self, r):
         """Return what of the output's relevance `r` no input takes: {"bias": .., "dead": ..}."""
         lost = [shared.losses(x) for shared, x in zip(self.each, self._split(r), strict=True)]
@@ -256,10 +251,6 @@ class Contrast:
         held = held.like(held.r)  # taken down twice
         (target,), (others,) = self.target.carry(held), self.others.carry(held)
         return [target.plus(others.like(others.r.neg(), True))]
-
-    def up(self, p):
-        """Take parts of the inputs' relevance to the logits'."""
-        return self.target.up(p) - self.others.up(p)
 
 
 def by_rule(linear, rule, w, bias=None, precision=None, spares=True):

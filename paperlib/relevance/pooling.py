@@ -5,6 +5,8 @@ import math
 
 import torch
 
+from ..convolution.transposes import spread
+from .fused import bound
 from .graph import opname
 
 POOLS = {1: torch.nn.functional.max_pool1d, 2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}
@@ -77,35 +79,15 @@ class Windows:
         inner = tuple(slice(p, p + n) for p, n in zip(self.padding, extent, strict=True))
         return out[(..., *inner)]
 
-    def up(self, p):
-        """[targets, *input] -> [targets, *pooled]."""
-        padded = self._pad(p, 0)
-        return (
-            sum(padded[(..., *view)] * largest for view, largest in zip(self.views, self.largest, strict=True))
-            / self.count
-        )
-
 
 def windows(node, a):
     """Return the Windows of a max pooling node on input `a`."""
     dims = next(int(c) for c in opname(node) if c.isdigit())
-    names = ["kernel_size", "stride", "padding", "dilation", "ceil_mode"]
-    given = dict(zip(names, node.args[1:6], strict=False)) | dict(node.kwargs)
-    kernel = _spread(given["kernel_size"], dims)
-    stride = _spread(given.get("stride") or kernel, dims)
+    given = bound(node)
+    given["stride"] = given["stride"] or given["kernel_size"]
+    kernel, stride, padding, dilation = (
+        spread(given[name], dims) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
     value = node.meta["val"]
     size = (value[0] if isinstance(value, (tuple, list)) else value).shape[-dims:]
-    return Windows(
-        a,
-        kernel,
-        stride,
-        _spread(given.get("padding", 0), dims),
-        _spread(given.get("dilation", 1), dims),
-        bool(given.get("ceil_mode", False)),
-        size,
-    )
-
-
-def _spread(value, dims):
-    value = [value] if isinstance(value, int) else list(value)
-    return value * dims if len(value) == 1 else value
+    return Windows(a, kernel, stride, padding, dilation, given["ceil_mode"], size)

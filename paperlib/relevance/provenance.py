@@ -1,4 +1,4 @@
-"""All classes for the price of one pass: carry frames up instead of relevance down."""
+"""All classes for the price of one sweep: its gradient, which carries frames up instead of relevance down."""
 
 from collections.abc import Mapping
 
@@ -20,27 +20,18 @@ def frame_provenance(
 ) -> torch.Tensor:
     """Return the relevance of every input frame for every output step and every class, [B, T', K, N].
 
-    One sweep upwards: at every unit, how large a part of its relevance would end in each of the N frames. At
-    the pixels that is which frame they belong to; each layer mixes its inputs' parts by its shares; at a
-    logit it is how the logit is divided among the frames. With max(0, .) taken per frame everything between
-    logits and frames is linear, so the result equals `relevance_matrix(..., clip_at="frame")` for every class
-    at once, at the cost of N passes whatever the number of classes.
+    With max(0, .) taken per frame everything between logits and frames is linear, so that the gradient of a frame's
+    relevance says which part of every logit it takes. It is taken upwards: at the pixels it is which frame they belong
+    to; each layer mixes its inputs' parts by its shares. So the result equals `relevance_matrix(..., clip_at="frame")`
+    for every class at once, at the cost of N passes whatever the number of classes.
 
     Arguments as in `relevance_matrix`, with rows="logits"; method "clrp" (max(0, .) per frame), "lrp" or "dual".
     """
     matrix.choose("method", method, ("clrp", "lrp", "dual"))
     found = []
-    for clip_part, _, width, plan in matrix.prepared(model, clips, 0, memory, rules, "logits"):
+    for clip_part, _, _, plan in matrix.prepared(model, clips, 0, memory, rules, "logits"):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method, contrast)
-        frames = clip_part.shape[2]
-        parts = []
-        for first in range(0, frames, width):
-            wanted = torch.arange(first, min(first + width, frames), device=clip_part.device)
-            marks = clip_part.new_zeros(len(wanted), *clip_part.shape)
-            marks[torch.arange(len(wanted)), :, :, wanted] = 1  # pixels of the n-th frame
-            parts.append(sweep.up(marks) + torch.zeros_like(sweep.logits))
-        part = torch.cat(parts).movedim(0, -1)  # [B, T', K, N]
-        relevance = part * sweep.logits[..., None]
+        relevance = sweep.parts() * sweep.logits[..., None]
         if contrast == 1 and method != "lrp":
             others = relevance.sum(2, keepdim=True) - relevance
             relevance = others if method == "dual" else relevance - others

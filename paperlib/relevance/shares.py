@@ -1,10 +1,9 @@
 """The rules at work: for one operation of one forward pass, the shares c_ij / sum_i' c_i'j of rules.py.
 
-Shares are a linear map. `down` takes the relevance of the output to the inputs (R_i = sum_j share_ij R_j);
-`up` is its transpose (P_j = sum_i share_ij P_i): where P_i is the part of an input's relevance that goes to
-some frame, P_j is the part of the output's. Both take a leading dimension over targets, [targets, *shape],
-which all share the one forward pass that made the denominators. Lists hold one tensor per clip-dependent
-input. `carry`, where there is one, is `down` for relevance as it is Held: quotients and windows of time.
+Shares are a linear map: `down` takes the relevance of the output to the inputs (R_i = sum_j share_ij R_j), with a
+leading dimension over targets, [targets, *shape], which all share the one forward pass that made the denominators.
+Lists hold one tensor per clip-dependent input. `carry`, where there is one, is `down` for relevance as it is Held:
+quotients and windows of time.
 """
 
 import math
@@ -17,7 +16,7 @@ from . import attention
 from . import rules as R
 from .attention import SIGNS
 from .graph import opname
-from .held import Held, each, same
+from .held import Held, each, same, sized
 from .parts import Shared, weighted
 from .pooling import windows
 
@@ -34,11 +33,12 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
     """
     kind = step.kind
     if kind == "identity":
-        return Passing(step)
+        several = isinstance(step.node.meta["val"], (tuple, list))
+        return Handing(lambda held: [held[0] if several else held])
     if kind == "exclude":
-        return Nothing()
+        return Handing(lambda held: [])
     if kind == "item":
-        return Item(step.node.args[1])
+        return Handing(lambda held: [{step.node.args[1]: held}])
     if kind == "weights":
         return weighted(step, values, bounds, contrast, precision)
     inputs = [values[source] for source in step.receivers]
@@ -58,7 +58,7 @@ def prepare(step, values, bounds=None, contrast=False, precision=None):
 
 def carry(shares, held, number):
     """Take Held relevance through any shares, a Held for every input; number: the network's numbers."""
-    if isinstance(shares, (Shared, Passing)):
+    if isinstance(shares, (Shared, Handing)):
         return shares.carry(held)
     held = each(lambda x: x.cast(number), held)
     if hasattr(shares, "carry"):
@@ -93,40 +93,11 @@ def _bounded(node):
     return tuple(args)
 
 
-class Nothing:
-    """Exclude: no input takes anything."""
+class Handing:
+    """Relevance is handed on as it is held, or dropped."""
 
-    def down(self, r):
-        return []
-
-    def up(self, p):
-        return None
-
-
-class Passing:
-    """Identity."""
-
-    def __init__(self, step):
-        self.tuple = isinstance(step.node.meta["val"], (tuple, list))
-
-    def carry(self, held):
-        return [held[0] if self.tuple else held]
-
-    def up(self, p):
-        return {0: p[0]} if self.tuple else p[0]
-
-
-class Item:
-    """One part of an operation that returns several tensors."""
-
-    def __init__(self, index):
-        self.index = index
-
-    def carry(self, held):
-        return [{self.index: held}]
-
-    def up(self, p):
-        return p[0].get(self.index)
+    def __init__(self, carry):
+        self.carry = carry
 
 
 class Routed:
@@ -187,17 +158,6 @@ class Routed:
         pulled = vmap(pull)(r)
         return list(pulled) if self.signal else [pulled[i] for i in self.takes]
 
-    def up(self, p):
-        zeros = self._zeros()
-        if not self.signal:
-            lead = next(x for x in p if x is not None).shape[:1]
-            p = [x if x is not None else z.expand(lead + z.shape) for x, z in zip(p, zeros, strict=True)]
-        base = self._function(*zeros)  # constants that are routed along take no relevance
-        out = vmap(self._function)(*p)
-        if isinstance(out, (tuple, list)):
-            return {i: x - b for i, (x, b) in enumerate(zip(out, base, strict=True))}
-        return out - base
-
     def _relabelled(self, held):
         """Transpositions, views that leave a window's time alone, concatenation along others: no copy; else None."""
         shape, dims, arguments = self.shapes[0], len(self.shapes[0]), self.call.node.args
@@ -226,13 +186,10 @@ class Routed:
         return None
 
 
-def sized(shape, dim, length):
-    """Return a shape with another length of one dimension."""
-    return [length if i == dim else n for i, n in enumerate(shape)]
-
-
 class Adding:
     """A sum or average as a function of its addends and of which outputs are meant (None for all), for Shared."""
+
+    stacks = False
 
     def __init__(self, node, call, inputs):
         self.node, self.call, self.inputs = node, call, inputs
@@ -242,11 +199,6 @@ class Adding:
 
     def __call__(self, addends, outputs=None):
         z = self.call(*addends)
-        return z if outputs is None else z * outputs
-
-    def batched(self, addends, outputs=None):
-        """The sum on [targets, *shape]."""
-        z = vmap(self.call)(*addends)
         return z if outputs is None else z * outputs
 
     def pulling(self, held):
@@ -318,7 +270,7 @@ def of_one_sign(adding, flip, elementwise=False):
     return [(rising, 1 - falls), (falling, falls)]
 
 
-class Averaged:
+class Averaged(Shared):
     """Attention: an average of values whose weights, being gates, count as constants."""
 
     def __init__(self, call, inputs, signal, rule):
@@ -330,13 +282,7 @@ class Averaged:
 
         adding, ones = Adding(call.node, mix, [values]), [torch.ones_like(values)]
         parts = [(ones, None)] if rule.even else [([values], None)] if rule.signed else of_one_sign(adding, [1])
-        self.sum = Shared(adding, parts, lambda: [[(ones, None)]])
-
-    def carry(self, held):
-        return self.sum.carry(held)
-
-    def up(self, p):
-        return self.sum.up(p)
+        super().__init__(adding, parts, lambda: [[(ones, None)]])
 
 
 class MaxPooled:
@@ -355,10 +301,6 @@ class MaxPooled:
         r = self.windows.down(held.r, zeros=of is None or held.filled)
         return [Held(r, of, held.filled, own=True)]
 
-    def up(self, p):
-        out = self.windows.up(p[0])
-        return {0: out} if self.tuple else out
-
 
 class Largest:
     """Other maxima: whatever the operation's own gradient picks, ties shared as autograd shares them."""
@@ -374,8 +316,3 @@ class Largest:
     def down(self, r):
         _, pull = vjp(self._function, self.a)
         return list(vmap(pull)(r[0] if self.tuple else r))
-
-    def up(self, p):
-        _, push = torch.func.linearize(self._function, self.a)
-        out = vmap(push)(p[0])
-        return {0: out} if self.tuple else out

@@ -100,16 +100,6 @@ class Node:
         return self.target(*tensors, *self.args[len(tensors) :], **self.kwargs)
 
 
-def check_transpose(shares, inputs, r):
-    """Assert that `up` is the transpose of `down`, and return what `down` gives."""
-    parts = shares.down(r)
-    p = [torch.randn(len(r), *x.shape, dtype=F64) for x in inputs]
-    up = shares.up(p)
-    up = up[0] if isinstance(up, dict) else up
-    assert torch.allclose((up * r).sum(), sum((a * b).sum() for a, b in zip(p, parts, strict=True)), rtol=1e-9)
-    return parts
-
-
 @settings(**HYPOTHESIS)
 @given(SIZES, st.integers(0, 10**6))
 def test_each_factor_of_a_product_takes_half(sizes, seed):
@@ -119,13 +109,13 @@ def test_each_factor_of_a_product_takes_half(sizes, seed):
     node = Node(torch.ops.aten.matmul.default)
     node.node = node
     product = attention.HalvedProduct(node, [a, b])
-    parts = check_transpose(product, [a, b], r)
+    parts = product.down(r)
     each = torch.einsum("bji,bip,tbjp->tbjip", a, b, r / (2 * (a @ b)))  # the equation, written out
     assert torch.allclose(parts[0], each.sum(4)) and torch.allclose(parts[1], each.sum(2))
     for part in parts:
         assert torch.allclose(part.sum((1, 2, 3)), r.sum((1, 2, 3)) / 2)
     x, y, r = torch.randn(3, 1, dtype=F64), torch.randn(1, 4, dtype=F64), torch.randn(2, 3, 4, dtype=F64)
-    parts = check_transpose(attention.Halved([x, y]), [x, y], r)
+    parts = attention.Halved([x, y]).down(r)
     assert torch.allclose(parts[0], r.sum(2, keepdim=True) / 2) and torch.allclose(parts[1], r.sum(1, keepdim=True) / 2)
 
 
@@ -138,7 +128,7 @@ def test_the_softmax_leaks_what_its_equation_says(sizes, shift, masked, seed):
         x[..., 0] = -torch.inf  # nothing can be left of a row of one
     node = Node(torch.ops.aten._safe_softmax.default, None, -1)
     shares, s = attention.Softmax(node, x, -1), node(x)
-    parts = check_transpose(shares, [x], r)[0]
+    parts = shares.down(r)[0]
     finite = torch.where(torch.isinf(x), 0, x)
     expected = torch.stack([finite[..., i] * (r[..., i] - s[..., i] * r.sum(-1)) for i in range(sizes[2])], -1)
     assert torch.isfinite(parts).all() and torch.allclose(parts, expected)
@@ -173,7 +163,7 @@ def test_a_norm_takes_its_bias_part_and_hands_on_the_rest(name, affine):
     assert torch.allclose((x - (mean(x) if mean else 0)) * scale + bias, y)
     leaf = x.clone().requires_grad_()  # with the deviation held fixed, gradient times input
     linear = (leaf - (mean(leaf) if mean else 0)) * scale + bias
-    parts = check_transpose(shares, [x], r)[0]
+    parts = shares.down(r)[0]
     assert torch.allclose(parts[0], x * torch.autograd.grad(linear, leaf, r[0] / y)[0])
     kept = (y if name != "batch" else scale * x) - (b[:, None] if affine and name != "batch" else 0)
     assert float(parts.sum()) == pytest.approx(float((r * kept / y).sum()), rel=1e-9)
@@ -195,7 +185,7 @@ def test_a_constant_addend_takes_its_part_of_the_sum(name, first, alpha, seed):
         return target(*((x, c) if first else (c, x)), alpha=alpha)
 
     shares = attention.Offset(step, x, call)
-    parts = check_transpose(shares, [x], r)[0]
+    parts = shares.down(r)[0]
     factor = (call(x) - call(torch.zeros_like(x))) / x
     assert torch.allclose(parts, r * factor * x / call(x))
     assert shares.losses(r)["bias"] == pytest.approx(float((r * call(torch.zeros_like(x)) / call(x)).sum()))
