@@ -81,7 +81,15 @@ def draw_table(ours, printed):
         if unit == "frames":
             for k, model in enumerate(models):
                 frames = ours.frames[ours.model == model].iloc[0]
-                axis.hlines(frames, k - 0.4, k + 0.4, ls=":", color="0.4", lw=1, label="clip" if not k else None)
+                axis.hlines(
+                    frames,
+                    k - 0.4,
+                    k + 0.4,
+                    ls=":",
+                    color="0.4",
+                    lw=1,
+                    label="all frames of the clip" if not k else None,
+                )
         labels = [model.replace("-", "\n", 1).replace("-f", "\nf") for model in models]
         axis.set_xticks(range(len(models)), labels, fontsize=8 if len(models) < 6 else 6.5)
         axis.set(title=f"{title}, {unit}", ylim=(0, 103 if unit == "%" else 1.06 * max(ours.frames)))
