@@ -173,6 +173,12 @@ def test_attention_within_a_band_of_frames_keeps_relevance_within_it(rules, dept
     assert min(np.abs(free[name][:, outside]).max() / np.abs(free[name]).max() for name in (rules, "rollout")) > 1e-4
 
 
+def test_windows_are_tried_on_networks_that_predict_every_frame():
+    names = ["ViT-joint-f8", "ViT-joint-f8-s1", "ViT-joint-f8-tubelet2", "Swin3D-f8", "I3D-R18-f8", "I3D-R18-f8-s1"]
+    keys = [f"{SSV2}/{name}" for name in [*names, "I3D-R18-f8-early"]]
+    assert transformers.framewise(keys) == [keys[0], keys[1], keys[4]]
+
+
 def run_of(accuracy, avg):
     """Return an Explained of ten clips with so many percent of 100 videos right."""
     return flat(10, avg, correct=np.arange(100) < accuracy)

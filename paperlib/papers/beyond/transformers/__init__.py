@@ -33,6 +33,12 @@ def plain(checkpoint):
     return bool(re.search(r"-f\d+$", without_seed(checkpoint)[0]))
 
 
+def framewise(checkpoints):
+    """Return those that predict every frame and are no variants: all runs of ViTs, of a CNN the first one."""
+    usual = [key for key in checkpoints if plain(key)]
+    return [key for key in usual if "/ViT" in key or (not attends(key) and without_seed(key)[1] == 0)]
+
+
 def available(run):
     """Return the listed checkpoints that are there, and print which networks are not; ([], why) without a transformer.
 
