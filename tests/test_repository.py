@@ -121,7 +121,7 @@ def test_checkpoints_stay_small():
     while more := {starts[key] for key in relevance if starts.get(key)} - relevance:
         relevance |= more
     people = {key for key in size if key.startswith(("nagoya_fir/", "weizmann/"))}  # 60 folds
-    assert sum(size.get(key, 0) for key in relevance) < 80e6
+    assert sum(size.get(key, 0) for key in relevance) < 110e6  # with all training runs of the core comparisons
     assert sum(size.values()) < 170e6  # while the harder sets stand beside those that they are to replace
     assert sum(size[key] for key in people) < 30e6
 
