@@ -31,9 +31,8 @@ class Pass:
                 step = by_node.get(node)
                 values[node] = self._run(node, step, values)
                 if step is not None:
-                    self.shares[node] = prepare(
-                        step, values, limits.get(step.receivers[0]), contrast if step.last else None, precision
-                    )
+                    ends = limits.get(step.receivers[0])
+                    self.shares[node] = prepare(step, values, ends, contrast if step.last else None, precision)
                     if not step.first:
                         self._carry(step, values, limits)
         self.logits = values[graph.output]
@@ -54,10 +53,8 @@ class Pass:
             return
         if step.kind not in ("route", "item", "identity", "gate", "sum", "norm"):
             return
-        ends = [
-            compute(step.node, {**values, **{source: limits[source][end] for source in step.receivers}})
-            for end in (0, 1)
-        ]
+        here = [values | {source: limits[source][end] for source in step.receivers} for end in (0, 1)]
+        ends = [compute(step.node, at_end) for at_end in here]
         if isinstance(ends[0], (tuple, list)):
             limits[step.node] = tuple(ends)
         else:  # a negative scale turns them round

@@ -97,7 +97,7 @@ class Shared:
         if len(tier) > 1:
             some = [(acts, w) for acts, w in tier if any(nonzero(a) for a in acts) and (w is None or nonzero(w))]
             tier = some or tier[:1]
-        bias, channels = self.bias, self._channels(missing)
+        bias, channels, before = self.bias, self._channels(missing), missing
         if channels is not None:
             tier, bias = [(acts, w[channels]) for acts, w in tier], None if bias is None else bias[channels]
             missing, b = missing[:, channels], None if b is None else b[:, channels]
@@ -109,9 +109,7 @@ class Shared:
             tier = [(some, None if w is None else w.to(q.dtype)) for some, (_, w) in zip(acts, tier, strict=True)]
         if missing is not None:
             if channels is not None:
-                missing = missing.new_zeros(len(missing), len(self.layer.weight), *missing.shape[2:]).index_copy_(
-                    1, channels, missing
-                )
+                missing = torch.zeros_like(before).index_copy_(1, channels, missing)
             missing = Some(missing) if nonzero(missing) else None
         return Group(tier, q, channels, missing, quotients, zeros)
 

@@ -82,12 +82,10 @@ class Weighing:
         self.call, self.signal, self.gate = call, signal, inputs[1 - signal]
         self.like = inputs[signal]
 
-    def _mix(self, x):
-        return self.call(*((x, self.gate) if self.signal == 0 else (self.gate, x)))
-
     def down(self, r):
         """[targets, *output] -> [[targets, *values]]."""
-        _, pull = vjp(self._mix, torch.zeros_like(self.like))
+        order = (0, 1) if self.signal == 0 else (1, 0)
+        _, pull = vjp(lambda x: self.call(*((x, self.gate)[i] for i in order)), torch.zeros_like(self.like))
         return list(vmap(pull)(r))
 
 
