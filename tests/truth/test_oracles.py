@@ -39,7 +39,7 @@ def test_an_oracle_reads_the_frames_inside_alone(events):
 def test_right_instruments_score_one(name, events):
     found = scored(truth.INSTRUMENTS[name], events)
     assert found[["pointing", "mass", "precision", "iou"]].to_numpy() == pytest.approx(1, abs=1e-6)
-    assert found.attrs["importance"].shape == (3, 16) and found.attrs["cost"] > 0
+    assert found.attrs["importance"].shape == (3, 16)
 
 
 def test_the_same_through_the_difference_of_two_classes():

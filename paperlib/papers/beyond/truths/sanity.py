@@ -53,14 +53,15 @@ def checks(run, checkpoint, settings=None):
 
 def _check(instrument, model, early, late, targets, classes, seed):
     """Return {check: numbers [B]} of one instrument."""
-    changed = truth.sanity.randomised(instrument, model, early, targets, (0.5, 1.0), seed)
+    before, here = instrument(model, early, targets), truth.sanity
+    changed = here.randomised(instrument, model, early, targets, (0.5, 1.0), seed, before)
     frame = early.shape[2] // 2 - 1
     return {
         "half": changed[0.5],
         "all": changed[1.0],
-        "other": truth.sanity.permuted_labels(instrument, model, early, targets, classes, seed),
-        "twice": truth.sanity.duplicated(instrument, model, early, targets, frame),
-        "shift": truth.sanity.shifted(instrument, model, early, late, targets, LATER),
+        "other": here.permuted_labels(instrument, model, early, targets, classes, seed, before),
+        "twice": here.duplicated(instrument, model, early, targets, frame, before),
+        "shift": here.shifted(instrument, model, early, late, targets, LATER, before),
     }
 
 
