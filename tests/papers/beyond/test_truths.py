@@ -9,7 +9,7 @@ from paperlib import models, truth
 from paperlib.data.public import grid
 from paperlib.papers import report
 from paperlib.papers.beyond import truths
-from paperlib.papers.beyond.truths import advice, draw, exact, planting, sanity, spoken
+from paperlib.papers.beyond.truths import advice, built, draw, exact, planting, sanity, spoken
 from paperlib.storage import paths
 from paperlib.training import checkpoints, train
 
@@ -84,6 +84,18 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
     assert checked.loc["frame difference", ["half", "all", "other"]].tolist() == pytest.approx([1, 1, 1])
     assert checked.loc["occlusion", "all"] < 0.9 and checked.loc["constant", "twice"] == pytest.approx(
         16 / 9 * 8 / 8 * 7 / 8, rel=0.2
+    )
+
+
+def test_built_networks_tell_right_instruments_from_those_that_know_nothing():
+    table = built.oracles({**SETTINGS, "iterations": 60}).set_index("instrument")
+    right = table.drop(index=["ATR's ranges", "mask, reverse", *truth.CONTROLS])
+    assert len(right) == 24 and right[list(truths.SCORES)].to_numpy() == pytest.approx(1, abs=1e-6)
+    blind = table.loc[["random", "constant"]]
+    assert ((blind.low - 1e-9 <= blind.chance) & (blind.chance <= blind.high + 1e-9)).all()
+    wrong = table.loc[["ATR's ranges", "mask, reverse"]].set_index("oracle", append=True).precision
+    assert (
+        wrong["ATR's ranges", "one event"] == pytest.approx(1) and (wrong.drop(("ATR's ranges", "one event")) < 1).all()
     )
 
 

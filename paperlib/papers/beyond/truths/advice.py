@@ -30,11 +30,11 @@ def measured(run):
 
 
 def costs(run, checkpoint, settings=None):
-    """Return {instrument: `truth.cost`} of a network, for one clip, its class asked. Cached."""
+    """Return {instrument: `truth.cost`} of a network, for two clips at once, their classes asked. Cached."""
     settings = settings or run.settings
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
-    clips, targets = analysis.clips_of(dataset, [0], header).to(run.device), [int(dataset.labels[0])]
-    targets = torch.tensor(targets, device=clips.device)
+    clips = analysis.clips_of(dataset, [0, 1], header).to(run.device)
+    targets = torch.as_tensor(dataset.labels[:2]).to(clips.device)
     key = {**key_of(checkpoint, settings, "cost"), "own": cache.code("papers/beyond/truths/advice")}
 
     def compute(instrument):

@@ -152,9 +152,12 @@ def moving(found, table=None, face=False):
         for axis in beside:
             _found(axis, table[table.question == found["questions"][row]])
     axes[-1, 0].set(xlabel="time in the clip, seconds", xlim=(0, seconds))
-    figure.legend(*axes[-1, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4, fontsize=8)
+    axes[0, 0].set_title("one clip, asked for the right answers", fontsize=9)
+    marks = dict(zip(*axes[-1, 0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(marks.values(), marks, loc="outside upper center", ncols=len(marks), fontsize=8)
     if table is not None:
-        axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision, all clips")
+        axes[int(face), 1].set_title("clips answered rightly; dashed: chance", fontsize=9)
+        axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision of its frames")
     return figure
 
 

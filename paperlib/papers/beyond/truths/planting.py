@@ -1,4 +1,4 @@
-"""Planted truth: networks that were built to read known frames, twins, and foreign frames in a clip."""
+"""Planted truth: rendered twins, and foreign frames in a clip, of which a network tells the two classes apart."""
 
 import functools
 
@@ -9,21 +9,10 @@ import torch
 from .... import truth
 from ....storage import cache
 from ... import analysis, needs
-from . import SCORES, evaluated, key_of, lineup
+from . import evaluated, key_of, lineup
 
 FOREIGN, RENDERED = "foreign frames", "rendered twins"
 MAKERS = {FOREIGN: truth.spliced, RENDERED: truth.planted}
-
-
-def oracles(settings, clips=3):
-    """Return the scores of every instrument on networks that read one and two runs of frames, means, a row each."""
-    parts = []
-    for name, events in (("one event", [(5, 9)]), ("two events", [(2, 5), (11, 13)])):
-        net, known = truth.oracle(events, clips=clips)
-        for instrument, function in lineup(settings).items():
-            scores = truth.score(function, net, known.clips, known.inside, known.targets)[list(SCORES)].mean()
-            parts.append({"oracle": name, "instrument": instrument, **scores})
-    return pd.DataFrame(parts)
 
 
 def networks(run, settings=None):
