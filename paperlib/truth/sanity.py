@@ -61,7 +61,7 @@ def duplicated(instrument, model, clips, targets, frame: int, before=None):
     once, twice = (importance.clamp(min=0).double().numpy() for importance in given)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = once[:, frame] / once[:, :-1].sum(1)
-        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / share
+        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / np.where(share > 0, share, np.nan)
 
 
 def shifted(

@@ -59,6 +59,13 @@ def test_what_reads_runs_of_frames_fails_where_the_truth_is_no_run():
     assert (reverse.pointing == 1).all() and (reverse.iou < 1).all()
 
 
+def test_random_numbers_are_a_clips_own_whatever_the_batch():
+    clips = torch.rand(5, 3, 16, 4, 4)
+    found = truth.CONTROLS["random"](None, clips, None)
+    assert torch.equal(found[3:], truth.CONTROLS["random"](None, clips[3:], None)) and len(found.unique()) == 5 * 16
+    assert not torch.equal(found, instruments.random(None, clips, None, seed=1))
+
+
 def test_controls_score_by_chance():
     rng = np.random.default_rng(0)
     for name in ("random", "constant"):

@@ -58,15 +58,11 @@ def evaluated(asked, chosen, key):
 
 def key_of(checkpoint, settings, what):
     """Return what decides the scores of a checkpoint, for the cache."""
+    decides = ("instruments", "oracles", "planting", "players", "readout", "recorded", "scoring", "shapley")
     code = cache.code(
-        "truth",
-        "models",
-        "data",
-        "relevance",
-        "masks",
-        "gradcam",
-        "papers/beyond/truths/__init__",
-        "papers/beyond/truths/planting",
+        *(f"truth/{name}" for name in decides),
+        *("models", "data", "relevance", "masks", "gradcam"),
+        *(f"papers/beyond/truths/{name}" for name in ("__init__", "planting")),
     )
     decisive = ("clips", "iterations", "steps", "samples", "frames", "candidates")
     asked = {name: settings[name] for name in decisive if name in settings}

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.transforms import Bbox
 
 from ....explanation import plotting
 
@@ -14,6 +15,10 @@ TITLES = {
 }
 
 FREE = 0.3  # where the axis of costs puts what computes nothing, forward passes
+BESIDES = (  # where a name may stand: (points to the right, up), which end is at its mark
+    ((5, 0), "left"), ((-5, 0), "right"), ((3, 7), "left"), ((3, -7), "left"), ((0, 8), "center"), ((0, -8), "center"),
+    ((-3, 7), "right"), ((-3, -7), "right"),
+)  # fmt: skip
 FPS = 25  # of GRID
 BESIDE = {
     "CLRP": plotting.BLUE,
@@ -110,21 +115,28 @@ def cost(table, columns):
         ticks = [FREE, 1, 2, 10, 100]
         axis.set_xticks(ticks, ["none", *map(str, ticks[1:])])
         axis.minorticks_off()
-        taken = []
-        for name, *place in sorted(zip(table.instrument, at, table[column], strict=True), key=lambda one: -one[2]):
-            taken.append(_named(axis, name, place, taken))
     axes[0, 0].set_ylabel("average precision: chance 0, perfect 1")
+    figure.draw_without_rendering()  # only then it is known where marks stand
+    for axis, column in zip(axes[0], columns, strict=True):
+        _name(axis, table.instrument, np.column_stack([at, table[column]]))
     return figure
 
 
-def _named(axis, name, at, taken):
-    """Write a name beside its mark, where it covers no name of `taken` if there is such a place; returns its box."""
-    text = axis.annotate(name, at, xytext=(4, 2), textcoords="offset points", fontsize=7)
-    for up in (-2, 5, -9, 11, -15, 17, -21, 23):  # points
-        text.set_position((5, up))
-        if not any(text.get_window_extent().overlaps(other) for other in taken):
-            break
-    return text.get_window_extent()
+def _name(axis, names, places):
+    """Write every name beside its mark, where it covers as little as it can of other marks and names."""
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axis.transData.transform(places)]
+    for name, place in zip(names, places, strict=True):
+        text = axis.annotate(name, place, textcoords="offset points", xytext=(0, 0), fontsize=7, va="center")
+        covered = []
+        for (x, y), side in BESIDES:
+            text.set(position=(x, y), ha=side)
+            here = text.get_window_extent()
+            parts = [Bbox.intersection(here, other) for other in [*taken, axis.bbox]]
+            outside = here.width * here.height - (parts.pop().width * here.height if parts[-1] else 0)
+            covered.append(outside + sum(part.width * part.height for part in parts if part))
+        (x, y), side = BESIDES[int(np.argmin(covered))]
+        text.set(position=(x, y), ha=side)
+        taken.append(text.get_window_extent())
 
 
 def moving(found, table=None, face=False):

@@ -36,7 +36,7 @@ def checks(run, checkpoint, settings=None):
     if len(keep) < 2:
         run.skip(f"{checkpoint} gets fewer than two of {len(order)} clips right; train it longer")
     early, late, targets = long[keep, :, :frames], long[keep, :, LATER:], targets[keep]
-    rows, own = [], cache.code("papers/beyond/truths/sanity")
+    rows, own = [], cache.code("papers/beyond/truths/sanity", "truth/sanity")
     for name, instrument in lineup(settings).items():
         key = {
             **key_of(checkpoint, settings, "sanity"),
@@ -47,7 +47,7 @@ def checks(run, checkpoint, settings=None):
         }
         work = functools.partial(_check, instrument, model, early, late, targets, len(dataset.classes), run.seed)
         found = cache.fetch("truth", key, work)
-        rows.append({"instrument": name, **{what: float(np.nanmedian(found[what])) for what in found}})
+        rows.append({"instrument": name, **{what: pd.Series(found[what]).median() for what in found}})
     return pd.DataFrame(rows)
 
 
