@@ -3,12 +3,14 @@
 `planted` and `spliced` make clips whose classes differ in known frames alone, `spoken` and `annotated` read them off
 recordings, `oracle` builds networks that read known frames, `shapley.exact` computes values from all sets of frames.
 `score` says how well an instrument, function(model, clips, targets) -> importance [B, N], names those frames;
-`INSTRUMENTS` holds ours and captum's, `CONTROLS` those that know nothing, `sanity` what every instrument must pass.
+`INSTRUMENTS` holds ours and captum's, `CONTROLS` those that know nothing, `sanity` what every instrument must pass;
+`cost` counts what an instrument computes.
 
 May import: relevance, masks, gradcam, training, models, data, storage, errors.
 """
 
 from . import sanity, shapley
+from .costs import cost
 from .instruments import CONTROLS, INSTRUMENTS
 from .oracles import Known, Oracle, oracle
 from .planting import planted, spliced, told_apart
@@ -23,6 +25,7 @@ __all__ = [
     "Oracle",
     "annotated",
     "chance",
+    "cost",
     "curves",
     "oracle",
     "planted",

@@ -5,6 +5,7 @@ all with their defaults; a function of your own of the same signature is one mor
 """
 
 import functools
+import zlib
 
 import torch
 from captum import attr
@@ -164,8 +165,12 @@ def freeze_shapley(model, clips, targets, permutations=8, seed=0):
 
 
 def random(model, clips, targets, seed=0):
-    """Return random numbers: the control that knows nothing."""
-    return torch.rand(len(clips), clips.shape[2], generator=torch.Generator().manual_seed(seed)).to(clips)
+    """Return random numbers, other ones for every clip and always the same for one: the control that knows nothing."""
+    rows = []
+    for clip in clips.detach().float().cpu():
+        own = torch.Generator().manual_seed(zlib.crc32(clip.numpy().tobytes(), seed))
+        rows.append(torch.rand(clip.shape[1], generator=own))
+    return torch.stack(rows).to(clips)
 
 
 def constant(model, clips, targets):

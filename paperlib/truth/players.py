@@ -34,6 +34,22 @@ def frozen_from(on):
 
 
 @torch.no_grad()
+def logits(
+    model: nn.Module, clips: torch.Tensor, coalitions: torch.Tensor, absent: str = "freeze", batch_size: int = 64
+) -> torch.Tensor:
+    """Return the class logits [B, M, K] of clips [B, 3, N, H, W] when only coalition m of frames is there.
+
+    coalitions: bool [M, N], or [B, M, N] for other ones in every clip.
+    """
+    each = coalitions.expand(len(clips), *coalitions.shape[-2:]).to(clips.device)
+    found = []
+    with evaluating(model):
+        for clip, rows in zip(clips, each, strict=True):
+            shown = (present(clip.expand(len(part), *clip.shape), part, absent) for part in rows.split(batch_size))
+            found.append(torch.cat([class_logits(model, part) for part in shown]))
+    return torch.stack(found)
+
+
 def values(
     model: nn.Module,
     clips: torch.Tensor,
@@ -41,21 +57,17 @@ def values(
     coalitions: torch.Tensor,
     absent: str = "freeze",
     value: str = "logit",
-    batch_size: int = 64,
 ) -> torch.Tensor:
     """Return what the network gives for class targets[b] when only coalition m of frames is there, float64 [B, M].
 
-    coalitions: bool [M, N], or [B, M, N] for other ones in every clip. value: "logit", or "score" by the network's
-    `scores` ("auto" without).
+    coalitions, absent: see `logits`. value: "logit", or "score" by the network's `scores` ("auto" without).
     """
-    each = coalitions.expand(len(clips), *coalitions.shape[-2:]).to(clips.device)
-    found = []
-    with evaluating(model):
-        for clip, target, rows in zip(clips, torch.as_tensor(targets).tolist(), each, strict=True):
-            parts = []
-            for part in rows.split(batch_size):
-                logits = class_logits(model, present(clip.expand(len(part), *clip.shape), part, absent))
-                given = logits if value == "logit" else probabilities(logits, getattr(model, "scores", "auto"))
-                parts.append(given[:, target].double())
-            found.append(torch.cat(parts))
-    return torch.stack(found)
+    return worth(model, logits(model, clips, coalitions, absent), targets, value)
+
+
+def worth(model, given, targets, value="logit"):
+    """Return the logits or scores [B, M] of class targets[b] among logits [B, M, K]; see `values`."""
+    if value == "score":
+        given = probabilities(given.flatten(0, 1), getattr(model, "scores", "auto")).view_as(given)
+    rows = torch.arange(len(given), device=given.device)
+    return given[rows, :, torch.as_tensor(targets).to(given.device)].double()

@@ -1,4 +1,7 @@
-"""What every instrument must pass, wherever the truth lies: randomised weights, a frame twice, a clip shifted."""
+"""What every instrument must pass, wherever the truth lies: randomised weights, a frame twice, a clip shifted.
+
+Every check takes as `before` the importance [B, N] of the clips as they are, where it is known already.
+"""
 
 import copy
 
@@ -29,7 +32,7 @@ def cascade(model: nn.Module, seed: int = 0):
         yield name, model
 
 
-def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), seed=0) -> dict:
+def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), seed=0, before=None) -> dict:
     """Return {share of layers randomised from the top: rank correlation [B] with the importance before}.
 
     An instrument whose importance stays the same does not explain the network. Rank correlations of constant
@@ -37,14 +40,14 @@ def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), 
     """
     layers = sum(1 for _ in cascade(model, seed)) - 1
     wanted = {round(share * layers): share for share in depths}
-    before, found = instrument(model, clips, targets), {}
+    before, found = _known(before, instrument, model, clips, targets), {}
     for depth, (_, changed) in enumerate(cascade(model, seed)):
         if depth in wanted:
-            found[wanted[depth]] = ranks(before.cpu(), instrument(changed, clips, targets).cpu())
+            found[wanted[depth]] = ranks(before, instrument(changed, clips, targets).cpu())
     return found
 
 
-def duplicated(instrument, model, clips, targets, frame: int):
+def duplicated(instrument, model, clips, targets, frame: int, before=None):
     """Return what frame `frame`, shown twice in a row, gets together, over what it gets once, each as a share, [B].
 
     1 where importance is shared between the two, 2 where it is doubled. The clip keeps its length: its last frame
@@ -54,15 +57,16 @@ def duplicated(instrument, model, clips, targets, frame: int):
     if not 0 <= frame < frames - 2:
         raise InputError(f"a frame to show twice lies in front of the last two of {frames} frames, not at {frame}.")
     order = torch.tensor([*range(frame + 1), *range(frame, frames - 1)])
-    once, twice = (
-        instrument(model, c, targets).clamp(min=0).cpu().double().numpy() for c in (clips, clips[:, :, order])
-    )
+    given = _known(before, instrument, model, clips, targets), instrument(model, clips[:, :, order], targets).cpu()
+    once, twice = (importance.clamp(min=0).double().numpy() for importance in given)
     with np.errstate(invalid="ignore", divide="ignore"):
-        before = once[:, frame] / once[:, :-1].sum(1)
-        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / before
+        share = once[:, frame] / once[:, :-1].sum(1)
+        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / np.where(share > 0, share, np.nan)
 
 
-def shifted(instrument, model, early: torch.Tensor, late: torch.Tensor, targets, by: int) -> np.ndarray:
+def shifted(
+    instrument, model, early: torch.Tensor, late: torch.Tensor, targets, by: int, before: torch.Tensor | None = None
+) -> np.ndarray:
     """Return the rank correlation [B] of importance between two clips of one video, the second `by` frames later.
 
     early, late: [B, 3, N, H, W], `late[:, :, t]` the same pictures as `early[:, :, t + by]`. Importance should shift
@@ -70,13 +74,18 @@ def shifted(instrument, model, early: torch.Tensor, late: torch.Tensor, targets,
     """
     if not 0 < by < early.shape[2] - 1:
         raise InputError(f"clips of {early.shape[2]} frames cannot be compared {by} frames apart.")
-    a, b = (instrument(model, clips, targets).cpu() for clips in (early, late))
+    a, b = _known(before, instrument, model, early, targets), instrument(model, late, targets).cpu()
     return ranks(a[:, by:], b[:, : a.shape[1] - by])
 
 
-def permuted_labels(instrument, model, clips, targets, classes: int, seed: int = 0) -> np.ndarray:
+def permuted_labels(instrument, model, clips, targets, classes: int, seed: int = 0, before=None) -> np.ndarray:
     """Return the rank correlation [B] of importance for the target with that for another class drawn at random."""
     targets = torch.as_tensor(targets)
     shift = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed)).to(targets)
-    a, b = (instrument(model, clips, t).cpu() for t in (targets, (targets + shift) % classes))
-    return ranks(a, b)
+    own = _known(before, instrument, model, clips, targets)
+    return ranks(own, instrument(model, clips, (targets + shift) % classes).cpu())
+
+
+def _known(before, instrument, model, clips, targets):
+    """Return the importance of the clips as they are, on the CPU."""
+    return (instrument(model, clips, targets) if before is None else before).cpu()

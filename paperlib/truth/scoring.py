@@ -1,7 +1,6 @@
 """How well an importance of frames names the frames that are known to matter: scores, their chance levels, curves."""
 
 import functools
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -139,23 +138,15 @@ def score(
     clips: [B, 3, N, H, W]; inside: bool [B, N], the frames that the answer rests on; targets: classes [B], by default
     those that the network predicts. Returns a row per clip: pointing (does the most important frame lie inside), mass
     (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
-    each with its chance level `chance_...`. attrs: `importance` [B, N] and `cost`, the time taken, in forward passes of
-    the same clips.
+    each with its chance level `chance_...`. attrs: `importance` [B, N].
     """
     from ..models.probing import classes, evaluating
 
     with evaluating(model), torch.no_grad():
-        begun = time.perf_counter()
         logits = torch.cat([model(part) for part in clips.split(batch_size)])
-        once = time.perf_counter() - begun
-    targets = classes(logits, targets)
-    begun = time.perf_counter()
-    found = [
-        torch.as_tensor(instrument(model, part, target))
-        for part, target in zip(clips.split(batch_size), targets.split(batch_size), strict=True)
-    ]
-    taken = time.perf_counter() - begun
+    parts = zip(clips.split(batch_size), classes(logits, targets).split(batch_size), strict=True)
+    found = [torch.as_tensor(instrument(model, *part)) for part in parts]
     importance = torch.cat(found).detach().cpu().double().numpy()
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
-    table.attrs.update(importance=importance, cost=taken / once)
+    table.attrs["importance"] = importance
     return table

@@ -138,6 +138,11 @@ def test_a_frame_shown_twice_and_a_clip_shifted():
     level = clips[:, :, :9].mean((1, 3, 4))
     doubled = 2 * level.sum(1) / (level.sum(1) + level[:, 3])  # counted in each place it stands in
     assert np.allclose(twice, doubled, atol=1e-5)
+    clips[1, :, 3] = 0
+    assert np.isnan(sanity.duplicated(brightness, None, clips, None, 3)).tolist() == [False, True]
+    late = torch.tensor([[0.0, 1, 1, 0, 1, 1]])  # nothing at first, something once the frame is shown twice: no share
+    now = sanity.duplicated(lambda model, shown, targets: late + 1, None, clips[:1, :, :6], None, 3, late)
+    assert np.isnan(now).all()
     long = torch.rand(2, 3, 13, 4, 4)
     assert np.allclose(sanity.shifted(brightness, None, long[:, :, :10], long[:, :, 3:], None, 3), 1)
     assert np.abs(sanity.shifted(truth.CONTROLS["random"], None, long[:, :, :10], long[:, :, 3:], None, 3)).max() < 0.9

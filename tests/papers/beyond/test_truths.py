@@ -9,7 +9,7 @@ from paperlib import models, truth
 from paperlib.data.public import grid
 from paperlib.papers import report
 from paperlib.papers.beyond import truths
-from paperlib.papers.beyond.truths import advice, draw, exact, planting, sanity, spoken
+from paperlib.papers.beyond.truths import advice, built, draw, exact, planting, sanity, spoken
 from paperlib.storage import paths
 from paperlib.training import checkpoints, train
 
@@ -29,12 +29,15 @@ def run(tmp_path, monkeypatch):
     return report.start("beyond/planted")
 
 
-def test_planted_truth_of_a_trained_network_in_a_table(run):
-    rows, (told, of) = planting.planted(run, KEY, SETTINGS)
-    assert of == 16 and told >= 2 and set(rows.asked) == {"class", "difference"} and set(rows["clip"]) == {0, 1}
-    assert list(dict.fromkeys(rows.instrument)) == list(truths.lineup(SETTINGS))
-    again, _ = planting.planted(run, KEY, SETTINGS)
-    pd.testing.assert_frame_equal(rows, again)  # times too: from the cache
+def test_planted_truth_of_a_trained_network_in_a_table(run, monkeypatch):
+    few = {name: one for name, one in truths.lineup(SETTINGS).items() if name in FEW}
+    monkeypatch.setattr(planting, "lineup", lambda settings: few)
+    run.settings = {**SETTINGS, "models": [KEY], "rendered": ["synth_ssv2_hard/None-R18-f8"]}
+    rows = planting.everything(run)
+    assert set(rows.asked) == {"class", "difference"} and set(rows["clip"]) == {0, 1} and set(rows.model) == {KEY}
+    assert set(rows.instrument) == set(FEW) and set(rows.truth) == {"foreign frames"}
+    monkeypatch.setitem(planting.MAKERS, planting.FOREIGN, None)  # from the cache, no clip is made
+    pd.testing.assert_frame_equal(rows, planting.everything(run))
     table = truths.summary(rows)
     one = table[(table.instrument == "occlusion") & (table.asked == "class") & (table.score == "mass")].iloc[0]
     own = rows[(rows.instrument == "occlusion") & (rows.asked == "class")]
@@ -43,7 +46,7 @@ def test_planted_truth_of_a_trained_network_in_a_table(run):
     gain = advice.over_chance(table[table.score == "mass"])
     shown = table[(table.score == "mass") & (table.instrument == "LRP")]
     assert gain["LRP"] == pytest.approx(((shown.value - shown.chance) / (1 - shown.chance)).mean())
-    assert len(draw.scores(table, [KEY]).axes) == 1
+    assert len(draw.scores(table, [(planting.FOREIGN, KEY)]).axes) == 1
 
 
 def test_curves_from_a_game_are_those_of_its_clips(run):
@@ -61,18 +64,38 @@ def test_curves_from_a_game_are_those_of_its_clips(run):
 
 
 def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, monkeypatch):
-    few = {name: one for name, one in truths.lineup(SETTINGS).items() if name in FEW}
-    monkeypatch.setattr(exact, "lineup", lambda settings: few)
-    monkeypatch.setattr(sanity, "lineup", lambda settings: few)
+    few, asked = {name: one for name, one in truths.lineup(SETTINGS).items() if name in FEW}, []
+    for module in (exact, sanity, planting, advice):
+        monkeypatch.setattr(module, "lineup", lambda settings: few)
     rows = exact.exact(run, KEY, SETTINGS)
+    score = truth.score
+    monkeypatch.setattr(truth, "score", lambda *a: asked.append(a) or score(*a))
+    planted, *_ = planting.planted(run, KEY, planting.FOREIGN, SETTINGS)
+    assert len(asked) == len(FEW)  # for the difference alone: for the class they come from the exact values' notebook
     own = rows[rows.instrument == "exact Shapley"]
     assert own[own.absent == "freeze"].rho.to_numpy() == pytest.approx(1)
     assert rows.margin.between(-1.001, 1.001).all()
-    assert set(exact.exact_summary(rows).columns) >= {"rho", "rho_low", "margin_high", "clips"}
+    summed = exact.exact_summary(rows)
+    assert set(summed.columns) >= {"rho", "rho_low", "margin_high", "clips"}
+    table = advice.together(truths.summary(planted), summed, [advice.costs(run, KEY, SETTINGS)]).set_index("instrument")
+    assert table.cost[["occlusion", "constant"]].tolist() == [9, 0] and table.cost["LRP"] > 9
+    assert len(draw.cost(table.reset_index(), {"static": "photos", "planted": "all"}).axes) == 2
     checked = sanity.checks(run, KEY, SETTINGS).set_index("instrument")
     assert checked.loc["frame difference", ["half", "all", "other"]].tolist() == pytest.approx([1, 1, 1])
     assert checked.loc["occlusion", "all"] < 0.9 and checked.loc["constant", "twice"] == pytest.approx(
         16 / 9 * 8 / 8 * 7 / 8, rel=0.2
+    )
+
+
+def test_built_networks_tell_right_instruments_from_those_that_know_nothing():
+    table = built.oracles({**SETTINGS, "iterations": 60}).set_index("instrument")
+    right = table.drop(index=["ATR's ranges", "mask, reverse", *truth.CONTROLS])
+    assert len(right) == 24 and right[list(truths.SCORES)].to_numpy() == pytest.approx(1, abs=1e-6)
+    blind = table.loc[["random", "constant"]]
+    assert ((blind.low - 1e-9 <= blind.chance) & (blind.chance <= blind.high + 1e-9)).all()
+    wrong = table.loc[["ATR's ranges", "mask, reverse"]].set_index("oracle", append=True).precision
+    assert (
+        wrong["ATR's ranges", "one event"] == pytest.approx(1) and (wrong.drop(("ATR's ranges", "one event")) < 1).all()
     )
 
 
@@ -115,7 +138,19 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
     accuracy = spoken.accuracy(run, key)
     assert accuracy.question.tolist() == list(grid.QUESTIONS) and accuracy.accuracy.between(0, 1).all()
     found = spoken.moving(run, key)
-    assert found["profiles"].shape == (6, 40) and found["frames"].shape == (40, 32, 32, 3)
-    assert np.allclose(found["profiles"].sum(1), 1, atol=1e-5) and len(draw.moving(found).axes) == 7
+    assert found["profiles"].shape == (2, 40) and found["frames"].shape == (40, 32, 32, 3)
+    assert np.allclose(found["profiles"].sum(1), 1, atol=1e-5) and found["questions"] == ["colour", "digit"]
+    assert len(draw.moving(found, face=True).axes) == 3 and not any(axis.images for axis in draw.moving(found).axes)
+    chosen = {"CLRP": truth.CONTROLS["random"], "position prior": prior}
+    rows = pd.concat(
+        truths.evaluated(lambda q=q: (model, known[q]), chosen, {"question": q})[0].assign(model=key, question=q)
+        for q in found["questions"]
+    )
+    table = truths.summary(rows, ("model", "question"))
+    assert table[(table.instrument == "position prior") & (table.score == "pointing")].value.tolist() == [
+        1,
+        0,
+    ]  # of colours
+    assert len(draw.moving(found, table).axes) == 4 and len(draw.scores(table, ["digit"], by=["question"]).axes) == 1
     centres = spoken.centres(run, key)
     assert centres.word.is_monotonic_increasing and (centres.clips == 3).all() and np.allclose(centres.chance, 6 / 40)

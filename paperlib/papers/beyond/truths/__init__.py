@@ -31,17 +31,18 @@ def lineup(settings, prior=None):
     return {**chosen, **truth.CONTROLS, **({PRIOR: prior} if prior else {})}
 
 
-def evaluated(model, known, chosen, key):
-    """Return a row per clip and instrument: its scores, the chance levels, the cost in forward passes. Cached.
+def evaluated(asked, chosen, key):
+    """Return (a row per clip and instrument: its scores and the chance levels, {instrument: importance}). Cached.
 
-    chosen: as `lineup` returns it. A clip keeps its number as `clip`. key: what decides the result besides.
+    asked: function -> (network, clips as `truth.Known`), called where something is not in the cache; chosen: as
+    `lineup` returns it. A clip keeps its number as `clip`. key: what decides the result besides.
     """
     columns = [*SCORES, *(f"chance_{name}" for name in SCORES)]
 
     def compute(instrument):
+        model, known = asked()
         table = truth.score(instrument, model, known.clips, known.inside, known.targets)
-        found = {"scores": table[columns].to_numpy(), "importance": table.attrs["importance"]}
-        return {**found, "cost": table.attrs["cost"]}
+        return {"scores": table[columns].to_numpy(), "importance": table.attrs["importance"]}
 
     computed = {
         name: cache.fetch("truth", {**key, "instrument": name}, functools.partial(compute, chosen[name]))
@@ -49,16 +50,20 @@ def evaluated(model, known, chosen, key):
     }
     rows, importance = [], {}
     for name in chosen:
-        found = computed[name]
-        part = pd.DataFrame(found["scores"], columns=columns)
-        rows.append(part.assign(instrument=name, clip=range(len(part)), cost=float(found["cost"])))
-        importance[name] = found["importance"]
+        part = pd.DataFrame(computed[name]["scores"], columns=columns)
+        rows.append(part.assign(instrument=name, clip=range(len(part))))
+        importance[name] = computed[name]["importance"]
     return pd.concat(rows, ignore_index=True), importance
 
 
 def key_of(checkpoint, settings, what):
     """Return what decides the scores of a checkpoint, for the cache."""
-    code = cache.code("truth", "models", "data", "relevance", "masks", "gradcam", "papers/beyond/truths/__init__")
+    decides = ("instruments", "oracles", "planting", "players", "readout", "recorded", "scoring", "shapley")
+    code = cache.code(
+        *(f"truth/{name}" for name in decides),
+        *("models", "data", "relevance", "masks", "gradcam"),
+        *(f"papers/beyond/truths/{name}" for name in ("__init__", "planting")),
+    )
     decisive = ("clips", "iterations", "steps", "samples", "frames", "candidates")
     asked = {name: settings[name] for name in decisive if name in settings}
     return {
@@ -70,10 +75,10 @@ def key_of(checkpoint, settings, what):
     }
 
 
-def summary(rows, by=("model", "asked"), seed=0):
+def summary(rows, by=("model", "truth", "asked"), seed=0):
     """Return mean and interval over clips of every score of every instrument, with the chance level, a row each.
 
-    Columns: those of `by`, instrument, score, value, low, high, chance, clips, cost.
+    Columns: those of `by`, instrument, score, value, low, high, chance, clips.
     """
     found = []
     for group, part in rows.groupby([*by, "instrument"], sort=False):
@@ -88,7 +93,6 @@ def summary(rows, by=("model", "asked"), seed=0):
                     "high": interval.high,
                     "chance": part[f"chance_{score}"].mean(),
                     "clips": len(part),
-                    "cost": float(f"{part.cost.mean():.2g}"),
                 }
             )
     return pd.DataFrame(found)

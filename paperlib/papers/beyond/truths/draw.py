@@ -2,6 +2,8 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.transforms import Bbox
 
 from ....explanation import plotting
 
@@ -12,21 +14,39 @@ TITLES = {
     "iou": "best IoU",
 }
 
+FREE = 0.3  # where the axis of costs puts what computes nothing, forward passes
+BESIDES = (  # where a name may stand: (points to the right, up), which end is at its mark
+    ((5, 0), "left"), ((-5, 0), "right"), ((3, 7), "left"), ((3, -7), "left"), ((0, 8), "center"), ((0, -8), "center"),
+    ((-3, 7), "right"), ((-3, -7), "right"),
+)  # fmt: skip
+FPS = 25  # of GRID
+BESIDE = {
+    "CLRP": plotting.BLUE,
+    "Grad-CAM": plotting.VERMILION,
+    "mask, freeze": "black",
+    "position prior": "0.5",
+}
 
-def scores(table, columns, score="precision", by="model", asked="asked", shade=4):
-    """Draw one panel per value of `by` in `columns`: every instrument's score with its interval, chance as a line.
 
-    table: as `truths.summary` returns it. Values of `asked` are told apart by markers. The last `shade` instruments are
-    controls, on grey.
+def scores(table, columns, score="precision", by=("truth", "model"), asked="asked", shade=4, wide=4):
+    """Draw one panel per entry of `columns`, values of the columns `by`: every instrument's score with its interval.
+
+    table: as `truths.summary` returns it. Chance is a dashed line. Values of `asked` are told apart by markers. The
+    last `shade` instruments are controls, on grey. `wide` panels stand beside each other.
     """
     part = table[table.score == score]
     names = list(dict.fromkeys(part.instrument))
     kinds = list(dict.fromkeys(part[asked])) if asked in part else [None]
+    wide = min(wide, len(columns))
+    deep = -(-len(columns) // wide)
     figure, axes = plt.subplots(
-        1, len(columns), figsize=(2.2 + 2.1 * len(columns), 0.9 + 0.24 * len(names)), sharey=True, squeeze=False
+        deep, wide, figsize=(2 + 2.4 * wide, 0.4 + deep * (0.9 + 0.2 * len(names))), sharey=True, squeeze=False
     )
-    for axis, column in zip(axes[0], columns, strict=True):
-        here = part[part[by] == column]
+    for axis in axes.flat[len(columns) :]:
+        axis.axis("off")
+    for axis, column in zip(axes.flat, columns, strict=False):
+        column = (column,) if isinstance(column, str) else tuple(column)
+        here = part[(part[list(by)] == pd.Series(column, list(by))).all(axis=1)]
         axis.axhspan(len(names) - shade - 0.5, len(names) - 0.5, color="0.93", lw=0)
         for k, kind in enumerate(kinds):
             rows = here if kind is None else here[here[asked] == kind]
@@ -40,7 +60,7 @@ def scores(table, columns, score="precision", by="model", asked="asked", shade=4
         if len(here):
             axis.axvline(here.chance.mean(), color="black", ls="--", lw=0.8)
         axis.set(xlim=(0, 1.03), xlabel=TITLES.get(score, score), ylim=(len(names) - 0.5, -0.5))
-        axis.set_title(str(column).replace("/", "\n"), fontsize=7)
+        axis.set_title("\n".join(column), fontsize=8)
         axis.set_yticks(range(len(names)), names, fontsize=7)
     if len(kinds) > 1:
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
@@ -73,68 +93,112 @@ def exact(table, columns):
     return figure
 
 
-def cost(table, score="precision"):
-    """Draw truth against cost: the mean gain over chance of every instrument against its time in forward passes."""
-    part = table[table.score == score]
-    found = part.groupby("instrument", sort=False).agg(
-        value=("value", "mean"), chance=("chance", "mean"), cost=("cost", "mean")
-    )
-    gain = (found.value - found.chance) / (1 - found.chance)
-    figure, axis = plt.subplots(figsize=(6.4, 4.2))
-    axis.scatter(found.cost.clip(lower=0.1), gain, s=18, color=plotting.BLUE)
-    axis.axhline(0, color="black", ls="--", lw=0.8)
-    axis.set(
-        xscale="log", xlabel="cost, forward passes of the same clips", ylabel=f"{TITLES[score]}: chance 0, perfect 1"
-    )
-    axis.set_ylim(min(-0.25, float(np.min(gain)) - 0.05), 1.05)
-    taken = []
-    for name, x, y in zip(found.index, found.cost.clip(lower=0.1), gain, strict=True):
-        taken.append(_named(axis, name, (x, y), taken))
+def cost(table, columns):
+    """Draw truth against cost, a panel per {column of the table: its title}: gain over chance and forward passes.
+
+    table: as `advice.together` returns it. The line joins the instruments that no cheaper one equals. What computes
+    nothing, the controls, stands in front of one forward pass, in grey.
+    """
+    figure, axes = plt.subplots(1, len(columns), figsize=(1 + 4.1 * len(columns), 4.2), sharey=True, squeeze=False)
+    free = table.cost < FREE
+    at = table.cost.where(~free, FREE)
+    lowest = float(min(-0.25, table[list(columns)].min(axis=None) - 0.05))
+    for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
+        axis.axvspan(FREE / 2, 2 * FREE, color="0.93", lw=0)
+        axis.axhline(0, color="black", ls="--", lw=0.8)
+        best = table.assign(at=at).sort_values(["at", column], ascending=[True, False])
+        best = best[best[column] > best[column].cummax().shift(fill_value=-np.inf)]
+        axis.step(best["at"], best[column], where="post", color=plotting.VERMILION, lw=1, alpha=0.6, zorder=1)
+        axis.scatter(at, table[column], s=18, color=np.where(free, "0.5", plotting.BLUE), zorder=2)
+        axis.set(xscale="log", xlabel="cost, forward passes of the clip", xlim=(FREE / 2, 4 * at.max()), title=title)
+        axis.set_ylim(lowest, 1.05)
+        ticks = [FREE, 1, 2, 10, 100]
+        axis.set_xticks(ticks, ["none", *map(str, ticks[1:])])
+        axis.minorticks_off()
+    axes[0, 0].set_ylabel("average precision: chance 0, perfect 1")
+    figure.draw_without_rendering()  # only then it is known where marks stand
+    for axis, column in zip(axes[0], columns, strict=True):
+        _name(axis, table.instrument, np.column_stack([at, table[column]]))
     return figure
 
 
-def _named(axis, name, at, taken):
-    """Write a name beside its mark, where it covers no name of `taken` if there is such a place; returns its box."""
-    text = axis.annotate(name, at, xytext=(4, 2), textcoords="offset points", fontsize=7)
-    for up in (2, -8, 10, -14, -18, 18):  # points
-        text.set_position((4, up))
-        if not any(text.get_window_extent().overlaps(other) for other in taken):
-            break
-    return text.get_window_extent()
+def _name(axis, names, places):
+    """Write every name beside its mark, where it covers as little as it can of other marks and names."""
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axis.transData.transform(places)]
+    for name, place in zip(names, places, strict=True):
+        text = axis.annotate(name, place, textcoords="offset points", xytext=(0, 0), fontsize=7, va="center")
+        covered = []
+        for (x, y), side in BESIDES:
+            text.set(position=(x, y), ha=side)
+            here = text.get_window_extent()
+            parts = [Bbox.intersection(here, other) for other in [*taken, axis.bbox]]
+            outside = here.width * here.height - (parts.pop().width * here.height if parts[-1] else 0)
+            covered.append(outside + sum(part.width * part.height for part in parts if part))
+        (x, y), side = BESIDES[int(np.argmin(covered))]
+        text.set(position=(x, y), ha=side)
+        taken.append(text.get_window_extent())
 
 
-def moving(found):
-    """Draw one clip: its frames, and below, for every question, the relevance over time with the word's frames shaded.
+def moving(found, table=None, face=False):
+    """Draw one clip, a row per question: relevance, Grad-CAM and mask over time, and when the word is spoken.
 
-    found: as `spoken.moving` returns it. The picture shows a recording, so it is not committed.
+    found: as `spoken.moving` returns it; table: as `truths.summary` returns it for one network, for scores over all
+    clips beside the rows. face: the clip's frames above; that picture shows a recording and is not to be committed.
     """
-    count = len(found["answers"])
-    frames = found["frames"].shape[0]
+    count, frames = len(found["answers"]), found["frames"].shape[0]
+    seconds = frames / FPS
+    shape = {"width_ratios": [3.4, 1]} if table is not None else {}
     figure, axes = plt.subplots(
-        count + 1, 1, figsize=(9, 1.5 + 0.75 * count), sharex=True, height_ratios=[1.5, *[1] * count]
-    )
-    shown = np.arange(frames // 20, frames, frames // 10)  # ten, each above the frames around it
-    strip = np.concatenate([found["frames"][k] for k in shown], 1)
-    axes[0].imshow(strip, extent=(0.5, frames + 0.5, 0, 1), aspect="auto")
-    axes[0].set(yticks=[])
-    profiles(axes[1:], found)
+        count + face, 1 + (table is not None), figsize=(10, 0.9 + 1.15 * (count + face)), squeeze=False, sharex="col",
+        gridspec_kw=shape,
+    )  # fmt: skip
+    if face:
+        shown = np.arange(frames // 20, frames, frames // 10)  # ten, each above the frames around it
+        strip = np.concatenate([found["frames"][k] for k in shown], 1)
+        axes[0, 0].imshow(strip, extent=(0, seconds, 0, 1), aspect="auto")
+        axes[0, 0].set(yticks=[])
+        for axis in axes[0, 1:]:
+            axis.axis("off")
+    for row, (one, *beside) in enumerate(axes[int(face) :]):
+        _asked(one, found, row)
+        for axis in beside:
+            _found(axis, table[table.question == found["questions"][row]])
+    axes[-1, 0].set(xlabel="time in the clip, seconds", xlim=(0, seconds))
+    axes[0, 0].set_title("one clip, asked for the right answers", fontsize=9)
+    marks = dict(zip(*axes[-1, 0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(marks.values(), marks, loc="outside upper center", ncols=len(marks), fontsize=8)
+    if table is not None:
+        axes[int(face), 1].set_title("clips answered rightly; dashed: chance", fontsize=9)
+        axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision of its frames")
     return figure
 
 
-def profiles(axes, found):
-    """Draw relevance (bars), Grad-CAM (line) and mask (dots where frames are frozen) of every question over time.
+def _asked(axis, found, row):
+    """Draw one question of `moving`: bars are grey where the network answers wrongly."""
+    profile, word = found["profiles"][row], np.flatnonzero(found["words"][row])
+    middle = (np.arange(len(profile)) + 0.5) / FPS
+    top = profile.max()
+    axis.axvspan(
+        word[0] / FPS, (word[-1] + 1) / FPS, color=plotting.YELLOW, alpha=0.6, lw=0, label="the word is spoken"
+    )
+    colour = plotting.BLUE if found["right"][row] else "0.6"
+    axis.bar(middle, profile, width=0.9 / FPS, color=colour, label="relevance (CLRP)")
+    axis.plot(middle, top * found["cams"][row], color=plotting.VERMILION, lw=1.5, label="Grad-CAM")
+    frozen = middle[np.asarray(found["masks"][row]) > 0]
+    axis.plot(frozen, np.full(len(frozen), 1.12 * top), "s", color="black", ms=3, label="learned mask")
+    axis.text((word[0] + word[-1] + 1) / 2 / FPS, 1.45 * top, f"“{found['answers'][row]}”", ha="center", va="center")
+    axis.set(yticks=[], ylim=(0, 1.7 * top))
+    axis.set_ylabel(f"Which\n{found['questions'][row]}?", rotation=0, ha="right", va="center")
 
-    The frames of its word are shaded. Bars are grey where the network answers wrongly.
-    """
-    names = ("profiles", "cams", "masks", "words", "answers", "right")
-    for axis, row, cam, mask, word, answer, right in zip(axes, *(found[name] for name in names), strict=True):
-        for k in 1 + np.flatnonzero(word):
-            axis.axvspan(k - 0.5, k + 0.5, color=plotting.YELLOW, alpha=0.5, lw=0)
-        steps = 1 + np.arange(len(row))
-        axis.bar(steps, row, width=0.9, color=plotting.BLUE if right else "0.6")
-        axis.plot(steps, row.max() * cam, color=plotting.VERMILION, lw=1.2)
-        frozen = steps[np.asarray(mask, dtype=bool)]
-        axis.plot(frozen, np.full(len(frozen), 1.12 * row.max()), ".", color="black", ms=3)
-        axis.set(yticks=[])
-        axis.set_ylabel(answer.replace(": ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
-    axes[-1].set_xlabel("frame (40 milliseconds each)")
+
+def _found(axis, table):
+    """Draw the average precision of the instruments that `moving` shows, and of the position prior, over all clips."""
+    part = table[(table.score == "precision") & table.instrument.isin(BESIDE)].set_index("instrument")
+    names = [name for name in BESIDE if name in part.index]
+    for y, (name, colour) in enumerate(zip(names, BESIDE.values(), strict=False)):
+        row = part.loc[name]
+        plotting.interval_bar(axis, y, row.value, row.low, row.high, colour, horizontal=True, ms=4)
+        axis.text(1.05, y, f"{row.value:.2f}", fontsize=7, va="center", transform=axis.get_yaxis_transform())
+    axis.axvline(part.chance.mean(), color="black", ls="--", lw=0.8)
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set_ylim(len(names) - 0.5, -0.5)

@@ -6,43 +6,27 @@ import torch
 
 from .... import truth
 from ....storage import cache
+from ....truth import players
 from ... import analysis
 from ...statistics import bootstrap_interval
-from . import evaluated, key_of, lineup
+from . import evaluated, lineup, planting
 
 
 def exact(run, checkpoint, settings=None):
-    """Return (rank correlation of every instrument with exact Shapley values, share of the best deletion margin).
+    """Return rho (rank correlation with exact Shapley values) and margin of every instrument, a row per clip. Cached.
 
-    One row per clip, instrument and kind of absent frame: rho, margin (of the freeze curves) over that of the best and
-    worst orders there are. Clips that the network gets right, `clips` of them; all 2^N sets of frames are tried.
+    Columns model, instrument, absent, clip, rho, margin: that of the freeze curves as a share of what the best and
+    worst orders there are leave between them. The clips are those of `planting.clips_of`, asked for their class: with
+    the same settings an instrument is computed for both. All 2^N sets of frames are tried.
     """
     settings = settings or run.settings
-    model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
-    order = truth.planting.in_turn(dataset.labels, run.seed)[: settings["candidates"]]
-    clips, labels = analysis.clips_of(dataset, order, header), torch.as_tensor(np.asarray(dataset.labels)[order])
-    with torch.no_grad():
-        right = torch.cat([model(part).argmax(1) for part in clips.split(16)]) == labels
-    keep = right.nonzero()[: settings["clips"], 0]
-    if len(keep) < 2:
-        run.skip(f"{checkpoint} gets fewer than two of {len(order)} clips right; train it longer")
-    clips, labels = clips[keep], labels[keep]
-    key = {**key_of(checkpoint, settings, "exact"), "seed": run.seed}
-    every = truth.shapley.coalitions(model.num_frames)
-    games = {
-        absent: cache.fetch(
-            "truth",
-            {**key, "game": absent},
-            lambda absent=absent: {
-                kind: truth.shapley.players.values(model, clips, labels, every, absent, kind)
-                for kind in ("logit", "score")
-            },
-        )
-        for absent in truth.shapley.players.ABSENT
-    }
-    inside = torch.zeros(clips.shape[0], clips.shape[2], dtype=torch.bool)
-    inside[:, 0] = True  # not asked for here: `evaluated` wants some truth
-    _, importance = evaluated(model, truth.Known(clips, labels, inside), lineup(settings), key)
+    plants = hasattr(analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)[2], "frames_as")
+    kind = planting.RENDERED if plants else planting.FOREIGN
+    model, known, told, key = planting.clips_of(run, checkpoint, kind, settings)
+    if told.sum() < 2:
+        run.skip(f"{checkpoint} tells fewer than two of {len(told)} clips from their twins; train it longer")
+    games = {absent: _games(model, known, absent, key) for absent in players.ABSENT}
+    _, importance = evaluated(lambda: (model, known()), lineup(settings), {**key, "asked": "class"})
     rows, scores = [], torch.as_tensor(games["freeze"]["score"])
     best = _deletion(scores, truth.shapley.best_orders(scores))
     worst = _deletion(scores, truth.shapley.best_orders(scores, largest=True))
@@ -58,6 +42,19 @@ def exact(run, checkpoint, settings=None):
                 )
             )
     return pd.concat(rows, ignore_index=True)
+
+
+def _games(model, known, absent, key):
+    """Return {logit, score: float64 [B, 2^N]}, what the network gives for all sets of frames. Cached."""
+
+    def compute():
+        own = known()
+        every = truth.shapley.coalitions(own.clips.shape[2])
+        given = players.logits(model, own.clips, every, absent)
+        return {value: players.worth(model, given, own.targets, value) for value in ("logit", "score")}
+
+    own = cache.code("papers/beyond/truths/exact")
+    return cache.fetch("truth", {**key, "game": absent, "own": own}, compute)
 
 
 def _order(importance):

@@ -36,7 +36,7 @@ def checks(run, checkpoint, settings=None):
     if len(keep) < 2:
         run.skip(f"{checkpoint} gets fewer than two of {len(order)} clips right; train it longer")
     early, late, targets = long[keep, :, :frames], long[keep, :, LATER:], targets[keep]
-    rows, own = [], cache.code("papers/beyond/truths/sanity")
+    rows, own = [], cache.code("papers/beyond/truths/sanity", "truth/sanity")
     for name, instrument in lineup(settings).items():
         key = {
             **key_of(checkpoint, settings, "sanity"),
@@ -47,20 +47,21 @@ def checks(run, checkpoint, settings=None):
         }
         work = functools.partial(_check, instrument, model, early, late, targets, len(dataset.classes), run.seed)
         found = cache.fetch("truth", key, work)
-        rows.append({"instrument": name, **{what: float(np.nanmedian(found[what])) for what in found}})
+        rows.append({"instrument": name, **{what: pd.Series(found[what]).median() for what in found}})
     return pd.DataFrame(rows)
 
 
 def _check(instrument, model, early, late, targets, classes, seed):
     """Return {check: numbers [B]} of one instrument."""
-    changed = truth.sanity.randomised(instrument, model, early, targets, (0.5, 1.0), seed)
+    before, here = instrument(model, early, targets), truth.sanity
+    changed = here.randomised(instrument, model, early, targets, (0.5, 1.0), seed, before)
     frame = early.shape[2] // 2 - 1
     return {
         "half": changed[0.5],
         "all": changed[1.0],
-        "other": truth.sanity.permuted_labels(instrument, model, early, targets, classes, seed),
-        "twice": truth.sanity.duplicated(instrument, model, early, targets, frame),
-        "shift": truth.sanity.shifted(instrument, model, early, late, targets, LATER),
+        "other": here.permuted_labels(instrument, model, early, targets, classes, seed, before),
+        "twice": here.duplicated(instrument, model, early, targets, frame, before),
+        "shift": here.shifted(instrument, model, early, late, targets, LATER, before),
     }
 
 

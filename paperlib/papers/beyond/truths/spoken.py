@@ -79,26 +79,28 @@ def asked(run, checkpoint):
         chosen = {name: f for name, f in lineup(settings).items() if name in QUICK or name in truth.CONTROLS}
         chosen[PRIOR] = truth.position_prior(before[question])
         key = {**key_of(checkpoint, settings, "spoken"), "question": question, "seed": run.seed}
-        rows, _ = evaluated(network, one.subset(right), chosen, key)
+        kept = one.subset(right)
+        rows, _ = evaluated(lambda network=network, kept=kept: (network, kept), chosen, key)
         parts.append(rows.assign(question=question, model=checkpoint))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def moving(run, checkpoint):
-    """Return {name: array} of one clip, asked all its questions for the right answers: what the picture shows. Cached.
+    """Return {name: array} of one clip, asked the Q `questions` for the right answers: what the picture shows. Cached.
 
-    profiles [6, N] (CLRP per frame, its sum 1), cams [6, N] (Grad-CAM, its largest value 1), masks [6, N] (frozen
-    frames), words bool [6, N], frames uint8 [N, H, W, 3], answers (list of str), right bool [6]. The clip is the first
-    one of which the network answers most questions.
+    profiles [Q, N] (CLRP per frame, its sum 1), cams [Q, N] (Grad-CAM, its largest value 1), masks [Q, N] (frozen
+    frames), words bool [Q, N], frames uint8 [N, H, W, 3], questions and answers (lists of str), right bool [Q]. The
+    clip is the first one of which the network answers most questions.
     """
     model, dataset, heads = opened(run, checkpoint)
     known = truth.spoken(dataset, model.num_frames, run.settings["clips"], run.seed)
-    clips, questions = next(iter(known.values())).clips, list(known)
+    questions = list(run.settings["questions"])
+    clips = known[questions[0]].clips
     with torch.no_grad():
         logits = torch.cat([model(part) for part in clips.split(8)])
-    right = torch.stack([logits[:, a:b].argmax(1) == known[q].targets for q, (a, b) in heads.items()], 1)  # [n, 6]
+    right = torch.stack([logits[:, slice(*heads[q])].argmax(1) == known[q].targets for q in questions], 1)  # [n, Q]
     best = int(right.sum(1).argmax())
-    key = {**_key(checkpoint, run.settings, "moving"), "clip": known[questions[0]].ids[best]}
+    key = {**_key(checkpoint, run.settings, "moving"), "clip": known[questions[0]].ids[best], "questions": questions}
     clip = clips[best : best + 1]
     classes = [heads[q][0] + int(known[q].targets[best]) for q in questions]
 
@@ -119,7 +121,8 @@ def moving(run, checkpoint):
         "masks": found["masks"],
         "words": torch.stack([known[q].inside[best] for q in questions]).numpy(),
         "frames": data.clips.to_frames(clips[best]),
-        "answers": [f"{q}: {dataset.classes[k]}" for q, k in zip(questions, classes, strict=True)],
+        "questions": questions,
+        "answers": [dataset.classes[k] for k in classes],
         "right": right[best].numpy(),
     }
 
