@@ -15,7 +15,8 @@ FEW = 4  # networks, below which a correlation over them says nothing
 def untested(run, reason="its networks are not trained here"):
     """Enter every statement of the notebook as not testable here."""
     ids = [id for id in published.statements().id if id.startswith("transformers.")]
-    return declare(run, [Finding(id, None, reason) for id in ids])
+    datasets = ", ".join(dict.fromkeys(split(key)[0] for key in run.settings["models"]))
+    return declare(run, [Finding(id, None, reason, datasets) for id in ids])
 
 
 def findings(found, measured):
