@@ -130,7 +130,7 @@ def of_transfer(scored):
     done = [s for s in moved if s.row["dataset"] not in {dataset for dataset, _ in behind}]
     pairs = own.matched(*([s for s in done if s.row["module"] == m] for m in ("I3D", "TAM")), "dataset")
     why = f"fine-tuning was stopped too early, or nothing tells whether: {', '.join(text for _, text in behind)}"
-    return [own.finding("da.table4.alike.own", pairs, why if behind else "its networks are not trained here")]
+    return [own.finding("da.table4.alike.own", pairs, why if behind else own.EARLY)]
 
 
 def printed_table05():

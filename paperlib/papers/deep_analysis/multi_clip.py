@@ -11,8 +11,6 @@ from . import own
 from .experiments import dots
 from .view_scores import multi_clip, views
 
-EARLY = "training of its networks was stopped early, or they are not trained here"
-
 
 def scored(run):
     """Return one row per listed network, its training runs together (Figures 5 and 8, Table 3).
@@ -134,7 +132,7 @@ def of_flexibility(found):
     farther = max(by_module, key=lambda some: abs(own.pooled(some).value), default=[])
     return [
         own.finding("da.table3.flexible.own", farther),
-        own.finding("da.table3.slowfast.own", between(many, many, modules=("SlowFast",)), EARLY),
+        own.finding("da.table3.slowfast.own", between(many, many, modules=("SlowFast",))),
     ]
 
 
@@ -148,9 +146,9 @@ def of_clips(found, enough=5):
     more = {key: renamed(s) for key, s in all_.items()}
     both = ("I3D", "SlowFast")
     return [
-        own.finding("da.fig8.dense-saturates", between(more, few, ("dense", "dense"), both), EARLY),
-        own.finding("da.fig8.uniform-little", between(more, single, ("uniform", "uniform"), both), EARLY),
-        own.finding("da.fig8.same-efficiency", at_equal_cost(found), EARLY),
+        own.finding("da.fig8.dense-saturates", between(more, few, ("dense", "dense"), both)),
+        own.finding("da.fig8.uniform-little", between(more, single, ("uniform", "uniform"), both)),
+        own.finding("da.fig8.same-efficiency", at_equal_cost(found)),
     ]
 
 

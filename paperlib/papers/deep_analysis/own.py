@@ -35,6 +35,7 @@ BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in 
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
 
 
+EARLY = "training of its networks was stopped early, or they are not trained here"
 SIMILAR = 2.0  # points of top-1: "very similar performance (difference of less than 2%)", section 6.2
 
 
@@ -203,7 +204,7 @@ def pooled(pairs, function=difference, weights=None, span=100.0):
     return statistics.crossed_interval(statistic, [list(models.values()) for models in blocks.values()], span=span)
 
 
-def finding(id, pairs, why="its networks are not trained here", **how):
+def finding(id, pairs, why=EARLY, **how):
     """Return the `Finding` of a statement pooled over pairs; not testable, for the reason given, without any."""
     if not pairs:
         return Finding(id, None, why, "")
