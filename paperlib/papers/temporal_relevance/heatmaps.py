@@ -84,7 +84,8 @@ def draw(explained, classes):
         shown = [(f"{dataset}\n{model}, {len(matrices)} clips", matrices.mean(0))]
         for name in classes[dataset]:
             mine = matrices[found.labels == found.classes.index(name)]
-            shown.append((f"{_wrap(name)}\n({len(mine)} clips)", mine.mean(0) if len(mine) else None))
+            clips = "1 clip" if len(mine) == 1 else f"{len(mine)} clips"
+            shown.append((f"{_wrap(name)}\n({clips})", mine.mean(0) if len(mine) else None))
         top = max(matrix.max() for _, matrix in shown if matrix is not None)
         for axis, (title, matrix) in zip(line, shown, strict=False):
             if matrix is None:

@@ -74,7 +74,8 @@ def draw(ours):
             theirs = row.lrp_paper - row.clrp_paper
             plotting.published_mark(axis, k + 0.1, theirs, label="paper, of the printed values" if k == 0 else None)
         axis.axhline(0, color="black", lw=0.8)
-        axis.set_xticks(range(len(cases)), [f"{m}\n{d}" for m, d in cases], fontsize=6.5)
+        names = ["\n".join([model, dataset.replace("_", "_\n", 1)]) for model, dataset in cases]
+        axis.set_xticks(range(len(cases)), names, fontsize=6.5)
         axis.set(title=metric, xlim=(-0.5, len(cases) - 0.5))
     axes[0].set_ylabel("LRP minus CLRP, frames")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
