@@ -27,6 +27,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     work, home = folder / "work", folder / "home"
     shutil.copytree(paths.NOTEBOOKS / "explore", work)
+    # notebooks show their committed figure, two folders up: in the browser that is the server's root
+    shutil.copytree(paths.FIGURES / "explore", work / "figures" / "explore")
     (home / "data").mkdir(parents=True)
     for name in ("checkpoints", "zoo.yaml"):
         (home / "data" / name).symlink_to(paths.ROOT / "data" / name)

@@ -82,10 +82,11 @@ def comparisons(found):
 
 
 def averages(table, seed=0):
-    """Return mean and bootstrap 95 % interval over clips of every number of `comparisons`."""
+    """Return mean and bootstrap 95 % interval over clips of every number of `comparisons`, NaN where no clip has it."""
     rows = []
     for name in ("with_rival", "with_twin", "with_others", "other_peak", "frames_apart"):
         values = table[name].dropna().astype(float).to_numpy()
-        interval = statistics.bootstrap_interval(values, seed=seed)
+        known = statistics.bootstrap_interval(values, seed=seed) if len(values) else None  # twins are not in every clip
+        interval = known or statistics.Interval(np.nan, np.nan, np.nan)
         rows.append(dict(quantity=name, value=interval.value, low=interval.low, high=interval.high, clips=len(values)))
     return pd.DataFrame(rows)

@@ -63,7 +63,10 @@ def over_networks(ours, x, y, ranks=True):
     def z(columns):
         return np.mean([_z(a, b, ranks) for a, b in zip(columns[::2], columns[1::2], strict=True)])
 
-    return _back(crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [_columns(ours, (x, y))]))
+    columns = _columns(ours, (x, y))
+    if not columns:
+        return Interval(np.nan, np.nan, np.nan)
+    return _back(crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [columns]))
 
 
 def two_orders(ours):

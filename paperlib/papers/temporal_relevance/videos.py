@@ -35,7 +35,7 @@ def draw(run, explained, chosen):
 
     Heatmaps are relevance over that of an even share, logits parts of the clip's largest: one scale each for all.
     """
-    rows = list(explained)
+    rows = [key for key in explained if any(checkpoint == key for checkpoint, _ in chosen)]
     per_row = [[position for checkpoint, position in chosen if checkpoint == row] for row in rows]
     columns = max(map(len, per_row))
     even = {key: normalised(found) * found.matrix[0].size for key, found in explained.items()}
