@@ -26,8 +26,8 @@ def server(tmp_path_factory):
     """(address, token, folder) of a JupyterLab whose notebooks, settings and figures lie in a temporary folder."""
     folder = tmp_path_factory.mktemp("lab")
     work, home = folder / "work", folder / "home"
-    shutil.copytree(paths.NOTEBOOKS / "explore", work)
-    # notebooks show their committed figure, two folders up: in the browser that is the server's root
+    notebooks = work / "notebooks" / "explore"  # which show their committed figures, two folders up
+    shutil.copytree(paths.NOTEBOOKS / "explore", notebooks)
     shutil.copytree(paths.FIGURES / "explore", work / "figures" / "explore")
     (home / "data").mkdir(parents=True)
     for name in ("checkpoints", "zoo.yaml"):
@@ -72,7 +72,7 @@ def server(tmp_path_factory):
         )
     try:
         _wait(f"{address}/api?token={token}", process, folder / "log")
-        yield address, token, work
+        yield address, token, notebooks
     finally:
         process.terminate()  # the server ends its kernels
         try:

@@ -27,7 +27,7 @@ class Lab:
 
     def open(self, name):
         """Open a notebook and wait for its kernel; no dialog may come up."""
-        self.page.goto(f"{self.address}/lab/tree/{name}?token={self.token}&reset")
+        self.page.goto(f"{self.address}/lab/tree/notebooks/explore/{name}?token={self.token}&reset")
         ready = f"window.jupyterapp && {CURRENT}?.sessionContext?.session?.kernel?.status === 'idle'"
         self.page.wait_for_function(ready, timeout=PATIENCE)
         assert self.page.locator(".jp-Dialog").count() == 0

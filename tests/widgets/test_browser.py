@@ -179,7 +179,7 @@ def test_your_video(lab):
     lab.rest(widget)
     shows(widget.get_by_role("status"), "nothing.mp4 does not exist")
 
-    example = lab.folder.parent / "home/data/cache/videos/example.mp4"
+    example = lab.folder.parents[2] / "home/data/cache/videos/example.mp4"
     shutil.copy(example, lab.folder / "holiday.mp4")
     widget.locator("input[type=file]").set_input_files(lab.folder / "holiday.mp4")
     widget.get_by_role("heading", name="holiday.mp4").wait_for(timeout=PATIENCE)
