@@ -14,4 +14,6 @@ def test_matrices_are_the_kept_ones(case):
         before, error = kept[case], float(kept[f"{case} float32"])
     exact, single = compute(case)
     assert np.abs(exact - before).max() <= 1e-11 * np.abs(before).max()
-    assert single <= 1.5 * error + 1e-6  # a few units in the last place come and go with the order of sums
+    # 1.5 where the errors were kept; with other instruction sets sums have another order, and where a rule's
+    # denominators nearly cancel (gamma) the old code's own error differs by as much as a factor of two
+    assert single <= 3 * error + 1e-6
