@@ -19,6 +19,7 @@ from .networks import (
     Folded,
     Frames,
     Pools,
+    PreActivated,
     Recurrent,
     Residual,
     ShiftInPlace,
@@ -51,18 +52,6 @@ def deadened(build):
         if isinstance(module, (nn.Conv3d, nn.Conv2d)):
             module.weight.data[::3] = -module.weight.data[::3].abs()
     return model, x
-
-
-class PreActivated(nn.Module):
-    """A residual block whose sum goes on through a batch norm."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.bn = nn.BatchNorm3d(channels)
-        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        return x + self.conv(nn.functional.relu(self.bn(x)))
 
 
 def everything():

@@ -111,6 +111,18 @@ class Twice(nn.Module):
         return F.relu(self.mix(torch.cat([once, again], 1)))
 
 
+class PreActivated(nn.Module):
+    """A residual block with its batch norm in front, so that no ReLU stands behind its sum."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bn = nn.BatchNorm3d(channels)
+        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(F.relu(self.bn(x)))
+
+
 class SqueezeExcitation(nn.Module):
     """A channel gate from global averages."""
 

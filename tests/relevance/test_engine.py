@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from paperlib import models, relevance
 from paperlib.errors import InputError
 
-from .networks import Frames, Residual, SqueezeExcitation, clip, plain, settle
+from .networks import Frames, PreActivated, Residual, SqueezeExcitation, clip, plain, settle
 
 pytestmark = pytest.mark.numerics
 
@@ -101,18 +101,6 @@ def test_coverage_names_every_operation_with_its_rule():
     assert (report[report.operation == "relu"].layer == "trunk.2.relu").sum() == 2  # one module, used twice
     assert rows.loc["trunk.3", "operation"] == "mul" and "SignalTakesAll" in rows.loc["trunk.3", "rule"]
     assert not report.layer.str.startswith("trunk.3.up").any()  # behind the gate: nothing
-
-
-class PreActivated(nn.Module):
-    """A residual block with its batch norm in front, so that no ReLU stands behind its sum."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.bn = nn.BatchNorm3d(channels)
-        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        return x + self.conv(F.relu(self.bn(x)))
 
 
 def test_sums_share_with_signs_only_where_relevance_is_proportional_to_them():
