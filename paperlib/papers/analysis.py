@@ -106,15 +106,12 @@ def explain(
     """
     model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
-    labels = scored["labels"]
-    passing = np.flatnonzero(scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score))
-    if len(passing) == 0:
+    labels, chosen = scored["labels"], explainable(scored, clips, min_score)
+    if len(chosen) == 0:
         raise InputError(
             f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
             "train it longer or lower min_score"
         )
-    wanted = in_turn(labels)
-    chosen = wanted[np.isin(wanted, passing)][:clips]
     found = relevance_of(checkpoint, model, header, videos, chosen, labels[chosen], method, batch)
     order = np.argsort(chosen)
     chosen = chosen[order]
@@ -130,6 +127,17 @@ def explain(
         videos.skipped,
         scored["correct"],
     )
+
+
+def explainable(scored, clips, min_score):
+    """Return the first `clips` videos of `predictions` that are classified right with a score above `min_score`.
+
+    They come in one random order, the same for all checkpoints, in which every class comes in turn.
+    """
+    labels = scored["labels"]
+    passing = scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score)
+    wanted = in_turn(labels)
+    return wanted[passing[wanted]][:clips]
 
 
 def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clrp", batch=8):
@@ -153,9 +161,10 @@ def relevance_of(checkpoint, model, header, videos, chosen, targets, method="clr
 
 
 def frame_logits(model, clips):
-    """Return the logits of every output step, [B, T', K]."""
+    """Return the logits of every output step, [B, T', K]; the clip's as one step where a network has no others."""
     with torch.inference_mode():
-        return model.frame_logits(clips).float()
+        steps = model.frame_logits(clips) if hasattr(model, "frame_logits") else model(clips)[:, None]
+        return steps.float()
 
 
 def scores_of(logits, header):

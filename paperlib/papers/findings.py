@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+UNTRAINED = "its networks are not trained here"
+
 
 class Finding(NamedTuple):
     """One statement with what decides it; without an interval it is not testable here, for the reason given."""

@@ -1,7 +1,5 @@
 """What the relevance paper says in its appendix: SlowFast, mini-MiT, plain LRP, dense sampling (see findings.py)."""
 
-import numpy as np
-
 from ..findings import Finding
 from . import dense, heatmaps, pooled, slowfast, split
 from .pooled import across, compared, datasets_of, largest, level, networks, rests_on, right, role_of, same_but
@@ -58,12 +56,8 @@ def of_mit(explained):
 
 def of_rules(explained, changes):
     """Return the findings of Table 6; changes: {metric: `rules.changes`} by LRP minus by CLRP."""
-
-    def over(values):
-        return pooled.pool(values, lambda mean: np.mean([mean(name) for name in values]))
-
     seen = rests_on(explained), datasets_of(explained)
-    return [Finding(f"tr.table6.{metric}", over(values), *seen) for metric, values in changes.items()]
+    return [Finding(f"tr.table6.{metric}", pooled.pool(values), *seen) for metric, values in changes.items()]
 
 
 def of_dense(explained):

@@ -24,7 +24,7 @@ def summary(explained):
         row |= dict(zip(("accuracy", "accuracy_low", "accuracy_high"), accuracy_interval(correct), strict=True))
         for name, quantity in (("avg_atr", pooled.avg), ("max_atr", pooled.largest)):
             values = pooled.table(runs, quantity)
-            value, low, high = pooled.pool({network: values}, lambda mean, network=network: mean(network))
+            value, low, high = pooled.pool({network: values})
             row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_sd": np.nanstd(values, ddof=1)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -70,7 +70,7 @@ def lengths(explained, printed):
     for network, values in pooled.tables(explained, pooled.avg).items():
         dataset, model = split(network)
         frames = found[network][0].matrix.shape[2]
-        value, low, high = pooled.pool({network: values}, lambda mean, network=network: mean(network))
+        value, low, high = pooled.pool({network: values})
         row = {"model": model.rpartition("-f")[0], "dataset": dataset, "frames": frames, "runs": len(values)}
         row |= {"clips": int(np.isfinite(values[0]).sum()), "avg_atr": value, "low": low, "high": high}
         row |= {"share_of_clip": value / frames, "share_low": low / frames, "share_high": high / frames}

@@ -6,7 +6,6 @@ import pandas as pd
 
 from ...errors import InputError
 from ...explanation import plotting
-from ...storage.zoo_lists import without_seed
 from ..statistics import accuracy_interval
 from . import STANDS_FOR, opened, pooled, split, trained, windows
 
@@ -26,18 +25,10 @@ def right(scores, found):
     return 100.0 * (scores.argmax(-1) == found["labels"])
 
 
-def runs_of(measured):
-    """Return {network: [windows.measure of its runs]}."""
-    found = {}
-    for checkpoint, one in measured.items():
-        found.setdefault(without_seed(checkpoint)[0], []).append(one)
-    return found
-
-
 def table(measured):
     """Return accuracy and mean score of the true class per network, kind of window and width."""
     rows = []
-    for network, runs in runs_of(measured).items():
+    for network, runs in pooled.networks(measured).items():
         dataset, model = split(network)
         one = runs[0]
         kinds = [
@@ -62,10 +53,10 @@ def values(measured, quantity):
     width: where the paper says that accuracy on this data set is saturated. Models of different lengths see the same
     videos in the same order, some fewer of them.
     """
-    wide = {network: SATURATED[STANDS_FOR.get(split(network)[0], "SSV2")] for network in runs_of(measured)}
+    wide = {network: SATURATED[STANDS_FOR.get(split(network)[0], "SSV2")] for network in pooled.networks(measured)}
     return {
         network: np.stack([quantity(found, wide[network]) for found in runs])
-        for network, runs in runs_of(measured).items()
+        for network, runs in pooled.networks(measured).items()
     }
 
 
@@ -93,10 +84,10 @@ def needing_windows(measured):
     """
     kept = set()
     for network, alone in values(measured, lambda found, _: change(found, 1)).items():
-        _, _, high = pooled.pool({network: alone}, lambda mean, network=network: mean(network), span=100.0)
+        _, _, high = pooled.pool({network: alone}, span=100.0)
         if high < -LOSS:
             kept.add(network)
-    return {checkpoint: found for checkpoint, found in measured.items() if without_seed(checkpoint)[0] in kept}
+    return pooled.only(measured, kept)
 
 
 def draw(ours):

@@ -3,11 +3,9 @@
 import numpy as np
 
 from ...storage.zoo_lists import without_seed
-from ..findings import Finding
+from ..findings import UNTRAINED, Finding
 from ..statistics import crossed_interval
 from . import STANDS_FOR, dataset_for, split
-
-UNTRAINED = "its networks are not trained here"
 
 
 def avg(found):
@@ -55,12 +53,12 @@ def tables(explained, quantity):
     return {network: table(runs, quantity) for network, runs in networks(explained).items()}
 
 
-def pool(values, of, span=None):
+def pool(values, of=None, span=None):
     """Return a statistic of networks' means with its 95 % interval over videos and training runs.
 
     values: {`<data set>/<name>`: [runs, videos]} as from `tables`; videos of one data set are compared one by one
-    where networks share them. of: function of `mean`, where mean(name) is the mean over a network's videos, then runs.
-    span: as in `crossed_interval`.
+    where networks share them. of: function of `mean`, where mean(name) is the mean over a network's videos, then runs;
+    by default the mean over networks. span: as in `crossed_interval`.
     """
     blocks, place = [], {}
     for dataset in dict.fromkeys(split(name)[0] for name in values):
@@ -78,7 +76,7 @@ def pool(values, of, span=None):
             at, k = place[name]
             return float(np.nanmean(np.nanmean(blocks[at][k], axis=1)))
 
-        return of(mean)
+        return of(mean) if of else float(np.mean([mean(name) for name in values]))
 
     return crossed_interval(statistic, blocks, span=span)
 
@@ -105,11 +103,7 @@ def level(id, explained, names, quantity):
     if not names:
         return Finding(id, None, UNTRAINED)
     chosen = only(explained, names)
-
-    def of(mean):
-        return float(np.mean([mean(name) for name in names]))
-
-    return Finding(id, pool(tables(chosen, quantity), of), rests_on(chosen, quantity), datasets_of(chosen))
+    return Finding(id, pool(tables(chosen, quantity)), rests_on(chosen, quantity), datasets_of(chosen))
 
 
 def of_means(id, explained, names, of, quantity=avg):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..findings import Finding
+from ..findings import UNTRAINED, Finding
 from . import architectures, class_statistics, ensembles, partial, pooled, split
-from .pooled import UNTRAINED, avg, datasets_of, largest, networks, rests_on, role_of
+from .pooled import avg, datasets_of, largest, networks, rests_on, role_of
 
 FEW = 2  # the fewest that are "a few frames" (Figure 16)
 
@@ -18,14 +18,14 @@ def of_windows(measured, figure):
         values = partial.values(some, quantity)
         if not values:
             return Finding(f"tr.{figure}.{name}", None, why, datasets_of(measured))
-        return _of_videos(f"tr.{figure}.{name}", values, lambda mean: np.mean([mean(name) for name in values]))
+        return _of_videos(f"tr.{figure}.{name}", values)
 
     found = [finding("saturated", needing, partial.change), finding("sized", needing, partial.sized)]
     return found + ([finding("empty", measured, partial.emptied)] if figure == "fig6" else [])
 
 
-def _of_videos(id, values, of):
-    """Return the Finding of a statistic of what windows do to accuracy, of `partial.values`."""
+def _of_videos(id, values, of=None):
+    """Return the Finding of a statistic (`pooled.pool`) of what windows do to accuracy, of `partial.values`."""
     seen = pooled.words(map(len, values.values()), [len(runs[0]) for runs in values.values()], "video")
     return Finding(id, pooled.pool(values, of, span=100.0), seen, datasets_of(values))
 
@@ -39,14 +39,12 @@ def of_few_frames(measured):
     if not all(sets.values()):
         return [Finding(id, None, UNTRAINED) for id in ids]
 
-    def over(role, mean):
-        return np.mean([mean(name) for name in sets[role]])
+    def more(mean):
+        ssv2, kinetics = (np.mean([mean(name) for name in sets[role]]) for role in ("SSV2", "Kinetics"))
+        return ssv2 - kinetics
 
     kinetics = {name: right_with_few[name] for name in sets["Kinetics"]}
-    return [
-        _of_videos(ids[0], lost, lambda mean: over("SSV2", mean) - over("Kinetics", mean)),
-        _of_videos(ids[1], kinetics, lambda mean: over("Kinetics", mean)),
-    ]
+    return [_of_videos(ids[0], lost, more), _of_videos(ids[1], kinetics)]
 
 
 def _few(found):

@@ -47,7 +47,7 @@ def table(explained, printed):
             for method in METHODS:
                 runs = pooled.networks(explained[method])[network]
                 row[method] = float(np.mean([getattr(found, metric).mean() for found in runs]))
-            interval = pooled.pool({network: change}, lambda mean, network=network: mean(network))
+            interval = pooled.pool({network: change})
             row |= dict(zip(("lrp_minus_clrp", "low", "high"), interval, strict=True))
             for method in METHODS:
                 row[f"{method}_paper"] = _printed(printed, model, title, dataset, method)

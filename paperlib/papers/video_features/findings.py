@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import data
 from ...training import evaluation
-from ..findings import Check, Finding
+from ..findings import UNTRAINED, Check, Finding
 from ..statistics import crossed_interval, mean_interval, share_interval
 from . import COLOURS, paper_name, short, shown, study
 
@@ -37,7 +37,7 @@ def of_reversing(run, predicted):
 
     def finding(id, names, statistic):
         if not set(names) <= set(blocks):
-            return Finding(id, None, "its networks are not trained here")
+            return Finding(id, None, UNTRAINED)
         chosen = [blocks[name] for name in names]
         interval = crossed_interval(statistic, chosen, [units[name] for name in names], span=1.0)
         rests = ", ".join(_rests_on(sets[name][I3D], len(blocks[name][0][0]), units[name]) for name in names)
@@ -137,7 +137,7 @@ def compared(id, groups, which, datasets, statistic=None, keep=None):
     statistic = statistic or difference_of_means
     blocks, units, said = [], [], []
     if not datasets:
-        return Finding(id, None, "its networks are not trained here")
+        return Finding(id, None, UNTRAINED)
     for dataset in datasets:
         models = groups[dataset]
         everything = [each for runs in models.values() for each in runs]
@@ -272,7 +272,7 @@ def _explosion(each):
 def _of_freezing(groups, datasets):
     """Return section 5.3's findings on C-LSTM's freeze scores, of its first run."""
     if not datasets:
-        why = "its networks are not trained here"
+        why = UNTRAINED
         return [Finding(f"vf.sec5.{what}", None, why) for what in ("too-short", "nearly-full")]
     found = []
     for dataset in datasets:

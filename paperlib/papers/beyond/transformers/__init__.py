@@ -55,31 +55,17 @@ def available(run):
     return there, ""
 
 
-def scores(run, checkpoint):
-    """Return the softmax scores [n, K] of a checkpoint on the validation videos, `scored` of them at most; cached."""
-    model, header, videos = opened(run, checkpoint)
-
-    def compute():
-        parts = np.array_split(np.arange(len(videos)), -(-len(videos) // 32))
-        with torch.inference_mode():
-            found = [model(analysis.clips_of(videos, some, header).to(run.device)).softmax(1).cpu() for some in parts]
-        return {"scores": torch.cat(found).float().numpy()}
-
-    return cache.fetch("clip scores", analysis.key_of(checkpoint, videos), compute)["scores"]
-
-
 def reach(run, checkpoint, composites=COMPOSITES):
     """Return {composite: analysis.Explained} of a checkpoint, for a transformer "rollout" as well; cached.
 
-    Clips as `analysis.explain` chooses them: `clips` of those classified right with a score above `min_score`, drawn
-    in the same order for all. Rows split the clip's logit at the last layer with a time axis; what a class token
-    takes past it is left out. Rollout's rows weigh as much as those of the last composite.
+    Clips as `analysis.explain` chooses them. Rows split the clip's logit at the last layer with a time axis; what a
+    class token takes past it is left out. Rollout's rows weigh as much as those of the last composite.
     """
     model, header, videos = opened(run, checkpoint)
-    labels, found = np.asarray(videos.labels), scores(run, checkpoint)
-    own, correct = found[np.arange(len(labels)), labels], found.argmax(1) == labels
-    wanted = analysis.in_turn(labels)
-    chosen = np.sort(wanted[(correct & (own > run.settings["min_score"]))[wanted]][: run.settings["clips"]])
+    settings = run.settings
+    scored = analysis.predictions(checkpoint, limit=settings.get("scored"), device=run.device, root=run.data_root)
+    labels, correct = scored["labels"], scored["correct"]
+    chosen = np.sort(analysis.explainable(scored, settings["clips"], settings["min_score"]))
     names = [*composites, *([ROLLOUT] if attends(checkpoint) else [])]
     code = cache.code("relevance", "papers/beyond/transformers/__init__")
     key = {**analysis.key_of(checkpoint, videos), "videos of it": chosen.tolist(), "rules": names, "engine": code}
@@ -92,10 +78,11 @@ def reach(run, checkpoint, composites=COMPOSITES):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     measured = cache.fetch("reach", key, compute) if len(chosen) else {}
-    about = labels[chosen], chosen, own[chosen], len(labels), int(correct.sum()), list(videos.classes)
+    own = scored["scores"][chosen, labels[chosen]]
+    about = labels[chosen], chosen, own, len(labels), int(correct.sum()), scored["classes"]
     return {
         name: analysis.Explained(
-            *analysis.ranges(measured[name], measured[f"{name} rows"], header, run.settings["sigma"]),
+            *analysis.ranges(measured[name], measured[f"{name} rows"], header, settings["sigma"]),
             *about,
             videos.temporal,
             videos.skipped,
@@ -145,9 +132,7 @@ def table(found):
             row |= {"explained": sum(len(one.videos) for one in runs), "steps": runs[0].matrix.shape[1]}
             row["accuracy"] = np.mean([100 * one.correct.mean() for one in runs])
             for name, quantity in (("avg_atr", pooled.avg), ("max_atr", pooled.largest)):
-                value = pooled.pool(
-                    {network: pooled.table(runs, quantity)}, lambda mean, network=network: mean(network)
-                )
+                value = pooled.pool({network: pooled.table(runs, quantity)})
                 row |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
             rows.append({**row, "own": np.mean([own_share(one.matrix).mean() for one in runs])})
     return pd.DataFrame(rows)

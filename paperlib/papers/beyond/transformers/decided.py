@@ -4,7 +4,7 @@ import numpy as np
 
 from ....storage.zoo_lists import without_seed
 from ... import published
-from ...findings import Finding, declare
+from ...findings import UNTRAINED, Finding, declare
 from ...temporal_relevance import architectures, partial, pooled, split
 from . import COMPOSITES, ROLLOUT, attends, matched, plain, table
 
@@ -12,11 +12,11 @@ HALF = 4  # of 8 frames
 FEW = 4  # networks, below which a correlation over them says nothing
 
 
-def untested(run, reason="its networks are not trained here"):
+def untested(run):
     """Enter every statement of the notebook as not testable here."""
     ids = [id for id in published.statements().id if id.startswith("transformers.")]
     datasets = ", ".join(dict.fromkeys(split(key)[0] for key in run.settings["models"]))
-    return declare(run, [Finding(id, None, reason, datasets) for id in ids])
+    return declare(run, [Finding(id, None, UNTRAINED, datasets) for id in ids])
 
 
 def findings(found, measured):
@@ -70,15 +70,11 @@ def farther(id, found, quantity, composites):
 def attention_farther(id, explained, rollout):
     """Return the Finding of rollout's avg-ATR minus relevance's, on the same clips of the same runs."""
     if not explained:
-        return Finding(id, None, pooled.UNTRAINED)
+        return Finding(id, None, UNTRAINED)
     of_attention = pooled.tables({key: rollout[key] for key in explained}, pooled.avg)
     of_relevance = pooled.tables(explained, pooled.avg)
     values = {name: of_attention[name] - of_relevance[name] for name in of_relevance}
-
-    def of(mean):
-        return float(np.mean([mean(name) for name in values]))
-
-    return Finding(id, pooled.pool(values, of), pooled.rests_on(explained), pooled.datasets_of(explained))
+    return Finding(id, pooled.pool(values), pooled.rests_on(explained), pooled.datasets_of(explained))
 
 
 def saturated(id, measured):
@@ -87,12 +83,8 @@ def saturated(id, measured):
     if not own:
         return Finding(id, None, "none of the transformers trained here predicts every frame and needs more than one")
     values = partial.values(own, lambda found, _: partial.change(found, HALF))
-
-    def of(mean):
-        return float(np.mean([mean(name) for name in values]))
-
     runs = f"{len(own)} runs of {len(values)} networks, {max(len(one['labels']) for one in own.values())} videos each"
-    return Finding(id, pooled.pool(values, of, span=100.0), runs, pooled.datasets_of(own))
+    return Finding(id, pooled.pool(values, span=100.0), runs, pooled.datasets_of(own))
 
 
 def correlation(id, explained):
