@@ -13,6 +13,7 @@ NOTEBOOK is a name (temporal_relevance/fig02_heatmaps or fig02_heatmaps), a fold
 quoted glob ('*/table0*'); without any, all are brought up to date. Only what changed is executed again.
 
   --profile NAME    mini (default): procedural videos and the checkpoints in data/checkpoints;
+                    full: the same with more clips and videos, for hours or a GPU;
                     paper: the public datasets under --data-root; or a .yaml file of your own
   --data-root DIR   where the public datasets are
   --device DEVICE   auto (default), cpu, cuda or cuda:N

@@ -17,7 +17,7 @@ from pathlib import Path
 def arguments(parser):
     """Declare the options of run_all.sh (which documents them in its --help as well)."""
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="names or globs (default: all)")
-    parser.add_argument("--profile", default="mini", help="mini (default), paper, or a .yaml file of your own")
+    parser.add_argument("--profile", default="mini", help="mini (default), full, paper, or a .yaml file of your own")
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one per core)")

@@ -21,7 +21,7 @@ class SearchResult:
     start: torch.Tensor  # [B], first frame of the window
     stop: torch.Tensor  # [B], one past its last frame
     value: torch.Tensor  # [B], the criterion's value of that window
-    values: torch.Tensor  # [B, windows], of every window
+    values: torch.Tensor  # [B, windows], of every window of `windows`
     windows: torch.Tensor  # [windows, 2], start and stop of each, shortest first
     scores: str = "softmax"  # or "sigmoid", what the criterion's scores are
 
@@ -35,11 +35,14 @@ def search(
     criterion: str = "loss",
     batch_size: int = 32,
     step: int = 1,
+    refine: bool = False,
     **options,
 ) -> SearchResult:
     """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
 
     step: only windows whose ends are multiples of it (or the clip's end), which are fewer by its square.
+    refine: then halve the step as long as it is above one frame, and try the windows whose ends lie that far from those
+    of the best one so far; `windows` and `values` are those of the first step.
 
     criterion "loss": the window whose hard mask has the lowest value of the ACCV paper's equation 1 (the
     optimum that `learn` looks for, among contiguous binary masks); `options` are fields of `masks.Settings`.
@@ -59,27 +62,47 @@ def search(
     windows = torch.tensor(
         sorted(((a, b) for a in ends for b in ends if a < b), key=lambda ab: ab[1] - ab[0]), device=clips.device
     )
-    steps = torch.arange(frames, device=clips.device)
-    masks = ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).float()
+    best_of = torch.argmax if criterion == "crop" else torch.argmin
     with evaluating(model):
         logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
         settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
         chosen = classes(logits, targets)
-        values = torch.stack(
-            [
-                _values(model, clip, target, masks, windows, criterion, batch_size, settings)
-                for clip, target in zip(clips, chosen, strict=True)
-            ]
-        )
-    best = values.argmax(1) if criterion == "crop" else values.argmin(1)
-    value = values.gather(1, best[:, None])[:, 0]
-    return SearchResult(masks[best], windows[best, 0], windows[best, 1], value, values, windows, settings.scores)
+
+        def tried(at, edges):
+            return _values(model, clips[at], chosen[at], edges, criterion, batch_size, settings)
+
+        values = torch.stack([tried(at, windows) for at in range(len(clips))])
+        places = best_of(values, 1)
+        edges, value = windows[places], values.gather(1, places[:, None])[:, 0]
+        for at in range(len(clips)) if refine else ():
+            finer = step
+            while finer > 1:
+                finer //= 2
+                here = _beside(edges[at], finer, frames)
+                there = tried(at, here)
+                place = best_of(there)
+                edges[at], value[at] = here[place], there[place]
+    return SearchResult(_inside(edges, frames), *edges.T, value, values, windows, settings.scores)
 
 
-def _values(model, clip, target, masks, windows, criterion, batch_size, settings):
-    """Return the criterion of every window of one clip [windows]."""
+def _beside(edges, step, frames):
+    """Return the windows [n, 2] that differ from one [2] by `step` frames at either end, both or (itself) none."""
+    start, stop = edges.tolist()
+    moved = [(start + a, stop + b) for a in (0, -step, step) for b in (0, -step, step)]
+    return edges.new_tensor([(a, b) for a, b in moved if 0 <= a < b <= frames])
+
+
+def _inside(windows, frames):
+    """Return masks [windows, T] that are one inside the windows [windows, 2]."""
+    steps = torch.arange(frames, device=windows.device)
+    return ((steps >= windows[:, :1]) & (steps < windows[:, 1:])).float()
+
+
+def _values(model, clip, target, windows, criterion, batch_size, settings):
+    """Return the criterion of windows [windows, 2] of one clip."""
     values = []
-    for part, edges in zip(masks.split(batch_size), windows.split(batch_size), strict=True):
+    for edges in windows.split(batch_size):
+        part = _inside(edges, clip.shape[1])
         if criterion == "crop":
             seen = clip[:, _crop(edges, clip.shape[1])].transpose(0, 1)
         else:

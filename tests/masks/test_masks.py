@@ -340,6 +340,9 @@ def test_search_finds_the_window_and_tries_them_all():
         assert learned.loss[-1, 0] == pytest.approx(found.value.item(), abs=2e-3)
     few = masks.search(model, clips[:1], 0, step=4)  # ends 0, 4, 8 and 10
     assert few.windows.tolist() == [[8, 10], [0, 4], [4, 8], [4, 10], [0, 8], [0, 10]]
+    finer = masks.search(model, clips[-1:], 0, step=4, refine=True)
+    assert torch.equal(finer.mask, found.mask) and finer.value == found.value
+    assert finer.windows.tolist() == few.windows.tolist() and finer.value < finer.values.min()
     with pytest.raises(InputError, match="step is 0"):
         masks.search(model, clips[:1], 0, step=0)
 

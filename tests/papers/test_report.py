@@ -1,14 +1,16 @@
 """Notebook reports: settings, claims, saved files, provenance."""
 
 import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from paperlib.errors import InputError
-from paperlib.papers import claims, report
+from paperlib.papers import claims, report, settings
 from paperlib.storage import paths, zoo_lists
 
 
@@ -37,6 +39,20 @@ def test_all_runs_of_a_model_are_those_that_the_zoo_lists(tmp_path, monkeypatch)
 
 def test_both_profiles_know_the_same_defaults():
     assert report.settings("none/none", "mini").keys() == report.settings("none/none", "paper").keys()
+
+
+def test_the_full_profile_asks_for_more_of_the_same_and_knows_nothing_else():
+    full = yaml.safe_load((Path(settings.__file__).parent / "profiles" / "full.yaml").read_text())
+    known = {path.parent.name + "/" + path.stem for path in paths.NOTEBOOKS.rglob("*.ipynb")}
+    assert full["notebooks"].keys() <= known
+    for name in sorted(known):
+        mini, more = (report.settings(name, profile) for profile in ("mini", "full"))
+        assert mini.keys() == more.keys(), name
+        for key in mini.keys() & full["notebooks"].get(name, {}).keys():
+            few, many = (each[key] if isinstance(each[key], dict) else {"": each[key]} for each in (mini, more))
+            assert few.keys() == many.keys(), (name, key)
+            assert all(many[k] is None or many[k] >= few[k] for k in few), (name, key)  # None: all there are
+        assert {key for key in mini if mini[key] != more[key]} <= {*full["notebooks"].get(name, {}), "scored"}, name
 
 
 def test_tables_and_figures_are_the_same_bytes_every_time(run, tmp_path):

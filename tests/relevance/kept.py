@@ -45,13 +45,25 @@ def named(name, pixels=32, width=8, **options):
     return model, clip(model.num_frames, pixels, 2)
 
 
-def deadened(build):
-    """Return what `build` gives, with a third of the weights of every layer so low that units die."""
-    model, x = build()
+def drawn(model):
+    """Draw every tensor of a model anew, with its mean and spread to two digits, by NumPy, and return the model.
+
+    What PyTorch draws differs in its last bits from one set of instructions to another.
+    """
+    numbers = np.random.default_rng(0)
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            mean, spread = (float(f"{value:.2g}") for value in (tensor.mean(), tensor.std(correction=0)))
+            tensor.copy_(torch.from_numpy(mean + spread * numbers.uniform(-(3**0.5), 3**0.5, tensor.shape)))
+    return model
+
+
+def deadened(model):
+    """Make a third of the weights of every layer so low that units die, and return the model."""
     for module in model.modules():
         if isinstance(module, (nn.Conv3d, nn.Conv2d)):
             module.weight.data[::3] = -module.weight.data[::3].abs()
-    return model, x
+    return model
 
 
 def everything():
@@ -76,8 +88,8 @@ NETWORKS = {
     ),
     "everything": everything,
     "LSTM": lambda: (Recurrent(4), clip(5, batch=2)),
-    "dead": functools.partial(deadened, lambda: blocks(Residual(4), nn.MaxPool3d((1, 2, 2)), Residual(4), Twice(4))),
-    "dead I3D-R18-f4": functools.partial(deadened, lambda: named("I3D-R18-f4")),
+    "dead": lambda: blocks(Residual(4), nn.MaxPool3d((1, 2, 2)), Residual(4), Twice(4)),
+    "dead I3D-R18-f4": lambda: named("I3D-R18-f4"),
     "I3D-R18-f4": lambda: named("I3D-R18-f4"),
     "I3D-R50-f4": lambda: named("I3D-R50-f4", width=4),
     "TAM2D-R18-f4": lambda: named("TAM2D-R18-f4"),
@@ -118,7 +130,8 @@ def network(name):
     """Return (the network in float32, clip) of NETWORKS, with batch norms as training would leave them."""
     torch.manual_seed(0)
     model, x = NETWORKS[name]()
-    return settle(model), x
+    model = drawn(settle(model))
+    return deadened(model) if name.startswith("dead") else model, x
 
 
 def compute(case, mirrored=()):

@@ -14,6 +14,6 @@ def test_matrices_are_the_kept_ones(case):
         before, error = kept[case], float(kept[f"{case} float32"])
     exact, single = compute(case)
     assert np.abs(exact - before).max() <= 1e-11 * np.abs(before).max()
-    # 1.5 where the errors were kept; with other instruction sets sums have another order, and where a rule's
-    # denominators nearly cancel (gamma) the old code's own error differs by as much as a factor of two
-    assert single <= 3 * error + 1e-6
+    # Not 1.5 times, as where the errors were kept: with other instruction sets sums have another order, and where
+    # denominators nearly cancel (gamma, epsilon) the error of one clip is chance
+    assert single <= max(3 * error, 1e-4)

@@ -9,33 +9,37 @@ from ..deep_analysis import own
 from ..deep_analysis.experiments import ROOM
 from ..deep_analysis.structure import TEMPORAL, layers
 from ..findings import Finding
+from ..temporal_relevance import pooled
 
 
 def relevance_points(run):
     """Return one row per listed spatio-temporal checkpoint: what it looks at and what it gains from time.
 
     atr: mean avg-ATR as a share of the input frames, psi: temporal improvement over the TSN of its data set
-    and backbone, both with 95 % intervals over clips; layers: temporal layers; top1.
+    and backbone, both with 95 % intervals over clips and training runs; layers: temporal layers; top1.
     """
     scored, rows = own.score(run), []
-    for key, one in scored.items():
+    for one in scored.values():
         baseline = own.baseline_of(scored, one)
         if one.row["module"] == own.BASELINE or one.row["temporal_pooling"] or baseline is None:
             continue
         if baseline.correct.mean() > 1 - ROOM:  # a few errors of TSN are no denominator
             continue
-        found = analysis.explain(
-            key,
-            clips=run.settings["clips"],
-            sigma=run.settings["sigma"],
-            min_score=run.settings["min_score"],
-            limit=run.settings.get("videos"),
-            device=run.device,
-            root=run.data_root,
-        )
-        share = found.avg / one.row["num_frames"]
-        atr, psi = statistics.bootstrap_interval(share), own.contribution(one, baseline)
-        kinds = layers(checkpoints.load(key)[0])
+        explained = [
+            analysis.explain(
+                key,
+                clips=run.settings["clips"],
+                sigma=run.settings["sigma"],
+                min_score=run.settings["min_score"],
+                limit=run.settings.get("videos"),
+                device=run.device,
+                root=run.data_root,
+            )
+            for key in one.runs
+        ]
+        atr = pooled.pool({one.key: pooled.table(explained, pooled.avg) / one.row["num_frames"]})
+        psi = own.contribution(one, baseline)
+        kinds = layers(checkpoints.load(one.runs[0])[0])
         rows.append(
             {
                 "dataset": one.row["dataset"],
@@ -52,7 +56,7 @@ def relevance_points(run):
                 "top1": 100 * one.correct.mean(),
                 "runs": len(one.correct),
                 "baseline": baseline.key,
-                "explained": len(found.avg),
+                "explained": min(len(found.avg) for found in explained),
             }
         )
     return pd.DataFrame(rows)

@@ -43,13 +43,15 @@ SIMILAR = 2.0  # points of top-1: "very similar performance (difference of less 
 class Scored:
     """One network's answers and what it is: correct [runs, n] (bool), a row for each of its training runs.
 
-    key: the name of its first run, which names the network; steep: whether training stopped early (`steep`).
+    key: the name of its run with seed 0, which names the network; runs: the names of those that are there; steep:
+    whether training stopped early (`steep`).
     """
 
     key: str
     correct: np.ndarray
     row: dict
     steep: bool = False
+    runs: tuple = ()
 
 
 def listed(run):
@@ -112,7 +114,7 @@ def score(run, keys=None):
         answers = analysis.predictions(key, limit=run.settings.get("videos"), device=run.device, root=run.data_root)
         correct.setdefault(without_seed(key)[0], {})[key] = np.asarray(answers["correct"])
     return {
-        network: Scored(network, np.stack(list(runs.values())), describe(next(iter(runs))), any(map(steep, runs)))
+        network: Scored(network, np.stack(list(runs.values())), describe(min(runs)), any(map(steep, runs)), tuple(runs))
         for network, runs in correct.items()
     }
 

@@ -96,8 +96,8 @@ def table04(studied, seed=0):
     """Return our Table 4: mask length, drop ratio and drop difference, over the clips whose score freezing lowers.
 
     `empty` counts the other clips: their best mask is empty, which says nothing about its length or about reversing.
-    `released` is the mean from the released code's start alone, `blended` with the code's blend of frames in place of
-    whole ones; `removed` what the paper's filter took out of the ratio. The figure divides lengths by `scale` frames.
+    `blended` is the mean with the code's blend of frames in place of whole ones; `removed` what the paper's filter took
+    out of the ratio. The figure divides lengths by `scale` frames. What another start gives: see `study.starts`.
     """
     rows = []
     for each in studied.values():
@@ -106,9 +106,8 @@ def table04(studied, seed=0):
             evaluation.drops(each.original[keep], each.freeze[keep], scores[keep])
             for scores in (each.whole, each.reverse)
         )
-        released = (each.released > masks.THRESHOLD).sum(1)
         for measure, values, more in (
-            ("mask_length", each.length[keep], {"released": released[keep].mean()}),
+            ("mask_length", each.length[keep], {}),
             ("drop_ratio", whole.ratio, {"blended": blended.ratio.mean(), "removed": whole.removed}),
             ("drop_difference", whole.difference, {"blended": blended.difference.mean()}),
         ):

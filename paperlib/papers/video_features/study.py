@@ -1,5 +1,6 @@
 """What the notebooks compute once per checkpoint: predictions both ways, masks, Grad-CAM maps, blobs."""
 
+import functools
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from .. import analysis, needs, published
 from . import short
 
 BATCH = 8  # clips whose masks are learned together: enough on a CPU, and portions small enough to share
-WINDOWS = 16  # a mask starts from the best window whose ends are sixteenths of the clip (all windows of 16 frames)
+COARSE = 8  # the best window is looked for among those whose ends are eighths of the clip, then beside the best of them
 REFINE = 60  # iterations of learning from that window: it is near an optimum already
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
 
@@ -29,9 +30,9 @@ class Studied:
     with whole frames as its text says, CS; targets (predicted classes), labels, videos (indices in the data set),
     iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W], made from maps of `side` pixels and each frame
     stretched to 0 to 1; intensity [n, T]: the frames' mean before that; units [n]: the person or else the video.
-    Every mask is the better one of two starts: the released code's, and the best contiguous
-    window; released, window [n, T] are the mask learned from the former and that window, released_loss and
-    window_loss [n] their values of equation 1.
+    Every mask is learned from the best contiguous window; window, window_loss: that, [n, T], and its value of equation
+    1, [n]. Of the first clips (`compared` of the settings), released [n, T] is the mask learned from the released code's
+    start and released_loss [n] its value; of the others both are NaN.
     """
 
     checkpoint: str
@@ -97,7 +98,8 @@ def study(run, checkpoint):
     """Learn masks and compute Grad-CAM for the clips that the settings choose; results are kept on disk.
 
     Settings: clips (how many), classes (names; the paper's eleven where the data set has them), presets
-    {data set: mask preset}, mask (further options of `masks.learn`).
+    {data set: mask preset}, mask (further options of `masks.learn`), compared (clips whose masks are learned from the
+    released code's start as well; full batches).
     """
     model, header, videos = open_checkpoint(run, checkpoint)
     chosen = choose(videos, run.settings["clips"], eleven(videos.classes), run.seed)
@@ -109,9 +111,14 @@ def study(run, checkpoint):
         "explaining": cache.code("masks", "gradcam", "models/probing", "papers/video_features/study"),
     }
 
-    def compute(some):
+    def compute(some, compared):
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
-        found = from_two_starts(model, clips, videos.labels[some], preset, dict(run.settings.get("mask", {})))
+        options = dict(run.settings.get("mask", {}))
+        found = from_the_best_window(model, clips, videos.labels[some], preset, options)
+        found |= {"released": np.full_like(found["mask"], np.nan), "released_loss": np.full_like(found["loss"], np.nan)}
+        if compared:
+            released = masks.learn(model, clips, found["targets"], preset=preset, **options)
+            found |= {"released": released.mask.cpu().numpy(), "released_loss": released.loss[-1].cpu().numpy()}
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
         cams = gradcam.over_frames(maps, clips.shape[2:])
         found["cams"] = cams.cpu().numpy().astype(np.float16)
@@ -124,8 +131,9 @@ def study(run, checkpoint):
             left.sort(key=lambda one: locks.busy(_lock(checkpoint, one[0])))
             number, some = left.pop(0)
             with locks.only_one(_lock(checkpoint, number)):
-                about = {**key, "chosen": some.tolist()}
-                parts[number] = cache.fetch("video_features", about, lambda some=some: compute(some))
+                compared = number * BATCH < run.settings.get("compared", 0)
+                about = {**key, "chosen": some.tolist(), "compared": compared}
+                parts[number] = cache.fetch("video_features", about, functools.partial(compute, some, compared))
             progress.update()
     found = {name: np.concatenate([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
     found["side"] = int(found["side"][0])
@@ -141,28 +149,20 @@ def study(run, checkpoint):
     )
 
 
-def from_two_starts(model, clips, labels, preset, options):
-    """Return the arrays of `Studied` that masks give: each clip's better mask of two starts, and both starts.
+def from_the_best_window(model, clips, labels, preset, options):
+    """Return the arrays of `Studied` that masks give, learned from the best contiguous window.
 
-    A mask stays near where it starts, so that one start says as much about itself as about the network. The second is
-    the best contiguous window, found by trying all of them (`WINDOWS`).
+    A mask stays near where it starts: one from the middle says as much about its start as about the network.
     """
-    first = masks.learn(model, clips, labels=labels, preset=preset, **options)
-    settings, targets = first.settings, first.targets
+    settings, _ = masks.resolve(preset, None, dict(options))
     weights = {key: getattr(settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner", "scores")}
-    found = masks.search(model, clips, targets, step=max(1, clips.shape[2] // WINDOWS), **weights)
-    refine = {**options, "iterations": min(REFINE, settings.iterations), "initial": found.mask}
-    second = masks.learn(model, clips, targets, labels=labels, preset=preset, **refine)
-    better = second.loss[-1] < first.loss[-1]
-    chosen = {}
-    for name in FIELDS:
-        a, b = getattr(first, name), getattr(second, name)
-        chosen[name] = torch.where(better if a.ndim == 1 else better[:, None], b, a)
+    window = masks.search(model, clips, step=max(1, clips.shape[2] // COARSE), refine=True, **weights)
+    refine = {**options, "iterations": min(REFINE, settings.iterations), "initial": window.mask}
+    found = masks.learn(model, clips, labels=labels, preset=preset, **refine)
     with evaluating(model), torch.no_grad():
-        chosen["whole"] = score(model, masks.reverse(clips, chosen["mask"]), targets, settings.scores)
-    chosen["loss"] = torch.where(better, second.loss[-1], first.loss[-1])
-    chosen |= {"released": first.mask, "released_loss": first.loss[-1]}
-    chosen |= {"window": found.mask, "window_loss": found.value}
+        whole = score(model, masks.reverse(clips, found.mask), found.targets, found.settings.scores)
+    chosen = {name: getattr(found, name) for name in FIELDS}
+    chosen |= {"whole": whole, "loss": found.loss[-1], "window": window.mask, "window_loss": window.value}
     return {name: value.cpu().numpy() for name, value in chosen.items()}
 
 
@@ -217,12 +217,12 @@ def choose(videos, count, classes, seed=0):
 
 
 def starts(studied):
-    """Return one row per clip: equation 1 and length of the mask from the released start, of the best window and of
-    the mask that is kept (the better of the released one and the one learned from the window), and their overlap."""
+    """Return one row per clip whose mask was learned from both starts: equation 1 and length of the mask from the
+    released start, of the best window and of the mask learned from that, and how far the two masks overlap."""
     rows = []
     for each in studied.values():
-        on, window = each.mask > masks.THRESHOLD, each.window > 0
-        union = (on | window).sum(1)
+        kept, window, released = (m > masks.THRESHOLD for m in (each.mask, each.window, each.released))
+        union = (kept | released).sum(1)
         rows.append(
             pd.DataFrame(
                 {
@@ -232,12 +232,12 @@ def starts(studied):
                     "released": each.released_loss,
                     "window": each.window_loss,
                     "kept": each.loss,
-                    "released_length": (each.released > masks.THRESHOLD).sum(1),
+                    "released_length": released.sum(1),
                     "window_length": window.sum(1),
-                    "kept_length": on.sum(1),
-                    "overlap": (on & window).sum(1) / np.where(union > 0, union, 1),
+                    "kept_length": kept.sum(1),
+                    "overlap": (kept & released).sum(1) / np.where(union > 0, union, 1),
                 }
-            )
+            )[np.isfinite(each.released_loss)]
         )
     return pd.concat(rows, ignore_index=True)
 

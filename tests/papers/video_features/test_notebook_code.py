@@ -316,8 +316,8 @@ def test_predictions_of_two_directions_share_their_clips():
     assert evaluation.f1_macro(predicted(0.7)) == pytest.approx(0.7)
 
 
-def test_each_clip_keeps_the_better_of_two_starts():
-    """The network needs frames 10 to 12 alone; a mask that starts in the middle is learned from there."""
+def test_masks_are_learned_from_the_best_window():
+    """The network needs frames 11 and 12 alone; a mask that starts in the middle is learned from there."""
 
     class Late(torch.nn.Module):
         num_frames = 16
@@ -327,30 +327,32 @@ def test_each_clip_keeps_the_better_of_two_starts():
             return torch.stack([20 * moved, torch.zeros_like(moved)], 1)
 
     video = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(2, 3, 16, 8, 8)
-    found = study.from_two_starts(Late(), video, np.array([0, 0]), "default", {"iterations": 20})
-    assert (found["loss"] <= found["released_loss"]).all() and set(study.FIELDS) <= set(found)
+    found = study.from_the_best_window(Late(), video, np.array([0, 0]), "default", {"iterations": 20})
+    assert set(study.FIELDS) <= set(found) and found["whole"].shape == (2,)
     assert found["window"][0].nonzero()[0].tolist() == [11, 12]
-    assert found["whole"].shape == (2,)
+    assert (found["mask"][0] > 0.5).nonzero()[0].tolist() == [11, 12]
+    released = study.masks.learn(Late(), video, 0, preset="as_released", iterations=20)
+    assert (found["loss"] < released.loss[-1].numpy()).all()
     pair = {"a": studied("I3D-original"), "b": studied("I3D-original", frames=32)}
+    pair["b"].released_loss[5:] = np.nan  # not compared
     table = study.starts(pair)
-    assert len(table) == 24 and (table.overlap == 1).all() and (table.released > table.kept).all()
+    assert len(table) == 12 + 5 and (table.overlap == 1).all() and (table.released > table.kept).all()
 
 
 def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_path):
     """And what has been learned is not learned again."""
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     order, checkpoint = [], "synth_ssv2/I3D-original-f16"
-    run.settings.update(clips=3, presets={}, mask={"iterations": 1})
+    run.settings.update(clips=3, presets={}, mask={"iterations": 1}, compared=0)
     monkeypatch.setattr(study, "BATCH", 1)
     busy, learn, held = study.locks.busy, study.masks.learn, []
     files = [tmp_path / "video_features" / f"synth_ssv2-I3D-original-f16.{number}.lock" for number in range(3)]
     monkeypatch.setattr(study.locks, "busy", lambda file: file == files[0])
 
-    def watched(model, clips, *targets, **more):
-        if not targets:  # the first of the two starts
-            order.append(clips)
-            held.append([number for number, file in enumerate(files) if busy(file)])
-        return learn(model, clips, *targets, **more)
+    def watched(model, clips, **more):
+        order.append(clips)
+        held.append([number for number, file in enumerate(files) if busy(file)])
+        return learn(model, clips, **more)
 
     monkeypatch.setattr(study.masks, "learn", watched)
     first = study.study(run, checkpoint)
@@ -360,3 +362,7 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
     assert held == [[1], [2], [0]]
     again = study.study(run, checkpoint)
     assert len(order) == len(first.videos) and np.array_equal(again.mask, first.mask)
+    assert np.isnan(first.released_loss).all()
+    monkeypatch.setattr(study.masks, "learn", learn)
+    run.settings["compared"] = 1
+    assert np.isfinite(study.study(run, checkpoint).released_loss).tolist() == [True, False, False]
