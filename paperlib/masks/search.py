@@ -82,7 +82,7 @@ def search(
                 there = tried(at, here)
                 place = best_of(there)
                 edges[at], value[at] = here[place], there[place]
-    return SearchResult(_inside(edges, frames), *edges.T, value, values, windows, settings.scores)
+    return SearchResult(_inside(edges, frames), edges[:, 0], edges[:, 1], value, values, windows, settings.scores)
 
 
 def _beside(edges, step, frames):

@@ -85,7 +85,7 @@ def test_one_run_the_next_and_what_changes_in_between(project):
 def test_unusable_options_are_one_sentence_and_exit_code_2(project):
     for arguments, words in {
         ("nonsense",): "no notebook matches 'nonsense'; run_all.sh --list",
-        ("--profile", "nonsense"): "profile 'nonsense' does not exist; there are mini, paper",
+        ("--profile", "nonsense"): "profile 'nonsense' does not exist; there are full, mini, paper",
         ("--data-root", "/does/not/exist"): "--data-root /does/not/exist is not a folder",
         ("--jobs", "0"): "--jobs 0",
     }.items():

@@ -7,7 +7,6 @@ import torch
 from matplotlib.ticker import StrMethodFormatter
 from torch.nn import functional as F
 
-from ... import masks
 from ...explanation import plotting
 from ...gradcam import blobs
 from ...training import evaluation

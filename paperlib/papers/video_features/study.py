@@ -31,7 +31,7 @@ class Studied:
     iterations, loss (equation 1 at the end) [n]; cams [n, T, H, W], made from maps of `side` pixels and each frame
     stretched to 0 to 1; intensity [n, T]: the frames' mean before that; units [n]: the person or else the video.
     Every mask is learned from the best contiguous window; window, window_loss: that, [n, T], and its value of equation
-    1, [n]. Of the first clips (`compared` of the settings), released [n, T] is the mask learned from the released code's
+    1, [n]. Of the first clips (`compared` of the settings) released [n, T] is the mask learned from the released code's
     start and released_loss [n] its value; of the others both are NaN.
     """
 

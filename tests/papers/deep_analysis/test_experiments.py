@@ -1,5 +1,6 @@
 """What the notebooks conclude from own models, on answers that are made up to be known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -192,16 +193,24 @@ def test_partial_correlation_removes_a_common_cause():
 
 
 def test_relevance_points_and_correlations(zoo, monkeypatch):
-    monkeypatch.setattr(own, "score", lambda run: zoo)
+    twice = {key: replace(one, runs=(key, f"{key}-s1")) for key, one in zoo.items()}
+    monkeypatch.setattr(own, "score", lambda run: twice)
     monkeypatch.setattr(relevance_link.checkpoints, "load", lambda key: (None, {}))
     monkeypatch.setattr(relevance_link, "layers", lambda model: ["3D", "2D", "1D"])
-    monkeypatch.setattr(
-        relevance_link.analysis, "explain", lambda key, **_: SimpleNamespace(avg=np.linspace(2, 4, 9) + len(key) % 3)
-    )
+
+    def explained(key, **_):
+        avg = np.linspace(2, 4, 9) + len(key.removesuffix("-s1")) % 3 + key.endswith("-s1")
+        return SimpleNamespace(avg=avg, videos=np.arange(9) + 2 * key.endswith("-s1"), considered=20)
+
+    monkeypatch.setattr(relevance_link.analysis, "explain", explained)
     run = SimpleNamespace(settings={"clips": 4, "sigma": 0.975, "min_score": 0.5}, device="cpu", data_root="")
     points = relevance_link.relevance_points(run)
     assert "TSN-R18-f8" not in set(points.model) and "I3D-R18-f8-tp" not in set(points.model)
-    assert (points.layers == 2).all() and (points.atr <= 1).all()
+    assert (points.layers == 2).all() and (points.atr <= 1).all() and (points.explained == 9).all()
+    keys = points.dataset + "/" + points.model
+    frames = points.num_frames.to_numpy()
+    assert points.atr.to_numpy() == pytest.approx((3.5 + keys.str.len().to_numpy() % 3) / frames)
+    assert (points.atr_low < points.atr).all() and (points.atr < points.atr_high).all()
     table = relevance_link.correlations(points)
     assert len(table) == 3 and ((table.low <= table.value) & (table.value <= table.high)).all()
     draw_own.relevance(points)
