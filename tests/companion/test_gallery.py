@@ -171,49 +171,43 @@ def test_an_empty_project_has_an_empty_page(tmp_path, monkeypatch):
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
-def test_filtering_and_folding_in_a_real_browser(project):
-    from playwright.sync_api import sync_playwright
+def test_filtering_and_folding_in_a_real_browser(project, browser):
+    page = browser.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(gallery.build().as_uri())
 
-    path = gallery.build()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
-        said, asked = [], []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
+    def shown(selector):
+        return page.locator(f"{selector}:visible").count()
 
-        def shown(selector):
-            return page.locator(f"{selector}:visible").count()
+    assert shown("article") == 3 and shown("li[data-verdict]") == 9 and shown("figure img") == 6
+    assert shown(".contents a") == 3 and shown(".absent") == 1
+    page.get_by_role("button", name="undecided").click()
+    assert shown("article") == 2 and shown("li[data-verdict]") == 2
+    assert shown(".contents a") == 2 and shown(".absent") == 0
+    assert page.locator("[aria-pressed=true]").inner_text() == "? undecided (2)"
+    page.get_by_role("button", name="all", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert shown("article") == 3
+    assert shown("article table") == 0
+    page.locator("article summary").first.click()
+    assert shown("article table") == 1
+    page.locator(".contents a").last.click()
+    top = page.locator("article").last.bounding_box()["y"]
+    assert 0 <= top < page.viewport_size["height"]
+    widths = page.eval_on_selector_all("img", "all => all.map(image => image.naturalWidth)")
+    assert min(widths) > 100 and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
-        assert shown("article") == 3 and shown("li[data-verdict]") == 9 and shown("figure img") == 6
-        assert shown(".contents a") == 3 and shown(".absent") == 1
-        page.get_by_role("button", name="undecided").click()
-        assert shown("article") == 2 and shown("li[data-verdict]") == 2
-        assert shown(".contents a") == 2 and shown(".absent") == 0
-        assert page.locator("[aria-pressed=true]").inner_text() == "? undecided (2)"
-        page.get_by_role("button", name="all", exact=True).focus()
-        page.keyboard.press("Enter")
-        assert shown("article") == 3
-        assert shown("article table") == 0
-        page.locator("article summary").first.click()
-        assert shown("article table") == 1
-        page.locator(".contents a").last.click()
-        top = page.locator("article").last.bounding_box()["y"]
-        assert 0 <= top < page.viewport_size["height"]
-        widths = page.eval_on_selector_all("img", "all => all.map(image => image.naturalWidth)")
-        assert min(widths) > 100 and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-        backgrounds = []
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        assert backgrounds == ["rgb(251, 251, 250)", "rgb(22, 24, 27)"]
-        page.locator("#theme").click()  # the system says dark, the reader prefers light
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == backgrounds[0]
-        page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        browser.close()
+    backgrounds = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert backgrounds == ["rgb(251, 251, 250)", "rgb(22, 24, 27)"]
+    page.locator("#theme").click()  # the system says dark, the reader prefers light
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == backgrounds[0]
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
     assert said == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
