@@ -74,14 +74,13 @@ def search(
         values = torch.stack([tried(at, windows) for at in range(len(clips))])
         places = best_of(values, 1)
         edges, value = windows[places], values.gather(1, places[:, None])[:, 0]
-        for at in range(len(clips)) if refine else ():
-            finer = step
-            while finer > 1:
-                finer //= 2
-                here = _beside(edges[at], finer, frames)
-                there = tried(at, here)
-                place = best_of(there)
-                edges[at], value[at] = here[place], there[place]
+        while refine and step > 1:
+            step //= 2
+            for at in range(len(clips)):
+                beside = _beside(edges[at], step, frames)
+                found = tried(at, beside)
+                place = best_of(found)
+                edges[at], value[at] = beside[place], found[place]
     return SearchResult(_inside(edges, frames), edges[:, 0], edges[:, 1], value, values, windows, settings.scores)
 
 

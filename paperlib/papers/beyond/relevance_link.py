@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 
 from ...training import checkpoints
-from .. import analysis, statistics
+from .. import statistics
 from ..deep_analysis import own
 from ..deep_analysis.experiments import ROOM
 from ..deep_analysis.structure import TEMPORAL, layers
 from ..findings import Finding
-from ..temporal_relevance import pooled
+from ..temporal_relevance import explain_all, pooled
 
 
 def relevance_points(run):
@@ -25,19 +25,9 @@ def relevance_points(run):
             continue
         if baseline.correct.mean() > 1 - ROOM:  # a few errors of TSN are no denominator
             continue
-        explained = [
-            analysis.explain(
-                key,
-                clips=run.settings["clips"],
-                sigma=run.settings["sigma"],
-                min_score=run.settings["min_score"],
-                limit=run.settings.get("videos"),
-                device=run.device,
-                root=run.data_root,
-            )
-            for key in one.runs
-        ]
-        atr = pooled.pool({one.key: pooled.table(explained, pooled.avg) / one.row["num_frames"]})
+        explained = explain_all(run, models=list(one.runs), limit=run.settings.get("videos"))
+        frames = pooled.tables(explained, pooled.avg)[one.key]
+        atr = pooled.pool({one.key: frames / one.row["num_frames"]})
         psi = own.contribution(one, baseline)
         kinds = layers(checkpoints.load(one.runs[0])[0])
         rows.append(
@@ -56,7 +46,7 @@ def relevance_points(run):
                 "top1": 100 * one.correct.mean(),
                 "runs": len(one.correct),
                 "baseline": baseline.key,
-                "explained": min(len(found.avg) for found in explained),
+                "explained": min(len(found.avg) for found in explained.values()),
             }
         )
     return pd.DataFrame(rows)

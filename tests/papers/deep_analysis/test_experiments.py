@@ -198,11 +198,11 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
     monkeypatch.setattr(relevance_link.checkpoints, "load", lambda key: (None, {}))
     monkeypatch.setattr(relevance_link, "layers", lambda model: ["3D", "2D", "1D"])
 
-    def explained(key, **_):
+    def explained(key):
         avg = np.linspace(2, 4, 9) + len(key.removesuffix("-s1")) % 3 + key.endswith("-s1")
         return SimpleNamespace(avg=avg, videos=np.arange(9) + 2 * key.endswith("-s1"), considered=20)
 
-    monkeypatch.setattr(relevance_link.analysis, "explain", explained)
+    monkeypatch.setattr(relevance_link, "explain_all", lambda run, models, **_: {key: explained(key) for key in models})
     run = SimpleNamespace(settings={"clips": 4, "sigma": 0.975, "min_score": 0.5}, device="cpu", data_root="")
     points = relevance_link.relevance_points(run)
     assert "TSN-R18-f8" not in set(points.model) and "I3D-R18-f8-tp" not in set(points.model)
