@@ -1,7 +1,8 @@
 """Temporal masks: which frames a video model needs (Manttari, Broome et al., ACCV 2020, section 3.1).
 
 `freeze`, `reverse` and the other perturbations change a clip under a mask; `learn` finds the shortest mask
-whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows.
+whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows and
+`learn_from_window` starts from the best of them.
 
 May import: models, data, convolution, errors.
 """
@@ -21,7 +22,7 @@ from .perturb import (
     segments,
     shuffle,
 )
-from .search import SearchResult, search
+from .search import SearchResult, learn_from_window, search
 
 __all__ = [
     "PERTURBATIONS",
@@ -36,6 +37,7 @@ __all__ = [
     "freeze",
     "freeze_matrix",
     "learn",
+    "learn_from_window",
     "mean",
     "perturb",
     "prepare",

@@ -59,6 +59,7 @@ class Settings:
     perturbation: str = "freeze"  # what the mask is learned with
     logit: bool = False  # lower the class's logit instead of its score
     scores: str = "auto"  # or "softmax", "sigmoid"; a result says which it was, see `probing.scale`
+    keep: str = "last"  # or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good
 
 
 PRESETS = {
@@ -285,6 +286,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
     logits = began.clone().requires_grad_()
     optimiser = torch.optim.Adam([logits], lr=settings.learning_rate)
     final, steps = began.clone(), torch.zeros(len(clips), dtype=torch.long, device=clips.device)
+    best, lowest = began.clone(), torch.full((len(clips),), float("inf"), device=clips.device)
     numbers = torch.promote_types(clips.dtype, torch.float32)  # scores are float32 at least
     losses = torch.full((settings.iterations, len(clips)), float("nan"), device=clips.device, dtype=numbers)
     running = torch.arange(len(clips), device=clips.device)
@@ -298,8 +300,10 @@ def _descend(model, clips, targets, began, settings, watch=None):
             loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
         (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)
         logits.grad = gradient / lift
-        optimiser.step()
         losses[step, running] = loss.detach()
+        lower = running[loss.detach() < lowest[running]]
+        best[lower], lowest[lower] = logits.detach()[lower], losses[step, lower].to(lowest)
+        optimiser.step()
         final[running] = logits.detach()[running]
         steps[running] = step + 1
         if watch and watch(step, final.sigmoid(), losses[step].clone()):
@@ -316,7 +320,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
     if len(losses):  # a stopped clip keeps its last loss
         taken = torch.minimum(torch.arange(len(losses), device=steps.device)[:, None], steps - 1)
         losses = losses.gather(0, taken)
-    return final, losses, steps
+    return (best if settings.keep == "best" else final), losses, steps
 
 
 def _loss(model, apply, mask, targets, settings):
@@ -352,6 +356,8 @@ def resolve(preset, iterations, options):
         given = None
     settings = replace(PRESETS[preset], **options)
     scale(2, settings.scores)  # an unknown name is an error before anything runs
+    if settings.keep not in ("last", "best"):
+        raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
     if settings.iterations < 0 or settings.learning_rate <= 0 or settings.beta < 1:
         raise InputError(
             f"iterations ({settings.iterations}) must not be negative, learning_rate "

@@ -9,8 +9,11 @@ from torch import nn
 from ..errors import InputError
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating, probabilities, scale
-from .learn import resolve, total_variation
+from .learn import MaskResult, learn, resolve, total_variation
 from .perturb import prepare
+
+COARSE = 8  # parts of a clip at whose ends `learn_from_window` looks for windows first
+DECISIVE = ("length_weight", "tv_weight", "beta", "double_inner", "perturbation", "logit", "scores")  # for equation 1
 
 
 @dataclass
@@ -82,6 +85,26 @@ def search(
                 place = best_of(found)
                 edges[at], value[at] = beside[place], found[place]
     return SearchResult(_inside(edges, frames), edges[:, 0], edges[:, 1], value, values, windows, settings.scores)
+
+
+def learn_from_window(
+    model: nn.Module,
+    clips: torch.Tensor,
+    targets: torch.Tensor | Sequence[int] | int | None = None,
+    iterations: int | None = None,
+    labels: torch.Tensor | Sequence[int] | None = None,
+    preset: str = "default",
+    **options,
+) -> tuple[MaskResult, SearchResult]:
+    """Learn masks as `learn` does, from the best window of `search`, among eighths of the clip first; returns both.
+
+    A mask stays near where it starts: one from the middle says as much about its start as about the network. Arguments
+    are `learn`'s; options: fields of `masks.Settings` except `initial`.
+    """
+    settings, _ = resolve(preset, iterations, dict(options))
+    alike = {key: getattr(settings, key) for key in DECISIVE}
+    window = search(model, clips, targets, step=max(1, clips.shape[2] // COARSE), refine=True, **alike)
+    return learn(model, clips, targets, iterations, labels, preset, initial=window.mask, **options), window
 
 
 def _beside(edges, step, frames):

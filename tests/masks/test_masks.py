@@ -347,6 +347,34 @@ def test_search_finds_the_window_and_tries_them_all():
         masks.search(model, clips[:1], 0, step=0)
 
 
+def test_masks_learned_from_the_best_window_are_better_than_from_the_middle():
+    """Where reversing is what the network notices, and the frames that it notices are not in the middle."""
+
+    class Late(torch.nn.Module):
+        def forward(self, clips):
+            moved = (clips[:, 0, 12:15] - clips[:, 0, 11:14]).clamp(min=0).mean((1, 2, 3))
+            return torch.stack([8 * moved, torch.full_like(moved, 4.0)], 1)
+
+    clips = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(2, 3, 16, 4, 4)
+    options = {"iterations": 20, "perturbation": "reverse", "length_weight": 0.02}
+    found, window = masks.learn_from_window(Late(), clips, 0, labels=[0, 1], **options)
+    whole = masks.search(Late(), clips, 0, perturbation="reverse", length_weight=0.02)
+    assert torch.equal(window.value, whole.value) and torch.equal(found.initial > 0.5, window.mask > 0.5)
+    assert found.settings.iterations == 20 and found.labels.tolist() == [0, 1]
+    middle = masks.learn(Late(), clips, 0, **options)
+    options["iterations"] = 60  # all values sink below the threshold at once, and then nothing is reversed
+    assert (masks.learn_from_window(Late(), clips, 0, **options)[0].perturbed > 0.9).all()
+    kept, _ = masks.learn_from_window(Late(), clips, 0, keep="best", **options)
+    assert (kept.perturbed < 0.1).all()
+    at = kept.loss.min(0).values  # the kept mask is that of the lowest loss on the way
+    penalty = 0.02 * kept.mask.sum(1) + 0.003 * masks.total_variation(kept.mask)
+    assert (kept.perturbed + penalty).tolist() == pytest.approx(at.tolist(), abs=1e-5)
+    with pytest.raises(InputError, match="keep='first' of a mask should be 'last' or 'best'"):
+        masks.learn(Late(), clips, 0, keep="first")
+    assert (found.perturbed < 0.1).all() and (found.length < middle.length).all()
+    assert (found.loss[-1] < middle.loss[-1]).all()
+
+
 def test_search_by_cropping_finds_the_frames_that_alone_score_highest():
     class Bright(torch.nn.Module):
         def forward(self, clips):

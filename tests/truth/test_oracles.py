@@ -51,12 +51,12 @@ def test_the_same_through_the_difference_of_two_classes():
 
 
 def test_what_reads_runs_of_frames_fails_where_the_truth_is_no_run():
-    """A range of ATR is one run, so it holds what lies between two events; reversing a part of one is enough."""
+    """A range of ATR is one run, so it holds what lies between two events; reversing needs a part of two alone."""
     assert scored(instruments.atr_support, ONE).precision.to_numpy() == pytest.approx(1)
     between = scored(instruments.atr_support, TWO).attrs["importance"]
     assert (between[:, 2:13] == 1).all() and (between[:, [0, 1, 13, 14, 15]] == 0).all()
-    reverse = scored(truth.INSTRUMENTS["mask, reverse"], ONE)
-    assert (reverse.pointing == 1).all() and (reverse.iou < 1).all()
+    one, two = (scored(truth.INSTRUMENTS["mask, reverse"], events) for events in (ONE, TWO))
+    assert (one.iou == 1).all() and (two.pointing == 1).all() and (two.iou < 1).all()
 
 
 def test_random_numbers_are_a_clips_own_whatever_the_batch():

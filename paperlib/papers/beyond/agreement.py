@@ -86,7 +86,9 @@ def measure(run, checkpoint):
                         "Shapley sampling": instruments.shapley(
                             model, some, target, samples=settings["samples"], seed=run.seed
                         ),
-                        "temporal mask": masks.learn(model, some, target, iterations=settings["iterations"]).mask,
+                        "temporal mask": instruments.learned_mask(
+                            model, some, target, iterations=settings["iterations"]
+                        ),
                         "field": receptive_field(model, some),
                     }
                 )

@@ -17,8 +17,7 @@ from .. import analysis, needs, published
 from . import short
 
 BATCH = 8  # clips whose masks are learned together: enough on a CPU, and portions small enough to share
-COARSE = 8  # the best window is looked for among those whose ends are eighths of the clip, then beside the best of them
-REFINE = 60  # iterations of learning from that window: it is near an optimum already
+REFINE = 60  # iterations of learning from the best window: it is near an optimum already
 FIELDS = ("mask", "initial", "targets", "original", "freeze", "reverse", "truth", "iterations")
 
 
@@ -150,15 +149,10 @@ def study(run, checkpoint):
 
 
 def from_the_best_window(model, clips, labels, preset, options):
-    """Return the arrays of `Studied` that masks give, learned from the best contiguous window.
-
-    A mask stays near where it starts: one from the middle says as much about its start as about the network.
-    """
+    """Return the arrays of `Studied` that masks give, learned from the best contiguous window."""
     settings, _ = masks.resolve(preset, None, dict(options))
-    weights = {key: getattr(settings, key) for key in ("length_weight", "tv_weight", "beta", "double_inner", "scores")}
-    window = masks.search(model, clips, step=max(1, clips.shape[2] // COARSE), refine=True, **weights)
-    refine = {**options, "iterations": min(REFINE, settings.iterations), "initial": window.mask}
-    found = masks.learn(model, clips, labels=labels, preset=preset, **refine)
+    shorter = {**options, "iterations": min(REFINE, settings.iterations)}
+    found, window = masks.learn_from_window(model, clips, labels=labels, preset=preset, **shorter)
     with evaluating(model), torch.no_grad():
         whole = score(model, masks.reverse(clips, found.mask), found.targets, found.settings.scores)
     chosen = {name: getattr(found, name) for name in FIELDS}

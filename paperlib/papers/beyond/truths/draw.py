@@ -99,7 +99,7 @@ def cost(table, columns):
     table: as `advice.together` returns it. The line joins the instruments that no cheaper one equals. What computes
     nothing, the controls, stands in front of one forward pass, in grey.
     """
-    figure, axes = plt.subplots(1, len(columns), figsize=(1 + 4.1 * len(columns), 4.2), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(columns), figsize=(1 + 4.1 * len(columns), 5), sharey=True, squeeze=False)
     free = table.cost < FREE
     at = table.cost.where(~free, FREE)
     lowest = float(min(-0.25, table[list(columns)].min(axis=None) - 0.05))
