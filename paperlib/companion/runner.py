@@ -156,7 +156,7 @@ def execute_all(seconds, options, jobs, train=False):
         # Each finished job leaves a timer that looks for work once per timespan: at its one second, 15 % of a core
         # after 40 notebooks. The process ends one timespan after its last job.
         "--max-jobs-per-timespan",
-        "1000/4s",
+        f"1000/{max(4, len(names) // 5)}s",
         *(relative(stale.record(name, options)) for name in names),
     ]
     log = folder / "snakemake.log"

@@ -14,18 +14,29 @@ def matrices(found, dataset):
     shown = [name for name in networks if split(name)[0] == dataset and plain(name)]
     shown.sort(key=lambda name: not attends(name))  # transformers first
     figure, axes = plt.subplots(len(found), len(shown), figsize=(1.9 * len(shown), 2.1 * len(found)), squeeze=False)
-    for line, (rules, explained) in zip(axes, found.items(), strict=True):
-        own = pooled.networks(explained)
+    means = {
+        (rules, name): _mean_share(runs)
+        for rules, explained in found.items()
+        for name, runs in pooled.networks(explained).items()
+        if name in shown
+    }
+    largest = max(share.max() for share in means.values())
+    for line, rules in zip(axes, found, strict=True):
         for axis, name in zip(line, shown, strict=True):
-            if name not in own:
+            if (rules, name) not in means:
                 axis.axis("off")
                 continue
-            every = np.concatenate([one.matrix for one in own[name]])
-            share = (every / np.maximum(every.sum(2, keepdims=True), 1e-30)).mean(0)
-            plotting.heatmap(axis, share, f"{split(name)[1]}\n{rules}", vmax=1, labels=axis is line[0])
+            title = f"{split(name)[1]}\n{rules}"
+            plotting.heatmap(axis, means[rules, name], title, vmax=largest, labels=axis is line[0])
             axis.set_aspect("auto")
     figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.6, label="share of a row")
     return figure
+
+
+def _mean_share(runs):
+    """Return the mean matrix [T', N] of all clips of a network's runs, rows divided by their sums."""
+    every = np.concatenate([one.matrix for one in runs])
+    return (every / np.maximum(every.sum(2, keepdims=True), 1e-30)).mean(0)
 
 
 def ranges(rows):
@@ -57,7 +68,7 @@ def attention(rows):
     """Draw how far attention reaches (rollout) and relevance does, a pair of bars per transformer and data set."""
     rows = rows[rows.model.str.startswith(FAMILIES) & rows.rules.isin([ROLLOUT, "attnlrp"])]
     places = list(dict.fromkeys(zip(rows.dataset, rows.model, strict=True)))
-    figure, axis = plt.subplots(figsize=(1.2 + 0.75 * len(places), 3.2))
+    figure, axis = plt.subplots(figsize=(max(3.6, 1.2 + 0.75 * len(places)), 3.6))
     for side, (rules, colour) in enumerate(((ROLLOUT, plotting.SKY), ("attnlrp", plotting.BLUE))):
         for row in rows[rows.rules == rules].itertuples():
             x = places.index((row.dataset, row.model)) + 0.4 * side - 0.2
@@ -65,6 +76,7 @@ def attention(rows):
             plotting.bar_with_interval(axis, x, *interval, 0.36, colour)
     axis.set_xticks(range(len(places)), [f"{model}\n{dataset}" for dataset, model in places], rotation=60, fontsize=6)
     marks = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (plotting.SKY, plotting.BLUE)]
-    axis.legend(marks, ["attention (rollout)", "relevance (attnlrp)"])
+    named = ["attention (rollout)", "relevance (attnlrp)"]
+    figure.legend(marks, named, loc="outside upper center", ncols=2, fontsize=8)
     axis.set_ylabel("avg-ATR, frames")
     return figure
