@@ -88,15 +88,13 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
 
 
 def test_built_networks_tell_right_instruments_from_those_that_know_nothing():
-    table = built.oracles({**SETTINGS, "iterations": 60}).set_index("instrument")
+    table = built.oracles({**SETTINGS, "iterations": 20}).set_index("instrument")
     right = table.drop(index=["ATR's ranges", "mask, reverse", *truth.CONTROLS])
     assert len(right) == 24 and right[list(truths.SCORES)].to_numpy() == pytest.approx(1, abs=1e-6)
     blind = table.loc[["random", "constant"]]
     assert ((blind.low - 1e-9 <= blind.chance) & (blind.chance <= blind.high + 1e-9)).all()
-    wrong = table.loc[["ATR's ranges", "mask, reverse"]].set_index("oracle", append=True).precision
-    assert (
-        wrong["ATR's ranges", "one event"] == pytest.approx(1) and (wrong.drop(("ATR's ranges", "one event")) < 1).all()
-    )
+    runs = table.loc[["ATR's ranges", "mask, reverse"]].set_index("oracle").precision  # of frames, with no gap in them
+    assert runs["one event"].to_numpy() == pytest.approx(1) and (runs["two events"] < 1).all()
 
 
 def corpus(folder, sentences=6):

@@ -345,7 +345,7 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
     order, checkpoint = [], "synth_ssv2/I3D-original-f16"
     run.settings.update(clips=3, presets={}, mask={"iterations": 1}, compared=0)
     monkeypatch.setattr(study, "BATCH", 1)
-    busy, learn, held = study.locks.busy, study.masks.learn, []
+    busy, learn, held = study.locks.busy, study.masks.learn_from_window, []
     files = [tmp_path / "video_features" / f"synth_ssv2-I3D-original-f16.{number}.lock" for number in range(3)]
     monkeypatch.setattr(study.locks, "busy", lambda file: file == files[0])
 
@@ -354,7 +354,7 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
         held.append([number for number, file in enumerate(files) if busy(file)])
         return learn(model, clips, **more)
 
-    monkeypatch.setattr(study.masks, "learn", watched)
+    monkeypatch.setattr(study.masks, "learn_from_window", watched)
     first = study.study(run, checkpoint)
     videos = study.open_checkpoint(run, checkpoint)[2]
     for clip, number in zip(order, [*first.videos[1:], first.videos[0]], strict=True):
@@ -363,6 +363,6 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
     again = study.study(run, checkpoint)
     assert len(order) == len(first.videos) and np.array_equal(again.mask, first.mask)
     assert np.isnan(first.released_loss).all()
-    monkeypatch.setattr(study.masks, "learn", learn)
+    monkeypatch.setattr(study.masks, "learn_from_window", learn)
     run.settings["compared"] = 1
     assert np.isfinite(study.study(run, checkpoint).released_loss).tolist() == [True, False, False]

@@ -62,8 +62,9 @@ def farther(id, found, quantity, composites):
     def of(mean):
         return float(np.mean([mean(f"{name}/transformers") - mean(f"{name}/CNNs") for name in datasets]))
 
-    networks = [len({split(without_seed(pair[side])[0])[1] for pair in pairs}) for side in (0, 1)]
-    rests_on = f"{len(pairs)} pairs of runs, of {networks[0]} transformers and {networks[1]} CNNs"
+    ours, others = ([len({split(without_seed(pair[side])[0])[1] for pair in pairs})] for side in (0, 1))
+    sides = f"{pooled.counted(ours, 'transformer')} and {pooled.counted(others, 'CNN')}"
+    rests_on = f"{pooled.counted([len(pairs)], 'pair')} of runs, of {sides}"
     return Finding(id, pooled.pool(values, of), rests_on, ", ".join(datasets))
 
 
@@ -83,7 +84,7 @@ def saturated(id, measured):
     if not own:
         return Finding(id, None, "none of the transformers trained here predicts every frame and needs more than one")
     values = partial.values(own, lambda found, _: partial.change(found, HALF))
-    runs = f"{len(own)} runs of {len(values)} networks, {max(len(one['labels']) for one in own.values())} videos each"
+    runs = pooled.words(map(len, values.values()), [len(one["labels"]) for one in own.values()], "video")
     return Finding(id, pooled.pool(values, span=100.0), runs, pooled.datasets_of(own))
 
 
