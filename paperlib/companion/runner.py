@@ -154,7 +154,7 @@ def execute_all(seconds, options, jobs, train=False):
         str(jobs),
         "--nocolor",
         # Each finished job leaves a timer that looks for work once per timespan: at its one second, 15 % of a core
-        # after 40 notebooks. The process ends one timespan after its last job.
+        # after 40 notebooks, at four 9 % in the mean of 69. The process ends one timespan after its last job.
         "--max-jobs-per-timespan",
         f"1000/{max(4, len(names) // 5)}s",
         *(relative(stale.record(name, options)) for name in names),

@@ -51,7 +51,7 @@ def test_the_same_through_the_difference_of_two_classes():
 
 
 def test_what_reads_runs_of_frames_fails_where_the_truth_is_no_run():
-    """A range of ATR is one run, so it holds what lies between two events; reversing needs a part of two alone."""
+    """A range of ATR is one run, so it holds what lies between two events, and so must a mask that reverses."""
     assert scored(instruments.atr_support, ONE).precision.to_numpy() == pytest.approx(1)
     between = scored(instruments.atr_support, TWO).attrs["importance"]
     assert (between[:, 2:13] == 1).all() and (between[:, [0, 1, 13, 14, 15]] == 0).all()
