@@ -27,7 +27,6 @@ MAY_SKIP = {
     "beyond/pulse",
     "beyond/spoken_words",
     "beyond/training",
-    "beyond/transformers",
     "beyond/planted",
     "beyond/exact_shapley",
     "beyond/which_instrument",
