@@ -198,12 +198,21 @@ def own_order(items):
 
 
 def opened(checkpoint, dataset, split, limit, device, root):
-    model, header = checkpoints.load(checkpoint, device)
-    header["num_frames"] = model.num_frames
+    """Return (model, header, videos) of a checkpoint on a data set, by default its own.
+
+    A model opened again is the same object, so that its operations are recorded once: copy it before changing it.
+    """
+    model, header = _loaded(checkpoint, checkpoints.digest(checkpoint), device)
+    header = {**header, "num_frames": model.num_frames}
     videos = _videos(
         dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None, model.num_frames
     )
     return model, header, videos
+
+
+@functools.lru_cache(maxsize=16)
+def _loaded(checkpoint, digest, device):
+    return checkpoints.load(checkpoint, device)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,6 +1,8 @@
 """Files that one process at a time may hold; without effect where files cannot be locked."""
 
 import contextlib
+import os
+import random
 
 try:
     import fcntl
@@ -15,6 +17,20 @@ def only_one(file):
         if fcntl is not None:
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def divided(items, file_of):
+    """Yield each item while its `file_of(item)` is held, those first that no other process is at.
+
+    Each process has an order of its own, so that processes that need the same results, and keep them, divide the work.
+    """
+    left = list(items)
+    random.Random(os.getpid()).shuffle(left)
+    while left:
+        left.sort(key=lambda item: busy(file_of(item)))
+        item = left.pop(0)
+        with only_one(file_of(item)):
+            yield item
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from paperlib.errors import InputError
 from paperlib.papers import analysis
@@ -44,10 +45,14 @@ def test_second_call_reads_the_cache_and_another_checkpoint_does_not(trained, mo
     analysis.explain(trained, clips=4, method="lrp")
     assert calls
     model, header = checkpoints.load(trained)
-    keys = analysis.key_of(trained, analysis.opened(trained, None, "val", None, "cpu", None)[2])
+    before, _, videos = analysis.opened(trained, None, "val", None, "cpu", None)
+    assert analysis.opened(trained, None, "val", None, "cpu", None)[0] is before
+    keys = analysis.key_of(trained, videos)
     model.fc.weight.data += 0.01
     checkpoints.save(checkpoints.find(trained), model, {k: v for k, v in header.items() if k != "config"})
-    assert analysis.key_of(trained, analysis.opened(trained, None, "val", None, "cpu", None)[2]) != keys
+    after, _, videos = analysis.opened(trained, None, "val", None, "cpu", None)
+    assert analysis.key_of(trained, videos) != keys
+    assert torch.allclose(after.fc.weight, before.fc.weight + 0.01, atol=1e-4)
 
 
 def test_explained_clips_are_the_first_that_are_right_in_an_order_that_all_checkpoints_share(trained):

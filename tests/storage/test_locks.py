@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,15 @@ def test_the_next_one_gets_it_when_its_holder_ends(end, holder, tmp_path):
     end(holder)
     with locks.only_one(tmp_path / "new" / "a.lock"):
         assert holder.wait() is not None
+
+
+def test_items_that_nobody_is_at_come_first_each_held(holder, tmp_path):
+    file_of = (tmp_path / "new" / "{}.lock").as_posix().format
+    seen = []
+    for item in locks.divided("abc", lambda item: Path(file_of(item))):
+        assert locks.busy(Path(file_of(item)))
+        seen.append(item)
+        if len(seen) == 2:
+            holder.kill()  # until it ends, its item is waited for
+    assert seen in (["b", "c", "a"], ["c", "b", "a"])
+    assert not any(locks.busy(Path(file_of(item))) for item in "abc")

@@ -124,15 +124,13 @@ def study(run, checkpoint):
         found["intensity"] = gradcam.over_frames(maps, clips.shape[2:], normalise=None).mean((2, 3)).cpu().numpy()
         return {**found, "side": np.full(len(some), min(maps.shape[2:]))}
 
-    parts, left = {}, list(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
-    with tqdm(total=len(left), desc=f"masks of {checkpoint}", leave=False) as progress:
-        while left:  # notebooks that run side by side learn these masks once
-            left.sort(key=lambda one: locks.busy(_lock(checkpoint, one[0])))
-            number, some = left.pop(0)
-            with locks.only_one(_lock(checkpoint, number)):
-                compared = number * BATCH < run.settings.get("compared", 0)
-                about = {**key, "chosen": some.tolist(), "compared": compared}
-                parts[number] = cache.fetch("video_features", about, functools.partial(compute, some, compared))
+    batches = dict(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
+    parts = {}
+    with tqdm(total=len(batches), desc=f"masks of {checkpoint}", leave=False) as progress:
+        for number in locks.divided(batches, functools.partial(_lock, checkpoint)):
+            some, compared = batches[number], number * BATCH < run.settings.get("compared", 0)
+            about = {**key, "chosen": some.tolist(), "compared": compared}
+            parts[number] = cache.fetch("video_features", about, functools.partial(compute, some, compared))
             progress.update()
     found = {name: np.concatenate([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
     found["side"] = int(found["side"][0])
