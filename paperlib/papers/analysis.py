@@ -221,7 +221,7 @@ def _videos(dataset, split, size, limit, root, frames):
     videos, skipped = loading.readable(data.load(dataset, split=split, size=size, limit=limit, root=root), frames)
     for _, name, reason in skipped:
         print(f"{dataset}: {name} is left out: {reason}")
-    videos.skipped = skipped
+    videos.skipped, videos.keeps = skipped, True
     return videos
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 
 from paperlib import data
+from paperlib.data.synthetic import dataset
 from paperlib.data.synthetic.dataset import Recent
+from paperlib.storage import cache, paths
 
 
 def test_frames_kept_are_the_frames_rendered(monkeypatch):
@@ -34,3 +36,26 @@ def test_what_was_asked_for_last_stays_within_the_bytes():
     assert [get(key)[0] for key in (1, 2, 1, 3, 1, 2)] == [1, 2, 1, 3, 1, 2]
     assert made == [1, 2, 3, 2] and recent.size <= 100  # 2 had to go for 3, 1 had been asked for since
     assert get(9, size=200)[0] == 9 and recent.size <= 100  # too large to keep
+
+
+def test_frames_that_are_kept_on_disk_serve_the_next_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    videos = data.load("synth_kinetics_hard", split="val", size=32, limit=8)
+    videos.keeps, rendered = True, []
+    render = type(videos)._render
+    monkeypatch.setattr(type(videos), "_render", lambda *a: rendered.append(a) or render(*a))
+
+    def asked(i, *indices):
+        monkeypatch.setattr(dataset, "_rendered", Recent(dataset.KEPT))  # as in a process that has just started
+        return videos.frames(i, indices)
+
+    first = asked(2, 0, 4, 9)
+    assert np.array_equal(asked(2, 0, 4, 9), first) and len(rendered) == 1
+    assert not np.array_equal(asked(3, 0, 4, 9), first) and asked(2, 0, 4).shape[0] == 2 and len(rendered) == 3
+    monkeypatch.setitem(cache.SOURCES, "data/synthetic/canvas.py", b"drawn otherwise")
+    asked(2, 0, 4, 9)
+    assert len(rendered) == 4
+    videos.keeps = False
+    count = len(list(tmp_path.rglob("*.npz")))
+    asked(5, 0)
+    assert count == 4 == len(list(tmp_path.rglob("*.npz")))

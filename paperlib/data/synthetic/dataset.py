@@ -7,6 +7,7 @@ from collections import OrderedDict
 import numpy as np
 
 from ...errors import InputError
+from ...storage import cache
 from .canvas import Draw
 
 KEPT = 2**29  # bytes of frames rendered last that a process keeps: the next model is asked about the same clips
@@ -43,8 +44,11 @@ class Procedural:
 
     Video i belongs to class `labels[i]` and is drawn from a seed made of its id alone, so `limit`, `size` and
     `fps` change neither its content nor its timing. Frame k shows the time (k + 1/2) / fps. `module` has
-    CLASSES, TEMPORAL, FPS, SECONDS and `render(class, random numbers, fractions, duration, size)`.
+    CLASSES, TEMPORAL, FPS, SECONDS and `render(class, random numbers, fractions, duration, size)`. Where `keeps` is
+    set, rendered frames are kept on disk as well, for other processes that ask for the same.
     """
+
+    keeps = False
 
     def __init__(self, name, split, module, per_class, size=64, limit=None, fps=None):
         self.module = module
@@ -81,7 +85,18 @@ class Procedural:
         if not len(indices):
             return np.empty((0, self.size, self.size, 3), np.uint8)
         key = (type(self), getattr(self, "module", None), self.ids[i], self.size, self.fps, indices.tobytes())
-        return _rendered.get(key, lambda: self._render(i, (indices + 0.5) / self.fps, self.size))
+        return _rendered.get(key, lambda: self._made(i, indices))
+
+    def _made(self, i, indices):
+        """Return the frames with these indices, from disk if they are kept and were asked for before."""
+
+        def rendered():
+            return {"frames": self._render(i, (indices + 0.5) / self.fps, self.size)}
+
+        if not self.keeps:
+            return rendered()["frames"]
+        key = {"video": self.ids[i], "size": self.size, "fps": self.fps, "frames": indices.tolist()}
+        return cache.fetch("rendered", {**key, "code": cache.code("data/synthetic")}, rendered)["frames"]
 
     def _checked(self, i, indices):
         """Indices of frames as int64 `[n]`; InputError where video i does not have them."""
