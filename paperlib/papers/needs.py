@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from ..data import public
 from ..errors import InputError
+from ..storage.zoo_lists import without_seed
 from ..training import adopted, checkpoints, recipes
 
 UNTRAINED = "no checkpoint"
@@ -13,6 +14,14 @@ def lacking(keys, root=""):
     """Return {checkpoint: why it cannot be used here} for those of the keys `<dataset>/<name>` that cannot."""
     found = {key: _why(key, root or "", checkpoints.path(*key.split("/")).is_file()) for key in keys}
     return {key: why for key, why in found.items() if why}
+
+
+def there(keys, root=""):
+    """Return (the keys that can be used here, {network: why not} of the networks of which no run can)."""
+    without = lacking(keys, root)
+    found = [key for key in keys if key not in without]
+    networks = {without_seed(key)[0] for key in found}
+    return found, {key: why for key, why in without.items() if without_seed(key) == (key, 0) and key not in networks}
 
 
 @lru_cache(maxsize=4096)

@@ -18,9 +18,8 @@ SAME = ("epochs", "batch", "lr", "warmup", "momentum", "weight_decay", "optimise
 
 
 def headers(run):
-    """Return {checkpoint: its header} of the listed ones that are trained; prints the others' names."""
-    lacking = needs.lacking(run.settings["models"], run.data_root)
-    there = [key for key in run.settings["models"] if key not in lacking]
+    """Return {checkpoint: its header} of the listed ones that are trained; prints networks of which no run is."""
+    there, lacking = needs.there(run.settings["models"], run.data_root)
     if not there:
         run.skip(needs.say(lacking))
     if lacking:

@@ -56,17 +56,12 @@ class Scored:
 
 def listed(run):
     """Return the checkpoints that the notebook's settings list and that are trained."""
-    keys = run.settings.get("models", [])
-    lacking = needs.lacking(keys, run.data_root)
-    return [key for key in keys if key not in lacking]
+    return needs.there(run.settings.get("models", []), run.data_root)[0]
 
 
 def missing(run):
     """Return the listed networks of which no run is there; says how to get those and their data."""
-    keys = run.settings.get("models", [])
-    lacking = needs.lacking(keys, run.data_root)
-    there = {without_seed(key)[0] for key in keys if key not in lacking}
-    lacking = {key: why for key, why in lacking.items() if without_seed(key) == (key, 0) and key not in there}
+    lacking = needs.there(run.settings.get("models", []), run.data_root)[1]
     if lacking:
         print(needs.say(lacking))
     return list(lacking)

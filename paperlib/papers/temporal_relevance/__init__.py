@@ -3,8 +3,6 @@ notebooks."""
 
 import re
 
-from ...storage.zoo_lists import without_seed
-
 # The data set of the paper that each of ours is or stands for
 STANDS_FOR = {
     "synth_ssv2": "SSV2",
@@ -42,10 +40,7 @@ def trained(run, wanted=None, at_least=None):
     """
     from .. import needs
 
-    wanted_all = wanted or run.settings["models"]
-    lacking = needs.lacking(wanted_all, run.data_root)
-    there = [key for key in wanted_all if key not in lacking]
-    lacking = {key: why for key, why in lacking.items() if without_seed(key) == (key, 0)}
+    there, lacking = needs.there(wanted or run.settings["models"], run.data_root)
     if lacking and (at_least is None or len(there) < at_least):
         instead = [] if wanted else run.settings.get("public", [])
         there = [key for key in instead if key not in needs.lacking(instead, run.data_root)]

@@ -84,13 +84,12 @@ def study_all(run):
 
 def available(run):
     """Return the `models` of a notebook's settings that are there with their data; skips where none is."""
-    keys = run.settings["models"]
-    lacking = needs.lacking(keys, run.data_root)
-    if len(lacking) == len(keys):
+    there, lacking = needs.there(run.settings["models"], run.data_root)
+    if not there:
         run.skip(needs.say(lacking))
     if lacking:
         print(f"left out, {needs.say(lacking)}")
-    return [key for key in keys if key not in lacking]
+    return there
 
 
 def study(run, checkpoint):

@@ -44,10 +44,9 @@ def available(run):
 
     Returns (checkpoints, reason why the notebook cannot run or "").
     """
-    lacking = needs.lacking(run.settings["models"], run.data_root)
-    there = [key for key in run.settings["models"] if key not in lacking]
+    there, lacking = needs.there(run.settings["models"], run.data_root)
     if not any(map(attends, there)):
-        wanted = dict.fromkeys(without_seed(key)[0] for key in lacking if attends(key))
+        wanted = [key for key in lacking if attends(key)]
         how = "paperlib zoo train --missing '*_hard/ViT*' '*_hard/Swin3D*' '*_hard/MViT*'"
         return [], f"no checkpoint: none of its {len(wanted)} video transformers is trained; {how} trains them"
     if lacking:
