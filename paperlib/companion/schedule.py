@@ -3,7 +3,8 @@
 Why not Snakemake's own: it counts finished jobs without knowing how long one takes, and its order, largest inputs
 first, has the longest notebooks before any figure. The order here goes to it as priorities. Times come from the last
 run's records and, where there is none, from `seconds.csv` (`paperlib gallery --seconds` writes it); they are scaled by
-what this run's notebooks took so far.
+what most of this run's notebooks took so far: one that computes what others share takes many times as long as it
+takes where they were there first.
 """
 
 import csv
@@ -80,7 +81,7 @@ class Clock:
     def __init__(self, seconds, jobs, now=time.monotonic):
         self.seconds, self.jobs, self.now = dict(seconds), jobs, now
         self.waiting, self.running = set(seconds), {}
-        self.took = self.awaited = 0.0  # seconds of all that ended, as they were and as they were expected
+        self.seen = [(1.0, DOUBT)]  # (how many times longer than expected, seconds expected) of all that ended
 
     def start(self, name):
         """Note that a notebook, or a training, has started."""
@@ -91,9 +92,8 @@ class Clock:
         """Note that it has ended; took: its seconds where they say something about the others'."""
         self.waiting.discard(name)
         self.running.pop(name, None)
-        if took is not None and name in self.seconds:
-            self.took += took
-            self.awaited += self.seconds[name]
+        if took is not None and self.seconds.get(name):
+            self.seen.append((took / self.seconds[name], self.seconds[name]))
 
     def since(self):
         """Return {what runs: seconds since its start}."""
@@ -101,10 +101,21 @@ class Clock:
 
     def left(self):
         """Return about how many seconds the rest takes: all of it shared between the jobs, or the longest one alone."""
-        scale = (self.took + DOUBT) / (self.awaited + DOUBT)
+        scale = weighted_median(self.seen)
         rest = [self.seconds[name] * scale for name in self.waiting]
         rest += [max(self.seconds.get(name, 0) * scale - since, 0) for name, since in self.since().items()]
         return max(sum(rest) / self.jobs, max(rest, default=0))
+
+
+def weighted_median(pairs):
+    """Return the value that half of the weight of (value, weight) lies below; between two, their mean."""
+    pairs, below = sorted(pairs), 0.0
+    half = sum(weight for _, weight in pairs) / 2
+    for (value, weight), (after, _) in zip(pairs, [*pairs[1:], pairs[-1]], strict=True):
+        below += weight
+        if below >= half:
+            return (value + after) / 2 if below == half else value
+    raise ValueError("there is nothing to take the median of")
 
 
 def minutes(seconds):

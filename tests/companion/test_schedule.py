@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 import subprocess
 import sys
 
@@ -58,6 +59,20 @@ def test_what_is_left_follows_what_was_seen():
     clock.end("synth_ssv2/I3D")
     clock.end("c", 200)
     assert clock.left() == 0 and clock.since() == {}
+
+
+def test_one_that_computes_what_others_share_says_nothing_of_the_others():
+    clock = schedule.Clock({"shares": 3, "a": 20, "b": 20, "rest": 100}, 1, now=lambda: 0.0)
+    clock.end("shares", 300)
+    assert clock.left() == 140
+    clock.end("a", 40)
+    clock.end("b", 40)
+    assert clock.left() == 200
+
+
+def test_the_weighted_median_is_the_median_of_values_repeated():
+    assert schedule.weighted_median([(5, 1), (1, 2), (9, 2)]) == statistics.median([1, 1, 5, 9, 9]) == 5
+    assert schedule.weighted_median([(1, 2), (4, 2)]) == statistics.median([1, 1, 4, 4]) == 2.5
 
 
 @pytest.mark.parametrize(
