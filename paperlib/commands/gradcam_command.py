@@ -3,7 +3,7 @@
 Writes PREFIX.csv (number, size and distance from the centre of each frame's blobs), PREFIX.png (the maps
 over the frames) and PREFIX.npz (everything, to be reopened in the notebooks).
 
-example: paperlib gradcam --video jump.mp4 --model synth_ssv2/I3D-original-f16 --class "moving something up"
+example: paperlib gradcam --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16 --class "moving something up"
 """
 
 

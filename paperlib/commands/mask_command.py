@@ -4,7 +4,7 @@ Looks for the shortest run of frames whose freezing destroys the score of the cl
 mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames over the mask) and PREFIX.npz
 (everything, to be reopened in the notebooks).
 
-example: paperlib mask --video jump.mp4 --model synth_ssv2/I3D-original-f16
+example: paperlib mask --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16
 """
 
 

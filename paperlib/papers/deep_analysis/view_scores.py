@@ -20,7 +20,6 @@ def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=N
     model, header = checkpoints.load(key, device)
     recipe, side = header["recipe"], header["recipe"]["size"]
     videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit, root=root or None)
-    videos.keeps = True
     top = (videos.size - side) // 2
     offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
 

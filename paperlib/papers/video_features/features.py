@@ -1,5 +1,7 @@
 """Tables 3 and 4 and Figure 4: blobs and masks of both models, their distributions and differences."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -22,13 +24,17 @@ MEASURES = {
     "drop_ratio": "drop ratio",
     "drop_difference": "drop difference",
     "one_grid": "blob count per frame, maps on one grid",
+    "one_grid_size": "blob size, maps on one grid (pixels)",
+    "one_grid_distance": "distance to the centre, maps on one grid (pixels)",
 }
-SIX = tuple(name for name in MEASURES if name != "one_grid")
+SIX = tuple(name for name in MEASURES if not name.startswith("one_grid"))
 OF_MASKS = ("mask_length", "drop_ratio", "drop_difference")  # of clips whose score freezing lowers
 SHARES = {
     "blob_size": "blob size / side of the frame",
     "center_distance": "distance to the centre / side",
     "mask_length": "mask length / frames of the clip",
+    "one_grid_size": "blob size / side, maps on one grid",
+    "one_grid_distance": "distance to the centre / side, one grid",
 }
 PRINTED = {
     "blob_count": ("table03", "blob count"),
@@ -60,7 +66,7 @@ def table03(studied, detector=None, seed=0):
 
     Mean and standard deviation as in the paper (over frames for the count, over blobs for the others), the
     interval of the mean with whole clips drawn, and the paper's values. Sizes are in pixels of our frames; `scale` and
-    `scale_paper` are the frames' sides, by which the figure divides both. `one_grid` counts blobs once the maps of both
+    `scale_paper` are the frames' sides, by which the figure divides both. `one_grid` is measured once the maps of both
     models of a data set have the pixels of the coarser ones: what is left of a difference then is not the grid's.
     """
     rows = []
@@ -68,18 +74,36 @@ def table03(studied, detector=None, seed=0):
         cams = each.cams.astype(np.float32)
         found = blobs.detect(cams, detector)
         frames = blobs.measure(cams, detector)
-        coarsest = min(other.side for other in studied.values() if other.dataset == each.dataset)
-        pooled = blobs.measure(on_grid(cams, coarsest), detector)
+        coarsest = coarsest_of(studied, each.dataset)
+        coarse = on_grid(cams, coarsest)
+        pooled, fewer = blobs.measure(coarse, detector), blobs.detect(coarse, detector)
         for measure, values, units in (
             ("blob_count", frames["count"], frames["clip"]),
             ("one_grid", pooled["count"], pooled["clip"]),
             ("blob_size", found["size"], found["clip"]),
             ("center_distance", found["center_distance"], found["clip"]),
+            ("one_grid_size", fewer["size"], fewer["clip"]),
+            ("one_grid_distance", fewer["center_distance"], fewer["clip"]),
         ):
             rows.append(_row(each, measure, values, units, seed) | {"map_side": each.side, "grid": coarsest})
-            if measure in ("blob_size", "center_distance"):
+            if not measure.endswith(("count", "grid")):
                 rows[-1] |= {"scale": cams.shape[-1], "scale_paper": 224}
     return pd.DataFrame(rows)
+
+
+def coarsest_of(studied, dataset):
+    """Return the side in pixels of the coarsest maps of a data set."""
+    return min(each.side for each in studied.values() if each.dataset == dataset)
+
+
+def on_one_grid(studied):
+    """Return the Studied with their maps on the grid of the coarsest of their data set (`on_grid`)."""
+    found = {}
+    for name, each in studied.items():
+        side = coarsest_of(studied, each.dataset)
+        same = all(other.side == side for other in studied.values() if other.dataset == each.dataset)
+        found[name] = each if same else replace(each, cams=on_grid(each.cams.astype(np.float32), side), side=side)
+    return found
 
 
 def on_grid(cams, side):
@@ -163,9 +187,11 @@ def draw_means(table, measures):
 
     Lengths, sizes and distances are shares of the clip's frames or the frame's side; drop ratios are on a log axis.
     """
-    figure, axes = plt.subplots(1, len(measures), figsize=(2.7 * len(measures), 3.0), squeeze=False)
+    lines = 1 if len(measures) < 5 else 2
+    columns = -(-len(measures) // lines)
+    figure, axes = plt.subplots(lines, columns, figsize=(2.7 * columns, 2.7 * lines + 0.3), squeeze=False)
     datasets, models = list(dict.fromkeys(table.dataset)), list(COLOURS)
-    for axis, measure in zip(axes[0], measures, strict=True):
+    for axis, measure in zip(axes.flat, measures, strict=True):
         for row in table[table.measure == measure].itertuples():
             x = datasets.index(row.dataset) + 0.4 * (models.index(row.model) - 0.5)
             mean, low, high = (value / row.scale for value in (row.mean, row.low, row.high))

@@ -215,6 +215,20 @@ def test_maps_on_one_grid_lose_what_the_grid_gave():
     assert features.blobs.measure(features.on_grid(cams, 2))["count"].tolist() == [1]  # all in one quarter
 
 
+def test_blobs_are_compared_on_the_coarser_of_the_two_grids():
+    """The C-LSTM's maps are I3D's with four times the pixels: what differs is the grid alone, and decides nothing."""
+    fine, coarse = studied("C-LSTM", peaks=4), studied("I3D-original", side=4)
+    coarse.cams[:] = features.on_grid(fine.cams.astype(np.float32), 4)
+    pair = {each.checkpoint: each for each in (coarse, fine)}
+    same = features.on_one_grid(pair)
+    assert {each.side for each in same.values()} == {4} and same[fine.checkpoint] is not fine
+    table = features.table03(pair).set_index(["measure", "model"])["mean"]
+    assert table["blob_count", "C-LSTM"] > table["blob_count", "I3D"]
+    for found in findings.of_blobs(pair):
+        if found.id.endswith("-ssv2"):
+            assert found.interval is None or abs(found.interval.value) < 0.1
+
+
 def pair_of():
     """Return both models' studies on 12 clips: I3D with shorter masks and fewer blobs."""
     models = [studied("I3D-original", length=5, peaks=1), studied("C-LSTM", length=9, peaks=3, seed=1)]
@@ -234,7 +248,7 @@ def test_masks_and_blobs_are_compared_clip_by_clip():
     assert length[1:] == pytest.approx(statistics.mean_interval(by_unit)[1:])
     lstm.cams = lstm.cams.copy()
     lstm.cams[0] = i3d.cams[0]
-    blobs = findings.of_blobs(pair, features.measure_all(pair))
+    blobs = findings.of_blobs(pair)
     assert decided(blobs)["vf.table3.count-ssv2"] == "holds"
 
 
@@ -247,7 +261,7 @@ def test_clips_that_no_freezing_lowers_are_left_out_and_counted():
 
 def test_maps_of_two_pixels_decide_nothing(run):
     pair = {each.checkpoint: each for each in (studied("I3D-original", side=2), studied("C-LSTM", side=2, seed=1))}
-    found = [*findings.of_blobs(pair, features.measure_all(pair)), *findings.of_examples(run, pair)]
+    found = [*findings.of_blobs(pair), *findings.of_examples(run, pair)]
     assert set(decided(found).values()) == {"not testable here"}
     assert "2 x 2 pixels" in found[0].rests_on
 
