@@ -10,6 +10,8 @@ takes where they were there first.
 import csv
 import heapq
 import time
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from pathlib import Path
 
 from ..storage import paths
@@ -109,13 +111,10 @@ class Clock:
 
 def weighted_median(pairs):
     """Return the value that half of the weight of (value, weight) lies below; between two, their mean."""
-    pairs, below = sorted(pairs), 0.0
-    half = sum(weight for _, weight in pairs) / 2
-    for (value, weight), (after, _) in zip(pairs, [*pairs[1:], pairs[-1]], strict=True):
-        below += weight
-        if below >= half:
-            return (value + after) / 2 if below == half else value
-    raise ValueError("there is nothing to take the median of")
+    values, weights = zip(*sorted(pairs), strict=True)
+    sums = list(accumulate(weights))
+    half = sums[-1] / 2
+    return (values[bisect_left(sums, half)] + values[bisect_right(sums, half)]) / 2
 
 
 def minutes(seconds):

@@ -1,7 +1,6 @@
 """What a trained model does on a data set, computed once for all notebooks: scores, relevance, ATR."""
 
 import functools
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..data import clips as clip
 from ..data import loading, sampling
 from ..errors import InputError
 from ..storage import cache
+from ..storage.locks import own_order
 from ..training import checkpoints
 from ..truth.planting import in_turn
 
@@ -189,12 +189,6 @@ def ranges(matrix, frame_logits, header, sigma=0.975):
     atr = relevance.atr(torch.from_numpy(matrix), torch.from_numpy(frame_logits), sigma=sigma)
     frames = atr.frames.numpy()
     return matrix, frame_logits, frames, atr.avg.numpy(), np.nanmax(frames[:, used], axis=1)
-
-
-def own_order(items):
-    """Return the items in an order of this process's own: two notebooks that need the same results share the work."""
-    items = list(items)
-    return [items[k] for k in np.random.default_rng(os.getpid()).permutation(len(items))]
 
 
 def opened(checkpoint, dataset, split, limit, device, root):

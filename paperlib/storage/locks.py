@@ -19,13 +19,16 @@ def only_one(file):
         yield
 
 
-def divided(items, file_of):
-    """Yield each item while its `file_of(item)` is held, those first that no other process is at.
+def own_order(items):
+    """Return the items in an order of this process's own: two that need the same results share the work."""
+    items = list(items)
+    return random.Random(os.getpid()).sample(items, len(items))
 
-    Each process has an order of its own, so that processes that need the same results, and keep them, divide the work.
-    """
-    left = list(items)
-    random.Random(os.getpid()).shuffle(left)
+
+def divided(items, file_of):
+    """Yield each item while its `file_of(item)` is held, those first that no other process is at, else in `own_order`:
+    processes that need the same results, and keep them, divide the work."""
+    left = own_order(items)
     while left:
         left.sort(key=lambda item: busy(file_of(item)))
         item = left.pop(0)

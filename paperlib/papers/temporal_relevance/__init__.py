@@ -43,7 +43,7 @@ def trained(run, wanted=None, at_least=None):
     there, lacking = needs.there(wanted or run.settings["models"], run.data_root)
     if lacking and (at_least is None or len(there) < at_least):
         instead = [] if wanted else run.settings.get("public", [])
-        there = [key for key in instead if key not in needs.lacking(instead, run.data_root)]
+        there, _ = needs.there(instead, run.data_root)
         if not there:
             run.skip(needs.say(lacking))
         print(f"{needs.say(lacking)}. Shown instead: {', '.join(there)}")

@@ -70,40 +70,34 @@ def table03(studied, detector=None, seed=0):
     models of a data set have the pixels of the coarser ones: what is left of a difference then is not the grid's.
     """
     rows = []
-    for each in studied.values():
-        cams = each.cams.astype(np.float32)
-        found = blobs.detect(cams, detector)
-        frames = blobs.measure(cams, detector)
-        coarsest = coarsest_of(studied, each.dataset)
-        coarse = on_grid(cams, coarsest)
-        pooled, fewer = blobs.measure(coarse, detector), blobs.detect(coarse, detector)
-        for measure, values, units in (
-            ("blob_count", frames["count"], frames["clip"]),
-            ("one_grid", pooled["count"], pooled["clip"]),
-            ("blob_size", found["size"], found["clip"]),
-            ("center_distance", found["center_distance"], found["clip"]),
-            ("one_grid_size", fewer["size"], fewer["clip"]),
-            ("one_grid_distance", fewer["center_distance"], fewer["clip"]),
+    for name, same in on_one_grid(studied).items():
+        own = studied[name]
+        for each, measures in (
+            (own, ("blob_count", "blob_size", "center_distance")),
+            (same, ("one_grid", "one_grid_size", "one_grid_distance")),
         ):
-            rows.append(_row(each, measure, values, units, seed) | {"map_side": each.side, "grid": coarsest})
-            if not measure.endswith(("count", "grid")):
-                rows[-1] |= {"scale": cams.shape[-1], "scale_paper": 224}
+            cams = each.cams.astype(np.float32)
+            found, frames = blobs.detect(cams, detector), blobs.measure(cams, detector)
+            columns = frames["count"], found["size"], found["center_distance"]
+            clips = frames["clip"], found["clip"], found["clip"]
+            for measure, values, units in zip(measures, columns, clips, strict=True):
+                rows.append(_row(each, measure, values, units, seed) | {"map_side": own.side, "grid": same.side})
+                if measure != measures[0]:
+                    rows[-1] |= {"scale": cams.shape[-1], "scale_paper": 224}
     return pd.DataFrame(rows)
-
-
-def coarsest_of(studied, dataset):
-    """Return the side in pixels of the coarsest maps of a data set."""
-    return min(each.side for each in studied.values() if each.dataset == dataset)
 
 
 def on_one_grid(studied):
     """Return the Studied with their maps on the grid of the coarsest of their data set (`on_grid`)."""
-    found = {}
-    for name, each in studied.items():
-        side = coarsest_of(studied, each.dataset)
-        same = all(other.side == side for other in studied.values() if other.dataset == each.dataset)
-        found[name] = each if same else replace(each, cams=on_grid(each.cams.astype(np.float32), side), side=side)
-    return found
+    sides = {}
+    for each in studied.values():
+        sides.setdefault(each.dataset, set()).add(each.side)
+
+    def moved(each):
+        side = min(sides[each.dataset])
+        return replace(each, cams=on_grid(each.cams.astype(np.float32), side), side=side)
+
+    return {name: each if len(sides[each.dataset]) == 1 else moved(each) for name, each in studied.items()}
 
 
 def on_grid(cams, side):

@@ -20,7 +20,7 @@ def measured(run):
     """
     planted = summary(planting.everything(run, settings("beyond/planted", run.profile)), seed=run.seed)
     own = settings("beyond/exact_shapley", run.profile)
-    keys = [key for key in own["models"] if key not in needs.lacking(own["models"], run.data_root)]
+    keys, _ = needs.there(own["models"], run.data_root)
     found = {key: exact(run, key, own) for key in analysis.own_order(keys)}
     computed = exact_summary(pd.concat([found[key] for key in keys]), seed=run.seed)
     file = run.path("csv").with_name("spoken_words.csv")
