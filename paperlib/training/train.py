@@ -129,6 +129,8 @@ def _run(recipe, ranks, resume, progress, out):
     videos = datasets(recipe)  # (training, validation)
     classes = list(videos[0].classes)  # [K]
     model = parallel.synchronise(ranks.share(lambda: build(recipe, len(classes))), ranks).to(ranks.device)
+    if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
+        model = model.to(memory_format=torch.channels_last_3d)
     videos, unread = _without_unreadable(videos, model.num_frames, ranks)
     steps = _steps_per_epoch(len(videos[0]), recipe)
     train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
