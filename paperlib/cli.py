@@ -17,10 +17,10 @@ DESCRIPTION = """Look inside video action models: which frames a prediction rest
 the model, where it looks.
 
 examples:
-  paperlib relevance --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8    which frames, of a video of yours
-  paperlib zoo status                                                    which models there are
-  paperlib run fig02_heatmaps                                            regenerate one figure, and the gallery
-  paperlib mask --help                                                   what a command does, and its options"""
+  paperlib relevance --video jump.mp4 --model synth_ssv2_hard/TAM2D-R50-f8   which frames, of a video of yours
+  paperlib zoo status                                                        which models there are
+  paperlib run fig02_heatmaps                                                regenerate one figure, and the gallery
+  paperlib mask --help                                                       what a command does, and its options"""
 EPILOG = """Exit codes: 0 done, 1 something failed or is missing, 2 an option or file makes no sense (one sentence
 says which), 130 interrupted."""
 

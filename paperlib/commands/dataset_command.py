@@ -4,7 +4,7 @@ Writes OUT.parquet, one row per clip (paperlib.shards.load reads it), and keeps 
 that was stopped goes on with the shards that are missing. docs/scale.md says how to use several GPUs or a cluster.
 
 examples:
-  paperlib dataset relevance synth_ssv2 synth_ssv2/TAM2D-R50-f8
+  paperlib dataset relevance synth_ssv2_hard synth_ssv2_hard/TAM2D-R50-f8
   paperlib dataset mask kinetics400 i3d.safetensors --data-root DATA --gpus 0,1,2,3
   paperlib dataset gradcam kinetics400 i3d.safetensors --data-root DATA --shards 64 --profile slurm
 """

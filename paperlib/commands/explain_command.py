@@ -5,7 +5,7 @@ kernel and without the network; --npz everything, to be opened again in notebook
 any of them the page is written, VIDEO.html in this folder.
 
 examples:
-  paperlib explain --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8 --html jump.html
+  paperlib explain --video jump.mp4 --model synth_ssv2_hard/TAM2D-R50-f8 --html jump.html
   paperlib explain --video jump.mp4 --model my_package.networks:build --frames 16 --size 112
   paperlib explain --video match.mp4 --model videomae/ --slide --no-cam
 """

@@ -11,7 +11,7 @@ def arguments(parser):
         "--video",
         required=True,
         metavar="FILE",
-        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2/7",
+        help="any video file that FFmpeg reads, or DATASET/NUMBER, such as synth_ssv2_hard/7",
     )
     parser.add_argument(
         "--model",

@@ -3,7 +3,7 @@
 Writes PREFIX.csv (the matrix: row i explains frame logit i, column j is input frame j), PREFIX.png (the
 picture) and PREFIX.npz (everything, to be reopened in the notebooks).
 
-example: paperlib relevance --video jump.mp4 --model synth_ssv2/TAM2D-R50-f8
+example: paperlib relevance --video jump.mp4 --model synth_ssv2_hard/TAM2D-R50-f8
 """
 
 

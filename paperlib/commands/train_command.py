@@ -5,7 +5,7 @@ git revision. A killed run goes on from its last epoch when started again with t
 every process trains on its part of each batch, with batch norms over all of it; the first one writes.
 
 examples:
-  paperlib train --model TAM2D-R18-f8 --dataset synth_ssv2 --epochs 12
+  paperlib train --model TAM2D-R18-f8 --dataset synth_ssv2_hard --epochs 12
   torchrun --nproc-per-node 8 -m paperlib.cli train --paper ssv2/I3D-R50-f8 --data-root ROOT
 """
 
@@ -44,7 +44,7 @@ def _fields():
 def arguments(parser):
     """Declare one option per field of the training recipe."""
     parser.add_argument("--model", help="model name, e.g. I3D-R50-f8 (see paperlib models)")
-    parser.add_argument("--dataset", help="e.g. synth_ssv2")
+    parser.add_argument("--dataset", help="e.g. synth_ssv2_hard")
     parser.add_argument(
         "--paper",
         metavar="KEY",

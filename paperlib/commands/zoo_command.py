@@ -5,7 +5,7 @@ examples:
   paperlib zoo status --missing       the names of those that are not trained
   paperlib zoo status --readme        write that table into data/README.md as well
   paperlib zoo train --missing        train what is missing, one per core; a killed run goes on where it stopped
-  paperlib zoo train 'synth_ssv2/*'   train these anew; a checkpoint is replaced only by a better one
+  paperlib zoo train 'synth_*_hard/*' train these anew; a checkpoint is replaced only by a better one
   paperlib zoo train --pause          from another shell: all training waits between two batches, say for a measurement
   paperlib zoo train --resume         and goes on
 """
@@ -19,7 +19,7 @@ def arguments(parser):
     status = actions.add_parser("status", help="list every model: trained or not, by which recipe, how good")
     train = actions.add_parser("train", help="train models, then list them")
     for action in (status, train):
-        action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2/*-R50-*' (default: all)")
+        action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2_hard/*-R50-*' (default: all)")
     status.add_argument(
         "--missing", action="store_true", help="only names, one a line, of what is not trained as listed"
     )

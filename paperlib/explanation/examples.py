@@ -78,6 +78,32 @@ def overlay(frames, cam, strength=0.6):
     return ((1 - weight) * frames + weight * colours).round().astype(np.uint8)
 
 
+def rows_of_frames(axis, rows, shown, mask=None):
+    """Lay the frames `shown` of every row side by side, with gaps; {name: uint8 [T, H, W, 3]} from top to bottom.
+
+    Frames of the last row that the mask [T] covers have a red outline.
+    """
+    gap = max(1, next(iter(rows.values())).shape[2] // 32)
+    edge = ((gap, gap), (gap, gap), (0, 0))
+    pictures = [
+        np.concatenate([np.pad(row[t], edge, constant_values=255) for t in shown], axis=1) for row in rows.values()
+    ]
+    axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
+    height, width = len(pictures[0]), pictures[0].shape[1] // len(shown)
+    for k in np.flatnonzero(np.asarray(mask)[shown] > masks.THRESHOLD) if mask is not None else ():
+        place = (k * width + gap - 1, (len(rows) - 1) * height + gap - 1)
+        axis.add_patch(plt.Rectangle(place, width - 2 * gap + 1, height - 2 * gap + 1, fill=False, ec=ON, lw=1.2))
+    axis.set_yticks([height * (k + 0.5) for k in range(len(rows))], rows, fontsize=7)
+    axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], np.asarray(shown) + 1, fontsize=7)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def spread(count, most):
+    """Return the numbers of at most `most` of so many frames, the first, the last and what lies evenly between."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
 def strip(figure, example, columns=16, title=True):
     """Draw an example into a matplotlib figure or subfigure: three rows of frames and the mask as a bar.
 
@@ -88,24 +114,12 @@ def strip(figure, example, columns=16, title=True):
     shown = np.arange(0, frames, -(-frames // columns))
     rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam), "frozen": example.frozen}
     axis = figure.subplots()
-    gap = max(1, example.frames.shape[2] // 32)
-    edge = ((gap, gap), (gap, gap), (0, 0))
-    pictures = [
-        np.concatenate([np.pad(row[t], edge, constant_values=255) for t in shown], axis=1) for row in rows.values()
-    ]
-    axis.imshow(np.concatenate(pictures), aspect="equal", interpolation="nearest")
-    height, width = (side + 2 * gap for side in example.frames.shape[1:3])
-    for k in np.flatnonzero(example.mask[shown] > masks.THRESHOLD):
-        place = (k * width + gap - 1, 2 * height + gap - 1)
-        axis.add_patch(plt.Rectangle(place, width - 2 * gap + 1, height - 2 * gap + 1, fill=False, ec=ON, lw=1.2))
-    axis.set_yticks([height * (k + 0.5) for k in range(3)], rows, fontsize=7)
-    axis.set_xticks([])
+    rows_of_frames(axis, rows, shown, example.mask)
+    axis.set_xticks([])  # the bar has them
     below = axis.inset_axes([0, -0.13, 1, 0.11])  # as wide as the frames, whatever their number
     bar(below, example.mask)
-    for each in (axis, below):
-        each.tick_params(length=0)
-        for side in each.spines.values():
-            side.set_visible(False)
+    below.tick_params(length=0)
+    below.spines[:].set_visible(False)
     if title:
         axis.set_title(f"{example.model}: {example.label}\n{example.caption}", fontsize=7, loc="left")
     return axis, below
@@ -125,14 +139,9 @@ def bar(axis, mask, current=None):
 
 def maps(artifact, columns=16):
     """Return a figure of an artifact's frames and the Grad-CAM maps (`cam`) over them."""
-    count = len(artifact.frames)
-    shown = np.unique(np.linspace(0, count - 1, min(columns, count)).round().astype(int))
     figure, axis = plt.subplots(figsize=(11, 2))
-    rows = artifact.frames, overlay(artifact.frames, artifact.arrays["cam"])
-    axis.imshow(np.concatenate([np.concatenate(list(row[shown]), axis=1) for row in rows]))
-    height, width = artifact.frames.shape[1:3]
-    axis.set_yticks([height / 2, height * 1.5], ["original", "Grad-CAM"], fontsize=7)
-    axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
+    rows = {"original": artifact.frames, "Grad-CAM": overlay(artifact.frames, artifact.arrays["cam"])}
+    rows_of_frames(axis, rows, spread(len(artifact.frames), columns))
     axis.set_title(
         f"{artifact.info['video']}: {artifact.target_name}, {artifact.info['model']}, layer {artifact.info['layer']}",
         fontsize=8,

@@ -48,8 +48,8 @@ def explain(
 
     video: a video file; DATASET/NUMBER of a data set's validation videos; all frames uint8 [T, H, W, 3]; or a clip,
         float [3, T, H, W] or [1, 3, T, H, W], normalised as `data.clips.to_clip` does.
-    model: a checkpoint (`synth_ssv2/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which returns
-        one; a folder with a network of transformers.
+    model: a checkpoint (`synth_ssv2_hard/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which
+        returns one; a folder with a network of transformers.
     target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
         why A and not B, the difference of their logits (None for A: the predicted one).
     relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip only.

@@ -29,7 +29,7 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     elif isinstance(model, str | Path):
         net, header = _named(str(model), devices.device(device))
     elif model is None:
-        raise InputError("give the model, too: a checkpoint such as synth_ssv2/TAM2D-R50-f8, or a network")
+        raise InputError("give the model, too: a checkpoint such as synth_ssv2_hard/TAM2D-R50-f8, or a network")
     else:
         raise InputError(f"a model is a network or the name of a checkpoint, not {type(model).__name__}")
     own = isinstance(network(net), models.base.VideoModel) or isinstance(net, models.Adapted)

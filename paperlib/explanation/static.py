@@ -83,20 +83,14 @@ def _matrix(axis, found):
 
 def _frames(axis, found, mask):
     """Lay the frames side by side; below them, with a mask, those under Grad-CAM and those frozen by it."""
-    count = len(found.frames)
-    shown = np.unique(np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int))
     rows = {"frames": found.frames}
     if mask and "cam" in found.arrays:
         rows["Grad-CAM"] = examples.overlay(found.frames, found.arrays["cam"])
     if mask and "mask" in found.arrays:
         rows["frozen"] = clips.to_frames(masks.freeze(found.clip, found.arrays["mask"])[0])
-    axis.imshow(np.concatenate([np.concatenate(list(row[shown]), axis=1) for row in rows.values()]))
-    height, width = found.frames.shape[1:3]
-    axis.set_yticks([height * (k + 0.5) for k in range(len(rows))], rows, fontsize=7)
-    axis.set_xticks([width * (k + 0.5) for k in range(len(shown))], shown + 1, fontsize=7)
+    shown = examples.spread(len(found.frames), COLUMNS)
+    examples.rows_of_frames(axis, rows, shown, found.arrays["mask"] if "frozen" in rows else None)
     axis.set_anchor("N")  # what room is left goes below, not between the title and the frames
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
 
 
 def _shares(axis, found):

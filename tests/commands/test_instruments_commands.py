@@ -123,6 +123,16 @@ def test_examples_have_the_papers_scores_and_pictures(tmp_path):
     examples.plt.close(figure)
 
 
+def test_frozen_frames_that_the_mask_covers_are_outlined_where_they_are_shown():
+    frames, (figure, axis) = np.zeros((6, 8, 8, 3), np.uint8), examples.plt.subplots()
+    examples.rows_of_frames(axis, {"frames": frames, "frozen": frames}, [0, 2, 4], [0, 1, 1, 1, 0.05, 1])
+    side = 8 + 2  # a frame and its edges
+    assert [(patch.get_x() // side, patch.get_y() // side) for patch in axis.patches] == [(1, 1)]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["1", "3", "5"]  # frames count from 1
+    assert examples.spread(6, 3).tolist() == [0, 2, 5] and examples.spread(2, 3).tolist() == [0, 1]
+    examples.plt.close(figure)
+
+
 def test_overlay_keeps_frames_where_the_map_is_empty():
     frames = np.random.default_rng(0).integers(0, 255, (2, 4, 4, 3), dtype=np.uint8)
     cam = np.zeros((2, 4, 4))
