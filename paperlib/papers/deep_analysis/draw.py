@@ -19,14 +19,18 @@ METRIC_TITLE = {
 }
 
 
-def legend(figure, with_backbones=True, extra=()):
-    """Put the legend of modules (colour) and backbones (mark) under the panels."""
-    handles = [Line2D([], [], color=colour, marker="o", ms=5, label=module) for module, colour in MODULE_COLOUR.items()]
-    if with_backbones:
-        handles += [
-            Line2D([], [], color="0.4", marker=mark, ls="none", ms=5, label=backbone)
-            for backbone, mark in BACKBONE_MARK.items()
-        ]
+def legend(figure, models, extra=()):
+    """Put the legend of the table's modules (colour) and backbones (mark) under the panels."""
+    handles = [
+        Line2D([], [], color=colour, marker="o", ms=5, label=module)
+        for module, colour in MODULE_COLOUR.items()
+        if module in set(models.module)
+    ]
+    handles += [
+        Line2D([], [], color="0.4", marker=mark, ls="none", ms=5, label=backbone)
+        for backbone, mark in BACKBONE_MARK.items()
+        if backbone in set(models.backbone)
+    ]
     handles += list(extra)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
 
@@ -101,7 +105,7 @@ def accuracy(models, datasets=DATASETS):
         axes[0, column].minorticks_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 accuracy (%)")
-    legend(figure)
+    legend(figure, plain)
     return figure
 
 
@@ -127,5 +131,5 @@ def pooling(gain):
         axis.set_xlabel("input frames")
         axis.set_title(dataset)
     axes[0].set_ylabel("change of top-1 with\ntemporal pooling (points)")
-    legend(figure, extra=[Line2D([], [], color=MODULE_COLOUR["TSN"], ls="--", label="TSN, as in the text")])
+    legend(figure, gain, [Line2D([], [], color=MODULE_COLOUR["TSN"], ls="--", label="TSN, as in the text")])
     return figure

@@ -80,7 +80,6 @@ def sampling(bars, gains=None):
     datasets = list(dict.fromkeys(bars.dataset))
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 3.2), squeeze=False)
     look = {"uniform": plotting.BLUE, "dense": plotting.ORANGE}
-    floor = 10 * np.floor((min(bars.low.min(), bars.single.min()) - 3) / 10)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = bars[bars.dataset == dataset]
         order = list(dict.fromkeys(part.model))
@@ -94,7 +93,7 @@ def sampling(bars, gains=None):
                 ends = [min(100, row.single + gain) for gain in gains[dataset]]
                 axis.plot([x + 0.22] * 2, ends, color="k", lw=1.5, marker="_", ms=5)
         axis.set_xticks(range(len(order)), order)
-        axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(floor, 101))
+        axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(0, 101))
         axis.set_title(f"own models on {dataset}")
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
     handles = [plt.Rectangle((0, 0), 1, 1, color=look[s], label=f"{s} sampling, one clip") for s in look]

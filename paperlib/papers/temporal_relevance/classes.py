@@ -66,7 +66,7 @@ def draw(ours, title, band=None):
     width = median - WIDTH / 2, median + WIDTH / 2
     label = f"within {WIDTH / 2} frames of the median class"
     left.axvspan(*width, color=plotting.ORANGE, alpha=0.25, lw=0, label=label)
-    left.set_yticks(y, [textwrap.shorten(name, 52, placeholder=" ...") for name in ours["class"]], fontsize=6)
+    left.set_yticks(y, [textwrap.shorten(name, 64, placeholder=" ...") for name in ours["class"]], fontsize=6)
     left.set(xlabel="avg-ATR, frames", title="(a) mean ± standard deviation of clips", ylim=(-1, len(ours)))
     low, high = np.floor(ours.max_atr.min()), np.ceil(ours.max_atr.max() + 1e-9)
     right.hist(ours.max_atr, bins=np.arange(low, high + 0.51, 0.5), color=plotting.BLUE, ec="white")
@@ -133,7 +133,7 @@ def draw_overlap(ours):
                 axis.bar(x, row.overlap, width=0.34, color=colour, label=f"{group} classes" if first else None)
                 label = "chance" if first and j == 0 else None
                 axis.hlines(row.chance, x - 0.17, x + 0.17, color="black", lw=1.5, label=label)
-                counts.append(f"{row.classes} {group[0].upper()}")
+                counts.append(f"{int(row.classes)} {group[0].upper()}")
                 if np.isfinite(row.paper):
                     plotting.published_mark(axis, x, row.paper, label="paper" if first and j == 0 else None)
             names.append(f"{case[1]}\n{case[0]}\n{', '.join(counts)}")
@@ -156,7 +156,7 @@ def draw_sorted(explained):
         for name, colour in COLOURS.items():
             mine = ours[ours.temporal == (name == "temporal")]
             look = {"color": colour, "width": 0.85, "label": f"{name} ({len(mine)})"}
-            axis.bar(mine.index, mine.avg_atr, yerr=error[mine.index], error_kw={"lw": 0.8}, **look)
+            axis.bar(mine.index + 1, mine.avg_atr, yerr=error[mine.index], error_kw={"lw": 0.8}, **look)
         both = ours.temporal.nunique() == 2
         chance = larger_than_static(ours.avg_atr.to_numpy(), ours.temporal.to_numpy(bool)) if both else None
         text = f"\nP(temporal > static) = {chance:.2f}" if both else ""

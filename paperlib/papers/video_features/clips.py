@@ -58,7 +58,7 @@ def example(each, row, videos):
 
 def draw(found, columns=8):
     """Draw pairs of examples, one below the other: I3D left, C-LSTM right, as in the paper."""
-    figure = plt.figure(figsize=(13, 2.5 * len(found)), layout="constrained")
+    figure = plt.figure(figsize=(11.2, 2.5 * len(found)), layout="constrained")
     for row, pair in zip(np.atleast_1d(figure.subfigures(len(found), 1)), found, strict=True):
         for part, one in zip(row.subfigures(1, 2), pair, strict=True):
             examples.strip(part, one, columns)

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch.nn import functional as F
 
 from ...explanation import plotting
@@ -201,8 +201,11 @@ def draw_means(table, measures):
         axis.set_title(SHARES.get(measure, MEASURES[measure]), fontsize=8)
         axis.set_xlim(-0.6, len(datasets) - 0.4)
         if measure in ("drop_ratio", "blob_count"):
-            axis.set_yscale("symlog", linthresh=1)
+            axis.set_yscale("log")
+            axis.margins(y=0.1)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

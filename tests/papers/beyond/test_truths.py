@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.transforms import Bbox
 
 from paperlib import models, truth
 from paperlib.data.public import grid
@@ -85,6 +86,20 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
     assert checked.loc["occlusion", "all"] < 0.9 and checked.loc["constant", "twice"] == pytest.approx(
         16 / 9 * 8 / 8 * 7 / 8, rel=0.2
     )
+
+
+def test_names_of_instruments_stand_beside_the_line_of_the_best():
+    gains = [0.1, 0.3, 0.5, 0.6, 0.2]
+    names = [f"instrument {k}" for k in range(5)]
+    table = pd.DataFrame({"instrument": names, "cost": [0, 1, 2, 10, 12], "gain": gains})
+    figure = draw.cost(table, {"gain": "all"})
+    (axis,) = figure.axes
+    chance, best = axis.lines
+    corners = best.get_transform().transform(best.get_xydata())
+    for text in axis.texts:
+        box = text.get_window_extent()
+        for a, b in zip(corners[:-1], corners[1:], strict=True):
+            assert not Bbox([a, b]).padded(1).overlaps(box), text.get_text()
 
 
 def test_built_networks_tell_right_instruments_from_those_that_know_nothing():

@@ -130,6 +130,9 @@ def test_figures_show_every_model(table):
     marks = [line for axis in draw.pooling(gain).axes for line in axis.lines if line.get_marker() not in (None, "None")]
     assert sum(len(line.get_xdata()) for line in marks) == 144
     assert len(draw_literature.progress(literature.progress(lambda _: 50.0)).axes[0].texts) == 11 + 5
+    few = table[(table.backbone != "InceptionV1") & (table.module != "TSN")]
+    (legend,) = draw.accuracy(few.assign(gmacs=few.flops)).legends
+    assert [text.get_text() for text in legend.texts] == ["I3D", "S3D", "TAM", "ResNet18", "ResNet50"]
     plt.close("all")
 
 

@@ -203,7 +203,11 @@ def test_tables_3_and_4_stand_beside_the_papers():
     assert (lengths["mean"].to_numpy() > [6, 9]).all() and lengths.paper.tolist() == [6.2, 9.9]
     assert lengths["values"].tolist() == [11, 12] and lengths["empty"].tolist() == [1, 0]
     assert table.removed.dropna().tolist() == [0, 0]
-    assert len(features.draw_means(table, ["mask_length", "drop_ratio"]).axes) == 2
+    lengths, ratios = features.draw_means(table, ["mask_length", "drop_ratio"]).axes
+    assert ratios.get_yscale() == "log"
+    drawn = np.concatenate([line.get_ydata() for line in ratios.lines])
+    low, high = ratios.get_ylim()
+    assert 0 < low < np.nanmin(drawn) and np.nanmax(drawn) < high
 
 
 def test_maps_on_one_grid_lose_what_the_grid_gave():

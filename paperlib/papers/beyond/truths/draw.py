@@ -1,8 +1,11 @@
 """Pictures of the truth notebooks: scores of instruments with intervals, beside what chance gives."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import cbook
 from matplotlib.transforms import Bbox
 
 from ....explanation import plotting
@@ -108,23 +111,27 @@ def cost(table, columns):
         axis.axhline(0, color="black", ls="--", lw=0.8)
         best = table.assign(at=at).sort_values(["at", column], ascending=[True, False])
         best = best[best[column] > best[column].cummax().shift(fill_value=-np.inf)]
-        axis.step(best["at"], best[column], where="post", color=plotting.VERMILION, lw=1, alpha=0.6, zorder=1)
+        steps = cbook.pts_to_poststep(best["at"], best[column])
+        axis.plot(*steps, color=plotting.VERMILION, lw=1, alpha=0.6, zorder=1)
         axis.scatter(at, table[column], s=18, color=np.where(free, "0.5", plotting.BLUE), zorder=2)
         axis.set(xscale="log", xlabel="cost, forward passes of the clip", xlim=(FREE / 2, 4 * at.max()), title=title)
-        axis.set_ylim(lowest, 1.05)
+        axis.set_ylim(lowest, min(1.05, table[list(columns)].max(axis=None) + 0.1))
         ticks = [FREE, 1, 2, 10, 100]
         axis.set_xticks(ticks, ["none", *map(str, ticks[1:])])
         axis.minorticks_off()
     axes[0, 0].set_ylabel("average precision: chance 0, perfect 1")
     figure.draw_without_rendering()  # only then it is known where marks stand
     for axis, column in zip(axes[0], columns, strict=True):
-        _name(axis, table.instrument, np.column_stack([at, table[column]]))
+        _name(axis, table.instrument, np.column_stack([at, table[column]]), axis.lines)
     return figure
 
 
-def _name(axis, names, places):
-    """Write every name beside its mark, where it covers as little as it can of other marks and names."""
+def _name(axis, names, places, lines):
+    """Write every name beside its mark, where it covers as little as it can of other marks, lines and names."""
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axis.transData.transform(places)]
+    for line in lines:
+        corners = line.get_transform().transform_path(line.get_path()).vertices
+        taken += [Bbox([a, b]).padded(2) for a, b in pairwise(corners)]
     for name, place in zip(names, places, strict=True):
         text = axis.annotate(name, place, textcoords="offset points", xytext=(0, 0), fontsize=7, va="center")
         covered = []
