@@ -20,7 +20,7 @@ pytestmark = pytest.mark.numerics
 NOTEBOOKS = {
     "temporal_relevance/fig08_per_class": {"models": ["synth_ssv2/TAM2D-R18-f8"], "clips": 40, "scored": 64},
     "deep_analysis/table03_sampling": {
-        "models": ["synth_kinetics/TSN-R18-f8"],
+        "models": ["synth_kinetics_hard/TSN-R18-f8"],
         "views": {"clips": 2, "crops": 1, "videos": 8},
     },
     "video_features/fig01_architectures": {},
