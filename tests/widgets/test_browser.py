@@ -150,7 +150,7 @@ def test_compare_models(lab):
     widget = lab.widget()
     pictures = [canvas(widget, "original", panel) for panel in (0, 1)]
     before = [lab.pixels(picture) for picture in pictures]
-    lab.press_slider(widget.locator(".pl-slider"), 0.9)
+    lab.press_slider(widget.locator(".pl-slider"), 0.6)  # the action; before and after it frames are alike
     assert all(changed(old, lab.pixels(picture)) > 0.02 for old, picture in zip(before, pictures, strict=True))
 
     matrix = widget.locator(".pl-matrix").nth(1)
