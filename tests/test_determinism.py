@@ -18,7 +18,7 @@ pytestmark = pytest.mark.numerics
 
 # A notebook of each paper, asked little enough to take seconds.
 NOTEBOOKS = {
-    "temporal_relevance/fig08_per_class": {"models": ["synth_ssv2/TAM2D-R18-f8"], "clips": 40, "scored": 64},
+    "temporal_relevance/fig08_per_class": {"models": ["synth_ssv2/TAM2D-R18-f8"], "clips": 20, "scored": 32},
     "deep_analysis/table03_sampling": {
         "models": ["synth_kinetics_hard/TSN-R18-f8"],
         "views": {"clips": 2, "crops": 1, "videos": 8},

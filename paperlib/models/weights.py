@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -58,8 +59,9 @@ class Checkpoint:
         return (clip * std + mean - own_mean) / own_std
 
 
+@cache
 def registry():
-    """Return {name: Checkpoint} of all known public checkpoints."""
+    """Return {name: Checkpoint} of all known public checkpoints; read once, since some ask by key a thousand times."""
     text = Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8")
     entries = yaml.safe_load(text)["checkpoints"]
     return {name: Checkpoint(name=name, **entry) for name, entry in entries.items()}

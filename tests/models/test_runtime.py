@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from paperlib import models
 
@@ -48,11 +47,12 @@ def test_graphs_of_every_family_can_be_captured(name, options):
     with torch.no_grad():
         expected = model(clip)
         assert close(torch.fx.symbolic_trace(model)(clip), expected)
-        assert close(make_fx(model)(clip)(clip), expected)
+        torch.compiler.reset()
+        assert close(torch.compile(model, fullgraph=True, backend="aot_eager")(clip), expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name, options", FAMILIES)
+@pytest.mark.slow  # what is captured is torch's to translate: one network of convolutions and one with a loop suffice
+@pytest.mark.parametrize("name, options", [("TAM2D-R18-f4", {}), ("C-LSTM-f4", {"size": 64})])
 def test_compiled_networks_give_the_same_logits(name, options):
     model, clip = tiny(name, **options)
     with torch.no_grad():
