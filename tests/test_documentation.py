@@ -221,6 +221,33 @@ def test_scoring_an_instrument_of_ones_own_runs_as_printed_in_ten_lines():
     assert (result.precision.mean() > names["table"].precision.mean()) and result.precision.mean() > 0.9
 
 
+def table_below(page, heading):
+    """Return the first table below a heading as a frame of strings; an empty first cell repeats the one above."""
+    below = page.read_text(encoding="utf-8").split(f"## {heading}\n")[1]
+    lines = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return pd.DataFrame(rows[2:], columns=rows[0]).replace("", np.nan).ffill()
+
+
+def test_what_the_page_on_scale_says_of_a_gpu_was_measured():
+    kept = pd.read_csv(paths.FIGURES / "benchmarks.csv").set_index(["test", "quantity"]).value
+    page = paths.ROOT / "docs" / "scale.md"
+    speed = {}  # clips per second
+    for row in table_below(page, "On a GPU").itertuples(index=False):
+        found = kept[f"tests/benchmarks/gpu.sh::relevance[{row[0]}-{row[1]}]"]
+        speed[row[0], row[1]] = float(found["clips_per_second"])
+        for said, quantity in zip(row[2:5], ("clips_per_second", "forward_passes", "times_floor"), strict=True):
+            assert float(said) == pytest.approx(float(found[quantity]), rel=0.03, abs=0.05), (row, quantity)
+    for row in table_below(page, "Kinetics-400 validation: 20,000 clips").itertuples(index=False):
+        kind, _, network = row[0].partition(", ")
+        for frames, seconds, hours in ((16, row[3], row[4]), (32, row[5], row[6])):
+            if kind != "relevance" or seconds == "not measured":
+                continue
+            per_clip = 1 / speed[f"{network}-f{frames}", row[2]]
+            assert float(seconds) == pytest.approx(per_clip, rel=0.05), row
+            assert float(hours) == pytest.approx(20_000 * per_clip / 3600, rel=0.05), row
+
+
 def test_the_citation_file_names_all_that_tools_need():
     import yaml
 
