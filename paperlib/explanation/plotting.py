@@ -3,6 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -62,6 +63,14 @@ def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True):
     for side in axis.spines.values():
         side.set_visible(False)
     return image
+
+
+def log_ticks(axis):
+    """Name 1, 2 and 5 of every decade of a logarithmic axis (`axes.xaxis`, drawn on) in plain numbers, of a long one 1."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def published_mark(axis, x, y, spread=None, label=None):

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from ...explanation import plotting
 from .. import published
@@ -96,11 +95,7 @@ def accuracy(models, datasets=DATASETS):
             axis.set_xlabel(label)
         axes[0, column].set_xticks(frames, frames)
         axes[0, column].set_xlim(frames[0] * 0.85, frames[-1] * 1.18)
-        cost = plain[plain.dataset == dataset].gmacs
-        steps = [t * 10.0**e for e in range(-3, 4) for t in ((1, 2, 5) if cost.max() < 30 * cost.min() else (1, 10))]
-        axes[1, column].set_xticks([t for t in steps if cost.min() * 0.8 <= t <= cost.max() * 1.25])
-        axes[1, column].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes[1, column].xaxis.set_minor_formatter(NullFormatter())
+        plotting.log_ticks(axes[1, column].xaxis)
         axes[0, column].set_title(f"own: {dataset}" if "low" in plain else dataset)
         axes[0, column].minorticks_off()
     for axis in axes[:, 0]:

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from ...explanation import plotting
 from .draw import MODULE_COLOUR
@@ -125,10 +124,7 @@ def clips(curves):
     axes[0].set_xticks(sorted(curves.clips.unique()))
     axes[1].set_xlabel("GMACs per video, all views")
     axes[1].set_xscale("log")
-    ticks = [t * 10.0**e for e in range(-4, 4) for t in (1, 2, 5)]
-    axes[1].set_xticks([t for t in ticks if curves.gmacs.min() * 0.8 <= t <= curves.gmacs.max() * 1.2])
-    axes[1].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    plotting.log_ticks(axes[1].xaxis)
     axes[0].set_ylabel("top-1 accuracy (%)")
     figure.suptitle(f"own models on {', '.join(dict.fromkeys(curves.dataset))}")
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch.nn import functional as F
 
 from ...explanation import plotting
@@ -203,9 +202,7 @@ def draw_means(table, measures):
         if measure in ("drop_ratio", "blob_count"):
             axis.set_yscale("log")
             axis.margins(y=0.1)
-            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.yaxis.set_minor_formatter(NullFormatter())
+            plotting.log_ticks(axis.yaxis)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -247,6 +244,7 @@ def draw_sensitivity(table):
         axis.set_xlabel(PARAMETERS.get(name, name))
         if name in ("min_area", "min_distance"):
             axis.set_xscale("log")
+            plotting.log_ticks(axis.xaxis)
     for axis in axes[:, 0]:
         axis.set_ylabel("blobs per frame")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
