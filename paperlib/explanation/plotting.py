@@ -3,6 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
@@ -41,20 +42,23 @@ def style():
     )
 
 
-def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True):
-    """Draw a relevance matrix [T', N]: rows are outputs i, columns input frames j, counted from 1."""
+def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True, power=1):
+    """Draw a relevance matrix [T', N]: rows are outputs i, columns input frames j, counted from 1.
+
+    power: exponent of the colour scale; 0.5 shows what is weak beside a few entries that are strong.
+    """
     matrix = np.asarray(matrix, dtype=float)
     image = axis.imshow(
         matrix,
-        vmin=0,
-        vmax=vmax,
+        norm=PowerNorm(power, vmin=0, vmax=vmax),
         cmap=cmap,
         aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal",
         interpolation="nearest",
     )
     rows, columns = matrix.shape
     for ticks, count in ((axis.set_xticks, columns), (axis.set_yticks, rows)):
-        shown = np.unique(np.linspace(0, count - 1, min(count, 4)).round().astype(int))
+        every = max(1, count // 4)
+        shown = np.arange(every - 1, count, every)
         ticks(shown, [str(k + 1) for k in shown])
     if labels:
         axis.set_xlabel("input frame j")
@@ -65,8 +69,18 @@ def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True):
     return image
 
 
+def strip(frames, columns=None, gap=0.04):
+    """Return frames [N, H, W, 3] side by side as one picture, `columns` in a row, with a white line between them."""
+    columns = columns or len(frames)
+    height, width = frames.shape[1:3]
+    line = max(1, round(gap * width))
+    framed = np.pad(frames, ((0, 0), (0, line), (0, line), (0, 0)), constant_values=255)
+    rows = [np.concatenate(framed[k : k + columns], 1) for k in range(0, len(framed), columns)]
+    return np.concatenate(rows)[:-line, :-line]
+
+
 def log_ticks(axis):
-    """Name 1, 2 and 5 of every decade of a logarithmic axis (`axes.xaxis`, drawn on) in plain numbers, of a long one 1."""
+    """Name 1, 2 and 5 of every decade of a logarithmic axis that is drawn on in plain numbers, of a long one only 1."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -3,6 +3,8 @@ notebooks."""
 
 import re
 
+from ...explanation import plotting
+
 # The data set of the paper that each of ours is or stands for
 STANDS_FOR = {
     "synth_ssv2": "SSV2",
@@ -18,6 +20,19 @@ STANDS_FOR = {
     "mit": "MiT",
     "mini_mit": "MiT",
 }
+
+
+MODULES = {"I3D": plotting.BLUE, "TAM2D": plotting.GREEN}  # colours of temporal modules in all figures
+ROLES = {  # colours and marks of what a data set stands for
+    "SSV2": (plotting.VERMILION, "s"),
+    "Kinetics": (plotting.BLUE, "o"),
+    "MiT": (plotting.ORANGE, "^"),
+}
+
+
+def look_of(dataset):
+    """Return (colour, mark) of a data set."""
+    return ROLES.get(STANDS_FOR.get(dataset), (plotting.BLACK, "D"))
 
 
 def split(checkpoint):

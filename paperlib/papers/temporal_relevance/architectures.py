@@ -1,5 +1,7 @@
 """Figures 4, 7, 10 and 12, Table 2: backbone, depth, temporal kernel and ensemble against temporal relevance."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
@@ -7,7 +9,7 @@ from scipy import stats
 from ...explanation import plotting
 from ...training import checkpoints
 from ..statistics import Interval, crossed_interval
-from . import STANDS_FOR, pooled
+from . import MODULES, STANDS_FOR, pooled
 from .datasets import summary
 
 SIZES = {8: 22, 16: 50, 32: 95}  # areas of Figure 7's marks by number of frames
@@ -57,7 +59,8 @@ def over_networks(ours, x, y, ranks=True):
     """Return the correlation of two columns over networks, averaged over data sets, with its 95 % interval.
 
     x, y: functions of the part of `described` that is of one data set, giving a value per row. Correlations are
-    averaged by Fisher's z; intervals are jackknifed over architectures, each left out of all data sets at once.
+    averaged by Fisher's z; intervals are jackknifed over architectures, each left out of all data sets at once, and no
+    narrower than Fisher's.
     """
 
     def z(columns):
@@ -66,7 +69,7 @@ def over_networks(ours, x, y, ranks=True):
     columns = _columns(ours, (x, y))
     if not columns:
         return Interval(np.nan, np.nan, np.nan)
-    return _back(crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [columns]))
+    return _back(crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [columns]), columns[0].size)
 
 
 def two_orders(ours):
@@ -74,7 +77,7 @@ def two_orders(ours):
     first, second = (column[0] for column in _columns(ours, (lambda part: part.avg_atr,)))
     both = np.isfinite(first) & np.isfinite(second)
     blocks = [[first[None, both], second[None, both]]]
-    return _back(crossed_interval(lambda blocks: _z(blocks[0][0][0], blocks[0][1][0], True), blocks))
+    return _back(crossed_interval(lambda blocks: _z(blocks[0][0][0], blocks[0][1][0], True), blocks), both.sum())
 
 
 def explains_better(ours):
@@ -99,6 +102,17 @@ def _columns(ours, quantities):
     return found
 
 
+def _colour(module, k):
+    """Return the colour of the `k`-th temporal module."""
+    return MODULES.get(module, plotting.COLOURS[k + 1])
+
+
+def _by_frames(model):
+    """Return a key that sorts models by name, those of fewer frames first."""
+    name, _, frames = model.rpartition("-")
+    return name, [int(number) for number in re.findall(r"\d+", frames)]
+
+
 def _z(a, b, ranks=True):
     """Return Fisher's z of the correlation of two samples where both are known."""
     both = np.isfinite(a) & np.isfinite(b)
@@ -108,9 +122,15 @@ def _z(a, b, ranks=True):
     return float(np.arctanh(np.clip(np.corrcoef(a, b)[0, 1], -0.9999, 0.9999)))
 
 
-def _back(interval):
-    """Return an interval of Fisher's z as one of the correlation."""
-    return Interval(*(float(np.tanh(end)) for end in interval))
+def _back(interval, networks):
+    """Return an interval of Fisher's z as one of the correlation, over `networks` of them.
+
+    It is no narrower than Fisher's, whose z has a standard error of 1 / sqrt(n - 3) however well the networks happen
+    to line up: of so few, the jackknife's own error is large.
+    """
+    arm = stats.norm.ppf(0.975) / np.sqrt(networks - 3) if networks > 3 else np.inf
+    low, high = min(interval.low, interval.value - arm), max(interval.high, interval.value + arm)
+    return Interval(*(float(np.tanh(end)) for end in (interval.value, low, high)))
 
 
 def draw_backbones(ours):
@@ -120,7 +140,7 @@ def draw_backbones(ours):
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset].sort_values("avg_atr", ascending=False)
         for x, (_, row) in enumerate(part.iterrows()):
-            colour = plotting.BLUE if row.module == "I3D" else plotting.ORANGE
+            colour = MODULES.get(row.module, plotting.ORANGE)
             interval = row.avg_atr, row.avg_atr_low, row.avg_atr_high
             plotting.bar_with_interval(axis, x, *interval, 0.75, colour, capsize=3)
             axis.text(x, row.avg_atr_high + 0.15, f"{row.temporal_convolutions}", ha="center", fontsize=8)
@@ -168,18 +188,22 @@ def draw_correlation(ours):
     datasets = list(dict.fromkeys(ours.dataset))
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.9 * len(datasets), 4.4), squeeze=False)
     kinds = list(dict.fromkeys(ours.module))
-    numbers = {model: k + 1 for k, model in enumerate(sorted(set(ours.model)))}
+    numbers = {model: k + 1 for k, model in enumerate(sorted(set(ours.model), key=_by_frames))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset]
         for row in part.itertuples():
             k = kinds.index(row.module)
             look = {
                 "marker": plotting.MARKERS[k],
-                "color": plotting.COLOURS[k],
+                "color": _colour(row.module, k),
                 "alpha": 0.85,
                 "lw": 0.4,
                 "ec": "white",
+                "zorder": 3,
             }
+            across = [[row.avg_atr - row.avg_atr_low], [row.avg_atr_high - row.avg_atr]]
+            up = [[row.accuracy - row.accuracy_low], [row.accuracy_high - row.accuracy]]
+            axis.errorbar(row.avg_atr, row.accuracy, xerr=across, yerr=up, fmt="none", ecolor="0.8", lw=0.8)
             axis.scatter(row.avg_atr, row.accuracy, s=SIZES.get(row.frames, 60), **look)
             beside = {"xytext": (5, 2), "textcoords": "offset points", "fontsize": 7, "color": "0.2"}
             axis.annotate(str(numbers[row.model]), (row.avg_atr, row.accuracy), **beside)
@@ -188,7 +212,7 @@ def draw_correlation(ours):
         axis.set(xlabel="avg-ATR, frames", title=title)
     axes[0, 0].set_ylabel("accuracy, %")
     marks = [
-        plt.Line2D([], [], marker=plotting.MARKERS[k], color=plotting.COLOURS[k], ls="", label=kind)
+        plt.Line2D([], [], marker=plotting.MARKERS[k], color=_colour(kind, k), ls="", label=kind)
         for k, kind in enumerate(kinds)
     ]
     marks += [

@@ -1,5 +1,6 @@
 """Figures 8, 9 and 15, Table 3: temporal relevance class by class, and beside the temporality that people see."""
 
+import itertools
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -9,9 +10,11 @@ from scipy import stats
 
 from ...explanation import plotting
 from . import STANDS_FOR, split
-from .class_statistics import components, larger_than_static
+from .class_statistics import agreement, components, larger_than_static, over_classes, with_both_kinds
 
 WIDTH = 0.5  # frames between which the paper finds most classes: avg-ATR 7.7 to 8.2 (section 4.4)
+WIDTH_MAX = 1.0  # likewise: max-ATR, by no more than that (section 4.4) or from 9.0 to 10.0 (appendix C)
+CLASSES = {"SSV2": 174, "Kinetics": 400}
 COLOURS = {"temporal": plotting.VERMILION, "static": plotting.BLUE}
 
 
@@ -53,28 +56,37 @@ def per_class(found):
     return pd.DataFrame(rows).sort_values("avg_atr", ascending=False, ignore_index=True)
 
 
-def draw(ours, title, band=None):
-    """Draw Figure 8: (a) classes sorted by avg-ATR with their spread, (b) histogram of the classes' max-ATR.
+def standard_errors(found, ours):
+    """Return the standard error of every class mean of `per_class`, from the spread of clips that all classes share."""
+    return np.sqrt(components(found.avg, found.labels)[1] / ours.clips)
+
+
+def draw(found, title, band=None):
+    """Draw Figure 8: (a) classes sorted by avg-ATR with standard errors, (b) histogram of the classes' max-ATR.
 
     band: (low, high) of what the paper prints for most classes, or None.
     """
+    ours = per_class(found)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 1.2 + 0.16 * len(ours)), width_ratios=[1.5, 1])
     y = np.arange(len(ours))[::-1]
     look = {"fmt": "o", "color": plotting.BLUE, "ecolor": plotting.SKY, "ms": 3, "lw": 1}
-    left.errorbar(ours.avg_atr, y, xerr=ours.avg_atr_sd, **look)
-    median = ours.avg_atr.median()
-    width = median - WIDTH / 2, median + WIDTH / 2
-    label = f"within {WIDTH / 2} frames of the median class"
-    left.axvspan(*width, color=plotting.ORANGE, alpha=0.25, lw=0, label=label)
+    left.errorbar(ours.avg_atr, y, xerr=standard_errors(found, ours), **look)
+    for axis, column, width in ((left, "avg_atr", WIDTH), (right, "max_atr", WIDTH_MAX)):
+        middle = ours[column].median()
+        label = f"within {width / 2} frames of the median class"
+        look = {"color": plotting.ORANGE, "alpha": 0.25, "lw": 0, "zorder": 0}
+        axis.axvspan(middle - width / 2, middle + width / 2, label=label, **look)
     left.set_yticks(y, [textwrap.shorten(name, 64, placeholder=" ...") for name in ours["class"]], fontsize=6)
-    left.set(xlabel="avg-ATR, frames", title="(a) mean ± standard deviation of clips", ylim=(-1, len(ours)))
+    seen = f"{len(ours)} of {len(found.classes)} classes, {ours.clips.min()} to {ours.clips.max()} clips each"
+    left.set(xlabel="avg-ATR, frames", title=f"(a) mean and standard error: {seen}", ylim=(-1, len(ours)))
     low, high = np.floor(ours.max_atr.min()), np.ceil(ours.max_atr.max() + 1e-9)
     right.hist(ours.max_atr, bins=np.arange(low, high + 0.51, 0.5), color=plotting.BLUE, ec="white")
     if band:
-        right.axvspan(*band, color="0.5", alpha=0.2, lw=0, label=f"paper, most classes: {band[0]:g} to {band[1]:g}")
+        label = f"paper, most classes: {band[0]:g} to {band[1]:g}"
+        right.axvspan(*band, ymin=0.96, color="0.5", lw=0, label=label)
     right.set(xlabel="max-ATR, frames", ylabel="classes", title="(b) histogram over classes")
-    figure.suptitle(title, fontsize=9)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7.5)
+    figure.suptitle(f"{title}, one run", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
 
 
@@ -117,50 +129,59 @@ def overlap(explained, printed):
     return pd.DataFrame(rows)
 
 
-def draw_overlap(ours):
-    """Draw Table 3: overlap per group and model with chance as a tick and the paper's value as a diamond."""
-    cases = list(dict.fromkeys(zip(ours.dataset, ours.model, strict=True)))
-    figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.3), sharey=True)
-    indexed = ours.set_index(["dataset", "model", "metric", "group"]).sort_index()
-    for axis, metric in zip(axes, ("avg-ATR", "max-ATR"), strict=True):
-        names = []
-        for k, case in enumerate(cases):
-            counts = []
-            for j, (group, colour) in enumerate(COLOURS.items()):
-                if (*case, metric, group) not in indexed.index:
-                    continue
-                row, x, first = indexed.loc[(*case, metric, group)], k + 0.38 * (j - 0.5), k == 0
-                axis.bar(x, row.overlap, width=0.34, color=colour, label=f"{group} classes" if first else None)
-                label = "chance" if first and j == 0 else None
-                axis.hlines(row.chance, x - 0.17, x + 0.17, color="black", lw=1.5, label=label)
-                counts.append(f"{int(row.classes)} {group[0].upper()}")
-                if np.isfinite(row.paper):
-                    plotting.published_mark(axis, x, row.paper, label="paper" if first and j == 0 else None)
-            names.append(f"{case[1]}\n{case[0]}\n{', '.join(counts)}")
-        axis.set_xticks(range(len(cases)), names, fontsize=6.5)
-        axis.set(title=metric, ylim=(0, 105))
-    axes[0].set_ylabel("overlap of human and machine, %")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+def draw_overlap(explained, printed):
+    """Draw Table 3's overlap corrected for chance (1 all, 0 as by chance): ours with intervals, the paper's hollow.
+
+    Networks of data sets with enough classes of both kinds are drawn, or of all where there is none.
+    """
+    ours = with_both_kinds(explained) or explained
+    models = sorted({split(network)[1] for network in explained})
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.4), sharey=True)
+    for axis, (metric, short) in zip(axes, (("avg-ATR", "avg"), ("max-ATR", "max")), strict=True):
+        for network, found in ours.items():
+            dataset, model = split(network)
+            values = over_classes({network: found}, agreement, (short,))
+            label = f"{dataset}, 95 % interval over classes" if model == models[0] else None
+            plotting.interval_bar(axis, models.index(model) - 0.25, *values, "black", label=label)
+        places = itertools.product((("SSV2", "s"), ("Kinetics", "o")), COLOURS.items())
+        for k, ((dataset, mark), (group, colour)) in enumerate(places):
+            there = printed[(printed.dataset == dataset) & (printed.group == group)]
+            chance = 100 * float(there[there.column == "count"].value.iloc[0]) / CLASSES[dataset]
+            for row in there[(there.column == metric) & there.row.isin(models)].itertuples():
+                x = models.index(row.row) + 0.12 * k
+                label = f"paper, {dataset}, {group} classes" if row.row == models[0] else None
+                look = {"mfc": "none", "color": colour, "ls": "none", "label": label}
+                axis.plot(x, (row.value - chance) / (100 - chance), mark, **look)
+        axis.axhline(0, color="0.4", lw=0.8, ls=":", label="chance")
+        axis.set_xticks(range(len(models)), models, fontsize=8)
+        axis.set(title=metric, xlim=(-0.5, len(models) - 0.4))
+    axes[0].set_ylabel("overlap of human and machine,\ncorrected for chance")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
 
 
 def draw_sorted(explained):
     """Draw Figure 9: classes sorted by avg-ATR, coloured by whether people call them temporal or static.
 
-    Bars over them are standard errors of the class means, from the spread of clips that all classes share.
+    Bars are standard errors of the class means, from the spread of clips that all classes share.
     """
-    figure, axes = plt.subplots(1, len(explained), figsize=(3.6 * len(explained), 3.1), squeeze=False)
+    figure, axes = plt.subplots(1, len(explained), figsize=(3.9 * len(explained), 3.3), sharey=True, squeeze=False)
+    decided = with_both_kinds(explained)
     for axis, (checkpoint, found) in zip(axes[0], explained.items(), strict=True):
         ours = per_class(found)
-        error = np.sqrt(components(found.avg, found.labels)[1] / ours.clips)
+        error = standard_errors(found, ours)
         for name, colour in COLOURS.items():
             mine = ours[ours.temporal == (name == "temporal")]
-            look = {"color": colour, "width": 0.85, "label": f"{name} ({len(mine)})"}
-            axis.bar(mine.index + 1, mine.avg_atr, yerr=error[mine.index], error_kw={"lw": 0.8}, **look)
-        both = ours.temporal.nunique() == 2
-        chance = larger_than_static(ours.avg_atr.to_numpy(), ours.temporal.to_numpy(bool)) if both else None
-        text = f"\nP(temporal > static) = {chance:.2f}" if both else ""
-        axis.set(title=checkpoint + text, xlabel="class, sorted", ylim=(0, 1.25 * (ours.avg_atr + error).max()))
-        axis.legend(loc="upper right", fontsize=7, ncols=2)
-    axes[0, 0].set_ylabel("avg-ATR, frames")
+            look = {"fmt": "o" if name == "temporal" else "s", "color": colour, "ms": 4, "lw": 0.8}
+            axis.errorbar(
+                mine.index + 1, mine.avg_atr, error[mine.index], label=f"{name} ({len(mine)} classes)", **look
+            )
+        if checkpoint in decided:
+            among = over_classes({checkpoint: found}, larger_than_static)
+            text = f"P(temporal > static) = {among.value:.2f} [{among.low:.2f}, {among.high:.2f}]"
+        else:
+            text = "too few classes of one kind to decide"
+        axis.set(title=f"{checkpoint}, one run\n{text}", xlabel="class, sorted")
+        axis.legend(loc="upper right", fontsize=7, title="classes", title_fontsize=7)
+    axes[0, 0].set_ylabel("avg-ATR, frames: mean and standard error")
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from ...explanation import plotting
 from .. import published
 from ..statistics import accuracy_interval
-from . import STANDS_FOR, explain_all, pooled, split
+from . import STANDS_FOR, explain_all, look_of, pooled, split
 
 __all__ = ["as_printed", "beside", "draw_table", "explain_all", "summary", "with_mit"]
 
@@ -100,8 +100,8 @@ def draw_table(ours, printed):
 def _draw_dataset(axis, part, printed, models, name, place):
     """Draw one data set's marks: ours with 95 % intervals, the paper's with its standard deviation over clips."""
     k, datasets = place
-    colour, marker = plotting.COLOURS[k], plotting.MARKERS[k]
     dataset = part.dataset.iloc[0]
+    colour, marker = look_of(dataset)
     column = {"accuracy": "accuracy", "avg_atr": "avg-ATR", "max_atr": "max-ATR"}[name]
     for row in part.itertuples():
         x = models.index(row.model) + 0.72 / datasets * (k - (datasets - 1) / 2)

@@ -75,26 +75,32 @@ def table(explained):
 
 
 def draw(explained, classes):
-    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset: [names]})."""
+    """Draw one row per checkpoint: the mean over its data set, then the given classes ({dataset: [names]}).
+
+    Colours are relevance over that of an even share, one scale for all.
+    """
     columns = 1 + max(len(names) for names in classes.values())
     figure, axes = plt.subplots(len(explained), columns, figsize=(1.75 * columns, 2.15 * len(explained)), squeeze=False)
-    for line, (checkpoint, found) in zip(axes, explained.items(), strict=True):
+    rows = []
+    for checkpoint, found in explained.items():
         dataset, model = split(checkpoint)
-        matrices = normalised(found)
+        matrices = normalised(found) * found.matrix[0].size
         shown = [(f"{dataset}\n{model}, {len(matrices)} clips", matrices.mean(0))]
         for name in classes[dataset]:
             mine = matrices[found.labels == found.classes.index(name)]
             clips = "1 clip" if len(mine) == 1 else f"{len(mine)} clips"
             shown.append((f"{_wrap(name)}\n({clips})", mine.mean(0) if len(mine) else None))
-        top = max(matrix.max() for _, matrix in shown if matrix is not None)
+        rows.append(shown)
+    top = max(matrix.max() for shown in rows for _, matrix in shown if matrix is not None)
+    for line, shown in zip(axes, rows, strict=True):
         for axis, (title, matrix) in zip(line, shown, strict=False):
             if matrix is None:
                 axis.axis("off")
                 axis.set_title(title, fontsize=8)
                 continue
-            image = plotting.heatmap(axis, 100 * matrix, vmax=100 * top, labels=axis is line[0])
+            image = plotting.heatmap(axis, matrix, vmax=top, labels=axis is line[0])
             axis.set_title(title, fontsize=8)
-        figure.colorbar(image, ax=line, label="relevance, % of the clip's", shrink=0.85)
+    figure.colorbar(image, ax=axes, label="relevance over an even share", shrink=0.6)
     return figure
 
 

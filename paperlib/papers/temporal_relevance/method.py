@@ -61,11 +61,11 @@ def draw(one):
     figure = plt.figure(figsize=(7.2, 5.2), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.25])
     strip, bars = top.subplots(2, 1, height_ratios=[1.2, 1], sharex=True)
-    strip.imshow(np.concatenate(one["frames"], 1), aspect="auto", extent=(0.5, count + 0.5, 0, 1))
+    strip.imshow(plotting.strip(one["frames"]), aspect="auto", extent=(0.5, count + 0.5, 0, 1))
     strip.set(
         yticks=[],
-        title=f"(a) {one['checkpoint']}: frame logits of “{one['name']}”, averaged to the prediction "
-        f"(score {one['scores'][one['target']]:.2f})",
+        title=f"(a) {one['checkpoint']}: frame logits of “{one['name']}”,\n"
+        f"averaged to the prediction (score {one['scores'][one['target']]:.2f})",
     )
     strip.tick_params(bottom=False, labelbottom=False)
     x = np.arange(1, count + 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from ...explanation import plotting
-from . import STANDS_FOR, dataset_for, pooled, split
+from . import STANDS_FOR, dataset_for, look_of, pooled, split
 
 PRINTED = "temporal_relevance_table01"
 
@@ -49,7 +49,7 @@ def draw_gaps(ours):
             x = k * (len(part) + 1) + j
             look = {"capsize": 3, "alpha": 0.75, "label": dataset if j == 0 else None}
             values = row.difference, row.low, row.high
-            plotting.bar_with_interval(axis, x, *values, 0.7, plotting.COLOURS[k], **look)
+            plotting.bar_with_interval(axis, x, *values, 0.7, look_of(dataset)[0], **look)
             if np.isfinite(row.paper):
                 plotting.published_mark(axis, x + 0.2, row.paper, label="" if ticks else "paper (Table 1)")
             ticks.append(x)
@@ -98,12 +98,11 @@ def draw_lengths(ours, model="I3D-R50"):
     left.spines["left"].set_visible(False)
     for k, ((dataset_, model_), rows) in enumerate(ours.groupby(["dataset", "model"], sort=False)):
         arms = [rows.avg_atr - rows.low, rows.high - rows.avg_atr]
-        look = {"color": plotting.COLOURS[k], "ms": 4, "capsize": 2, "lw": 1}
+        colour, mark = look_of(dataset_)
+        look = {"color": colour, "ms": 4, "capsize": 2, "lw": 1, "ls": "-" if model_.startswith("I3D") else "--"}
         places = rows.frames * (1 + 0.02 * (k - 1.5))
-        label = f"{model_}, {dataset_}"
-        right.errorbar(places, rows.avg_atr, yerr=arms, fmt=f"{plotting.MARKERS[k]}-", label=label, **look)
+        right.errorbar(places, rows.avg_atr, yerr=arms, marker=mark, label=f"{model_}, {dataset_}", **look)
     frames = np.array(sorted(set(ours.frames)))
-    right.plot(frames, frames, ":", color="0.4", lw=1, label="whole clip")
     right.set(xlabel="input frames", ylabel="avg-ATR, frames", ylim=(0, 1.15 * max(ours.high)))
     right.set_xticks(frames)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7.5)

@@ -138,8 +138,9 @@ def example(run):
     """Return one clip with the window of the settings: frames, frames as the window's frames see them,
     logits.
 
-    Dict: frames [N, H, W, 3]; seen [N, H, W, 3]; window (left, right); target, classes; whole [N] and alone
-    [N] frame logits of the class on the full clip and with windows of that width around every frame.
+    Frames count from 1 in the settings. Dict: frames [N, H, W, 3]; seen [N, H, W, 3]; frame and window (left, right)
+    counted from 0; class, checkpoint; whole [N] and alone [N] frame logits of the class on the full clip and with
+    windows of that width around every frame.
     """
     from ...data import sampling
     from ...data.clips import to_clip
@@ -158,8 +159,8 @@ def example(run):
         )
     chosen = int(np.flatnonzero(scored["correct"] & sure & wanted)[0])
     frames = videos.frames(chosen, analysis.indices(videos.num_frames(chosen), header))
-    left, right_end = run.settings["window"]
-    seen = frames[sampling.partial_uniform(count, run.settings["frame"], left, right_end)]
+    frame, left, right_end = (counted - 1 for counted in (run.settings["frame"], *run.settings["window"]))
+    seen = frames[sampling.partial_uniform(count, frame, left, right_end)]
     clip, target = to_clip(frames).to(run.device), int(videos.labels[chosen])
     around = windows.fixed(count, right_end - left + 1)
     everything = np.tile([0, count - 1], (count, 1))
@@ -167,7 +168,7 @@ def example(run):
         "frames": frames,
         "seen": seen,
         "window": (left, right_end),
-        "frame": run.settings["frame"],
+        "frame": frame,
         "class": videos.classes[target],
         "checkpoint": checkpoint,
         "whole": windows.frame_logits(model, clip, everything)[:, target].numpy(),
@@ -184,7 +185,7 @@ def draw_example(found):
         (axes[0], found["frames"], "input"),
         (axes[1], found["seen"], f"for frame {at + 1}"),
     ):
-        axis.imshow(np.concatenate(frames, 1), aspect="auto", extent=(0.5, count + 0.5, 0, 1))
+        axis.imshow(plotting.strip(frames), aspect="auto", extent=(0.5, count + 0.5, 0, 1))
         axis.add_patch(plt.Rectangle((left + 0.5, 0), last - left + 1, 1, fill=False, ec=plotting.VERMILION, lw=2.5))
         axis.set(xticks=[], yticks=[], xlim=(0.5, count + 0.5))
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
@@ -200,7 +201,8 @@ def draw_example(found):
         label=f"window of {last - left + 1} frames around each frame",
     )
     axes[2].axvspan(left + 0.5, last + 1.5, color=plotting.VERMILION, alpha=0.07, lw=0)
-    axes[2].plot([at + 1], [found["alone"][at]], "s", ms=10, mfc="none", mec="black")
+    look = {"ms": 10, "mfc": "none", "mec": "black", "ls": "none", "label": f"frame {at + 1}, the window above"}
+    axes[2].plot([at + 1], [found["alone"][at]], "s", **look)
     axes[2].set(
         xlabel="frame",
         ylabel="frame logit of the class",

@@ -18,8 +18,7 @@ METRICS = {"avg-ATR": "avg", "max-ATR": "max"}
 # How an addition may share relevance. Captum hands all of it to both branches where the addition is no module of its
 # own; every path through a residual network crosses the same additions, so that equal halves give the same shares.
 ADDITIONS = {
-    "in proportion (appendix F)": relevance.Proportional(),
-    "in proportion, epsilon 1e-9": relevance.Proportional(epsilon=1e-9),
+    "in proportion": relevance.Proportional(),
     "addends of the sum's sign": relevance.Proportional(signed=False),
     "equally (captum's plain +)": relevance.EqualShares(),
 }
@@ -74,7 +73,7 @@ def draw(ours):
             theirs = row.lrp_paper - row.clrp_paper
             plotting.published_mark(axis, k + 0.1, theirs, label="paper, of the printed values" if k == 0 else None)
         axis.axhline(0, color="black", lw=0.8)
-        names = ["\n".join([model, dataset.replace("_", "_\n", 1)]) for model, dataset in cases]
+        names = ["\n".join([model, *dataset.rsplit("_", 1)]) for model, dataset in cases]
         axis.set_xticks(range(len(cases)), names, fontsize=6.5)
         axis.set(title=metric, xlim=(-0.5, len(cases) - 0.5))
     axes[0].set_ylabel("LRP minus CLRP, frames")

@@ -12,6 +12,7 @@ from ...explanation import plotting
 from ...training import checkpoints
 from .. import analysis
 from . import explain_all, opened, pooled, split
+from .dense import SUFFIX
 from .heatmaps import normalised
 
 
@@ -74,18 +75,22 @@ def draw_heatmaps(explained, columns=None):
     """Draw the mean relevance matrix of every network, one panel each, all on one colour scale (Figures 11, 13).
 
     Colours are relevance over that of an even share, 1 / (T' N) of the clip's, so that clips of different lengths
-    compare.
+    compare; their scale is that of square roots.
     """
     explained = pooled.first(explained)
+    sampled = any(network.endswith(SUFFIX) for network in explained)
     columns = columns or len(explained)
     rows = -(-len(explained) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.35 * rows + 0.2), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.45 * rows + 0.2), squeeze=False)
     means = {network: normalised(found).mean(0) for network, found in explained.items()}
     means = {network: mean * mean.size for network, mean in means.items()}
     top = max(mean.max() for mean in means.values())
     for axis, (network, mean) in zip(axes.flat, means.items(), strict=False):
         dataset, model = split(network)
-        image = plotting.heatmap(axis, mean, vmax=top, labels=axis in axes[:, 0])
-        axis.set_title(f"{dataset}\n{model}", fontsize=7.5)
+        if sampled:
+            model = model.removesuffix(SUFFIX) + (", dense" if model.endswith(SUFFIX) else ", uniform")
+        image = plotting.heatmap(axis, mean, vmax=top, labels=axis in axes[:, 0], power=0.5)
+        clips = len(explained[network].videos)
+        axis.set_title(f"{dataset}\n{model}\n{clips} clip{'s' if clips > 1 else ''}", fontsize=7.5)
     figure.colorbar(image, ax=axes, shrink=0.8, label="relevance over an even share")
     return figure

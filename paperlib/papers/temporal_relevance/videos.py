@@ -40,10 +40,10 @@ def draw(run, explained, chosen):
     columns = max(map(len, per_row))
     even = {key: normalised(found) * found.matrix[0].size for key, found in explained.items()}
     top = max(even[checkpoint][position].max() for checkpoint, position in chosen)
-    figure = plt.figure(figsize=(1.85 * columns + 0.9, 3.0 * len(rows)), layout="constrained")
+    figure = plt.figure(figsize=(1.85 * columns + 0.9, 3.6 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
     for part, checkpoint, positions in zip(parts, rows, per_row, strict=True):
-        axes = part.subplots(3, columns, height_ratios=[1, 0.25, 0.07], squeeze=False)
+        axes = part.subplots(3, columns, height_ratios=[1, 0.5, 0.07], squeeze=False)
         found = explained[checkpoint]
         for column, position in enumerate(positions):
             frames = frames_of(run, checkpoint, found.videos[position])
@@ -59,22 +59,30 @@ def draw(run, explained, chosen):
     return figure
 
 
-def _one(axes, found, position, frames, drawn, sigma, first, shown=4):
+def _one(axes, found, position, frames, drawn, sigma, first, shown=(2, 4)):
     """Draw one video and return the two images that have a colour scale."""
     (even, top), logits = drawn, found.frame_logits[position]
-    heat = plotting.heatmap(axes[0], even, vmax=top, labels=False)
+    heat = plotting.heatmap(axes[0], even, vmax=top, labels=False, power=0.5)
     name = found.classes[found.labels[position]]
     axes[0].set_title("\n".join(_wrapped(name)) + f"\navg-ATR {found.avg[position]:.1f}", fontsize=6.5)
-    axes[0].set_xticks([])
     for i, (left, right) in enumerate(windows.segments(found.matrix[position][None], sigma)[0]):
         if left >= 0:
             axes[0].add_patch(plt.Rectangle((left - 0.5, i - 0.5), right - left + 1, 1, fill=False, ec="white", lw=0.5))
     axes[0].set_ylabel("frame logit i" if first else "", fontsize=8)
-    some = np.linspace(0, len(frames) - 1, shown).round().astype(int)
-    axes[1].imshow(np.concatenate(frames[some], 1), aspect="auto")
+    axes[0].tick_params(labelsize=6.5)
+    count = min(len(frames), shown[0] * shown[1])
+    some = np.linspace(len(frames) / count - 1, len(frames) - 1, count).round().astype(int)
+    picture = plotting.strip(frames[some], shown[1])
+    axes[1].imshow(picture, aspect="auto")
+    for k, frame in enumerate(some):
+        row, column = divmod(k, shown[1])
+        place = (column + 0.04) / shown[1], 1 - (row + 0.08) / shown[0]
+        look = {"fontsize": 5, "color": "white", "va": "top", "transform": axes[1].transAxes}
+        axes[1].text(*place, str(frame + 1), bbox={"fc": "black", "ec": "none", "pad": 0.6, "alpha": 0.6}, **look)
     bar = axes[2].imshow(logits[None] / logits.max(), cmap="magma", aspect="auto", vmin=0, vmax=1)
-    axes[2].set_xlabel("input frame j; bar: frame logit" if first else "", fontsize=7)
-    for axis, height in zip(axes, (1, 1 / shown, 0.07), strict=True):
+    axes[0].set_xlabel("input frame j" if first else "", fontsize=7)
+    axes[2].set_xlabel("frame logits" if first else "", fontsize=7)
+    for axis, height in zip(axes, (1, shown[0] / shown[1], 0.07), strict=True):
         axis.set_box_aspect(height)  # one width for all three
     for axis in axes[1:]:
         axis.set(xticks=[], yticks=[])
