@@ -101,9 +101,10 @@ def results(ledger):
     ]
     for finding in FINDINGS:
         for row in ledger[ledger.id == finding].itertuples():
-            value = row.ours + (f" [{row.low}, {row.high}]" if row.low and row.high else "")
+            value, low, high = (f"{float(cell):.3g}" if cell else "" for cell in (row.ours, row.low, row.high))
+            value += f" [{low}, {high}]" if low and high else ""
             decides = f"{row.quantity.partition(';')[0]}{f', {row.criterion}' if row.criterion else ''}"
-            rests = f", {row.rests_on}" if row.rests_on else ""
+            rests = "".join(f", {said}" for said in (row.rests_on, row.dataset) if said)
             lines.append(f"| {row.statement}: {decides} | {row.published} | {value}{rests} | {SIGNS[row.verdict]} |")
     return "\n".join(lines) + "\n"
 

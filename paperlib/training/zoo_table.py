@@ -93,7 +93,7 @@ def summary(table):
     """Return one row per model of `status()`: numbers are means over its trained runs, minutes and MB their sums.
 
     runs: how many are trained. spread: the standard deviation of the accuracy over runs, NaN for one. converged:
-    whether all are. state: `trained` if all are, else what they are.
+    how many are. state: `trained` if all are, else what they are.
     """
     rows = []
     for model, listed in table.groupby("model", sort=False):
@@ -109,7 +109,7 @@ def summary(table):
                 "runs": len(trained),
                 "accuracy": trained.accuracy.astype(float).mean(),
                 "spread": trained.accuracy.astype(float).std(ddof=1),
-                "converged": bool(trained.converged.all()) if len(trained) else None,
+                "converged": int(trained.converged.sum()) if len(trained) else None,
                 "minutes": trained.seconds.astype(float).sum() / 60,
                 "MB": trained.MB.astype(float).sum(),
             }
@@ -152,6 +152,13 @@ def markdown(table):
     return "\n".join([*lines, "", together])
 
 
+def _of_runs(number, runs):
+    """Return `yes` where it is true of all runs, `no` of none, `2 of 3` else, and nothing where there is none."""
+    if not runs:
+        return ""
+    return {0: "no", runs: "yes"}.get(number, f"{number} of {runs}")
+
+
 def _in_words(row):
     """Return the cells of a row of `summary`, as people read them."""
     known = {key: value for key, value in row.items() if value is not None and not (value != value)}  # NaN
@@ -169,7 +176,7 @@ def _in_words(row):
         "runs": str(row["runs"]),
         "accuracy": cell("accuracy", "{:.1%}").replace("%", " %"),
         "spread": f"{100 * row['spread']:.1f}" if row["runs"] > 1 else "one run" if row["runs"] else "",
-        "converged": {True: "yes", False: "no", None: ""}[known.get("converged")],
+        "converged": _of_runs(known.get("converged"), row["runs"]),
         "videos": f"{known['train']:.0f} + {known['val']:.0f}" if {"train", "val"} <= known.keys() else "",
         "minutes": cell("minutes", "{:.0f}"),
     }

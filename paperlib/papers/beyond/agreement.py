@@ -213,10 +213,10 @@ def draw(ours):
             top.text(
                 j,
                 i,
-                f"{row.rho:.2f}\n±{(row.high - row.low) / 2:.2f}",
+                f"{row.rho:.2f}\n{row.low:.1f} to {row.high:.1f}",
                 ha="center",
                 va="center",
-                fontsize=6,
+                fontsize=5.5,
                 color="white" if row.rho < 0.45 else "black",
             )
         image = top.imshow(square, vmin=-0.2, vmax=1, cmap=plotting.MAP)

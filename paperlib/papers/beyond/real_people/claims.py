@@ -10,6 +10,7 @@ import pandas as pd
 from ....training import evaluation
 from ...findings import Finding
 from ...statistics import crossed_interval, mean_interval
+from ...temporal_relevance.partial import LOSS
 from . import by_person
 
 BOTH = ("I3D", "C-LSTM")
@@ -96,13 +97,20 @@ def ranges(set_name, found, dataset):
 
 
 def windows(set_name, table, width, dataset):
-    """Decide TRA section 4.3: accuracy is saturated with windows of `width` frames."""
+    """Decide TRA section 4.3: accuracy is saturated with windows of `width` frames.
+
+    Networks that do not surely lose anything with the narrowest windows are left out, as in TRA Figure 6: to them
+    every window is wide enough.
+    """
     table = table.assign(points=100.0 * table["right"])
-    models = list(dict.fromkeys(table["model"]))
-    parts = [table[table["model"] == model] for model in models]
-    whole = table["width"].max()
-    values = pooled(means(p[p["width"] == width], "points") - means(p[p["width"] == whole], "points") for p in parts)
-    return [finding(f"{set_name}.saturated", values, dataset, len(models))]
+    narrowest, whole = table["width"].min(), table["width"].max()
+
+    def change(part, to):
+        return means(part[part["width"] == to], "points") - means(part[part["width"] == whole], "points")
+
+    parts = [part for _, part in table.groupby("model", sort=False)]
+    parts = [part for part in parts if mean_interval(change(part, narrowest)).high < -LOSS]
+    return [finding(f"{set_name}.saturated", pooled(change(part, width) for part in parts), dataset, len(parts))]
 
 
 def features(set_name, found, dataset):

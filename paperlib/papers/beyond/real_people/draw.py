@@ -101,7 +101,9 @@ def matrices(found, classes, models):
                 axis.imshow(np.sqrt(np.maximum(0, explain.mean_matrix(found, model=model, **{"class": name}))), vmin=0)
                 axis.set_xlabel(f"{found.table['avg_atr'].to_numpy()[members].mean():.1f}", fontsize=7)
             else:
-                axis.text(0.5, 0.5, "none right", ha="center", va="center", fontsize=6, transform=axis.transAxes)
+                axis.text(
+                    0.5, 0.5, "none right\nabove 0.5", ha="center", va="center", fontsize=6, transform=axis.transAxes
+                )
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(model)
     words = "input frame j; below each panel the class's mean avg-ATR in frames\n"

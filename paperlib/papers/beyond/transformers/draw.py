@@ -28,6 +28,8 @@ def matrices(found, dataset):
                 continue
             title = f"{split(name)[1]}\n{rules}"
             plotting.heatmap(axis, means[rules, name], title, vmax=largest, labels=axis is line[0])
+            if axis is line[0]:
+                axis.set_ylabel("step i of the last layer")
             axis.set_aspect("auto")
     figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.6, label="share of a row")
     return figure

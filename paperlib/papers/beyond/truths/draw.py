@@ -87,7 +87,7 @@ def exact(table, columns):
                 if absent == "freeze":
                     ends = row.margin, row.margin_low, row.margin_high
                     plotting.interval_bar(low, names.index(row.instrument), *ends, horizontal=True, ms=4)
-        for axis, label in ((top, "rank correlation with exact values"), (low, "share of the best margin")):
+        for axis, label in ((top, "rank correlation with exact values"), (low, "share of the best margin (freeze)")):
             axis.axvline(0, color="black", lw=0.8)
             axis.set(xlim=(-1.03, 1.03), xlabel=label, ylim=(len(names) - 0.5, -0.5))
             axis.set_yticks(range(len(names)), names, fontsize=7)
