@@ -166,6 +166,20 @@ def test_intervals_are_over_people_not_over_videos():
     assert pooled.to_dict() == {"a": 3, "b": 2}
 
 
+def test_networks_that_single_frames_suffice_do_not_say_how_wide_a_window_must_be():
+    right = {"blind": (1, 1, 1), "patient": (0, 0, 1), "quick": (0, 1, 1)}  # with windows of 1, 4 and all 8 frames
+    rows = [
+        {"person": person, "model": model, "width": width, "right": float(r)}
+        for model, each in right.items()
+        for width, r in zip((1, 4, 8), each, strict=True)
+        for person in "abc"
+    ]
+    (found,) = claims.windows("nagoya", pd.DataFrame(rows), 4, "toy")
+    assert found.interval.value == -50 and "2 networks" in found.rests_on  # of patient and quick
+    (found,) = claims.windows("nagoya", pd.DataFrame(rows[:9]), 4, "toy")
+    assert found.interval is None  # nothing is left
+
+
 def test_reversal_takes_f1_from_classes_that_swap_only():
     part = pd.DataFrame(
         {

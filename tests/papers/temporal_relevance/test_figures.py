@@ -117,6 +117,20 @@ def test_temporal_convolutions_are_counted_as_in_the_paper(name, count):
     assert architectures.temporal_convolutions(models.create(name, num_classes=2, width=4)) == count
 
 
+def test_overlap_is_drawn_as_far_as_it_goes_beyond_chance():
+    temporal = np.arange(12) < 6
+    reach = np.where(temporal, 6.0, 2.0)  # frames: classes that reach far and classes that do not
+    labels = np.arange(12)
+    found = explained(np.ones((12, 8, 8)), avg=reach, classes=list("abcdefghijkl"), labels=labels, temporal=temporal)
+    printed = published.table("temporal_relevance_table03")
+    figure = classes.draw_overlap({"synth_mit/I3D-R50-f16": found}, printed)
+    marks = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    paper = marks["paper, SSV2, temporal classes"]
+    assert paper == pytest.approx([(0.222 - 18 / 174) / (1 - 18 / 174)])
+    (ours,) = (box for box in figure.axes[0].containers if box.get_label().startswith("synth_mit"))
+    assert ours.lines[0].get_ydata() == pytest.approx([1])
+
+
 def over_models(x, y, ranks):
     """The correlation of two columns over the models of one data set."""
     table = pd.DataFrame({"dataset": "a", "model": [f"m{k}" for k in range(len(x))], "x": x, "y": y})
@@ -132,6 +146,11 @@ def test_correlations_and_their_intervals():
     for ranks in (True, False):
         found = [over_models(x, rng.normal(size=15), ranks) for _ in range(60)]
         assert sum(f.low <= 0 <= f.high for f in found) >= 54  # 57 in theory
+    line = x + rng.normal(scale=0.1, size=15)  # where the jackknife sees hardly any spread, Fisher's interval stays
+    found, fisher = over_models(x, line, False), stats.pearsonr(x, line).confidence_interval(0.95)
+    assert found.low <= fisher.low + 1e-9 and found.high >= fisher.high - 1e-9
+    few = over_models(x[:3], y[:3], False)
+    assert (few.low, few.high) == (-1, 1)  # of three networks nothing is known
 
 
 def test_table_2_stands_beside_ours():
