@@ -3,6 +3,8 @@
 Nothing here is trained: what a rule gives up at a layer, and how far apart two rules are, can be seen without.
 """
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional as F
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 from ... import models, relevance
 from ...data import clips, load, sampling
 from ...errors import needs
+from ...explanation import plotting
 
 NAMES = ("attnlrp", "cp-lrp", "gamma", "paper")
 LOSSES = ["bias", "dead", "leak", "stabiliser"]
@@ -87,6 +90,29 @@ def by_depth(model, x, target=0, rules="attnlrp"):
     lost = book[["bias", "dead", "leak"]].sum(axis=1) / scale
     table = pd.DataFrame(dict(layer=book.layer, operation=book.operation, lost=lost, arriving=book["in"] / scale))
     return table[table.lost.abs() > 1e-6].reset_index(drop=True)
+
+
+def draw(found, lost):
+    """Draw the first clip's matrix by each composite, and what every operation on the way down loses.
+
+    found: {composite: matrices [B, T', N]}, of which rows are drawn by their size over their sum, as `distances`
+    measures them; lost: {composite: Series of frame logits}, from the logits down.
+    """
+    figure = plt.figure(figsize=(13, 7), layout="constrained")
+    above, below = figure.subfigures(2, 1)
+    rows = {name: A[0].abs() / A[0].abs().sum(1, keepdim=True) for name, A in found.items()}
+    top = max(float(share.max()) for share in rows.values())
+    axes = above.subplots(1, len(rows))
+    for axis, (name, share) in zip(axes, rows.items(), strict=True):
+        image = plotting.heatmap(axis, share.numpy(), name, vmax=top, labels=axis is axes[0])
+    above.colorbar(image, ax=axes, shrink=0.8, label="share of the row")
+    axis = below.subplots()
+    for name, series in lost.items():
+        axis.plot(np.arange(len(series)), series, ".-", label=name)
+    axis.axhline(0, color="0.5", lw=0.5)
+    axis.set(xlabel="operation, from the logits down", ylabel="relevance lost (frame logits)")
+    axis.legend()
+    return figure
 
 
 def shifted(model, x, sizes, target=0):
