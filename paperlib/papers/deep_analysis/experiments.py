@@ -1,5 +1,7 @@
 """The paper's tables with our own models beside the printed numbers (Tables 4 to 7, Figures 4 and 6)."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -45,16 +47,16 @@ def of_placement(scored):
         chosen = [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role]
         if role == "mini-SSV2":
             top = [s for s in chosen if s.row["placement"] == "top"]
-            pairs = own.matched(top, [s for s in chosen if s not in top], "dataset")
+            pairs, among = own.matched(top, [s for s in chosen if s not in top], "dataset"), 1
         else:
-            pairs = farthest(chosen, "placement")
-        found.append(own.finding(id, pairs))
+            pairs, among = farthest(chosen, "placement")
+        found.append(own.finding(id, pairs, among=among))
     return found
 
 
 def farthest(chosen, entry):
     """Return the pairs of the two values of a description's entry (module, placement) whose networks, matched by data
-    set and backbone, lie farthest apart in mean accuracy, the better one first."""
+    set and backbone, lie farthest apart in mean accuracy, the better one first; and among how many pairs of values."""
     values = dict.fromkeys(s.row[entry] for s in chosen)
 
     def pairs(a, b):
@@ -66,7 +68,7 @@ def farthest(chosen, entry):
         return np.mean([x.correct.mean() - y.correct.mean() for x, y in found]) if found else -np.inf
 
     ends = max(((a, b) for a in values for b in values if a != b), key=lambda ends: apart(*ends), default=None)
-    return pairs(*ends) if ends else []
+    return pairs(*ends) if ends else [], math.comb(len(values), 2)
 
 
 def of_aggregation(scored):
@@ -274,11 +276,11 @@ def alike(plain):
     plain = [pair for pair in plain if pair[1].correct.mean() <= 1 - ROOM]
     modules = [pair[0] for pair in plain if pair[0].row["module"] in ("I3D", "S3D", "TAM")]
     base = {pair[0].key: pair[1] for pair in plain}
-    ends = farthest(modules, "module")
+    ends, among = farthest(modules, "module")
     pairs = [(one, base[one.key]) for one in [s for pair in ends for s in reversed(pair)]]
     weights = [sign / len(ends) for _ in ends for sign in (1, -1)]  # the more accurate network has the smaller Phi
     phi = own.EQUATION_1["phi"]
-    return own.finding("da.table7.alike.own", pairs, function=phi, weights=weights, span=1.0)
+    return own.finding("da.table7.alike.own", pairs, function=phi, weights=weights, span=1.0, among=among)
 
 
 def damage(scored):

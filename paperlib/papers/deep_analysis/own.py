@@ -178,12 +178,13 @@ def difference(a, b):
     return a - b
 
 
-def pooled(pairs, function=difference, weights=None, span=100.0):
+def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
     """Return a quantity of two networks, pooled over pairs, with its 95 % interval over runs and videos.
 
     pairs: [(a, b)] of `Scored`, both on the same videos. function: of the accuracies of a and b in percent (their
     difference, or equation 1). weights: of the pairs, by default those of a mean. span: the most that one video can
-    change the function's value per video.
+    change the function's value per video. among: of how many comparisons this was chosen as the largest; the interval
+    then covers all of them at once (Bonferroni).
     """
     weights = np.full(len(pairs), 1 / len(pairs)) if weights is None else np.asarray(weights)
     blocks = {}
@@ -198,7 +199,8 @@ def pooled(pairs, function=difference, weights=None, span=100.0):
 
         return sum(w * function(top1(a), top1(b)) for w, (a, b) in zip(weights, pairs, strict=True))
 
-    return statistics.crossed_interval(statistic, [list(models.values()) for models in blocks.values()], span=span)
+    answers, level = [list(models.values()) for models in blocks.values()], 1 - 0.05 / max(1, among)
+    return statistics.crossed_interval(statistic, answers, level=level, span=span)
 
 
 def finding(id, pairs, why=EARLY, **how):

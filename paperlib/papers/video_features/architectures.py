@@ -45,10 +45,11 @@ def create(model):
 def layers(model):
     """Return one row per drawn layer: label, output channels, steps, height and width, parameters.
 
-    Shapes come from a forward pass on torch's meta device: nothing is computed.
+    Shapes come from a forward pass on torch's meta device: nothing is computed. Those of the C-LSTM's layers are behind
+    their pooling, and the batch norm that they share is counted with the first.
     """
     network = create(model).eval()
-    shapes, modules = {}, dict(network.named_modules())
+    shapes, pooled, modules = {}, [], dict(network.named_modules())
 
     def note(name):
         def hook(module, inputs, output):
@@ -60,8 +61,12 @@ def layers(model):
     network = network.to("meta")
     for name in STAGES[model]:
         modules[name].register_forward_hook(note(name))
+    if model == "C-LSTM":
+        counts["cells.0"] += sum(p.numel() for p in network.bn[0].parameters())
+        network.pool.register_forward_hook(lambda module, inputs, output: pooled.append(tuple(output.shape[1:])))
     with torch.no_grad():
         network(torch.empty(1, 3, 16, 224, 224, device="meta"))
+    shapes |= {f"cells.{k}": shape for k, shape in enumerate(pooled)}
     rows = []
     for name, label in STAGES[model].items():
         shape = shapes.get(name, (174,))

@@ -94,6 +94,10 @@ def test_placement_and_aggregation_findings(zoo):
     found = experiments.of_placement(zoo)
     assert value(found, "da.table6.top-half.own") == pytest.approx(90 - np.mean([90, 70, 88]))
     assert value(found, "da.table6.insensitive.own") == pytest.approx(20)  # the best minus the worst placement
+    placed = [s for s in zoo.values() if s.row["module"] == "TAM" and "kinetics" in s.row["dataset"]]
+    pairs, among = experiments.farthest(placed, "placement")
+    alone, all_at_once = own.pooled(pairs), own.pooled(pairs, among=among)
+    assert among == 6 and all_at_once.low < alone.low < alone.high < all_at_once.high
     found = experiments.of_aggregation(zoo)
     assert value(found, "da.table5.needed.own") == pytest.approx(np.mean([85, 90]) - 80)
     assert value(found, "da.table5.light.own") == pytest.approx(5)
