@@ -105,7 +105,8 @@ def test_both_networks_have_the_papers_parameters():
 def test_figure_1_shows_the_shapes_of_the_paper():
     i3d, lstm = (architectures.layers(model).set_index("layer") for model in ("I3D", "C-LSTM"))
     assert i3d.output["inception5b"] == "1024 x 8 x 7 x 7"  # L/2 steps
-    assert lstm.output["cells.2"] == "32 x 16 x 3 x 3" and lstm.parameters["fc"] == 801_966 == 174 * (32 * 16 * 3 * 3 + 1)
+    assert lstm.output["cells.2"] == "32 x 16 x 3 x 3"
+    assert lstm.parameters["fc"] == 801_966 == 174 * (32 * 16 * 3 * 3 + 1)
     assert i3d.parameters.sum() == 12_465_614
     assert lstm.parameters.sum() == 1_324_014
     assert len(architectures.draw([i3d.reset_index(), lstm.reset_index()]).axes) == 2
