@@ -7,12 +7,17 @@ import pandas as pd
 from ...explanation import plotting
 from . import explain_all, split
 
-__all__ = ["draw", "evenness", "explain_all", "frame_shares", "share", "shares", "table"]
+__all__ = ["draw", "evenness", "explain_all", "frame_shares", "over_even_share", "share", "shares", "table"]
 
 
 def normalised(found):
     """Return the clips' matrices [n, T', N], each divided by its sum, so that every clip counts alike."""
     return found.matrix / found.matrix.sum((1, 2), keepdims=True)
+
+
+def over_even_share(found):
+    """Return the clips' matrices [n, T', N] with 1 where an entry holds as much as if all mattered alike."""
+    return normalised(found) * found.matrix[0].size
 
 
 def shares(found):
@@ -84,7 +89,7 @@ def draw(explained, classes):
     rows = []
     for checkpoint, found in explained.items():
         dataset, model = split(checkpoint)
-        matrices = normalised(found) * found.matrix[0].size
+        matrices = over_even_share(found)
         shown = [(f"{dataset}\n{model}, {len(matrices)} clips", matrices.mean(0))]
         for name in classes[dataset]:
             mine = matrices[found.labels == found.classes.index(name)]

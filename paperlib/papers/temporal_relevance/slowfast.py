@@ -13,7 +13,7 @@ from ...training import checkpoints
 from .. import analysis
 from . import explain_all, opened, pooled, split
 from .dense import SUFFIX
-from .heatmaps import normalised
+from .heatmaps import normalised, over_even_share
 
 
 def reduced(found, block, sigma=0.975):
@@ -82,8 +82,7 @@ def draw_heatmaps(explained, columns=None):
     columns = columns or len(explained)
     rows = -(-len(explained) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.45 * rows + 0.2), squeeze=False)
-    means = {network: normalised(found).mean(0) for network, found in explained.items()}
-    means = {network: mean * mean.size for network, mean in means.items()}
+    means = {network: over_even_share(found).mean(0) for network, found in explained.items()}
     top = max(mean.max() for mean in means.values())
     for axis, (network, mean) in zip(axes.flat, means.items(), strict=False):
         dataset, model = split(network)

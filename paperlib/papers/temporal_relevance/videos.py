@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...explanation import plotting
 from .. import analysis
 from . import opened, split, windows
-from .heatmaps import normalised
+from .heatmaps import over_even_share
 
 
 def frames_of(run, checkpoint, index):
@@ -38,7 +38,7 @@ def draw(run, explained, chosen):
     rows = [key for key in explained if any(checkpoint == key for checkpoint, _ in chosen)]
     per_row = [[position for checkpoint, position in chosen if checkpoint == row] for row in rows]
     columns = max(map(len, per_row))
-    even = {key: normalised(found) * found.matrix[0].size for key, found in explained.items()}
+    even = {key: over_even_share(found) for key, found in explained.items()}
     top = max(even[checkpoint][position].max() for checkpoint, position in chosen)
     figure = plt.figure(figsize=(1.85 * columns + 0.9, 3.6 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
