@@ -173,9 +173,7 @@ def draw_sorted(explained):
         for name, colour in COLOURS.items():
             mine = ours[ours.temporal == (name == "temporal")]
             look = {"fmt": "o" if name == "temporal" else "s", "color": colour, "ms": 4, "lw": 0.8}
-            axis.errorbar(
-                mine.index + 1, mine.avg_atr, error[mine.index], label=f"{name} ({len(mine)} classes)", **look
-            )
+            axis.errorbar(mine.index + 1, mine.avg_atr, error[mine.index], label=f"{name}: {len(mine)}", **look)
         if checkpoint in decided:
             among = over_classes({checkpoint: found}, larger_than_static)
             text = f"P(temporal > static) = {among.value:.2f} [{among.low:.2f}, {among.high:.2f}]"
