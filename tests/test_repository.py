@@ -45,10 +45,7 @@ def test_notebook_is_valid_without_outputs_and_in_short_cells(file):
     assert longest <= LINES
 
 
-SHOWING = [f for f in NOTEBOOKS if f.parent.name in (*PAPERS, "beyond")]
-
-
-@pytest.mark.parametrize("file", SHOWING, ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=NAMES)
 def test_notebook_shows_its_figure_and_settings_and_ends_with_something_to_try(file):
     cells = read(file).cells
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", cells[0].source)

@@ -14,8 +14,10 @@ from .. import data
 from ..data import sampling
 from ..explanation import plotting
 from ..storage import paths
-from ..training import checkpoints, evaluation
-from . import statistics
+from ..storage.zoo_lists import without_seed
+from ..training import evaluation
+from ..training.checkpoints import load as load_checkpoint
+from . import needs, statistics
 
 TREATMENTS = ("as filmed", "reversed", "shuffled", "one frame")
 
@@ -144,32 +146,43 @@ def scores(model, dataset, seed=0, device="cpu", batch=32):
     return {treatment: torch.cat(parts) for treatment, parts in found.items()}
 
 
-def probe(checkpoint, clips=320, size=64, seed=0, device="cpu", pairs=()):
+def runs_of(models, root=""):
+    """Return {model: names of its runs}, those that are there."""
+    there, _ = needs.there(models, root)
+    runs = {}
+    for name in there:
+        runs.setdefault(without_seed(name)[0], []).append(name)
+    return runs
+
+
+def probe(checkpoints, clips=320, size=64, seed=0, device="cpu", pairs=()):
     """Return a model's top-1 accuracy on validation clips under each treatment, with 95 % intervals.
 
-    `pair`: among clips of classes with a time-reversed partner, how often the true class scores above that
-    partner (0.5 is chance). `chance`: one over the number of classes.
+    checkpoints: its runs; intervals are over runs and clips. `pair`: of clips whose class has a time-reversed partner,
+    how often the true class scores above that partner (0.5 is chance). `chance`: one over the number of classes.
     """
-    model, header = checkpoints.load(checkpoint, device)
-    dataset = data.load(header["dataset"], "val", size, limit=clips)
+    opened = [load_checkpoint(name, device) for name in checkpoints]
+    dataset = data.load(opened[0][1]["dataset"], "val", size, limit=clips)
     labels, other = torch.as_tensor(dataset.labels), torch.as_tensor(partners(dataset.classes, pairs))
-    rows = []
-    for treatment, found in scores(model, dataset, seed, device).items():
-        right = (found.argmax(1) == labels).double().numpy()
-        value, low, high = statistics.bootstrap_interval(right, seed=seed)
+    runs = [scores(model, dataset, seed, device) for model, _ in opened]
+    paired, rows = other[labels] >= 0, []
+    for treatment in TREATMENTS:
+        right = np.stack([(run[treatment].argmax(1) == labels).double().numpy() for run in runs])
+        value, low, high = statistics.crossed_interval(lambda blocks: blocks[0][0].mean(), [[right]], span=1)
         row = {
             "dataset": dataset.name,
-            "model": header["config"]["name"],
+            "model": opened[0][1]["config"]["name"],
             "input": treatment,
-            "clips": len(right),
+            "runs": len(runs),
+            "clips": right.shape[1],
             "chance": 1 / len(dataset.classes),
             "top-1": value,
-            "low": low,
-            "high": high,
+            "low": max(low, 0.0),
+            "high": min(high, 1.0),
         }
-        paired = other[labels] >= 0
         if paired.any():
-            own, partner = (found[paired].gather(1, c[paired, None]) for c in (labels, other[labels]))
+            found = torch.stack([run[treatment][paired] for run in runs])  # [runs, clips, classes]
+            own, partner = (found[:, range(found.shape[1]), c[paired]] for c in (labels, other[labels]))
             row["pair"] = float((own > partner).double().mean())
         rows.append(row)
     return pd.DataFrame(rows)

@@ -27,6 +27,7 @@ MEASURES = {
     "one_grid_distance": "distance to the centre, maps on one grid (pixels)",
 }
 SIX = tuple(name for name in MEASURES if not name.startswith("one_grid"))
+OF_BLOBS = SIX[:3]
 OF_MASKS = ("mask_length", "drop_ratio", "drop_difference")  # of clips whose score freezing lowers
 SHARES = {
     "blob_size": "blob size / side of the frame",
@@ -129,7 +130,11 @@ def table04(studied, seed=0):
         ):
             rows.append(_row(each, measure, values, None, seed) | {"empty": int((~keep).sum()), **more})
             if measure == "mask_length":
-                rows[-1] |= {"scale": frames, "scale_paper": frames, "length_at_0.5": (each.mask > 0.5).sum(1).mean()}
+                rows[-1] |= {
+                    "scale": frames,
+                    "scale_paper": frames,
+                    "length_at_0.5": (each.mask[keep] > 0.5).sum(1).mean(),
+                }
     return pd.DataFrame(rows)
 
 
@@ -251,21 +256,24 @@ def draw_sensitivity(table):
     return figure
 
 
+def per_clip(clips, dataset, measure):
+    """Return {model: its values by video}, the mean over runs; of masks where freezing lowers the score in both."""
+    own = clips[clips.dataset == dataset]
+    if measure in OF_MASKS:
+        lowered = own.groupby("video").lowered.all()
+        own = own[own.video.map(lowered)]
+    return {model: own[own.model == model].groupby("video")[measure].mean() for model in COLOURS}
+
+
 def differences(clips, dataset, measures=SIX, seed=0):
     """Return I3D minus C-LSTM for each measure: paired interval over clips, Welch's t-test, effect size.
 
-    clips: the table of `measure_all`; several runs of a model are averaged per clip. A clip without any blob leaves the
-    paired difference. The drop ratio is not paired: the filter removes other clips of either model. The t-test takes
-    all values of each model, as the paper's does.
+    clips: the table of `measure_all`. A clip without any blob leaves the paired difference. The drop ratio is not
+    paired: the filter removes other clips of either model. The t-test takes all values of each model, as the paper's.
     """
     rows = []
-    own = clips[clips.dataset == dataset]
-    both = {model: own[own.model == model].groupby("video").mean(numeric_only=True) for model in COLOURS}
-    lowered = own.groupby("video").lowered.all()
     for measure in measures:
-        i3d, lstm = (both[model][measure] for model in COLOURS)
-        if measure in OF_MASKS:
-            i3d, lstm = (values[lowered[values.index]] for values in (i3d, lstm))
+        i3d, lstm = per_clip(clips, dataset, measure).values()
         pairs = pd.concat([i3d, lstm], axis=1, keys=COLOURS).dropna()
         row = {
             "dataset": dataset,
@@ -298,13 +306,14 @@ def draw_histograms(clips, dataset, seed=0):
     tests = differences(clips, dataset, seed=seed).set_index("measure")
     for axis, measure in zip(axes.flat, SIX, strict=True):
         title = MEASURES[measure]
-        values = {
-            model: clips[(clips.model == model) & (clips.dataset == dataset)][measure].dropna() for model in COLOURS
-        }
+        values = {model: own.dropna() for model, own in per_clip(clips, dataset, measure).items()}
         everything = np.concatenate(list(values.values()))
         if len(everything):
             low, high = np.percentile(everything, (0, 97.5 if measure == "drop_ratio" else 100))
             bins = np.linspace(low, high if high > low else low + 1, 9)
+            if measure == "mask_length":  # whole frames in the middle of their bars
+                bins = np.arange(low, high + 2, max(1, np.ceil((high - low + 1) / 10))) - 0.5
+                bins = np.append(bins, bins[-1] + bins[-1] - bins[-2]) if bins[-1] < high else bins
             if everything.max() > bins[-1]:
                 title += f" (last bar: {bins[-2]:.3g} and more)"
             for model, own in values.items():

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy import stats
 
 from paperlib import masks
@@ -280,6 +279,24 @@ def test_a_measure_that_is_nowhere_defined_is_not_testable():
     assert len(features.draw_histograms(features.measure_all(pair), "synth_ssv2").axes) == 6
 
 
+def test_figure_4_draws_the_clips_that_it_tests():
+    """A clip whose score freezing lowers in one model alone has no part in the masks' bars, nor in their tests."""
+    pair = pair_of()
+    first, second = pair.values()
+    first.mask[0] = 0
+    clips = features.measure_all(pair)
+    lengths = features.per_clip(clips, "synth_ssv2", "mask_length")
+    assert {model: len(own) for model, own in lengths.items()} == {model: len(first.videos) - 1 for model in lengths}
+    assert first.videos[0] not in lengths["I3D"].index
+    tested = features.differences(clips, "synth_ssv2", ["mask_length"]).iloc[0]
+    assert tested.clips == f"{len(first.videos) - 1} and {len(first.videos) - 1}"
+    axis = next(a for a in features.draw_histograms(clips, "synth_ssv2").axes if "mask length" in a.get_title())
+    assert f"n = {len(first.videos) - 1} and {len(first.videos) - 1}" in axis.get_title()
+    for bars in axis.containers:  # whole frames, each in the middle of its bar
+        heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in bars if bar.get_height()}
+        assert sum(heights.values()) == pytest.approx(1) and set(heights) <= set(range(1, 17))
+
+
 def test_the_footnotes_threshold_is_the_means_change():
     pair = pair_of()
     for each in pair.values():
@@ -333,55 +350,3 @@ def test_predictions_of_two_directions_share_their_clips():
     lost = performance.loss_by_reversing(predicted(0.7), predicted(0.7))
     assert lost.value == 0 and lost.low == lost.high == 0
     assert evaluation.f1_macro(predicted(0.7)) == pytest.approx(0.7)
-
-
-def test_masks_are_learned_from_the_best_window():
-    """The network needs frames 11 and 12 alone; a mask that starts in the middle is learned from there."""
-
-    class Late(torch.nn.Module):
-        num_frames = 16
-
-        def forward(self, x):
-            moved = (x[:, :, 11:13] - x[:, :, 10:12]).abs().mean((1, 2, 3, 4))
-            return torch.stack([20 * moved, torch.zeros_like(moved)], 1)
-
-    video = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(2, 3, 16, 8, 8)
-    found = study.from_the_best_window(Late(), video, np.array([0, 0]), "default", {"iterations": 20})
-    assert set(study.FIELDS) <= set(found) and found["whole"].shape == (2,)
-    assert found["window"][0].nonzero()[0].tolist() == [11, 12]
-    assert (found["mask"][0] > 0.5).nonzero()[0].tolist() == [11, 12]
-    released = study.masks.learn(Late(), video, 0, preset="as_released", iterations=20)
-    assert (found["loss"] < released.loss[-1].numpy()).all()
-    pair = {"a": studied("I3D-original"), "b": studied("I3D-original", frames=32)}
-    pair["b"].released_loss[5:] = np.nan  # not compared
-    table = study.starts(pair)
-    assert len(table) == 12 + 5 and (table.overlap == 1).all() and (table.released > table.kept).all()
-
-
-def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_path):
-    """And what has been learned is not learned again."""
-    monkeypatch.setattr(paths, "CACHE", tmp_path)
-    order, checkpoint = [], "synth_kth/I3D-original-f32"
-    run.settings.update(clips=3, presets={}, mask={"iterations": 1}, compared=0)
-    monkeypatch.setattr(study, "BATCH", 1)
-    busy, learn, held = study.locks.busy, study.masks.learn_from_window, []
-    files = [tmp_path / "video_features" / f"synth_kth-I3D-original-f32.{number}.lock" for number in range(3)]
-    monkeypatch.setattr(study.locks, "busy", lambda file: file == files[0])
-
-    def watched(model, clips, **more):
-        order.append(clips)
-        held.append([number for number, file in enumerate(files) if busy(file)])
-        return learn(model, clips, **more)
-
-    monkeypatch.setattr(study.masks, "learn_from_window", watched)
-    first = study.study(run, checkpoint)
-    videos = study.open_checkpoint(run, checkpoint)[2]
-    assert sorted(map(tuple, held)) == [(0,), (1,), (2,)] and held[-1] == [0]
-    for clip, (number,) in zip(order, held, strict=True):
-        assert torch.equal(clip, study.evaluation.load_clips(videos, [first.videos[number]], clip.shape[2]))
-    again = study.study(run, checkpoint)
-    assert len(order) == len(first.videos) and np.array_equal(again.mask, first.mask)
-    assert np.isnan(first.released_loss).all()
-    monkeypatch.setattr(study.masks, "learn_from_window", learn)
-    run.settings["compared"] = 1
-    assert np.isfinite(study.study(run, checkpoint).released_loss).tolist() == [True, False, False]
