@@ -1,6 +1,6 @@
 """Exhaustive search over contiguous windows: the baseline that the ACCV paper compares its masks with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating, probabilities, scale
+from ..models.probing import at_once, classes, evaluating, probabilities, scale
 from .learn import MaskResult, learn, resolve, total_variation
 from .perturb import prepare
 
@@ -36,13 +36,14 @@ def search(
     clips: torch.Tensor,
     targets: torch.Tensor | Sequence[int] | int | None = None,
     criterion: str = "loss",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     step: int = 1,
     refine: bool = False,
     **options,
 ) -> SearchResult:
     """Try all T (T + 1) / 2 contiguous windows of each clip and return the best, as `SearchResult`.
 
+    batch_size: clips run at once, by default as many as suit the device.
     step: only windows whose ends are multiples of it (or the clip's end), which are fewer by its square.
     refine: then halve the step as long as it is above one frame, and try the windows whose ends lie that far from those
     of the best one so far; `windows` and `values` are those of the first step.
@@ -59,6 +60,7 @@ def search(
     model = network(model, scripted=True)
     clips = check_clips(model, clips)
     frames = clips.shape[2]
+    batch_size = batch_size or at_once(frames, clips.device)
     if step < 1:
         raise InputError(f"step is {step}; windows move by at least one frame.")
     ends = sorted({*range(0, frames, step), frames})
@@ -94,6 +96,8 @@ def learn_from_window(
     iterations: int | None = None,
     labels: torch.Tensor | Sequence[int] | None = None,
     preset: str = "default",
+    batch_size: int = 32,
+    watch: Callable | None = None,
     **options,
 ) -> tuple[MaskResult, SearchResult]:
     """Learn masks as `learn` does, from the best window of `search`, among eighths of the clip first; returns both.
@@ -104,7 +108,8 @@ def learn_from_window(
     settings, _ = resolve(preset, iterations, dict(options))
     alike = {key: getattr(settings, key) for key in DECISIVE}
     window = search(model, clips, targets, step=max(1, clips.shape[2] // COARSE), refine=True, **alike)
-    return learn(model, clips, targets, iterations, labels, preset, initial=window.mask, **options), window
+    more = {"batch_size": batch_size, "watch": watch, "initial": window.mask, **options}
+    return learn(model, clips, targets, iterations, labels, preset, **more), window
 
 
 def _beside(edges, step, frames):

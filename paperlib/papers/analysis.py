@@ -11,6 +11,7 @@ from .. import data, relevance
 from ..data import clips as clip
 from ..data import loading, sampling
 from ..errors import InputError
+from ..models.probing import at_once
 from ..storage import cache
 from ..storage.locks import own_order
 from ..training import checkpoints
@@ -59,10 +60,11 @@ def outputs(steps, header):
     return sampling.uniform(steps, count) if count else np.arange(steps)
 
 
-def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", batch=32, root=None):
+def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", root=None):
     """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set,
     cached."""
     model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
+    batch = at_once(model.num_frames, device)
     key = {**key_of(checkpoint, videos), "batch": batch}
 
     def compute():

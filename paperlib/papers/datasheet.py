@@ -13,6 +13,7 @@ from PIL import Image
 from .. import data
 from ..data import sampling
 from ..explanation import plotting
+from ..models.probing import at_once
 from ..storage import paths
 from ..storage.zoo_lists import without_seed
 from ..training import evaluation
@@ -135,8 +136,9 @@ def partners(classes, pairs):
 
 
 @torch.no_grad()
-def scores(model, dataset, seed=0, device="cpu", batch=32):
+def scores(model, dataset, seed=0, device="cpu"):
     """Return {treatment: class scores [n, K]} of all videos of a data set."""
+    batch = at_once(model.num_frames, device)
     rng, found = np.random.RandomState(seed), {treatment: [] for treatment in TREATMENTS}
     for begin in range(0, len(dataset), batch):
         videos = range(begin, min(begin + batch, len(dataset)))

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from ..errors import InputError
+from ..models.base import VideoModel
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating
 from ..models.recording import record
@@ -39,6 +40,7 @@ VALUE_FREE = {
 LIKE = {"type_as", "expand_as", "view_as", "reshape_as", "to"}  # take the type or shape of their second argument
 
 _captured = weakref.WeakKeyDictionary()
+_alike = weakref.WeakValueDictionary()  # what networks of one architecture share -> their Graph
 
 
 @dataclass
@@ -81,9 +83,32 @@ def _kept(model, clip, method, check):
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
         check()
-        name = f"{type(model).__name__}.{method}"
-        graphs[key] = _read(fused.apart(record(model, name, _Method(model, method), clip)), method)
+        architecture = _architecture(model)
+        graph = architecture and _alike.get((*key[:-1], architecture))
+        if not graph:
+            name = f"{type(model).__name__}.{method}"
+            graph = _read(fused.apart(record(model, name, _Method(model, method), clip)), method)
+        if architecture:
+            _alike[*key[:-1], architecture] = graph
+        graphs[key] = graph
     return graphs[key]
+
+
+def _architecture(model):
+    """Return what networks share that differ in weights alone, or None where that is not known.
+
+    Only of the framework's own: what another network's Python code looks at is its secret. Recording takes as long as
+    the relevance of several clips, and a network is often asked in several training runs.
+    """
+    if not (isinstance(model, VideoModel) and model.config):
+        return None
+    parts = [(name, value.shape) for name, value in model.state_dict().items()]
+    for name, module in model.named_modules():
+        own = {key: value for key, value in vars(module).items() if key[0] != "_" and key != "training"}
+        if module._forward_hooks or module._forward_pre_hooks or any(map(torch.is_tensor, own.values())):
+            return None
+        parts.append((name, type(module), repr(sorted(own.items(), key=str))))
+    return tuple(parts)
 
 
 class _Method(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from ..data import clips as clip_format
 from ..data import sampling
 from ..errors import InputError
-from ..models.probing import evaluating, probabilities, scale
+from ..models.probing import at_once, evaluating, probabilities, scale
 
 
 def load_clips(dataset, indices, frames):
@@ -20,7 +20,7 @@ def load_clips(dataset, indices, frames):
     )
 
 
-def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, top=5, scores="auto"):
+def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=None, top=5, scores="auto"):
     """Return the model's prediction for each video of a data set as a DataFrame, one row per video.
 
     Columns: clip (index in the data set), id (where the data set names its videos), label, predicted, score
@@ -36,12 +36,12 @@ def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_siz
 
 
 @torch.no_grad()
-def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=32, scores="auto"):
+def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=None, scores="auto"):
     """Return the scores [n, K] of a data set's videos, uniformly sampled.
 
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
-    1, "rev."). indices: only these videos. scores: "softmax" or "sigmoid", by default as `probing.scale` says.
-    Runs on the device of the model's weights.
+    1, "rev."). indices: only these videos. batch_size: clips at once, by default as many as suit the device. scores:
+    "softmax" or "sigmoid", by default as `probing.scale` says. Runs on the device of the model's weights.
     """
     frames = frames or getattr(model, "num_frames", None)
     if frames is None:
@@ -50,7 +50,7 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     if not len(indices):
         raise InputError(f"there is no video of {dataset.name} to evaluate on.")
     device = next(model.parameters()).device
-    found = []
+    batch_size, found = batch_size or at_once(frames, device), []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
             clips = load_clips(dataset, indices[begin : begin + batch_size], frames)

@@ -366,7 +366,11 @@ def test_masks_learned_from_the_best_window_are_better_than_from_the_middle():
     assert (found.loss[-1] < middle.loss[-1]).all()
     options["iterations"] = 60  # all values sink below the threshold at once, and then nothing is reversed
     assert (masks.learn_from_window(Late(), clips, 0, **options)[0].perturbed > 0.9).all()
-    kept, _ = masks.learn_from_window(Late(), clips, 0, keep="best", **options)
+    steps = []
+    kept, _ = masks.learn_from_window(
+        Late(), clips, 0, keep="best", batch_size=1, watch=lambda step, *more: steps.append(step), **options
+    )
+    assert steps.count(0) == 2  # once for each clip
     assert (kept.perturbed < 0.1).all()
     at = kept.loss.min(0).values  # the kept mask is that of the lowest loss on the way
     penalty = 0.02 * kept.mask.sum(1) + 0.003 * masks.total_variation(kept.mask)

@@ -88,6 +88,6 @@ def test_a_model_that_reads_order_is_told_by_its_scores():
             levels = levels if self.labels[i] == 0 else 200 - levels
             return np.broadcast_to(levels[:, None, None, None], (len(indices), 8, 8, 3)).astype(np.uint8)
 
-    found = datasheet.scores(Rising(), Ramps(), batch=5)
+    found = datasheet.scores(Rising(), Ramps())
     right = {k: (v.argmax(1).numpy() == Ramps.labels).mean() for k, v in found.items()}
     assert right["as filmed"] == 1 and right["reversed"] == 0 and right["one frame"] == 0.5

@@ -1,5 +1,6 @@
 """Known answers, reports, rules by name, and what bad input is told."""
 
+import copy
 import warnings
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from paperlib import models, relevance
 from paperlib.errors import InputError
+from paperlib.relevance import graph
 
 from .networks import Frames, PreActivated, Residual, SqueezeExcitation, clip, plain, settle
 
@@ -320,3 +322,27 @@ def test_a_single_clip_gets_the_relevance_it_has_in_float64(options):
 def test_an_unknown_precision_is_named():
     with pytest.raises(InputError, match="precision must be one of None, bfloat16"):
         relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
+
+
+def test_networks_that_differ_in_weights_alone_are_recorded_once(monkeypatch):
+    """And each is explained by its own weights; one that was changed by hand is recorded anew."""
+    recorded, record = [], graph.record
+    monkeypatch.setattr(graph, "record", lambda model, *more: recorded.append(model) or record(model, *more))
+    clip = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def network(seed):
+        torch.manual_seed(seed)
+        return models.create("I3D-R18-f4", num_classes=3, width=4).eval()
+
+    first, second, changed, hooked = (network(seed) for seed in range(4))
+    changed.relu.inplace = not changed.relu.inplace
+    hooked.fc.register_forward_hook(lambda module, args, out: 2 * out)
+    found = [relevance.relevance_matrix(net, clip, [0, 1]) for net in (first, second)]
+    assert recorded == [first]
+    alone = copy.deepcopy(second)
+    graph._alike.clear()
+    assert torch.equal(relevance.relevance_matrix(alone, clip, [0, 1]), found[1])
+    assert not torch.allclose(found[0], found[1])
+    for net in (changed, hooked):
+        relevance.relevance_matrix(net, clip, [0, 1])
+    assert recorded == [first, alone, changed, hooked]

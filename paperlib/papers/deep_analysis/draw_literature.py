@@ -78,7 +78,8 @@ def progress(table):
         axis.scatter([], [], s=150, color="0.4", alpha=alpha, edgecolor="0.4", label=label)
         for alpha, label in ((0.5, "* trained by this paper's authors"), (0.1, "quoted"))
     ]
-    axis.legend(handles=handles, loc="lower right", labelspacing=2.9, borderpad=1.5, handletextpad=1.2, fontsize=7)
+    look = {"labelspacing": 2.9, "borderpad": 1.5, "handletextpad": 1.2, "fontsize": 7}
+    axis.legend(handles=handles, loc="lower right", frameon=True, framealpha=1, edgecolor="none", **look)
     return figure
 
 

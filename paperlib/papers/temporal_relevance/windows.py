@@ -1,10 +1,14 @@
 """Figures 5 (b), 6 and 14: how much of a clip the prediction of one frame needs (section 4.3)."""
 
+import warnings
+
 import numpy as np
 import torch
 
+from ... import relevance
 from ...data import sampling
 from ...data.clips import MEAN, STD, to_clip
+from ...models.probing import at_once
 from ...storage import cache
 from .. import analysis
 from . import opened
@@ -13,27 +17,14 @@ BLACK = [-m / s for m, s in zip(MEAN, STD, strict=True)]  # a black pixel of a n
 
 
 def segments(matrix, sigma=0.975):
-    """Return first and last frame, int [n, T', 2], of the range whose length `relevance.atr` gives for each
-    row.
+    """Return first and last frame, int [n, T', 2], of every row's range as `relevance.atr` finds it.
 
-    matrix: [n, T', N]. Of several shortest ranges the one that holds most relevance is taken; -1 for empty
-    rows.
+    matrix: [n, T', N]. -1 for empty rows.
     """
-    matrix = np.asarray(matrix, float)
-    steps, frames = matrix.shape[1:]
-    total = matrix.sum(2)
-    sums = np.concatenate([np.zeros((*total.shape, 1)), matrix.cumsum(2)], 2)
-    left, right = np.triu_indices(frames)
-    share = (sums[:, :, right + 1] - sums[:, :, left]) / np.where(total == 0, 1, total)[..., None]
-    first = np.arange(steps) * frames // steps
-    last = ((np.arange(steps) + 1) * frames + steps - 1) // steps - 1
-    around = (left <= last[:, None]) & (right >= first[:, None])
-    # shortest first, then largest share: lengths differ by whole frames, shares by less than one
-    cost = np.where((share >= sigma - 1e-9) & around, right - left + 1 - 0.5 * share, np.inf)
-    best = cost.argmin(2)
-    found = np.stack([left[best], right[best]], 2)
-    found[total == 0] = -1
-    return found
+    matrix = torch.as_tensor(np.asarray(matrix, float))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # empty rows are told by their -1
+        return relevance.atr(matrix, torch.ones(matrix.shape[:2]), sigma).segments.numpy()
 
 
 def fixed(frames, width):
@@ -42,7 +33,7 @@ def fixed(frames, width):
 
 
 @torch.inference_mode()
-def frame_logits(model, clip, windows, empty=False, batch=16):
+def frame_logits(model, clip, windows, empty=False):
     """Return the logits [N, K] of every frame of a clip when it sees its window only (section 4.3).
 
     clip: [3, N, H, W]; windows: [N, 2] first and last frame. Frames outside the window become its first or
@@ -53,7 +44,7 @@ def frame_logits(model, clip, windows, empty=False, batch=16):
     if len(windows) != frames:
         raise ValueError(f"{len(windows)} windows for {frames} frames")
     different, which = np.unique(windows, axis=0, return_inverse=True)
-    found = []
+    found, batch = [], at_once(frames, clip.device)
     for start in range(0, len(different), batch):
         seen = torch.stack([_seen(clip, *window, empty) for window in different[start : start + batch].tolist()])
         found.append(model.frame_logits(seen).float().cpu())
