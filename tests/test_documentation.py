@@ -248,6 +248,18 @@ def test_what_the_page_on_scale_says_of_a_gpu_was_measured():
             assert float(hours) == pytest.approx(20_000 * per_clip / 3600, rel=0.05), row
 
 
+def test_what_the_page_on_scale_says_of_a_cpu_was_measured():
+    kept = pd.read_csv(paths.FIGURES / "benchmarks.csv")
+    kept = kept[kept.device.str.startswith("Intel")].set_index(["test", "quantity"]).value
+    quantities = ["of_plain_gradients", "forward_passes", "times_floor", "needed_times_floor"]
+    quantities += [f"{part}_times_floor" for part in ("products", "sums", "inverses")]
+    test = "tests/benchmarks/test_relevance.py::test_cost_against_plain_gradients_and_against_transposed"
+    test += "_convolutions_alone"
+    for row in table_below(paths.ROOT / "docs" / "scale.md", "On a CPU").itertuples(index=False):
+        for said, quantity in zip(row[1:], quantities, strict=True):
+            assert float(said) == pytest.approx(float(kept[f"{test}[{row[0]}]"][quantity]), rel=0.04, abs=0.006)
+
+
 def test_the_citation_file_names_all_that_tools_need():
     import yaml
 

@@ -102,7 +102,7 @@ def _architecture(model):
     """
     if not (isinstance(model, VideoModel) and model.config):
         return None
-    parts = [(name, value.shape) for name, value in model.state_dict().items()]
+    parts = [(name, value.shape, value.dtype) for name, value in model.state_dict().items()]
     for name, module in model.named_modules():
         own = {key: value for key, value in vars(module).items() if key[0] != "_" and key != "training"}
         if module._forward_hooks or module._forward_pre_hooks or any(map(torch.is_tensor, own.values())):

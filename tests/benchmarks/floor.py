@@ -8,7 +8,7 @@ from collections import Counter
 import torch
 
 from paperlib.convolution.transposes import spread
-from paperlib.relevance import layers
+from paperlib.relevance import held, layers, parts
 
 from .timing import seconds
 
@@ -33,22 +33,40 @@ def recorded():
         layers.transposed = original
 
 
+PARTS = {  # what relevance cannot do without, besides a forward pass, and where it is computed
+    "transposed": (layers, "transposed"),  # convolutions, the floor
+    "products": (held.Held, "times"),  # one of every layer, c * q
+    "sums": (held.Held, "plus"),  # where two users of a tensor meet
+    "inverses": (parts.Shared, "_inverse"),  # q of every layer, once per clip: a forward pass with w+
+}
+
+
 @contextlib.contextmanager
 def timed():
-    """Yield a list to which every transposed convolution of relevance inside the context adds its seconds (CPU)."""
-    found, original = [], layers.transposed
+    """Yield {part: seconds} that relevance spends in each of PARTS inside the context (CPU), nothing counted twice."""
+    found, running = dict.fromkeys(PARTS, 0.0), []
 
-    def timing(*arguments):
-        began = time.perf_counter()
-        out = original(*arguments)
-        found.append(time.perf_counter() - began)
-        return out
+    def watched(part, function):
+        def timing(*arguments, **options):
+            began, inside = time.perf_counter(), sum(found.values())
+            running.append(part)
+            try:
+                return function(*arguments, **options)
+            finally:
+                running.pop()
+                if part not in running:
+                    found[part] += time.perf_counter() - began - (sum(found.values()) - inside)
 
-    layers.transposed = timing
+        return timing
+
+    before = {part: getattr(owner, name) for part, (owner, name) in PARTS.items()}
+    for part, (owner, name) in PARTS.items():
+        setattr(owner, name, watched(part, before[part]))
     try:
         yield found
     finally:
-        layers.transposed = original
+        for part, (owner, name) in PARTS.items():
+            setattr(owner, name, before[part])
 
 
 def macs(calls):

@@ -46,7 +46,7 @@ def test_cost_in_forward_passes(benchmark, name):
     def full():
         with timed() as found:
             relevance.relevance_matrix(model, clip, 1)
-        least.append(sum(found))
+        least.append(found["transposed"])
 
     def without_windows():
         with pytest.MonkeyPatch.context() as patch:
@@ -88,18 +88,21 @@ def test_cost_against_plain_gradients_and_against_transposed_convolutions_alone(
     def matrix():
         with timed() as found:
             relevance.relevance_matrix(model, clips, 1)
-        least.append(sum(found))
+        least.append(found)
 
     took, plain, one = in_turns(
         matrix, lambda: gradients(model, clips), lambda: forward(model, clips), of=statistics.median
     )
-    floor = statistics.median(least[1:])  # the first call warms up
+    parts = {part: statistics.median(one[part] for one in least[1:]) for part in least[0]}  # the first call warms up
+    floor = parts["transposed"]
     benchmark.pedantic(lambda: relevance.relevance_matrix(model, clips, 1), rounds=1)
     benchmark.extra_info.update(
         model=name,
         of_plain_gradients=took / plain,
         times_floor=took / floor,
         forward_passes=took / one,
+        needed_times_floor=(sum(parts.values()) + one) / floor,
+        **{f"{part}_times_floor": seconds / floor for part, seconds in parts.items() if part != "transposed"},
         bar=NARROW[name],
     )
     print(f"{name}: {took / plain:.2f} of N gradients, {took / floor:.2f} x floor, {took / one:.1f} forward passes")
