@@ -143,8 +143,9 @@ def score(
     from ..models.probing import classes, evaluating
 
     with evaluating(model), torch.no_grad():
-        logits = torch.cat([model(part) for part in clips.split(batch_size)])
-    parts = zip(clips.split(batch_size), classes(logits, targets).split(batch_size), strict=True)
+        portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips
+        logits = torch.cat([model(part) for part in clips.tensor_split(portions)])
+    parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
     found = [torch.as_tensor(instrument(model, *part)) for part in parts]
     importance = torch.cat(found).detach().cpu().double().numpy()
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
