@@ -1,6 +1,7 @@
 """What a trained model does on a data set, computed once for all notebooks: scores, relevance, ATR."""
 
 import functools
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ from ..data import clips as clip
 from ..data import loading, sampling
 from ..errors import InputError
 from ..models.probing import at_once
+from ..relevance.graph import share_recordings
 from ..storage import cache
 from ..storage.locks import own_order
 from ..training import checkpoints
 from ..truth.planting import in_turn
+
+_recordings = weakref.WeakValueDictionary()  # of training runs of one network, which are often asked together
 
 
 @dataclass
@@ -208,7 +212,9 @@ def opened(checkpoint, dataset, split, limit, device, root):
 
 @functools.lru_cache(maxsize=16)
 def _loaded(checkpoint, digest, device):
-    return checkpoints.load(checkpoint, device)
+    model, header = checkpoints.load(checkpoint, device)
+    share_recordings(model, _recordings)
+    return model, header
 
 
 @functools.lru_cache(maxsize=8)

@@ -40,7 +40,7 @@ VALUE_FREE = {
 LIKE = {"type_as", "expand_as", "view_as", "reshape_as", "to"}  # take the type or shape of their second argument
 
 _captured = weakref.WeakKeyDictionary()
-_alike = weakref.WeakValueDictionary()  # what networks of one architecture share -> their Graph
+_shared = weakref.WeakKeyDictionary()  # network -> Graphs of networks that were said to differ in weights alone
 
 
 @dataclass
@@ -83,23 +83,28 @@ def _kept(model, clip, method, check):
     graphs = _captured.setdefault(model, {})
     if key not in graphs:
         check()
-        architecture = _architecture(model)
-        graph = architecture and _alike.get((*key[:-1], architecture))
-        if not graph:
+        alike, shared = (*key[:-1], _architecture(model)), _shared.get(model, {})
+        graph = shared.get(alike)
+        if graph is None:
             name = f"{type(model).__name__}.{method}"
             graph = _read(fused.apart(record(model, name, _Method(model, method), clip)), method)
-        if architecture:
-            _alike[*key[:-1], architecture] = graph
+        if alike[-1] is not None:
+            shared[alike] = graph
         graphs[key] = graph
     return graphs[key]
 
 
-def _architecture(model):
-    """Return what networks share that differ in weights alone, or None where that is not known.
+def share_recordings(model, graphs):
+    """Let a network have the Graph of another of the same architecture; graphs: a WeakValueDictionary for all of them.
 
-    Only of the framework's own: what another network's Python code looks at is its secret. Recording takes as long as
-    the relevance of several clips, and a network is often asked in several training runs.
+    Recording takes as long as the relevance of several clips. Only for those who know that nothing but the weights
+    differs: a function of torch that was replaced in between cannot be seen here.
     """
+    _shared[model] = graphs
+
+
+def _architecture(model):
+    """Return what networks of the framework share that differ in weights alone, or None where that is not known."""
     if not (isinstance(model, VideoModel) and model.config):
         return None
     parts = [(name, value.shape, value.dtype) for name, value in model.state_dict().items()]

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -324,9 +325,9 @@ def test_an_unknown_precision_is_named():
         relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
 
 
-def test_networks_that_differ_in_weights_alone_are_recorded_once(monkeypatch):
-    """And each is explained by its own weights; one that was changed by hand is recorded anew."""
-    recorded, record = [], graph.record
+def test_networks_that_share_recordings_are_recorded_once(monkeypatch):
+    """And each is explained by its own weights; one changed by hand is recorded anew, as is one that shares nothing."""
+    recorded, record, shared = [], graph.record, weakref.WeakValueDictionary()
     monkeypatch.setattr(graph, "record", lambda model, *more: recorded.append(model) or record(model, *more))
     clip = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -334,15 +335,13 @@ def test_networks_that_differ_in_weights_alone_are_recorded_once(monkeypatch):
         torch.manual_seed(seed)
         return models.create("I3D-R18-f4", num_classes=3, width=4).eval()
 
-    first, second, changed, hooked = (network(seed) for seed in range(4))
+    first, second, changed, hooked, narrow = (network(seed) for seed in range(5))
     changed.relu.inplace = not changed.relu.inplace
     hooked.fc.register_forward_hook(lambda module, args, out: 2 * out)
-    found = [relevance.relevance_matrix(net, clip, [0, 1]) for net in (first, second)]
-    assert recorded == [first]
+    narrow.fc = nn.Linear(narrow.fc.in_features, 2)
     alone = copy.deepcopy(second)
-    graph._alike.clear()
-    assert torch.equal(relevance.relevance_matrix(alone, clip, [0, 1]), found[1])
-    assert not torch.allclose(found[0], found[1])
-    for net in (changed, hooked):
-        relevance.relevance_matrix(net, clip, [0, 1])
-    assert recorded == [first, alone, changed, hooked]
+    for net in (first, second, changed, hooked, narrow):
+        graph.share_recordings(net, shared)
+    found = [relevance.relevance_matrix(net, clip, [0, 1]) for net in (first, second, alone, changed, hooked, narrow)]
+    assert recorded == [first, alone, changed, hooked, narrow]
+    assert torch.equal(found[1], found[2]) and not torch.allclose(found[0], found[1])
