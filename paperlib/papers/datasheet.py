@@ -16,8 +16,7 @@ from ..explanation import plotting
 from ..models.probing import at_once
 from ..storage import paths
 from ..storage.zoo_lists import without_seed
-from ..training import evaluation
-from ..training.checkpoints import load as load_checkpoint
+from ..training import checkpoints, evaluation
 from . import needs, statistics
 
 TREATMENTS = ("as filmed", "reversed", "shuffled", "one frame")
@@ -157,13 +156,13 @@ def runs_of(models, root=""):
     return runs
 
 
-def probe(checkpoints, clips=320, size=64, seed=0, device="cpu", pairs=()):
+def probe(names, clips=320, size=64, seed=0, device="cpu", pairs=()):
     """Return a model's top-1 accuracy on validation clips under each treatment, with 95 % intervals.
 
-    checkpoints: its runs; intervals are over runs and clips. `pair`: of clips whose class has a time-reversed partner,
+    names: its runs; intervals are over runs and clips. `pair`: of clips whose class has a time-reversed partner,
     how often the true class scores above that partner (0.5 is chance). `chance`: one over the number of classes.
     """
-    opened = [load_checkpoint(name, device) for name in checkpoints]
+    opened = [checkpoints.load(name, device) for name in names]
     dataset = data.load(opened[0][1]["dataset"], "val", size, limit=clips)
     labels, other = torch.as_tensor(dataset.labels), torch.as_tensor(partners(dataset.classes, pairs))
     runs = [scores(model, dataset, seed, device) for model, _ in opened]

@@ -64,7 +64,7 @@ def test_partners_are_mutual():
     assert len(paired) == 24 and (found[found[paired]] == paired).all() and (found[paired] != paired).all()
 
 
-def test_a_model_that_reads_order_is_told_by_its_scores():
+def test_a_model_that_reads_order_is_told_by_its_scores(monkeypatch):
     """A hand-made "model" that knows whether brightness rises or falls over the clip."""
 
     class Rising(torch.nn.Module):
@@ -88,6 +88,7 @@ def test_a_model_that_reads_order_is_told_by_its_scores():
             levels = levels if self.labels[i] == 0 else 200 - levels
             return np.broadcast_to(levels[:, None, None, None], (len(indices), 8, 8, 3)).astype(np.uint8)
 
+    monkeypatch.setattr(datasheet, "at_once", lambda *about: 5)  # several portions, the last one smaller
     found = datasheet.scores(Rising(), Ramps())
     right = {k: (v.argmax(1).numpy() == Ramps.labels).mean() for k, v in found.items()}
     assert right["as filmed"] == 1 and right["reversed"] == 0 and right["one frame"] == 0.5

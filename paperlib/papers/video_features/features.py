@@ -312,8 +312,8 @@ def draw_histograms(clips, dataset, seed=0):
             low, high = np.percentile(everything, (0, 97.5 if measure == "drop_ratio" else 100))
             bins = np.linspace(low, high if high > low else low + 1, 9)
             if measure == "mask_length":  # whole frames in the middle of their bars
-                bins = np.arange(low, high + 2, max(1, np.ceil((high - low + 1) / 10))) - 0.5
-                bins = np.append(bins, bins[-1] + bins[-1] - bins[-2]) if bins[-1] < high else bins
+                step = np.ceil((high - low + 1) / 10)
+                bins = low - 0.5 + step * np.arange(np.ceil((high - low + 1) / step) + 1)
             if everything.max() > bins[-1]:
                 title += f" (last bar: {bins[-2]:.3g} and more)"
             for model, own in values.items():

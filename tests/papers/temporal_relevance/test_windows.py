@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import models
+from paperlib import models, relevance
 from paperlib.papers.temporal_relevance import partial, windows
 
 pytestmark = pytest.mark.numerics
@@ -27,9 +27,18 @@ def test_segments_are_the_shortest_around_their_frame(sigma):
     rng = np.random.default_rng(0)
     matrix = rng.random((6, 9, 9)) ** 6
     found = windows.segments(matrix, sigma)
+    atr = relevance.atr(torch.from_numpy(matrix), torch.ones(6, 9), sigma=sigma)
+    assert np.array_equal(found[..., 1] - found[..., 0] + 1, atr.frames.numpy())
     for b in range(6):
         for i in range(9):
             assert tuple(found[b, i]) == brute_force(matrix[b, i], i, sigma)
+
+
+def test_segments_with_fewer_outputs_than_frames_match_atr_too():
+    matrix = np.random.default_rng(1).random((4, 3, 8)) ** 4
+    found = windows.segments(matrix, 0.9)
+    atr = relevance.atr(torch.from_numpy(matrix), torch.ones(4, 3), sigma=0.9)
+    assert np.array_equal(found[..., 1] - found[..., 0] + 1, atr.frames.numpy())
 
 
 def test_a_row_without_relevance_has_no_segment():
