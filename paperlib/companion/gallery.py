@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -60,8 +61,10 @@ def sections(figures):
         key=lambda paper: (list(PAPERS).index(paper) if paper in PAPERS else len(PAPERS), paper),
     )
     found = []
+    with ThreadPoolExecutor() as pool:  # reading and writing pictures holds no lock
+        every = dict(zip(names, pool.map(lambda name: entry(name, figures), names), strict=True))
     for paper in papers:
-        entries = [entry(name, figures) for name in sorted(names) if name.split("/")[0] == paper]
+        entries = [every[name] for name in sorted(names) if name.split("/")[0] == paper]
         claimed = [{**claim, "anchor": e["anchor"]} for e in entries for claim in e["claims"]]
         found.append(
             {
@@ -156,7 +159,7 @@ def embed(file, width=WIDTH):
             height = max(1, round(image.height * width / image.width))
             image = image.resize((width, height), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=85, method=4)
+        image.save(buffer, "WEBP", quality=85, method=2)
     if len(buffer.getvalue()) < len(content):
         content, kind = buffer.getvalue(), "webp"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -20,8 +20,10 @@ TITLES = {
 FREE = 0.3  # where the axis of costs puts what computes nothing, forward passes
 BESIDES = (  # where a name may stand: (points to the right, up), which end is at its mark
     ((5, 0), "left"), ((-5, 0), "right"), ((3, 7), "left"), ((3, -7), "left"), ((0, 8), "center"), ((0, -8), "center"),
-    ((-3, 7), "right"), ((-3, -7), "right"),
+    ((-3, 7), "right"), ((-3, -7), "right"), ((9, 18), "left"), ((9, -18), "left"), ((-9, 18), "right"),
+    ((-9, -18), "right"),
 )  # fmt: skip
+NEAR = 10  # points; a line leads to names above or below a mark by more
 FPS = 25  # of GRID
 BESIDE = {
     "CLRP": plotting.BLUE,
@@ -144,6 +146,9 @@ def _name(axis, names, places, lines):
         (x, y), side = BESIDES[int(np.argmin(covered))]
         text.set(position=(x, y), ha=side)
         taken.append(text.get_window_extent())
+        if abs(y) > NEAR:
+            line = {"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2}
+            axis.annotate("", place, xytext=(x, y), textcoords="offset points", arrowprops=line)
 
 
 def moving(found, table=None, face=False):
@@ -177,6 +182,31 @@ def moving(found, table=None, face=False):
     if table is not None:
         axes[int(face), 1].set_title("clips answered rightly; dashed: chance", fontsize=9)
         axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision of its frames")
+    return figure
+
+
+def networks(table):
+    """Draw a panel per question: how well every network's relevance ranks the word's frames first, with intervals.
+
+    table: as `spoken.ranked` returns it. A cross is the position prior on the same clips, the dashed line chance.
+    """
+    names, questions = list(dict.fromkeys(table.model)), list(dict.fromkeys(table.question))
+    figure, axes = plt.subplots(
+        1, len(questions), figsize=(2 + 1.7 * len(questions), 1.4 + 0.35 * len(names)), sharey=True, squeeze=False
+    )
+    for axis, question in zip(axes[0], questions, strict=True):
+        part = table[table.question == question]
+        for row in part.itertuples():
+            y, first = names.index(row.model), row.Index == table.index[0]
+            look = {"horizontal": True, "ms": 4, "label": "relevance" if first else None}
+            plotting.interval_bar(axis, y, row.precision, row.low, row.high, plotting.BLUE, **look)
+            axis.plot(row.prior, y, "x", color="0.5", label="position prior" if first else None)
+            axis.text(1.04, y, f"{row.right:.0%}", fontsize=7, va="center", transform=axis.get_yaxis_transform())
+        axis.axvline(part.chance.mean(), color="black", ls="--", lw=0.8)
+        axis.set(xlim=(0, 1.03), title=question, ylim=(len(names) - 0.5, -0.5))
+        axis.set_yticks(range(len(names)), [name.split("/")[1] for name in names], fontsize=8)
+    figure.supxlabel("average precision of the word's frames; right of a panel: clips answered rightly", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
 
