@@ -64,21 +64,19 @@ def rendering_speed(names, clips=48, frames=8, size=64):
     return pd.DataFrame(rows)
 
 
-def contact_sheet(dataset, frames=5, videos=2):
-    """Draw `videos` clips of every class, `frames` frames each with gaps between, evenly spread over the video."""
-    rows, columns = len(dataset.classes), videos
-    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 1.25 * rows), dpi=72, squeeze=False)
+def contact_sheet(dataset, frames=5, across=2):
+    """Draw a video of every class, `across` beside each other: `frames` frames with gaps between, evenly spread."""
+    rows = -(-len(dataset.classes) // across)
+    figure, axes = plt.subplots(rows, across, figsize=(5.2 * across, 1.25 * rows), squeeze=False)
     edge = max(1, dataset.size // 64)
     gap = ((0, 0), (edge, edge), (edge, edge), (0, 0))
-    for label, text in enumerate(dataset.classes):
-        for column, i in enumerate(np.flatnonzero(dataset.labels == label)[:videos]):
-            shown = dataset.frames(int(i), sampling.uniform(dataset.num_frames(int(i)), frames))
-            axis = axes[label, column]
-            axis.imshow(np.concatenate(np.pad(shown, gap, constant_values=255), axis=1))
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-            if column == 0:
-                axis.set_title(text, loc="left", fontsize=8, pad=2)
+    for axis in axes.flat:
+        axis.axis("off")
+    for label, (axis, text) in enumerate(zip(axes.flat, dataset.classes, strict=False)):
+        i = int(np.flatnonzero(dataset.labels == label)[0])
+        shown = dataset.frames(i, sampling.uniform(dataset.num_frames(i), frames))
+        axis.imshow(np.concatenate(np.pad(shown, gap, constant_values=255), axis=1))
+        axis.set_title(text, loc="left", fontsize=8, pad=2)
     return figure
 
 
