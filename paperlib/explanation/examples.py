@@ -119,6 +119,7 @@ def strip(figure, example, columns=16, title=True):
     below = axis.inset_axes([0, -0.13, 1, 0.11])  # as wide as the frames, whatever their number
     bar(below, example.mask)
     below.tick_params(length=0)
+    below.set_ylabel("mask", rotation=0, ha="right", va="center", fontsize=7)
     below.spines[:].set_visible(False)
     if title:
         axis.set_title(f"{example.model}: {example.label}\n{example.caption}", fontsize=7, loc="left")

@@ -19,6 +19,20 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
 )
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MODULES = {  # colours of temporal modules and of families of networks, the same in every figure
+    "I3D": BLUE,
+    "TAM": GREEN,  # TAM2D as well
+    "S3D": VERMILION,
+    "TSN": ORANGE,
+    "SlowFast": PURPLE,
+    "Conv1D": SKY,
+    "TSM": "0.5",
+    "NLN": BLACK,
+    "ViT-joint": SKY,
+    "ViT-divided": PURPLE,
+    "Swin3D": VERMILION,
+    "MViT": ORANGE,
+}
 MAP = "viridis"
 
 
@@ -40,6 +54,14 @@ def style():
             "savefig.facecolor": "white",
         }
     )
+
+
+def colours_of(names):
+    """Return {name: colour}: that of the module with which the name begins, or else one by its place."""
+    return {
+        name: next((colour for module, colour in MODULES.items() if name.startswith(module)), COLOURS[k % len(COLOURS)])
+        for k, name in enumerate(names)
+    }
 
 
 def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True, power=1):

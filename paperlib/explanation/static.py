@@ -64,8 +64,10 @@ def _block(block, found, features):
     below = strips.inset_axes([0, -0.65 * inch, 1, 0.4 * inch])
     if "mask" in features and ("mask" in found.arrays or "matrix" not in found.arrays):
         examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
+        named = {"original": "OS", "frozen": "FS", "reversed": "RS"}
         scores = found.info.get("mask_scores") or {}
-        below.set_xlabel("mask (orange: on)   " + "   ".join(f"{k} {v:.2f}" for k, v in scores.items()), fontsize=8)
+        said = ", ".join(f"{name} {scores[key]:.2f}" for name, key in named.items() if key in scores)
+        below.set_xlabel("mask (orange: on)" + (f"   score: {said}" if said else ""), fontsize=8)
         below.spines[:].set_visible(False)
     else:
         _shares(below, found)

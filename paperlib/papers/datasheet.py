@@ -190,9 +190,10 @@ def probe(names, clips=320, size=64, seed=0, device="cpu", pairs=()):
 def draw_probes(table):
     """Draw the accuracies of `probe`: one panel per data set, one colour and marker per model.
 
-    Hollow marks: how often the true class scores above its reversed partner. Dotted lines: chance of either.
+    Hollow marks: how often the true class scores above its reversed partner. Thin lines: chance of either.
     """
     names, models = table["dataset"].unique(), list(table["model"].unique())
+    colours = plotting.colours_of(models)
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True, squeeze=False)
     drawn = {}
     for axis, name in zip(axes[0], names, strict=True):
@@ -201,15 +202,16 @@ def draw_probes(table):
             spread = [rows["top-1"] - rows["low"], rows["high"] - rows["top-1"]]
             x = np.arange(len(rows)) + 0.15 * k
             drawn[model] = axis.errorbar(
-                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=plotting.COLOURS[k]
+                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=colours[model]
             )
             if "pair" in rows and rows["pair"].notna().any():
-                look = {"mfc": "none", "ms": 5, "color": plotting.COLOURS[k]}
-                (drawn[f"{model}, of a reversed pair"],) = axis.plot(x, rows["pair"], plotting.MARKERS[k], **look)
-                axis.axhline(0.5, ls=":", color="0.5", lw=0.8)
+                look = {"mfc": "none", "ms": 5, "color": colours[model]}
+                label = f"{model}, above its reversed partner"
+                (drawn[label],) = axis.plot(x + 0.07, rows["pair"], plotting.MARKERS[k], **look)
+                drawn["chance of a pair"] = axis.axhline(0.5, ls="--", color="0.5", lw=0.8)
         drawn["chance"] = axis.axhline(rows["chance"].iloc[0], ls=":", color="0.2", lw=0.8)
         axis.set(title=name, xticks=range(len(TREATMENTS)), ylim=(0, 1.02))
         axis.set_xticklabels(TREATMENTS, rotation=25, ha="right")
-    axes[0, 0].set_ylabel("top-1 accuracy")
+    axes[0, 0].set_ylabel("share of clips (filled: top-1)")
     figure.legend(drawn.values(), drawn, loc="outside right upper")
     return figure

@@ -202,7 +202,7 @@ def tables(measured, sigma):
 def draw(ours):
     """Draw the pairwise agreement on which frames matter, one matrix per model, and on how many below."""
     models = list(dict.fromkeys(ours.model))
-    figure, axes = plt.subplots(2, len(models), figsize=(3.9 * len(models), 6.2), height_ratios=[2.1, 1], squeeze=False)
+    figure, axes = plt.subplots(2, len(models), figsize=(4.8 * len(models), 6.6), height_ratios=[2.1, 1], squeeze=False)
     short = [name.replace(" ", "\n", 1) for name in INSTRUMENTS]
     for k, (top, model) in enumerate(zip(axes[0], models, strict=True)):
         part = ours[(ours.model == model) & (ours.question == "which frames")]
@@ -213,7 +213,7 @@ def draw(ours):
             top.text(
                 j,
                 i,
-                f"{row.rho:.2f}\n{row.low:.1f} to {row.high:.1f}",
+                f"{row.rho:.2f}\n[{row.low:.1f}, {row.high:.1f}]",
                 ha="center",
                 va="center",
                 fontsize=5.5,

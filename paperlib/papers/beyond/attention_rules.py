@@ -106,12 +106,12 @@ def draw(found, lost):
     for axis, (name, share) in zip(axes, rows.items(), strict=True):
         image = plotting.heatmap(axis, share.numpy(), name, vmax=top, labels=axis is axes[0])
     above.colorbar(image, ax=axes, shrink=0.8, label="share of the row")
-    axis = below.subplots()
-    for name, series in lost.items():
-        axis.plot(np.arange(len(series)), series, ".-", label=name)
-    axis.axhline(0, color="0.5", lw=0.5)
-    axis.set(xlabel="operation, from the logits down", ylabel="relevance lost (frame logits)")
-    axis.legend()
+    axes = below.subplots(1, len(lost), sharey=True, squeeze=False)[0]
+    for axis, (name, series) in zip(axes, lost.items(), strict=True):
+        axis.plot(np.arange(len(series)), series, ".-", color=plotting.BLUE)
+        axis.axhline(0, color="0.5", lw=0.5)
+        axis.set(title=name, xlabel="operations that lose or gain relevance, from the logits down")
+    axes[0].set_ylabel("relevance lost (frame logits)")
     return figure
 
 

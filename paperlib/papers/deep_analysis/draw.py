@@ -9,7 +9,7 @@ from ...explanation import plotting
 from .. import published
 from . import DATASETS, METRICS, MODULES
 
-MODULE_COLOUR = {"I3D": plotting.BLUE, "S3D": plotting.VERMILION, "TAM": plotting.GREEN, "TSN": plotting.ORANGE}
+MODULE_COLOUR = {module: plotting.MODULES[module] for module in ("I3D", "S3D", "TAM", "TSN")}
 BACKBONE_MARK = {"InceptionV1": "^", "ResNet18": "s", "ResNet50": "o"}
 METRIC_TITLE = {
     "phi": r"spatial contribution $\bar\Phi_a$",
@@ -48,8 +48,8 @@ def table07(cells, exchanged):
             for m, module in enumerate(MODULES):
                 cell, swapped = (t.loc[dataset, metric, module] for t in pairs)
                 x, colour = d + (m - 1) * 0.27, MODULE_COLOUR[module]
-                plotting.interval_bar(above, x, cell.recomputed, cell.low, cell.high, colour)
-                plotting.published_mark(above, x + 0.1, cell.printed)
+                plotting.interval_bar(above, x - 0.06, cell.recomputed, cell.low, cell.high, colour, ms=4)
+                plotting.published_mark(above, x + 0.08, cell.printed)
                 below.plot(x, cell.printed - cell.recomputed, "D", color=colour, ms=5)
                 below.plot(x, swapped.printed - swapped.recomputed, "o", mfc="none", mec="k", ms=7, mew=0.8)
         above.axhline(0, color="0.8", lw=0.8, zorder=0)

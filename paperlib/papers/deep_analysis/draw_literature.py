@@ -9,10 +9,7 @@ from ...explanation import plotting
 from .structure import KINDS
 
 APPROACH_COLOUR = {
-    "TSN": plotting.ORANGE,
-    "I3D": plotting.BLUE,
-    "TAM": plotting.GREEN,
-    "SlowFast": plotting.PURPLE,
+    **{module: plotting.MODULES[module] for module in ("TSN", "I3D", "TAM", "SlowFast")},
     "CorrNet": plotting.SKY,
     "X3D": plotting.VERMILION,
     "CSN": plotting.BLACK,

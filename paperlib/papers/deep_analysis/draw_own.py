@@ -5,9 +5,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from ...explanation import plotting
-from .draw import MODULE_COLOUR
-
-COLOUR = {**MODULE_COLOUR, "Conv1D": plotting.SKY, "TSM": plotting.PURPLE, "NLN": plotting.BLACK}
+from ..temporal_relevance import STANDS_FOR, look_of
 
 MOST = 100.7  # percent, where an axis of accuracies ends at the latest
 
@@ -20,7 +18,7 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
     """
     tables = [t for t in (published, ours) if len(t)]
     columns = max(t.panel.nunique() for t in tables)
-    series = list(dict.fromkeys(s for t in tables for s in t.series))
+    series = _looks(list(dict.fromkeys(s for t in tables for s in t.series)))
     figure, axes = plt.subplots(len(tables), columns, figsize=(7.2, 2.4 * len(tables) + 0.4), squeeze=False)
     for row, table in zip(axes, tables, strict=True):
         panels = list(dict.fromkeys(table.panel))
@@ -37,22 +35,30 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
             axis.axis("off")
         row[0].set_ylabel(ylabel)
     handles = [
-        Line2D([], [], color=plotting.COLOURS[i], marker=plotting.MARKERS[i], ls="none", label=s)
-        for i, s in enumerate(series)
+        Line2D([], [], color=colour, marker=mark, ls="none", label=name) for name, (colour, mark) in series.items()
     ]
     if len(series) > 1:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(series)))
     return figure
 
 
+def _looks(series):
+    """Return {name: (colour, mark)} of series: a data set's own, a module's colour, or by place."""
+    colours = plotting.colours_of(series)
+    return {
+        name: look_of(name) if name in STANDS_FOR else (colours[name], plotting.MARKERS[i])
+        for i, name in enumerate(series)
+    }
+
+
 def panel_dots(axis, part, series, filled):
-    """Draw one panel: x by category, one colour and mark per series."""
+    """Draw one panel: x by category; series: {name: (colour, mark)}."""
     order = list(dict.fromkeys(part.x))
     present = [s for s in series if s in set(part.series)]
     for i, name in enumerate(present):
         line = part[part.series == name]
         x = [order.index(v) + (i - (len(present) - 1) / 2) * 0.16 for v in line.x]
-        colour, mark = (some[series.index(name)] for some in (plotting.COLOURS, plotting.MARKERS))
+        colour, mark = series[name]
         if filled:
             for at, row in zip(x, line.itertuples(), strict=True):
                 plotting.interval_bar(axis, at, row.value, row.low, row.high, colour, marker=mark)
@@ -90,16 +96,20 @@ def sampling(bars, gains=None):
             plotting.bar_with_interval(axis, x, row.single, row.low, row.high, 0.3, colour)
             if row.sampling == "dense" and gains and dataset in gains:
                 ends = [min(100, row.single + gain) for gain in gains[dataset]]
-                axis.plot([x + 0.22] * 2, ends, color="k", lw=1.5, marker="_", ms=5)
+                axis.plot([x + 0.22] * 2, ends, color=plotting.VERMILION, lw=3, solid_capstyle="butt")
+        for x, model in enumerate(order):
+            if not (part[part.model == model].sampling == "dense").any():
+                axis.text(x + 0.18, 1, "not trained", rotation=90, ha="center", va="bottom", fontsize=7, color="0.4")
         axis.set_xticks(range(len(order)), order)
         axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(0, 101))
         axis.set_title(f"own models on {dataset}")
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
     handles = [plt.Rectangle((0, 0), 1, 1, color=look[s], label=f"{s} sampling, one clip") for s in look]
     handles.append(plt.Rectangle((0, 0), 1, 1, color="0.5", alpha=0.3, label="added by several clips"))
+    handles.append(Line2D([], [], color="k", marker="|", ls="none", ms=9, label="95 % interval, one clip"))
     if gains:
-        handles.append(Line2D([], [], color="k", marker="_", lw=1.5, label="paper: added to dense"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.0)
+        handles.append(Line2D([], [], color=plotting.VERMILION, lw=3, label="paper: added to dense"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.0)
     return figure
 
 
@@ -110,9 +120,10 @@ def clips(curves):
     """
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
     models = list(dict.fromkeys(curves.model))
+    colours = plotting.colours_of(models)
     lines = list(curves.groupby(["model", "sampling"], sort=False))
     for i, ((model, how), line) in enumerate(lines):
-        colour, uniform = plotting.COLOURS[models.index(model)], how == "uniform"
+        colour, uniform = colours[model], how == "uniform"
         for axis, x, aside in zip(axes, (line.clips, line.gmacs), (0.08 * (i - (len(lines) - 1) / 2), 0), strict=True):
             error = np.stack([line.value - line.low, line.high - line.value])
             style = {"color": colour, "marker": plotting.MARKERS[models.index(model)], "ms": 5, "lw": 1.0}
@@ -141,7 +152,7 @@ def relevance(points):
     numbers = {model: k + 1 for k, model in enumerate(sorted(set(points.model)))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
         for row in points[points.dataset == dataset].itertuples():
-            colour = COLOUR[row.module]
+            colour = plotting.MODULES[row.module]
             axis.errorbar(
                 row.atr,
                 row.psi,
@@ -161,8 +172,8 @@ def relevance(points):
         axis.margins(0.15)
     axes[0, 0].set_ylabel(r"temporal improvement $\Psi$")
     handles = [
-        Line2D([], [], color=COLOUR[module], marker="o", ls="none", label=module)
-        for module in COLOUR
+        Line2D([], [], color=colour, marker="o", ls="none", label=module)
+        for module, colour in plotting.MODULES.items()
         if module in set(points.module)
     ]
     handles += [

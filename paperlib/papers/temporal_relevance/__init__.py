@@ -22,7 +22,6 @@ STANDS_FOR = {
 }
 
 
-MODULES = {"I3D": plotting.BLUE, "TAM2D": plotting.GREEN}  # colours of temporal modules in all figures
 ROLES = {  # colours and marks of what a data set stands for
     "SSV2": (plotting.VERMILION, "s"),
     "Kinetics": (plotting.BLUE, "o"),

@@ -9,7 +9,7 @@ from scipy import stats
 from ...explanation import plotting
 from ...training import checkpoints
 from ..statistics import Interval, crossed_interval
-from . import MODULES, STANDS_FOR, pooled
+from . import STANDS_FOR, pooled
 from .datasets import summary
 
 SIZES = {8: 22, 16: 50, 32: 95}  # areas of Figure 7's marks by number of frames
@@ -102,11 +102,6 @@ def _columns(ours, quantities):
     return found
 
 
-def _colour(module, k):
-    """Return the colour of the `k`-th temporal module."""
-    return MODULES.get(module, plotting.COLOURS[k + 1])
-
-
 def _by_frames(model):
     """Return a key that sorts models by name, those of fewer frames first."""
     name, _, frames = model.rpartition("-")
@@ -140,7 +135,7 @@ def draw_backbones(ours):
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset].sort_values("avg_atr", ascending=False)
         for x, (_, row) in enumerate(part.iterrows()):
-            colour = MODULES.get(row.module, plotting.ORANGE)
+            colour = plotting.colours_of([row.module])[row.module]
             interval = row.avg_atr, row.avg_atr_low, row.avg_atr_high
             plotting.bar_with_interval(axis, x, *interval, 0.75, colour, capsize=3)
             axis.text(x, row.avg_atr_high + 0.15, f"{row.temporal_convolutions}", ha="center", fontsize=8)
@@ -162,15 +157,18 @@ def draw_lines(ours, x, label, xlabel, limit=None):
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.3), width_ratios=[1.5, 1])
     levels = np.unique(ours[x])
     families = ours[label].nunique()
+    colours = plotting.colours_of(ours[label].unique())
     for k, (name, part) in enumerate(ours.groupby(label, sort=False)):
+        again = list(colours.values())[:k].count(colours[name])  # another family of the same module before
         part = part.sort_values(x)
         places = np.searchsorted(levels, part[x]) + 0.08 * (k - (families - 1) / 2)
-        look = {"fmt": f"{plotting.MARKERS[k]}-", "color": plotting.COLOURS[k], "ms": 5, "capsize": 2, "lw": 1.2}
+        look = {"fmt": plotting.MARKERS[k], "color": colours[name], "ms": 5, "capsize": 2, "lw": 1.2}
+        look |= {"ls": "--", "mfc": "white"} if again else {"ls": "-"}
         for axis, column, legend in ((left, "avg_atr", name), (right, "accuracy", None)):
             arms = [part[column] - part[f"{column}_low"], part[f"{column}_high"] - part[column]]
             axis.errorbar(places, part[column], yerr=arms, label=legend, **look)
             if f"{column}_paper" in part:
-                printed = {"fmt": "D:", "mfc": "none", "color": plotting.COLOURS[k], "lw": 1}
+                printed = {"fmt": "D:", "mfc": "none", "color": colours[name], "lw": 1}
                 axis.errorbar(places, part[f"{column}_paper"], label=legend and f"{name}, paper", **printed)
         if limit:
             note = None if k else "all frames of the clip"
@@ -188,6 +186,7 @@ def draw_correlation(ours):
     datasets = list(dict.fromkeys(ours.dataset))
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.9 * len(datasets), 4.4), squeeze=False)
     kinds = list(dict.fromkeys(ours.module))
+    colours = plotting.colours_of(kinds)
     numbers = {model: k + 1 for k, model in enumerate(sorted(set(ours.model), key=_by_frames))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset]
@@ -195,7 +194,7 @@ def draw_correlation(ours):
             k = kinds.index(row.module)
             look = {
                 "marker": plotting.MARKERS[k],
-                "color": _colour(row.module, k),
+                "color": colours[row.module],
                 "alpha": 0.85,
                 "lw": 0.4,
                 "ec": "white",
@@ -212,7 +211,7 @@ def draw_correlation(ours):
         axis.set(xlabel="avg-ATR, frames", title=title)
     axes[0, 0].set_ylabel("accuracy, %")
     marks = [
-        plt.Line2D([], [], marker=plotting.MARKERS[k], color=_colour(kind, k), ls="", label=kind)
+        plt.Line2D([], [], marker=plotting.MARKERS[k], color=colours[kind], ls="", label=kind)
         for k, kind in enumerate(kinds)
     ]
     marks += [

@@ -71,10 +71,10 @@ def draw(found, title, band=None):
     y = np.arange(len(ours))[::-1]
     look = {"fmt": "o", "color": plotting.BLUE, "ecolor": plotting.SKY, "ms": 3, "lw": 1}
     left.errorbar(ours.avg_atr, y, xerr=standard_errors(found, ours), **look)
-    for axis, column, width in ((left, "avg_atr", WIDTH), (right, "max_atr", WIDTH_MAX)):
+    for panel, axis, column, width in (("a", left, "avg_atr", WIDTH), ("b", right, "max_atr", WIDTH_MAX)):
         middle = ours[column].median()
-        label = f"within {width / 2} frames of the median class"
-        look = {"color": plotting.ORANGE, "alpha": 0.25, "lw": 0, "zorder": 0}
+        label = f"({panel}) within {width / 2} frames of the median class"
+        look = {"color": plotting.ORANGE, "alpha": 0.3, "lw": 0, "zorder": 0 if axis is left else 3}
         axis.axvspan(middle - width / 2, middle + width / 2, label=label, **look)
     left.set_yticks(y, [textwrap.shorten(name, 64, placeholder=" ...") for name in ours["class"]], fontsize=6)
     seen = f"{len(ours)} of {len(found.classes)} classes, {ours.clips.min()} to {ours.clips.max()} clips each"
@@ -82,8 +82,9 @@ def draw(found, title, band=None):
     low, high = np.floor(ours.max_atr.min()), np.ceil(ours.max_atr.max() + 1e-9)
     right.hist(ours.max_atr, bins=np.arange(low, high + 0.51, 0.5), color=plotting.BLUE, ec="white")
     if band:
-        label = f"paper, most classes: {band[0]:g} to {band[1]:g}"
-        right.axvspan(*band, ymin=0.96, color="0.5", lw=0, label=label)
+        label = f"(b) paper, most classes: {band[0]:g} to {band[1]:g}"
+        right.axvspan(*band, ymin=0.97, color="0.5", lw=0, label=label)
+        right.margins(y=0.08)  # room for it above the bars
     right.set(xlabel="max-ATR, frames", ylabel="classes", title="(b) histogram over classes")
     figure.suptitle(f"{title}, one run", fontsize=9)
     figure.legend(loc="outside lower center", ncols=3, fontsize=7.5)

@@ -103,7 +103,7 @@ def draw01(table):
             x = models.index(row.model) + (0.2 if row.direction == "reversed" else -0.2)
             shade = 0.45 if row.direction == "reversed" else 1
             plotting.bar_with_interval(axis, x, row.f1, row.low, row.high, 0.38, COLOURS[row.model], alpha=shade)
-            plotting.published_mark(axis, x, row.paper, label="paper" if row.Index == shown.index[0] else None)
+            plotting.published_mark(axis, x + 0.1, row.paper, label="paper" if row.Index == shown.index[0] else None)
         axis.set_xticks(range(len(models)), [f"{m}\nforward | reversed" for m in models], fontsize=7)
         axis.set_title(f"{dataset} (for {paper_name(dataset)}), top-{k}")
         axis.set_ylim(0, 1.02)

@@ -145,7 +145,7 @@ def _name(axis, names, places, lines):
             covered.append(outside + sum(part.width * part.height for part in parts if part))
         (x, y), side = BESIDES[int(np.argmin(covered))]
         text.set(position=(x, y), ha=side)
-        taken.append(text.get_window_extent())
+        taken.append(text.get_window_extent().padded(3))
         if abs(y) > NEAR:
             line = {"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2}
             axis.annotate("", place, xytext=(x, y), textcoords="offset points", arrowprops=line)
