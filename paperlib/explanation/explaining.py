@@ -67,8 +67,8 @@ def explain(
 
     Raises InputError for a video, model, class or layer that does not exist or fit, in one sentence.
     """
-    _check(adapting, top)
     watch, video = Bars(progress), artifact.checked(video)
+    _check(video, adapting, top)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found = _scored(video, net, header, title, clips, slide, scores, watch)
     first, against = _targets(found.classes, target)
@@ -108,6 +108,7 @@ def look(
 ) -> Explanation:
     """Return one clip of a video, scored, and the class to be explained, but not explained yet; as `explain` does."""
     video = artifact.checked(video)
+    _check(video, adapting)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found = _scored(video, net, header, title, 1, None, scores, Bars(False))
     first, _ = _targets(found.classes, target)
@@ -153,11 +154,21 @@ class _Bar:
             self.bar.close()
 
 
-def _check(adapting, top):
+def _check(video, adapting, top=1):
     unknown = sorted(set(adapting) - set(ADAPTING))
     if unknown:
         raise InputError(
             f"explain has no option {unknown[0]}; for what the network takes there are {', '.join(ADAPTING)}"
+        )
+    size = adapting.get("size")
+    sides = [size] if size is None or isinstance(size, int) else list(size)
+    if size is not None and (len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+        raise InputError(f"size must be the pixels of a square, or (height, width), not {size!r}")
+    here = _offered(video)
+    if size is not None and here and tuple(here[1]) != (sides[0], sides[-1]):
+        raise InputError(
+            f"size={size} is cut out of videos that are read from files, but these frames are {here[1][0]} x "
+            f"{here[1][1]} pixels; crop them, or leave size out"
         )
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise InputError(f"top must be a whole number of at least 1, not {top!r}")

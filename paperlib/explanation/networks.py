@@ -47,7 +47,7 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         frames, names = net.frames, net.classes
         net = _unwrapped(net)
     name = (getattr(net, "config", None) or {}).get("name") or type(net).__name__
-    return net.eval(), {
+    return net if isinstance(model, nn.Module) else net.eval(), {
         "name": name,
         "classes": classes or header.get("classes") or names,
         "frames": frames,

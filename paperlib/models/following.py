@@ -266,17 +266,24 @@ def _joined(node, kind, found, shape, state):
     if in_order and all(member.meta["val"].shape[dim] == 1 for member in members):
         axis = (Atom("T", len(known)),)
     else:
-        axis = _concatenated(
-            [m.meta["val"].shape[dim] for m in members], [k and k.axes[dim] for k in known], shape[dim]
-        )
+        lengths, axes = [m.meta["val"].shape[dim] for m in members], [k and k.axes[dim] for k in known]
+        axis = _concatenated(lengths, axes, shape[dim], [m not in found and _learned(m) for m in members])
     rest = max(tracked, key=lambda member: sum(bool(a.label) for axis in member.axes for a in axis)).axes
     return Tracked(rest[:dim] + (axis,) + rest[dim + 1 :], **state)
 
 
-def _concatenated(lengths, axes, total):
-    """Return the axis that comes of several one after the other."""
-    placed = [i for i, axis in enumerate(axes) if axis and len(places(axis)) > 1]
-    if len(placed) == 1:  # several axes in one, and tokens beside them
+def _learned(node):
+    """Whether a node holds parameters, as a class token does, and not zeros that pad an axis."""
+    while node.op == "call_function" and node.all_input_nodes and not CONSTANT.fullmatch(name(node)):
+        node = node.all_input_nodes[0]
+    return node.op in ("placeholder", "get_attr")
+
+
+def _concatenated(lengths, axes, total, learned):
+    """Return the axis that comes of several one after the other; learned: which of them are parameters."""
+    beside = [len(axes) > 1 and all(learned[:i] + learned[i + 1 :]) for i in range(len(axes))]
+    placed = [i for i, axis in enumerate(axes) if axis and len(places(axis)) + beside[i] > 1 and places(axis)]
+    if len(placed) == 1:  # places, and tokens beside them
         (here,) = placed
         before, inner = sum(lengths[:here]), axes[here]
         if len(inner) == 1 and inner[0].inner:
@@ -296,7 +303,9 @@ def _elementwise(tracked, shape):
             told = len(places(axis)) or 0.5 * named(axis)  # places before features before nothing
             if size(axis) == shape[-back] and told > tells[-back]:
                 axes[-back], tells[-back] = axis, told
-    return None if None in axes or max(len(member.axes) for member in tracked) != len(shape) else tuple(axes)
+    for dim in range(len(shape) - max(len(member.axes) for member in tracked)):  # in front of all that is known
+        axes[dim] = (Atom("", 1),) if shape[dim] == 1 else None
+    return None if None in axes else tuple(axes)
 
 
 # Operations that mix features, and how their result is known: (node, its name, found, shape, what is known besides)

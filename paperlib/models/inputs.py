@@ -86,19 +86,54 @@ def _check_layout(model, clips):
 
 def class_logits(model, clips):
     """Return the network's logits float [B, K]; InputError where it cannot run the clips or returns something else."""
-    name = type(model).__name__
+    name, state = type(model).__name__, random_state(clips.device)
     try:
         logits = model(clips)
+        again = logits if torch.equal(state, random_state(clips.device)) else model(clips)
     except (InputError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        raise InputError(f"{name} cannot run clips of shape {tuple(clips.shape)}: {first_line(error)}") from error
+        hint = "; models.adapt(network, clips) finds out what layout it takes" if "channels" in str(error) else ""
+        raise InputError(f"{name} cannot run clips of shape {tuple(clips.shape)}: {first_line(error)}{hint}") from error
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(clips):
         found = f"of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(
             f"forward of {name} must return class logits [B, K], here [{len(clips)}, K], but it returns {found}"
         )
+    found = check_logits(model, logits)
+    if again is not logits and bool((found - again.detach().float()).abs().max() > 1e-3 * found.abs().max()):
+        raise InputError(
+            f"{name} gives other logits at every run, in evaluation mode too: something in it is drawn at random; "
+            "dropout, for example, takes training=self.training"
+        )
     return logits.float()
+
+
+def random_state(device):
+    """Return the state of the random numbers that a network on a device draws from."""
+    return torch.cuda.get_rng_state(device) if torch.device(device).type == "cuda" else torch.get_rng_state()
+
+
+def check_logits(model, logits):
+    """Return logits [B, K] detached, or raise InputError for some that are not finite or are probabilities."""
+    name, logits = type(model).__name__, logits.detach()
+    if not torch.isfinite(logits).all():
+        state = [pair for pair in model.state_dict().items() if pair[1].is_floating_point()]
+        bad = next((f"{path} holds such values" for path, value in state if not torch.isfinite(value).all()), None)
+        raise InputError(f"{name} gives NaN or infinite logits; {bad or 'all its weights and the clips are finite'}")
+    if are_probabilities(logits):
+        raise InputError(
+            f"forward of {name} returns probabilities that sum to one, not logits; let it return what its softmax is "
+            "given, as models.adapt(network, clips) does where the softmax is a layer"
+        )
+    return logits.float()
+
+
+def are_probabilities(logits):
+    """Whether rows [B, K] of more than one class are not negative and sum to one."""
+    close = 1e-2 if logits.dtype in LOOSE else 1e-4
+    logits = logits.float()
+    return logits.shape[1] > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < close).all())
 
 
 def needs_frame_logits(model):

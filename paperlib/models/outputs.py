@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .inputs import are_probabilities
 
 KEYS = ("logits", "logit", "scores", "out", "output", "pred", "preds", "cls")  # where a dictionary may hold them
 
@@ -51,11 +52,11 @@ def read(net, given, batch, classes=None):
         for handle in handles:
             handle.remove()
     name, said = type(net).__name__, []
-    part, tensor = _opened(found, name)
+    last = next((m for _, m, _ in reversed(ran) if _width(m)), None)
+    part, tensor = _opened(found, name, classes or _width(last))
     if part is not None:
         said.append(f"it returns {type(found).__name__}, of which {part!r} are the logits")
     tensor = _squeezed(tensor)
-    last = next((m for _, m, _ in reversed(ran) if _width(m)), None)
     axes = _axes(name, tensor, batch, classes, last)
     if axes == "FK":
         said.append("it scores frames; the clip's logits are their mean")
@@ -65,14 +66,14 @@ def read(net, given, batch, classes=None):
     output.width = output.logits(found, batch).shape[1]
     if classes not in (None, output.width):
         raise InputError(f"{classes} names of classes are given, but {name} gives {output.width} logits")
-    if _are_probabilities(output.logits(found, batch)):
+    if are_probabilities(output.logits(found, batch)):
         output.softmax = _softmax(ran, name)
         said.append(f"its softmax ({output.softmax}) is left out, so that it gives logits")
     return output
 
 
-def _opened(found, name):
-    """Return (part, the tensor of logits) of what forward returned."""
+def _opened(found, name, width):
+    """Return (part, the tensor of logits) of what forward returned; of several the first as wide as the last layer."""
     if isinstance(found, torch.Tensor):
         return None, found
     if isinstance(getattr(found, "logits", None), torch.Tensor):
@@ -87,9 +88,10 @@ def _opened(found, name):
             "known to be class logits; let it return the logits [B, K]"
         )
     if isinstance(found, (tuple, list)):
-        for place, value in enumerate(found):
-            if isinstance(value, torch.Tensor) and value.dim() > 1:
-                return place, value
+        tensors = {k: value for k, value in enumerate(found) if isinstance(value, torch.Tensor) and value.dim() > 1}
+        fit = [k for k, value in tensors.items() if width in value.shape[1:]]
+        for place in (*fit, *tensors):
+            return place, tensors[place]
     raise InputError(f"forward of {name} must return class logits [B, K], but it returns {type(found).__name__}")
 
 
@@ -135,12 +137,6 @@ def _axes(name, tensor, batch, classes, last):
         f"{shape}, in which no axis of classes is found"
         + ("" if classes is None else f" ({classes} names of classes are given)")
     )
-
-
-def _are_probabilities(logits):
-    """Whether rows [B, K] of more than one class are not negative and sum to one."""
-    logits = logits.float()
-    return logits.shape[1] > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-2).all())
 
 
 def _softmax(ran, name):

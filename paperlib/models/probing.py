@@ -69,7 +69,7 @@ def classes(logits, targets, what="target"):
     """
     if targets is None:
         return logits.argmax(1)
-    targets = torch.as_tensor(targets, device=logits.device).long()
+    targets = indices(targets, logits.device, what).long()
     targets = targets.clone() if targets.is_inference() else targets  # else no gradient passes it
     targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
     if targets.shape != logits.shape[:1]:
@@ -85,6 +85,19 @@ def classes(logits, targets, what="target"):
     return targets
 
 
+def indices(targets, device, what="target"):
+    """Return class indices as a tensor; InputError for names, None, truth values and fractions."""
+    try:
+        found = torch.as_tensor(targets, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{what}s must be class indices, one per clip, not {targets!r}") from error
+    if found.is_floating_point() or found.dtype == torch.bool:
+        raise InputError(
+            f"{what}s must be class indices, one per clip, not {found.dtype} of shape {tuple(found.shape)}"
+        )
+    return found
+
+
 def at_once(frames, device="cpu"):
     """Return how many clips of `frames` frames to run together: on a CPU 256 frames in all, which stay in its caches.
 
@@ -97,7 +110,7 @@ def rows(values, part):
     """Return the slice `part` of one value per clip; None and single values serve every clip."""
     if values is None or isinstance(values, int):
         return values
-    values = torch.as_tensor(values)
+    values = indices(values, None)
     return values if values.ndim == 0 else values[part]
 
 

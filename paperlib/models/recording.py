@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
+from . import cells
 from .inputs import first_line
 from .probing import evaluating
 
@@ -38,7 +39,7 @@ def record(model, what, recorder, clip, rewritten=None):
     """
     with evaluating(model), torch.no_grad():
         try:
-            with _quiet():
+            with _quiet(), cells.apart():
                 program = torch.export.export(recorder, (clip,), strict=False)
         except InputError:
             raise

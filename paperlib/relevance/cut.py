@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.axes import Tracked, flat, size, whole_of
+from ..models.axes import CLIPS, Tracked, flat, size, whole_of
 from .graph import module_path, opname, run
 from .held import Held
 
@@ -17,13 +17,20 @@ class Places:
 
     steps: how many there are. offsets: per axis, an int64 vector of what a place on it adds to the step, or None.
     outside: per axis, a bool vector of entries that belong to no step (class tokens), or None. own: the axis that is
-    time and nothing else, None where there is none.
+    time and nothing else, None where there is none. clips: the axis on which clips stand, and how many places of it
+    each of them has in a row.
     """
 
     steps: int
     offsets: tuple
     outside: tuple
     own: int | None
+    clips: tuple[int, int] = (0, 1)
+
+    def per_clip(self, values, batch):
+        """Return the sum of each clip's values, [batch]."""
+        axis, row = self.clips
+        return values.unflatten(axis, (-1, batch, row)).movedim(axis + 1, 0).flatten(1).sum(1)
 
     @property
     def tokens(self):
@@ -61,7 +68,16 @@ def places(tracked):
         return None
     own = [dim for dim, axis in enumerate(tracked.axes) if [a.label for a in axis if a.size > 1] == ["T"]]
     plain = own[0] if len(own) == 1 and len([a for a in times if a.size > 1]) == 1 and not pairs[own[0]][1] else None
-    return Places(steps, tuple(o for o, _ in pairs), tuple(x for _, x in pairs), plain)
+    return Places(steps, tuple(o for o, _ in pairs), tuple(x for _, x in pairs), plain, _clips(tracked.axes))
+
+
+def _clips(axes):
+    """Return (the axis on which clips stand, how many places of it each has in a row); the first axis where unknown."""
+    for dim, axis in enumerate(axes):
+        for at, atom in enumerate(axis):
+            if atom.label == "B" and atom.size > 1:
+                return dim, size(axis[at + 1 :])
+    return 0, max(1, size(axes[0]) // CLIPS)
 
 
 def _axis(axis):
@@ -216,7 +232,7 @@ class Parts:
         total = 0
         for part, place in zip(self.held, self.cut.places, strict=True):
             if part is not None:
-                rows = [(part * mask).reshape(batch, -1).sum(1) for mask in self._masks(part, place, range(self.count))]
+                rows = [place.per_clip(part * mask, batch) for mask in self._masks(part, place, range(self.count))]
                 total = total + torch.stack(rows, 1)
         return total
 

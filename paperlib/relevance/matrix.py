@@ -10,8 +10,8 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.half import NUMBERS, number, widened
 from ..errors import InputError
-from ..models.inputs import check_clips, network
-from ..models.probing import evaluating
+from ..models.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
+from ..models.probing import evaluating, indices
 from .engine import Pass
 from .memory import largest_portion, portions
 from .starts import origin, ranges, settle
@@ -154,7 +154,18 @@ def begin(model, clips, plan, input_bounds=None, method="lrp", contrast=2, preci
             f"is nothing to contrast; use method='lrp'"
         )
     kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
-    return Pass(model, plan.graph, plan.steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
+    state = random_state(clips.device)
+    found = Pass(model, plan.graph, plan.steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
+    if not torch.equal(state, random_state(clips.device)):
+        with evaluating(model):
+            class_logits(model, clips)  # refuses a network that is another one at every run
+    logits = check_logits(model, found.logits.flatten(0, -2))
+    if are_probabilities(logits.exp()):
+        raise InputError(
+            f"forward of {type(model).__name__} returns log-probabilities, which are never positive; let it "
+            "return what its log_softmax is given"
+        )
+    return found
 
 
 def pixel_bounds(clips, bounds=None):
@@ -205,11 +216,9 @@ def prepared(model, clips, targets, memory, rules=None, rows="auto", split=None)
 
 def check_targets(targets, batch, classes, device):
     """Return the targets as a tensor [B], or raise InputError."""
-    targets = torch.as_tensor(targets, device=device)
-    if targets.is_floating_point() or targets.dtype == torch.bool or targets.dim() > 1:
-        raise InputError(
-            f"targets must be class indices, one per clip, not {targets.dtype} of shape {tuple(targets.shape)}"
-        )
+    targets = indices(targets, device)
+    if targets.dim() > 1:
+        raise InputError(f"targets must be class indices, one per clip, not of shape {tuple(targets.shape)}")
     if targets.dim() == 0:
         targets = targets.expand(batch)
     if len(targets) != batch:

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating
 from . import players, shapley
 
 SCORES = ("pointing", "mass", "precision", "iou")
@@ -140,11 +142,11 @@ def score(
     (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
     each with its chance level `chance_...`. attrs: `importance` [B, N].
     """
-    from ..models.probing import classes, evaluating
-
+    model = network(model, scripted=True)
+    clips = check_clips(model, clips)
     with evaluating(model), torch.no_grad():
         portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips
-        logits = torch.cat([model(part) for part in clips.tensor_split(portions)])
+        logits = torch.cat([class_logits(model, part) for part in clips.tensor_split(portions)])
     parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
     found = [torch.as_tensor(instrument(model, *part)) for part in parts]
     importance = torch.cat(found).detach().cpu().double().numpy()

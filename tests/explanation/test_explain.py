@@ -1,5 +1,6 @@
 """`paperlib.explain`: against the instruments called one by one, on small networks."""
 
+import copy
 import json
 import sys
 
@@ -63,6 +64,17 @@ def test_it_is_the_instruments_one_by_one(network, frames):
         for score, changed in ((frozen, masks.freeze(clip, mask)), (turned, masks.reverse(clip, mask))):
             assert score == pytest.approx(network(changed).softmax(1)[0, 1].item(), abs=1e-5)
     assert len(found.arrays["tried_masks"]) == 11  # every window of 4 frames, and none
+
+
+def test_the_network_stays_in_its_mode_and_frames_are_not_cut_without_a_word(network, frames):
+    net = copy.deepcopy(network).train()
+    paperlib.explain(frames, net, mask=False, relevance=False)
+    assert all(module.training for module in net.modules())
+    assert paperlib.explain(frames, network, size=32, mask=False, relevance=False).cam.shape == (4, 32, 32)
+    with pytest.raises(InputError, match="size=16 is cut out of videos .* these frames are 32 x 32 pixels"):
+        paperlib.explain(frames, network, size=16)
+    with pytest.raises(InputError, match="size must be the pixels of a square"):
+        paperlib.explain(frames, network, size=-3)
 
 
 def test_what_is_expensive_can_be_left_out_and_a_clip_may_be_a_tensor(network, frames):

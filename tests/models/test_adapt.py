@@ -138,6 +138,13 @@ class Pair(Tiny):
         return super().forward(x), x
 
 
+class Features(Tiny):
+    """Features stand in front of the logits, which are as wide as the last layer."""
+
+    def forward(self, x):
+        return F.relu(self.conv(x)).mean((2, 3, 4)), super().forward(x)
+
+
 class PerStep(Tiny):
     def forward(self, x):
         return self.per_step(x)
@@ -157,7 +164,7 @@ class Probabilities(Tiny):
         return self.soft(super().forward(x))
 
 
-@pytest.mark.parametrize("kind", [Tiny, Turned, Dictionary, Pair, PerStep, PerClass, Probabilities])
+@pytest.mark.parametrize("kind", [Tiny, Turned, Dictionary, Pair, Features, PerStep, PerClass, Probabilities])
 def test_whatever_forward_takes_and_returns_the_logits_are_those(kind):
     x = clip(5, 8, batch=2)
     adapted = models.adapt(kind(), x)

@@ -90,6 +90,50 @@ def test_clips_of_other_channels_and_of_three_frames_are_no_wrong_layout(channel
         assert run(net, x).isfinite().all()
 
 
+class Softmax(Net):
+    frame_logits = None
+
+    def forward(self, x):
+        return self.fc(self.trunk(x).mean((2, 3, 4))).softmax(1)
+
+
+class Random(Softmax):
+    def forward(self, x):
+        return self.fc(F.dropout(self.trunk(x).mean((2, 3, 4)), 0.5))  # whatever the mode
+
+
+def spoilt():
+    net = make()
+    net.second.weight.data[0, 0, 0, 0, 0] = torch.nan
+    return net
+
+
+NO_NETWORKS = {
+    "NaN": (spoilt, "NaN or infinite logits; second.weight holds such values"),
+    "softmax": (lambda: make(Softmax), "returns probabilities that sum to one, not logits"),
+    "random": (lambda: make(Random), "other logits at every run, in evaluation mode too"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NETWORKS)
+@instruments
+def test_networks_that_say_nothing_of_a_clip_are_named_by_every_instrument(instrument, kind):
+    net, message = NO_NETWORKS[kind]
+    with pytest.raises(InputError, match=message):
+        INSTRUMENTS[instrument](net(), clips())
+
+
+@pytest.mark.parametrize("targets", [["jump", "run"], [0.9, 1.7], [True, False]])
+def test_targets_that_are_no_class_indices_are_refused_by_every_instrument(targets):
+    for ask in (
+        lambda net, x: relevance.relevance_matrix(net, x, targets, input_bounds=(-1, 2)),
+        lambda net, x: masks.learn(net, x, targets, iterations=1),
+        lambda net, x: gradcam.video_gradcam(net, x, targets, "second"),
+    ):
+        with pytest.raises(InputError, match="targets must be class indices, one per clip"):
+            ask(make(), clips())
+
+
 @instruments
 def test_inference_mode_and_clips_with_a_gradient_change_nothing(instrument):
     run, net, x = INSTRUMENTS[instrument], make(), clips()
@@ -272,8 +316,8 @@ class Dropping(Net):
             Square,
             r"shape \[2, 5, 5\] and forward of shape \[2, 5\], but the mean of frame_logits.*differs from forward",
         ),
-        (Probabilities, r"shape \[2, 5, 4\] and forward of shape \[2, 4\], but the mean .* by up to"),
-        (Dropping, "the same at every call"),
+        (Probabilities, "returns probabilities that sum to one, not logits"),
+        (Dropping, "other logits at every run"),
     ],
 )
 def test_frame_logits_of_another_form_are_refused_with_both_shapes(kind, message):

@@ -87,6 +87,49 @@ def test_rows_of_recurrent_networks_sum_to_the_logits(kind, layers, both, writte
     assert (A[:, -1] != 0).all() and (both or torch.equal(A, A.tril()))
 
 
+class Mean(Recurrent):
+    """The mean over time in front of the classifier, and no frame logits."""
+
+    frame_logits = None
+
+    def forward(self, x):
+        return self.fc(self.layer(F.relu(self.conv(x)).mean((3, 4)).transpose(1, 2))[0].mean(1))
+
+
+CELLS = {nn.LSTM: nn.LSTMCell, nn.GRU: nn.GRUCell, nn.RNN: nn.RNNCell}
+
+
+class Cells(Mean):
+    """The same by torch's cells in a loop."""
+
+    def __init__(self, kind):
+        super().__init__(kind, 1, False, False)
+        self.cell = CELLS[kind](6, 5)
+        self.cell.load_state_dict({name[:-3]: value for name, value in self.layer.state_dict().items()})
+
+    def forward(self, x):
+        state, found = None, []
+        for part in F.relu(self.conv(x)).mean((3, 4)).transpose(1, 2).unbind(1):
+            state = self.cell(part, state)
+            found.append(state[0] if isinstance(state, tuple) else state)
+        return self.fc(torch.stack(found, 1).mean(1))
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_a_mean_behind_a_recurrent_layer_is_moved_behind_the_classifier_and_cells_are_such_layers(kind):
+    torch.manual_seed(0)
+    cells = Cells(kind).double().eval()
+    mean, own = Mean(kind, 1, False, False).double().eval(), Recurrent(kind, 1, False, False).double().eval()
+    for net in (mean, own):
+        net.load_state_dict(cells.state_dict(), strict=False)
+    x = clip(4, size=6, batch=2, dtype=torch.float64)
+    wanted = relevance.relevance_matrix(own, x, 1)
+    assert torch.allclose(cells(x), mean(x)) and (wanted - wanted.diagonal(dim1=1, dim2=2).diag_embed()).max() > 0
+    for net in (mean, cells):
+        assert relevance.rows_of(net, x, 1).kind == "logits"
+        assert torch.allclose(relevance.relevance_matrix(net, x, 1), wanted, atol=1e-9)
+
+
 class Written(nn.Module):
     """Frame logits by an expression of four signals and constants, given as a function."""
 

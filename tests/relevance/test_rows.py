@@ -215,6 +215,44 @@ class Tokens(nn.Module):
 VALUES = {"matmul": relevance.SignalTakesAll(1)}  # attention's values take all, so that nothing is lost
 
 
+class Sequence(nn.Module):
+    """A class token and one token per frame, or these alone, through torch's own layers; `order` of the axes inside."""
+
+    def __init__(self, kind, token=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv3d(3, 6, (1, 4, 4), (1, 4, 4)), nn.Linear(6, 3)
+        self.token = nn.Parameter(torch.randn(1, 1, 6)) if token else None
+        if kind == "encoder":  # time first, its default
+            layer = nn.TransformerEncoderLayer(6, 2, 8)
+            self.inside, self.first = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), True
+        else:
+            self.inside, self.first = getattr(nn, kind)(6, 6, batch_first=True), False
+
+    def forward(self, x):
+        x = F.relu(self.conv(x)).mean((3, 4)).transpose(1, 2)
+        if self.token is not None:
+            x = torch.cat([self.token.expand(len(x), 1, 6), x], 1)
+        x = self.inside(x.transpose(0, 1)).transpose(0, 1) if self.first else self.inside(x)[0]
+        return self.fc(x[:, 0] if self.token is not None else x.amax(1) if self.first else x[:, -1])
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "encoder"])
+def test_what_rows_start_from_is_that_of_each_clip_wherever_the_batch_axis_is(kind):
+    net, x = Sequence(kind).eval(), clip(5, 8, batch=3)
+    together = relevance.rows_of(net, x, [0, 1, 2]).values
+    alone = torch.cat([relevance.rows_of(net, x[k : k + 1], [k]).values for k in range(3)])
+    assert torch.allclose(together, alone, atol=1e-6) and not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_a_class_token_beside_one_token_per_frame_is_no_time_step():
+    net, x = Sequence("encoder", token=True).eval(), clip(5, 8, batch=2)
+    rows = relevance.rows_of(net, x, [0, 1])
+    assert rows.steps == 5 and rows.names[-1] == "class token"
+    matrix = relevance.relevance_matrix(net, x, [0, 1])
+    assert matrix.shape == (2, 6, 5) and (matrix[:, :5].sum(2) > 0).any()
+
+
 @pytest.mark.parametrize("front", [True, False])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_class_tokens_own_way_is_a_row_of_its_own(front, batch):
@@ -279,7 +317,7 @@ def test_two_pathways_are_cut_together():
     assert torch.allclose(matrix.diag(), piece, atol=1e-6)
 
 
-def test_the_last_state_of_a_recurrent_network_is_split_in_front_of_it():
+def test_the_last_state_of_a_recurrent_network_is_the_row_of_its_last_step():
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
@@ -295,7 +333,11 @@ def test_the_last_state_of_a_recurrent_network_is_split_in_front_of_it():
     rows = relevance.rows_of(net, x, [1])
     assert (rows.kind, rows.steps, len(rows.names)) == ("split", 4, 4)
     matrix = relevance.relevance_matrix(net, x, [1], "lrp")[0]
-    assert torch.allclose(matrix, matrix.diag().diag(), atol=1e-7) and (matrix.diag() != 0).all()
+    assert not matrix[:3].any() and (matrix[3] != 0).all()
+    assert torch.allclose(rows.values, torch.tensor([[0, 0, 0, 1.0]]) * net(x)[0, 1], atol=1e-6)
+    apart = relevance.relevance_matrix(net, x, [1], "lrp", split="conv")[0]  # in front of it steps are frames
+    assert torch.allclose(apart, apart.diag().diag(), atol=1e-7) and (apart.diag() != 0).all()
+    assert torch.allclose(apart.sum(0), matrix.sum(0), atol=1e-6)
 
 
 def test_reports_say_which_definition_the_rows_follow():
@@ -338,3 +380,10 @@ def test_batches_in_portions_give_the_same_rows():
     whole = relevance.relevance_matrix(net, x, [0, 1, 2])
     parts = torch.cat([relevance.relevance_matrix(net, x[i : i + 1], [i], memory=10_000) for i in range(3)])
     assert torch.allclose(whole, parts, atol=1e-6 * float(whole.max()))
+
+
+def test_log_probabilities_are_no_logits():
+    pool = nn.AdaptiveAvgPool3d(1), nn.Flatten()
+    net = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), *pool, nn.Linear(4, 3), nn.LogSoftmax(1))
+    with pytest.raises(InputError, match="returns log-probabilities, which are never positive"):
+        relevance.relevance_matrix(net, clip(4, 8), [1])

@@ -127,3 +127,13 @@ def test_scoring_takes_the_predicted_classes_by_default_and_batches_alike():
     whole = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, known.targets, batch_size=5)
     parts = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, batch_size=2)
     assert np.allclose(whole.attrs["importance"], parts.attrs["importance"], atol=1e-5)
+
+
+def test_networks_and_clips_that_cannot_be_scored_are_named():
+    net, known = truth.oracle([(5, 9)], clips=2)
+    bright, says = truth.CONTROLS["constant"], net.forward
+    with pytest.raises(InputError, match="normalised float tensor .*not torch.uint8"):
+        truth.score(bright, net, known.clips.to(torch.uint8), known.inside)
+    net.forward = lambda clip: {"logits": says(clip)}
+    with pytest.raises(InputError, match="must return class logits .* but it returns dict"):
+        truth.score(bright, net, known.clips, known.inside)
