@@ -167,6 +167,8 @@ def default(model, clip):
     try:
         recorded = layers(model, clip)
     except InputError as error:
+        with evaluating(model), torch.no_grad():
+            class_logits(model, clip)  # a network that cannot run the clip says so best itself
         raise InputError(f"which layer to explain by cannot be found out; name one with layer= ({error})") from None
     found = [layer for layer in recorded.values() if layer.layout and layer.inside]
     found = [layer for layer in found if layer.layout.height * layer.layout.width > 1 and not layer.layout.averaged]

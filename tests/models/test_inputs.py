@@ -272,6 +272,8 @@ def test_clips_that_the_network_cannot_run_are_named():
             InputError, match=r"cannot run (a clip|clips) of shape \(2, 3, 5, 10, 10\): .*[Kk]ernel size"
         ):
             run(net, clips())
+    with pytest.raises(InputError, match="^Net cannot run clips of shape"):  # not that no layer is found
+        gradcam.video_gradcam(net, clips(), 1)
 
 
 class Classes(Net):
