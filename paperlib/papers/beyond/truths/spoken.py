@@ -6,7 +6,9 @@ import torch
 
 from .... import data, relevance, truth
 from ....storage import cache
+from ....storage.zoo_lists import without_seed
 from ... import analysis
+from ...statistics import crossed_interval
 from . import PRIOR, evaluated, key_of, lineup
 
 QUICK = (
@@ -67,8 +69,7 @@ def asked(run, checkpoint):
     settings = run.settings
     model, dataset, heads = opened(run, checkpoint)
     known = truth.spoken(dataset, model.num_frames, settings["clips"], run.seed)
-    before = truth.spoken(data.load("grid", "train", dataset.size, root=run.data_root or None), model.num_frames, 100)
-    parts = []
+    priors, parts = _priors(run, checkpoint), []
     for question in settings["questions"]:
         one = known[question]
         network = truth.question(model, *heads[question], one.clips)
@@ -77,7 +78,7 @@ def asked(run, checkpoint):
         if right.sum() < 2:
             continue
         chosen = {name: f for name, f in lineup(settings).items() if name in QUICK or name in truth.CONTROLS}
-        chosen[PRIOR] = truth.position_prior(before[question])
+        chosen[PRIOR] = priors[question]
         key = {**key_of(checkpoint, settings, "spoken"), "question": question, "seed": run.seed}
         kept = one.subset(right)
         rows, _ = evaluated(lambda network=network, kept=kept: (network, kept), chosen, key)
@@ -130,24 +131,14 @@ def moving(run, checkpoint):
 def centres(run, checkpoint):
     """Return a row per question: where the middle of the relevance and of the word lies, means over clips in frames.
 
-    All held-out clips up to `scored`, whatever the network answers, asked for the right answer; by `frame_provenance`,
-    which gives all questions at once. Columns question, relevance, word, inside (share of the relevance inside the
-    word), chance, pointing.
+    All held-out clips up to `scored`, whatever the network answers. Columns question, relevance, word, inside (share of
+    the relevance inside the word), chance, pointing.
     """
-    model, dataset, heads = opened(run, checkpoint)
-    known = truth.spoken(dataset, model.num_frames, run.settings["scored"], run.seed)
-    clips = next(iter(known.values())).clips
-
-    def compute():
-        return {"relevance": torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])}
-
-    key = {**_key(checkpoint, run.settings, "centres"), "scored": run.settings["scored"], "seed": run.seed}
-    found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
-    rows, steps = [], np.arange(clips.shape[2])
-    for question, (first, _) in heads.items():
-        one = known[question]
-        profile = found[np.arange(len(found)), first + one.targets.numpy()]
-        scores, inside = truth.scores(profile, one.inside), one.inside.numpy()
+    known, profiles, _ = _profiles(run, checkpoint)
+    rows = []
+    for question, one in known.items():
+        profile, inside = profiles[question], one.inside.numpy()
+        scores, steps = truth.scores(profile, one.inside), np.arange(profile.shape[1])
         centre = (profile * steps).sum(1) / profile.sum(1).clip(1e-12)
         word = (inside * steps).sum(1) / inside.sum(1)
         rows.append(
@@ -159,7 +150,76 @@ def centres(run, checkpoint):
                 "inside": scores.mass.mean(),
                 "pointing": scores.pointing.mean(),
                 "chance": inside.mean(),
-                "clips": len(found),
+                "clips": len(profile),
             }
         )
     return pd.DataFrame(rows)
+
+
+def ranked(run, checkpoints):
+    """Return a row per network and question: how well relevance ranks the word's frames first, runs and clips pooled.
+
+    Of the held-out clips up to `scored` those that a run answers rightly. Columns model, question, precision, low, high
+    (over runs and clips), prior (what the position prior reaches on the same clips), chance, right (share of the clips
+    answered rightly), runs. No row where fewer than two clips are answered rightly.
+    """
+    runs = {}
+    for checkpoint in checkpoints:
+        runs.setdefault(without_seed(checkpoint)[0], []).append(_profiles(run, checkpoint))
+    rows = []
+    for model, found in runs.items():
+        for question, before in _priors(run, checkpoints[0]).items():
+            one = found[0][0][question]
+            right = np.stack([each[2][question] for each in found])
+            if right.sum() < 2:
+                continue
+            precision = np.stack([truth.scores(each[1][question], one.inside).precision for each in found])
+            prior = truth.scores(before(None, one.clips, None), one.inside).precision.to_numpy()
+            interval = crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[np.where(right, precision, np.nan)]])
+            rows.append(
+                {
+                    "model": model,
+                    "question": question,
+                    "precision": interval.value,
+                    "low": max(0.0, interval.low),
+                    "high": min(1.0, interval.high),
+                    "prior": (prior * right).sum() / right.sum(),
+                    "chance": (truth.chance(one.inside).precision.to_numpy() * right).sum() / right.sum(),
+                    "right": right.mean(),
+                    "runs": len(found),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _profiles(run, checkpoint):
+    """Return of the held-out clips up to `scored`, for every question: `truth.Known`, relevance, right answers. Cached.
+
+    ({question: Known}, {question: [n, N], of the right answer}, {question: bool [n]}); by `frame_provenance`, which
+    gives all questions at once.
+    """
+    model, dataset, heads = opened(run, checkpoint)
+    known = truth.spoken(dataset, model.num_frames, run.settings["scored"], run.seed)
+    clips = next(iter(known.values())).clips
+
+    def compute():
+        parts = clips.split(4)
+        with torch.no_grad():
+            logits = torch.cat([model(part) for part in parts])
+        return {"logits": logits, "relevance": torch.cat([relevance.frame_provenance(model, p).sum(1) for p in parts])}
+
+    key = {**_key(checkpoint, run.settings, "profiles"), "scored": run.settings["scored"], "seed": run.seed}
+    found = {name: np.asarray(value) for name, value in cache.fetch("truth", key, compute).items()}
+    profiles, right = {}, {}
+    for question, (first, after) in heads.items():
+        answers = known[question].targets.numpy()
+        profiles[question] = found["relevance"][np.arange(len(answers)), first + answers]  # [n, K, N] -> [n, N]
+        right[question] = found["logits"][:, first:after].argmax(1) == answers
+    return known, profiles, right
+
+
+def _priors(run, checkpoint):
+    """Return {question: control that knows where its words lie in training clips}."""
+    model, dataset, _ = opened(run, checkpoint)
+    before = truth.spoken(data.load("grid", "train", dataset.size, root=run.data_root or None), model.num_frames, 100)
+    return {question: truth.position_prior(one) for question, one in before.items()}
