@@ -161,8 +161,9 @@ def _check(video, adapting, top=1):
             f"explain has no option {unknown[0]}; for what the network takes there are {', '.join(ADAPTING)}"
         )
     size = adapting.get("size")
-    sides = [size] if size is None or isinstance(size, int) else list(size)
-    if size is not None and (len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+    sides = list(size) if isinstance(size, (list, tuple)) else [size]
+    right = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
+    if size is not None and not (right and len(sides) in (1, 2)):
         raise InputError(f"size must be the pixels of a square, or (height, width), not {size!r}")
     here = _offered(video)
     if size is not None and here and tuple(here[1]) != (sides[0], sides[-1]):
