@@ -239,6 +239,7 @@ def draw(ours):
         low.set_yticks(range(len(part)), list(part.b) if k == 0 else [], fontsize=7)
         low.set(
             xlim=(-1, 1),
+            xticks=(-1, -0.5, 0, 0.5, 1),
             xlabel="rank correlation over clips with avg-ATR",
             title="how many frames",
             ylim=(len(part) - 0.5, -0.5),
