@@ -56,12 +56,10 @@ def style():
     )
 
 
-def colours_of(names):
-    """Return {name: colour}: that of the module with which the name begins, or else one by its place."""
-    return {
-        name: next((colour for module, colour in MODULES.items() if name.startswith(module)), COLOURS[k % len(COLOURS)])
-        for k, name in enumerate(names)
-    }
+def colour_of(name, place=0):
+    """Return the colour of the module with which a network's name begins, or else one by its place among several."""
+    known = (colour for module, colour in MODULES.items() if name.startswith(module))
+    return next(known, COLOURS[place % len(COLOURS)])
 
 
 def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True, power=1):

@@ -193,19 +193,19 @@ def draw_probes(table):
     Hollow marks: how often the true class scores above its reversed partner. Thin lines: chance of either.
     """
     names, models = table["dataset"].unique(), list(table["model"].unique())
-    colours = plotting.colours_of(models)
     figure, axes = plt.subplots(1, len(names), figsize=(2.7 * len(names) + 1.4, 2.6), sharey=True, squeeze=False)
     drawn = {}
     for axis, name in zip(axes[0], names, strict=True):
         for model, rows in table[table["dataset"] == name].groupby("model", sort=False):
             k = models.index(model)
+            colour = plotting.colour_of(model, k)
             spread = [rows["top-1"] - rows["low"], rows["high"] - rows["top-1"]]
             x = np.arange(len(rows)) + 0.15 * k
             drawn[model] = axis.errorbar(
-                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=colours[model]
+                x, rows["top-1"], yerr=spread, ms=4, lw=1, capsize=2, fmt=plotting.MARKERS[k], color=colour
             )
             if "pair" in rows and rows["pair"].notna().any():
-                look = {"mfc": "none", "ms": 5, "color": colours[model]}
+                look = {"mfc": "none", "ms": 5, "color": colour}
                 label = f"{model}, above its reversed partner"
                 (drawn[label],) = axis.plot(x + 0.07, rows["pair"], plotting.MARKERS[k], **look)
                 drawn["chance of a pair"] = axis.axhline(0.5, ls="--", color="0.5", lw=0.8)

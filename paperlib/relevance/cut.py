@@ -25,7 +25,7 @@ class Places:
     offsets: tuple
     outside: tuple
     own: int | None
-    clips: tuple[int, int] = (0, 1)
+    clips: tuple[int, int]
 
     def per_clip(self, values, batch):
         """Return the sum of each clip's values, [batch]."""

@@ -150,12 +150,11 @@ def draw(lines):
     """
     lines = lines[~lines.model.str.contains(TWICE)]
     datasets, modules = (list(dict.fromkeys(values)) for values in (lines.dataset, lines.model.str.split("-").str[0]))
-    colours = plotting.colours_of(modules)
     figure, axes = plt.subplots(2, len(datasets), figsize=(5.2 * len(datasets), 6), sharex=True, squeeze=False)
     for column, dataset in zip(axes.T, datasets, strict=True):
         for model, part in lines[lines.dataset == dataset].groupby("model", sort=False):
             module, depth = model.split("-")[:2]
-            look = {"color": colours[module], "ls": "-" if depth == "R18" else "--"}
+            look = {"color": plotting.colour_of(module, modules.index(module)), "ls": "-" if depth == "R18" else "--"}
             look["lw"] = 2.2 if model.endswith("f16") else 1.1
             for axis, quantity in zip(column, ("loss", "accuracy"), strict=True):
                 over = part.dropna(subset=quantity).groupby(part.before + part.epoch)[quantity]

@@ -44,9 +44,8 @@ def dots(published, ours, ylabel="top-1 accuracy (%)", same_span=False):
 
 def _looks(series):
     """Return {name: (colour, mark)} of series: a data set's own, a module's colour, or by place."""
-    colours = plotting.colours_of(series)
     return {
-        name: look_of(name) if name in STANDS_FOR else (colours[name], plotting.MARKERS[i])
+        name: look_of(name) if name in STANDS_FOR else (plotting.colour_of(name, i), plotting.MARKERS[i])
         for i, name in enumerate(series)
     }
 
@@ -120,10 +119,9 @@ def clips(curves):
     """
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
     models = list(dict.fromkeys(curves.model))
-    colours = plotting.colours_of(models)
     lines = list(curves.groupby(["model", "sampling"], sort=False))
     for i, ((model, how), line) in enumerate(lines):
-        colour, uniform = colours[model], how == "uniform"
+        colour, uniform = plotting.colour_of(model, models.index(model)), how == "uniform"
         for axis, x, aside in zip(axes, (line.clips, line.gmacs), (0.08 * (i - (len(lines) - 1) / 2), 0), strict=True):
             error = np.stack([line.value - line.low, line.high - line.value])
             style = {"color": colour, "marker": plotting.MARKERS[models.index(model)], "ms": 5, "lw": 1.0}

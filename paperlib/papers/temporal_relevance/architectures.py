@@ -135,7 +135,7 @@ def draw_backbones(ours):
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset].sort_values("avg_atr", ascending=False)
         for x, (_, row) in enumerate(part.iterrows()):
-            colour = plotting.colours_of([row.module])[row.module]
+            colour = plotting.colour_of(row.module)
             interval = row.avg_atr, row.avg_atr_low, row.avg_atr_high
             plotting.bar_with_interval(axis, x, *interval, 0.75, colour, capsize=3)
             axis.text(x, row.avg_atr_high + 0.15, f"{row.temporal_convolutions}", ha="center", fontsize=8)
@@ -157,18 +157,19 @@ def draw_lines(ours, x, label, xlabel, limit=None):
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.3), width_ratios=[1.5, 1])
     levels = np.unique(ours[x])
     families = ours[label].nunique()
-    colours = plotting.colours_of(ours[label].unique())
+    seen = set()  # colours: a second family of a module is dashed and hollow
     for k, (name, part) in enumerate(ours.groupby(label, sort=False)):
-        again = list(colours.values())[:k].count(colours[name])  # another family of the same module before
+        colour = plotting.colour_of(name, k)
         part = part.sort_values(x)
         places = np.searchsorted(levels, part[x]) + 0.08 * (k - (families - 1) / 2)
-        look = {"fmt": plotting.MARKERS[k], "color": colours[name], "ms": 5, "capsize": 2, "lw": 1.2}
-        look |= {"ls": "--", "mfc": "white"} if again else {"ls": "-"}
+        look = {"fmt": plotting.MARKERS[k], "color": colour, "ms": 5, "capsize": 2, "lw": 1.2}
+        look |= {"ls": "--", "mfc": "white"} if colour in seen else {"ls": "-"}
+        seen.add(colour)
         for axis, column, legend in ((left, "avg_atr", name), (right, "accuracy", None)):
             arms = [part[column] - part[f"{column}_low"], part[f"{column}_high"] - part[column]]
             axis.errorbar(places, part[column], yerr=arms, label=legend, **look)
             if f"{column}_paper" in part:
-                printed = {"fmt": "D:", "mfc": "none", "color": colours[name], "lw": 1}
+                printed = {"fmt": "D:", "mfc": "none", "color": colour, "lw": 1}
                 axis.errorbar(places, part[f"{column}_paper"], label=legend and f"{name}, paper", **printed)
         if limit:
             note = None if k else "all frames of the clip"
@@ -186,7 +187,6 @@ def draw_correlation(ours):
     datasets = list(dict.fromkeys(ours.dataset))
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.9 * len(datasets), 4.4), squeeze=False)
     kinds = list(dict.fromkeys(ours.module))
-    colours = plotting.colours_of(kinds)
     numbers = {model: k + 1 for k, model in enumerate(sorted(set(ours.model), key=_by_frames))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = ours[ours.dataset == dataset]
@@ -194,7 +194,7 @@ def draw_correlation(ours):
             k = kinds.index(row.module)
             look = {
                 "marker": plotting.MARKERS[k],
-                "color": colours[row.module],
+                "color": plotting.colour_of(row.module, k),
                 "alpha": 0.85,
                 "lw": 0.4,
                 "ec": "white",
@@ -211,7 +211,7 @@ def draw_correlation(ours):
         axis.set(xlabel="avg-ATR, frames", title=title)
     axes[0, 0].set_ylabel("accuracy, %")
     marks = [
-        plt.Line2D([], [], marker=plotting.MARKERS[k], color=colours[kind], ls="", label=kind)
+        plt.Line2D([], [], marker=plotting.MARKERS[k], color=plotting.colour_of(kind, k), ls="", label=kind)
         for k, kind in enumerate(kinds)
     ]
     marks += [

@@ -108,7 +108,7 @@ def draw(ours):
 
 def _draw_model(axis, part, model, k):
     """Draw one model's curve, moved a little sideways so that the marks of two models at 100 % are both seen."""
-    colour, marker, aside = plotting.colours_of([model])[model], plotting.MARKERS[k], 0.3 * k
+    colour, marker, aside = plotting.colour_of(model, k), plotting.MARKERS[k], 0.3 * k
     fixed = part[part.window.isin(["fixed", "whole clip"])].drop_duplicates("width").sort_values("width")
     axis.plot(fixed.width + aside, fixed.accuracy, f"{marker}-", color=colour, ms=4, lw=1.2, label=model)
     axis.fill_between(fixed.width + aside, fixed.low, fixed.high, color=colour, alpha=0.12, lw=0)

@@ -48,12 +48,11 @@ def ranges(rows):
     size = (4.2 * len(datasets), 2.8 * len(composites) + 0.6)
     figure, axes = plt.subplots(len(composites), len(datasets), figsize=size, sharey=True, sharex=True, squeeze=False)
     models = list(dict.fromkeys(rows.model))
-    colours = plotting.colours_of(models)
     for (i, k), axis in np.ndenumerate(axes):
         part = rows[(rows.dataset == datasets[k]) & (rows.rules == composites[i])]
         for row in part.itertuples():
             at = models.index(row.model)
-            look = {"marker": plotting.MARKERS[at % 8], "colour": colours[row.model], "capsize": 0}
+            look = {"marker": plotting.MARKERS[at % 8], "colour": plotting.colour_of(row.model, at), "capsize": 0}
             hollow = {} if row.model.startswith(FAMILIES) else {"mfc": "none"}
             interval = row.avg_atr, row.avg_atr_low, row.avg_atr_high
             plotting.interval_bar(axis, row.accuracy, *interval, label=row.model, **look, **hollow)

@@ -39,20 +39,24 @@ def accuracy(run, checkpoint):
     The clip is the middle one of every video, `frames` after the other.
     """
     model, dataset, heads = opened(run, checkpoint)
-
-    def compute():
-        clips = (_middle(dataset, i, model.num_frames) for i in range(len(dataset)))
-        with torch.no_grad():
-            return {"logits": torch.cat([model(clip[None]) for clip in clips])}
-
-    logits = cache.fetch("truth", _key(checkpoint, {}, "accuracy"), compute)["logits"]
-    rows = []
+    logits, rows = _logits(checkpoint, model, dataset), []
     for q, (question, (first, after)) in enumerate(heads.items()):
         right = logits[:, first:after].argmax(1) == dataset.labels[:, q] - first
         rows.append(
             {"model": checkpoint, "question": question, "accuracy": right.mean(), "chance": 1 / (after - first)}
         )
     return pd.DataFrame(rows)
+
+
+def _logits(checkpoint, model, dataset):
+    """Return the logits [n, K] of the middle clips of all videos. Cached."""
+
+    def compute():
+        clips = (_middle(dataset, i, model.num_frames) for i in range(len(dataset)))
+        with torch.no_grad():
+            return {"logits": torch.cat([model(clip[None]) for clip in clips])}
+
+    return np.asarray(cache.fetch("truth", _key(checkpoint, {}, "accuracy"), compute)["logits"])
 
 
 def _middle(dataset, i, frames):
@@ -166,9 +170,9 @@ def ranked(run, checkpoints):
     runs = {}
     for checkpoint in checkpoints:
         runs.setdefault(without_seed(checkpoint)[0], []).append(_profiles(run, checkpoint))
-    rows = []
+    rows, priors = [], _priors(run, checkpoints[0])
     for model, found in runs.items():
-        for question, before in _priors(run, checkpoints[0]).items():
+        for question, before in priors.items():
             one = found[0][0][question]
             right = np.stack([each[2][question] for each in found])
             if right.sum() < 2:
@@ -203,18 +207,17 @@ def _profiles(run, checkpoint):
     clips = next(iter(known.values())).clips
 
     def compute():
-        parts = clips.split(4)
-        with torch.no_grad():
-            logits = torch.cat([model(part) for part in parts])
-        return {"logits": logits, "relevance": torch.cat([relevance.frame_provenance(model, p).sum(1) for p in parts])}
+        return {"relevance": torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])}
 
     key = {**_key(checkpoint, run.settings, "profiles"), "scored": run.settings["scored"], "seed": run.seed}
-    found = {name: np.asarray(value) for name, value in cache.fetch("truth", key, compute).items()}
+    found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
+    shown = [dataset.ids.index(one) for one in next(iter(known.values())).ids]
+    logits = _logits(checkpoint, model, dataset)[shown]
     profiles, right = {}, {}
     for question, (first, after) in heads.items():
         answers = known[question].targets.numpy()
-        profiles[question] = found["relevance"][np.arange(len(answers)), first + answers]  # [n, K, N] -> [n, N]
-        right[question] = found["logits"][:, first:after].argmax(1) == answers
+        profiles[question] = found[np.arange(len(answers)), first + answers]
+        right[question] = logits[:, first:after].argmax(1) == answers
     return known, profiles, right
 
 
