@@ -6,7 +6,7 @@ from ..convolution.half import checked
 from ..convolution.transposes import falls_back
 from ..models.probing import evaluating
 from .graph import compute, walk
-from .held import Held, count, each, halves, plus, too_large
+from .held import Held, count, each, halves, least, plus, too_large
 from .layers import Linear
 from .shares import carry, prepare
 
@@ -78,18 +78,22 @@ class Pass:
     @torch.no_grad()
     def reach(self, r, position, watch=None):
         """Return {node: relevance} held when the steps from `position` on have taken down `r` [targets, B, ..]."""
+        held = {self.graph.output: Held(r)}
         with checked(self.precision, self.logits.device):
-            found = self._descend(len(self.steps), {self.graph.output: Held(r)}, None, watch, position)
+            found = self._descend(len(self.steps), held, None, watch, position, least(held))
         return {node: each(Held.relevance, held) for node, held in found.items()}
 
     @torch.no_grad()
     def below(self, held, position, finish=None, watch=None):
         """Return `down` of the relevance {node: Held} that `reach` found at `position`."""
         with checked(self.precision, self.logits.device):
-            return self._descend(position, held, finish or (lambda x: x), watch)
+            return self._descend(position, held, finish or (lambda x: x), watch, trace=least(held))
 
-    def _descend(self, position, held, finish, watch, stop=0):
-        """Take the relevance held at some nodes through the steps below `position`, down to the step `stop`."""
+    def _descend(self, position, held, finish, watch, stop=0, trace=0):
+        """Take the relevance held at some nodes through the steps below `position`, down to the step `stop`.
+
+        trace: relevance up to which nothing is left where users of a tensor meet (see `held.least`).
+        """
         while position > stop:
             position -= 1
             step = self.steps[position]
@@ -98,7 +102,7 @@ class Pass:
                 continue
             if watch is None and too_large(here, step):
                 parts = halves({step.node: here, **held})
-                return torch.cat([self._descend(position + 1, half, finish, watch) for half in parts])
+                return torch.cat([self._descend(position + 1, half, finish, watch, 0, trace) for half in parts])
             rows, shown = count(here), watch and each(_shown, here)
             parts = carry(self.shares[step.node], here, self.logits.dtype)
             if watch is not None:
@@ -108,7 +112,7 @@ class Pass:
                 source = step.receivers[index]
                 if self.contrast and step.head and not step.last and source not in self.head:
                     continue  # around the last layer R and its dual are the same
-                held[source] = plus(held.get(source), part)
+                held[source] = plus(held.get(source), part, trace)
         if stop:
             return held
         clip = held.get(self.graph.clip)

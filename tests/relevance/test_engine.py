@@ -345,3 +345,45 @@ def test_networks_that_share_recordings_are_recorded_once(monkeypatch):
     found = [relevance.relevance_matrix(net, clip, [0, 1]) for net in (first, second, alone, changed, hooked, narrow)]
     assert recorded == [first, alone, changed, hooked, narrow]
     assert torch.equal(found[1], found[2]) and not torch.allclose(found[0], found[1])
+
+
+class Deep(nn.Module):
+    """Residual blocks of which each takes a thousandth of its neighbours' relevance."""
+
+    def __init__(self, blocks=30):
+        super().__init__()
+        self.mixes = nn.ModuleList(nn.Conv3d(3, 3, (3, 1, 1), padding=(1, 0, 0), bias=False) for _ in range(blocks))
+        self.fc = nn.Linear(3, 2)
+        with torch.no_grad():
+            for mix in self.mixes:
+                mix.weight.copy_(torch.eye(3)[:, :, None, None, None] * torch.tensor([1e-3, 1, 1e-3])[:, None, None])
+
+    def frame_logits(self, x):
+        for mix in self.mixes:
+            x = x + F.relu(mix(x))
+        return self.fc(x.mean((3, 4)).transpose(1, 2))
+
+
+@pytest.mark.parametrize("method", ["lrp", "clrp"])
+def test_relevance_too_small_for_a_normal_number_is_none(method):
+    """A CPU takes a hundred times as long for numbers below 1.2e-38, and float32 has no digits for them."""
+    torch.manual_seed(0)
+    net, x = Deep().eval(), clip(33, size=2)
+    A = relevance.relevance_matrix(net, x, 1, method=method)[0]
+    exact = relevance.relevance_matrix(net.double(), x.double(), 1, method=method)[0]
+    assert exact[exact > 0].min() < 1e-50  # the farthest frames
+    assert A[A != 0].abs().min() > torch.finfo(torch.float32).tiny
+    large = exact.abs() > 1e-27 * exact.abs().max()
+    assert 0.2 < large.double().mean() < 0.8
+    assert torch.allclose(A[large].double(), exact[large], rtol=1e-4)
+    assert A[~large].abs().max() <= 1e-26 * exact.abs().max()
+
+
+def test_how_large_logits_are_does_not_decide_what_counts_as_none():
+    torch.manual_seed(0)
+    net, x = Deep().eval(), clip(9, size=2)
+    A = relevance.relevance_matrix(net, x, 1, method="lrp")
+    with torch.no_grad():
+        net.fc.weight.mul_(2.0**-90), net.fc.bias.mul_(2.0**-90)  # 1e-27
+    small = relevance.relevance_matrix(net, x, 1, method="lrp")
+    assert torch.allclose(2.0**90 * small, A, rtol=1e-4)

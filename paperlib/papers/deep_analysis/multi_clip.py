@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from ... import models
-from ...storage import locks, paths
 from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
 from .. import published, statistics
@@ -21,11 +20,10 @@ def scored(run):
     of one clip with all crops.
     """
     options = run.settings.get("views")
-    keys, rows, viewed = own.listed(run), {}, {}
-    for key in locks.divided(keys, lambda key: paths.CACHE / "views" / f"{key.replace('/', '-')}.lock"):
-        viewed[key] = views(
-            key, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
-        )
+    keys, rows = own.listed(run), {}
+    viewed = views(
+        keys, options["clips"], options["crops"], limit=options["videos"], device=run.device, root=run.data_root
+    )
     for key in keys:
         found = viewed[key]
         middle = found["scores"][:, options["clips"] // 2, options["crops"] // 2].argmax(1) == found["labels"]

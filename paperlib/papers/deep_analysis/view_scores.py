@@ -1,5 +1,8 @@
 """The scores of several clips and crops of each video, kept: what multi-clip accuracy is made from."""
 
+import functools
+from collections import defaultdict
+
 import numpy as np
 import torch
 
@@ -7,50 +10,87 @@ from ... import data
 from ...data import clips as clip_format
 from ...data import sampling
 from ...errors import InputError
-from ...storage import cache
+from ...storage import cache, locks, paths
 from ...training import checkpoints
 
+TOGETHER = 8  # videos whose frames are held at once, for all networks that are asked about them
 
-def views(key, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=None):
-    """Return dict(scores [n, clips, crops, K], labels [n]): softmax of several views per video, cached.
+
+def views(keys, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=None):
+    """Return {key: dict(scores [n, clips, crops, K], labels [n])}: softmax of several views per video, cached.
 
     Clips are sampled as the checkpoint was trained (uniform: shifted clips, dense: spread over the video),
-    crops are left, middle and right of frames `margin` times as large as the model's input, as 224 of 256.
+    crops are left, middle and right of frames `margin` times as large as the model's input, as 224 of 256. Frames of a
+    video are made once for all networks of its data set, and processes that ask for the same divide the videos.
     """
-    model, header = checkpoints.load(key, device)
-    recipe, side = header["recipe"], header["recipe"]["size"]
-    videos = data.load(header["dataset"], split="val", size=round(side * margin), limit=limit, root=root or None)
+    loaded = {key: checkpoints.load(key, device) for key in keys}
+    alike = defaultdict(list)
+    for key, (_, header) in loaded.items():
+        alike[header["dataset"], header["recipe"]["size"]].append(key)
+    found = {}
+    for (dataset, side), some in alike.items():
+        videos = data.load(dataset, split="val", size=round(side * margin), limit=limit, root=root or None)
+        networks = {key: (*loaded[key], clips, crops, margin) for key in some}
+        starts, parts = range(0, len(videos), TOGETHER), {}
+        for start in locks.divided(starts, functools.partial(_lock, dataset)):
+            parts[start] = _portion(networks, videos, range(start, min(start + TOGETHER, len(videos))), device)
+        for key in some:
+            scores = np.concatenate([parts[start][key] for start in starts])
+            found[key] = {"scores": scores, "labels": np.asarray(videos.labels)}
+    return {key: found[key] for key in keys}
+
+
+def _lock(dataset, start):
+    return paths.CACHE / "views" / f"{dataset}-{start}.lock"
+
+
+def _portion(networks, videos, some, device):
+    """Return {key: scores [len(some), clips, crops, K]} of networks {key: (model, header, clips, crops, margin)}."""
+
+    @functools.cache
+    def frames_of(i):
+        """Return (the frames that any network wants of video `i`, their indices)."""
+        wanted = [_steps(*network[:3], videos.num_frames(i)) for network in networks.values()]
+        needed = np.unique(np.concatenate([steps.ravel() for steps in wanted]))
+        return videos.frames(i, needed), needed
+
+    found = {}
+    for key, network in networks.items():
+        about = {
+            "checkpoint": checkpoints.digest(key),
+            "dataset": videos.name,
+            "videos": [videos.ids[i] for i in some],
+            "clips and crops": network[2:],
+            "torch": torch.__version__,
+            "code": cache.code("models", "data", "training/checkpoints", "papers/deep_analysis/view_scores"),
+        }
+        compute = functools.partial(_scores, network, videos, some, frames_of, device)
+        found[key] = cache.fetch("views", about, compute)["scores"]
+    return found
+
+
+def _scores(network, videos, some, frames_of, device):
+    """Return dict(scores [len(some), clips, crops, K]) of one network."""
+    model, header, clips, crops, _ = network
+    side = header["recipe"]["size"]
     top = (videos.size - side) // 2
     offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
+    scores = []
+    for i in some:
+        frames, needed = frames_of(i)
+        chosen = frames[np.searchsorted(needed, _steps(model, header, clips, videos.num_frames(i)))]
+        batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in chosen for x in offsets]
+        with torch.inference_mode():
+            scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
+    return {"scores": np.stack(scores).reshape(len(some), clips, len(offsets), -1)}
 
-    def steps(length):
-        if recipe.get("sampling") == "dense":
-            return sampling.dense(length, model.num_frames, recipe["stride"], clips=clips)
-        return sampling.uniform(length, model.num_frames, clips=clips)
 
-    def compute():
-        scores = []
-        for i in range(len(videos)):
-            chosen = steps(videos.num_frames(i))
-            needed, place = np.unique(chosen, return_inverse=True)  # the clips of a video share most frames
-            frames = videos.frames(i, needed)[place.reshape(chosen.shape)]
-            batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in frames for x in offsets]
-            with torch.inference_mode():
-                scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
-        return {"scores": np.stack(scores).reshape(len(videos), clips, len(offsets), -1)}
-
-    about = {
-        "checkpoint": checkpoints.digest(key),
-        "dataset": videos.name,
-        "videos": len(videos),
-        "clips": clips,
-        "crops": crops,
-        "margin": margin,
-        "torch": torch.__version__,
-        "code": cache.code("models", "data", "training/checkpoints", "papers/deep_analysis/view_scores"),
-    }
-    scores = cache.fetch("views", about, compute)["scores"]
-    return {"scores": scores, "labels": np.asarray(videos.labels)}
+def _steps(model, header, clips, length):
+    """Return the frames of each clip, [clips, N], sampled as the checkpoint was trained."""
+    recipe = header["recipe"]
+    if recipe.get("sampling") == "dense":
+        return sampling.dense(length, model.num_frames, recipe["stride"], clips=clips)
+    return sampling.uniform(length, model.num_frames, clips=clips)
 
 
 def multi_clip(found, clips):

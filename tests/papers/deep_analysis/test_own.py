@@ -125,8 +125,10 @@ def test_views_average_to_the_models_own_scores(run):
     from paperlib import data
     from paperlib.data import clips, sampling
 
-    key = "synth_ssv2/I3D-R18-f8-dense"
-    found = view_scores.views(key, clips=3, crops=2, limit=4)
+    key, other = "synth_ssv2/I3D-R18-f8-dense", "synth_ssv2/TSN-R18-f8"
+    together = view_scores.views([other, key], clips=3, crops=2, limit=4)
+    assert list(together) == [other, key] and together[other]["labels"].tolist() == [0, 1, 2, 3]
+    found = together[key]
     assert found["scores"].shape == (4, 3, 2, 32)
     model, _ = checkpoints.load(key)
     videos = data.load("synth_ssv2", split="val", size=36, limit=4)
@@ -135,7 +137,12 @@ def test_views_average_to_the_models_own_scores(run):
     with torch.inference_mode():
         expected = model(right[None]).softmax(1)[0]
     np.testing.assert_allclose(found["scores"][2, 1, 1], expected, rtol=1e-4, atol=1e-6)
-    again = view_scores.views(key, clips=3, crops=2, limit=4)
+    model, _ = checkpoints.load(other)
+    right = clips.to_clip(videos.frames(2, sampling.uniform(videos.num_frames(2), 8, clips=3)[2])[:, 2:34, :32])
+    with torch.inference_mode():
+        expected = model(right[None]).softmax(1)[0]
+    np.testing.assert_allclose(together[other]["scores"][2, 2, 0], expected, rtol=1e-4, atol=1e-6)
+    again = view_scores.views([key], clips=3, crops=2, limit=4)[key]
     assert (again["scores"] == found["scores"]).all()
 
 

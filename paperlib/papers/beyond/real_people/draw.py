@@ -71,7 +71,7 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
                         f"{value:.0f}",
                         ha="center",
                         va="center",
-                        fontsize=5,
+                        fontsize=6,
                         color="white" if value < 60 else "black",
                     )
             axis.set_title(f"{model}, {WORDS[way]}", fontsize=7)
@@ -79,6 +79,8 @@ def confusions(predicted, classes, models, ways=("forward", "reversed")):
             axis.set_yticks(range(len(classes)), classes, fontsize=6)
             axis.spines[:].set_visible(False)
         line[0].set_ylabel("true class")
+    for axis in axes[-1]:
+        axis.set_xlabel("predicted class", fontsize=7)
     figure.colorbar(image, ax=axes, label="% of the true class's videos", shrink=0.6)
     return figure
 
@@ -176,13 +178,14 @@ def when(summary, models):
                         axis, x, row.value, row.low, row.high, COLOURS[model], marker=plotting.MARKERS[k]
                     )
                     for other, style in zip(others, ("_", "x"), strict=False):
-                        axis.plot(x, part.loc[(model, name, other)].value, style, color="0.4", ms=8)
+                        size = 16 if style == "_" else 8  # chance is wider than the marks in front of it
+                        axis.plot(x, part.loc[(model, name, other)].value, style, color="0.4", ms=size, zorder=1)
             axis.set_xticks(range(len(instruments)), instruments)
             axis.set(title=KINDS[kind], ylim=(0, 1.03))
         line[0].set_ylabel("pointing accuracy" if measure == "pointing" else "IoU with the annotated part")
     for k, model in enumerate(models):
         axes[0, 0].plot([], [], plotting.MARKERS[k], color=COLOURS[model], label=model)
-    axes[0, 0].plot([], [], "_", color="0.4", ms=8, label="chance")
+    axes[0, 0].plot([], [], "_", color="0.4", ms=16, label="chance")
     axes[0, 0].plot([], [], "x", color="0.4", ms=8, label="middle of the clip")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(models) + 2)
     return figure
