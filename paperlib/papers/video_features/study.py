@@ -96,8 +96,8 @@ def study(run, checkpoint):
     """Learn masks and compute Grad-CAM for the clips that the settings choose; results are kept on disk.
 
     Settings: clips (how many), classes (names; the paper's eleven where the data set has them), presets
-    {data set: mask preset}, mask (further options of `masks.learn`), compared (clips whose masks are learned from the
-    released code's start as well; full batches).
+    {data set: mask preset}, mask (further options of `masks.learn`), compared (of how many clips masks are learned from
+    the released code's start as well).
     """
     model, header, videos = open_checkpoint(run, checkpoint)
     chosen = choose(videos, run.settings["clips"], eleven(videos.classes), run.seed)
@@ -110,24 +110,27 @@ def study(run, checkpoint):
     }
 
     def compute(some, compared):
+        """Return the arrays of `Studied` for the videos `some`, the first `compared` of them from both starts."""
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
         options = dict(run.settings.get("mask", {}))
         found = from_the_best_window(model, clips, videos.labels[some], preset, options)
         found |= {"released": np.full_like(found["mask"], np.nan), "released_loss": np.full_like(found["loss"], np.nan)}
         if compared:
-            released = masks.learn(model, clips, found["targets"], preset=preset, **options)
-            found |= {"released": released.mask.cpu().numpy(), "released_loss": released.loss[-1].cpu().numpy()}
+            released = masks.learn(model, clips[:compared], found["targets"][:compared], preset=preset, **options)
+            found["released"][:compared] = released.mask.cpu().numpy()
+            found["released_loss"][:compared] = released.loss[-1].cpu().numpy()
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
         cams = gradcam.over_frames(maps, clips.shape[2:])
         found["cams"] = cams.cpu().numpy().astype(np.float16)
         found["intensity"] = gradcam.over_frames(maps, clips.shape[2:], normalise=None).mean((2, 3)).cpu().numpy()
         return {**found, "side": np.full(len(some), min(maps.shape[2:]))}
 
-    batches = dict(enumerate(np.array_split(chosen, -(-len(chosen) // BATCH))))
+    batches = dict(enumerate(np.array_split(np.arange(len(chosen)), -(-len(chosen) // BATCH))))
     parts = {}
     with tqdm(total=len(batches), desc=f"masks of {checkpoint}", leave=False) as progress:
         for number in locks.divided(batches, functools.partial(_lock, checkpoint)):
-            some, compared = batches[number], number * BATCH < run.settings.get("compared", 0)
+            some = chosen[batches[number]]
+            compared = int((batches[number] < run.settings.get("compared", 0)).sum())
             about = {**key, "chosen": some.tolist(), "compared": compared}
             parts[number] = cache.fetch("video_features", about, functools.partial(compute, some, compared))
             progress.update()

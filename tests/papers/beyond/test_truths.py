@@ -165,22 +165,22 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
         0,
     ]  # of colours
     assert len(draw.moving(found, table).axes) == 4 and len(draw.scores(table, ["digit"], by=["question"]).axes) == 1
-    centres = spoken.centres(run, key)
+    asked = spoken.profiles(run, key)
+    centres = spoken.centres({key: asked})
     assert centres.word.is_monotonic_increasing and (centres.clips == 3).all() and np.allclose(centres.chance, 6 / 40)
 
     known = truth.spoken(whole, 40, clips=3)
     profile = relevance.frame_provenance(checkpoints.load(key)[0], known["digit"].clips).sum(1)
     digits = profile[range(3), whole.heads["digit"][0] + known["digit"].targets]
     each = truth.scores(digits, known["digit"].inside).precision
-    monkeypatch.setattr(spoken, "_profiles", _answering(spoken._profiles(run, key), {"digit": [1, 1, 0]}))
-    row = spoken.ranked(run, [key, f"{key}-s1"]).set_index("question").loc[["digit"]].reset_index().iloc[0]
+    some = _answering(asked, {"digit": [1, 1, 0]})
+    row = spoken.ranked(run, {key: some, f"{key}-s1": some}).set_index("question").loc[["digit"]].reset_index().iloc[0]
     assert row.precision == pytest.approx(each[:2].mean(), rel=1e-4) and row.runs == 2 and row.low <= row.precision
     assert row.right == pytest.approx(2 / 3) and row.prior == pytest.approx(1) and row.model == key
-    assert len(draw.networks(spoken.ranked(run, [key])).axes) == 1
+    assert len(draw.networks(spoken.ranked(run, {key: some})).axes) == 1
 
 
 def _answering(found, right):
-    """Return what stands for `spoken._profiles`: the same profiles of every run, with these right answers alone."""
+    """Return `spoken.profiles` with these right answers alone."""
     known, profiles, answers = found
-    chosen = {q: np.array(right.get(q, [0] * len(answers[q])), bool) for q in answers}
-    return lambda run, checkpoint: (known, profiles, chosen)
+    return known, profiles, {q: np.array(right.get(q, [0] * len(answers[q])), bool) for q in answers}

@@ -65,5 +65,6 @@ def test_a_batch_that_another_process_is_at_comes_last(monkeypatch, run, tmp_pat
     assert len(order) == len(first.videos) and np.array_equal(again.mask, first.mask)
     assert np.isnan(first.released_loss).all()
     monkeypatch.setattr(study.masks, "learn_from_window", learn)
+    monkeypatch.setattr(study, "BATCH", 2)
     run.settings["compared"] = 1
     assert np.isfinite(study.study(run, checkpoint).released_loss).tolist() == [True, False, False]

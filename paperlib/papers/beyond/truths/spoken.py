@@ -132,52 +132,52 @@ def moving(run, checkpoint):
     }
 
 
-def centres(run, checkpoint):
-    """Return a row per question: where the middle of the relevance and of the word lies, means over clips in frames.
+def centres(found):
+    """Return a row per network and question: where the middle of the relevance and of the word lies, means in frames.
 
-    All held-out clips up to `scored`, whatever the network answers. Columns question, relevance, word, inside (share of
-    the relevance inside the word), chance, pointing.
+    found: {checkpoint: `profiles`}. All its clips count, whatever the network answers. Columns model, question,
+    relevance, word, inside (share of the relevance inside the word), pointing, chance, clips.
     """
-    known, profiles, _ = _profiles(run, checkpoint)
     rows = []
-    for question, one in known.items():
-        profile, inside = profiles[question], one.inside.numpy()
-        scores, steps = truth.scores(profile, one.inside), np.arange(profile.shape[1])
-        centre = (profile * steps).sum(1) / profile.sum(1).clip(1e-12)
-        word = (inside * steps).sum(1) / inside.sum(1)
-        rows.append(
-            {
-                "model": checkpoint,
-                "question": question,
-                "relevance": centre.mean(),
-                "word": word.mean(),
-                "inside": scores.mass.mean(),
-                "pointing": scores.pointing.mean(),
-                "chance": inside.mean(),
-                "clips": len(profile),
-            }
-        )
+    for checkpoint, (known, by_question, _) in found.items():
+        for question, one in known.items():
+            profile, inside = by_question[question], one.inside.numpy()
+            scores, steps = truth.scores(profile, one.inside), np.arange(profile.shape[1])
+            centre = (profile * steps).sum(1) / profile.sum(1).clip(1e-12)
+            word = (inside * steps).sum(1) / inside.sum(1)
+            rows.append(
+                {
+                    "model": checkpoint,
+                    "question": question,
+                    "relevance": centre.mean(),
+                    "word": word.mean(),
+                    "inside": scores.mass.mean(),
+                    "pointing": scores.pointing.mean(),
+                    "chance": inside.mean(),
+                    "clips": len(profile),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def ranked(run, checkpoints):
+def ranked(run, found):
     """Return a row per network and question: how well relevance ranks the word's frames first, runs and clips pooled.
 
-    Of the held-out clips up to `scored` those that a run answers rightly. Columns model, question, precision, low, high
-    (over runs and clips), prior (what the position prior reaches on the same clips), chance, right (share of the clips
-    answered rightly), runs. No row where fewer than two clips are answered rightly.
+    found: {checkpoint: `profiles`}. Of the clips those that a run answers rightly. Columns model, question, precision,
+    low, high (over runs and clips), prior (what the position prior reaches on the same clips), chance, right (share of
+    the clips answered rightly), runs. No row where fewer than two clips are answered rightly.
     """
     runs = {}
-    for checkpoint in checkpoints:
-        runs.setdefault(without_seed(checkpoint)[0], []).append(_profiles(run, checkpoint))
-    rows, priors = [], _priors(run, checkpoints[0])
-    for model, found in runs.items():
+    for checkpoint, own in found.items():
+        runs.setdefault(without_seed(checkpoint)[0], []).append(own)
+    rows, priors = [], _priors(run, next(iter(found)))
+    for model, same in runs.items():
         for question, before in priors.items():
-            one = found[0][0][question]
-            right = np.stack([each[2][question] for each in found])
+            one = same[0][0][question]
+            right = np.stack([answers[question] for _, _, answers in same])
             if right.sum() < 2:
                 continue
-            precision = np.stack([truth.scores(each[1][question], one.inside).precision for each in found])
+            precision = np.stack([truth.scores(each[question], one.inside).precision for _, each, _ in same])
             prior = truth.scores(before(None, one.clips, None), one.inside).precision.to_numpy()
             interval = crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[np.where(right, precision, np.nan)]])
             rows.append(
@@ -190,13 +190,13 @@ def ranked(run, checkpoints):
                     "prior": (prior * right).sum() / right.sum(),
                     "chance": (truth.chance(one.inside).precision.to_numpy() * right).sum() / right.sum(),
                     "right": right.mean(),
-                    "runs": len(found),
+                    "runs": len(same),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _profiles(run, checkpoint):
+def profiles(run, checkpoint):
     """Return of the held-out clips up to `scored`, for every question: `truth.Known`, relevance, right answers. Cached.
 
     ({question: Known}, {question: [n, N], of the right answer}, {question: bool [n]}); by `frame_provenance`, which
@@ -213,12 +213,12 @@ def _profiles(run, checkpoint):
     found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
     shown = [dataset.ids.index(one) for one in next(iter(known.values())).ids]
     logits = _logits(checkpoint, model, dataset)[shown]
-    profiles, right = {}, {}
+    by_question, right = {}, {}
     for question, (first, after) in heads.items():
         answers = known[question].targets.numpy()
-        profiles[question] = found[np.arange(len(answers)), first + answers]
+        by_question[question] = found[np.arange(len(answers)), first + answers]
         right[question] = logits[:, first:after].argmax(1) == answers
-    return known, profiles, right
+    return known, by_question, right
 
 
 def _priors(run, checkpoint):
