@@ -73,7 +73,7 @@ def explain(
     found = _scored(video, net, header, title, clips, slide, scores, watch)
     first, against = _targets(found.classes, target)
     wanted = [found.info["predicted"] if first is None else first]
-    ranked = [int(k) for k in np.argsort(-found.scores) if k not in wanted]
+    ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info if mask is None else mask
     for number, one in enumerate(every):

@@ -109,8 +109,8 @@ class Explanation(Record):
                 own = {name: value for name, value in one.arrays.items() if value is not self.arrays.get(name)}
                 arrays.update({OTHER.format(k) + name: value for name, value in own.items()})
         about = np.frombuffer(json.dumps(info).encode(), np.uint8)
-        with paths.atomic(file) as temporary:
-            np.savez_compressed(temporary, frames=self.frames, info=about, **arrays)
+        with paths.atomic(file) as temporary, open(temporary, "wb") as out:  # given a name, NumPy may add .npz to it
+            np.savez_compressed(out, frames=self.frames, info=about, **arrays)
 
 
 def load(file: str | Path) -> Explanation:

@@ -1,5 +1,6 @@
 """`Record`: what is kept of one clip that was looked at, numbers only; `explanation` adds what one does with it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,8 +115,11 @@ def doubts(found: Record) -> list[str]:
 
 
 def class_index(classes: Sequence[str], wanted: str | int) -> int:
-    """Return the index of a class given by name (any case, unique part of it) or by number."""
-    if str(wanted).lstrip("-").isdigit():
+    """Return the index of a class given by name (as it is, in any case, unique part of it) or by number."""
+    classes = list(map(str, classes))
+    if isinstance(wanted, str) and wanted in classes:  # a name may be a number
+        return classes.index(wanted)
+    if re.fullmatch(r"-?[0-9]+", str(wanted)):
         if 0 <= int(wanted) < len(classes):
             return int(wanted)
         raise InputError(f"class {wanted} is out of range; the model knows 0 to {len(classes) - 1}")

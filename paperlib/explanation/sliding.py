@@ -52,10 +52,10 @@ def zones(starts, frames):
 
 def apart(starts, frames):
     """Return the numbers of windows that together see every frame, as few and as little overlapping as can be."""
-    chosen = [0]
-    for window in range(1, len(starts)):
-        if starts[window] >= starts[chosen[-1]] + frames or window == len(starts) - 1:
-            chosen.append(window)
+    chosen, last = [0], len(starts) - 1
+    while chosen[-1] < last:
+        end = starts[chosen[-1]] + frames
+        chosen.append(max(k for k in range(chosen[-1] + 1, last + 1) if starts[k] <= end))
     return chosen
 
 

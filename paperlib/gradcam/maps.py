@@ -19,6 +19,7 @@ from ..models.torchvision_video import TorchvisionVideo
 from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)
+EVEN = 1e-5  # of its largest value: a map that differs by less is the same everywhere
 
 
 def video_gradcam(
@@ -40,7 +41,7 @@ def video_gradcam(
     has no such cut), interpolated linearly in space and time to the clip's size, then normalised: "frame"
     scales every frame's map to the range 0 to 1 (as the paper's code does), "clip" divides a clip's maps by
     their common maximum, so that frames can be compared, None leaves them as they are. A map without
-    positive part is all zero.
+    positive part is all zero, and so is by "frame" one that is the same everywhere.
 
     targets: class index or indices [B]; None: the predicted classes. layer: a name from
     `model.named_modules()`;
@@ -48,8 +49,6 @@ def video_gradcam(
     and "fast" stand for the last stage of each. softmax, per_step, reshape, scores: see `raw_maps`. batch_size: clips
     run at once.
     """
-    if normalise not in NORMALISATIONS:
-        raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
     maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size, reshape, scores)
     return over_frames(maps, clips.shape[2:], normalise, relu)
 
@@ -58,12 +57,15 @@ def over_frames(
     maps: torch.Tensor, size: Sequence[int], normalise: str | None = "frame", relu: bool = True
 ) -> torch.Tensor:
     """Return the maps of `raw_maps` scaled to the clip's size (T, H, W) and normalised: see `video_gradcam`."""
+    if normalise not in NORMALISATIONS:
+        raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
     maps = maps.clamp(min=0) if relu else maps
     size = tuple(size)
     maps = F.interpolate(maps[:, None].float(), size=size, mode="trilinear", align_corners=False)[:, 0]
     if normalise == "frame":
-        maps = maps - maps.amin((2, 3), keepdim=True)
-        return _divided(maps, maps.amax((2, 3), keepdim=True))
+        low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+        even = high - low <= EVEN * torch.maximum(low.abs(), high.abs())  # the rest is rounding
+        return torch.where(even, 0, _divided(maps - low, high - low))
     if normalise == "clip":
         maps = maps if relu else maps - maps.amin((1, 2, 3), keepdim=True)
         return _divided(maps, maps.amax((1, 2, 3), keepdim=True))
@@ -91,12 +93,12 @@ def raw_maps(
     then gives every frame the same weights.
 
     Where batch, features, time, height and width stand in the layer's values is found out from what the network does
-    with them: [B, C, T', H', W'], channels last [B, T', H', W', C], frames folded into the batch, tokens [B, N, C]
-    with or without a class token, one map for the clip. reshape: a function from the layer's values to
-    [B, C, T', H', W'] that says it instead (as `reshape_transform` of pytorch-grad-cam does). A layer that runs
-    several times in one forward pass counts as its last run. A clip whose score does not depend on the layer's places
-    gets maps of zeros and a warning. Raises InputError for unusable clips and for a layer that does not exist, does not
-    run, has no maps, or does not reach the score.
+    with them: [B, C, T', H', W'], channels last [B, T', H', W', C], frames folded into the batch, tokens [B, N, C] with
+    or without a class token, one map for the clip. reshape: a function from the layer's values to [B, C, T', H', W']
+    that says it instead (as `reshape_transform` of pytorch-grad-cam does). A layer that runs several times in one
+    forward pass counts as its last run, but one that runs once for every frame has their maps. A clip whose score does
+    not depend on the layer's places gets maps of zeros and a warning. Raises InputError for unusable clips and for a
+    layer that does not exist, does not run, has no maps, or does not reach the score.
     """
     model = network(model)
     clips = check_clips(model, clips)
@@ -111,7 +113,7 @@ def raw_maps(
                 _maps(
                     model,
                     clips[part],
-                    rows(targets, part),
+                    rows(targets, part, len(clips)),
                     module,
                     layer,
                     scores if softmax else None,
@@ -190,17 +192,25 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes):
         if not seen:
             raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
         targets = classes(logits, targets)
-        leaf, gradient = seen[-1], None
+        leaves, gradients = _runs(seen, clips), None
         own = (probabilities(logits, scores) if scores else logits).gather(1, targets[:, None])
         if own.requires_grad:  # the hook stays, since checkpointing runs the layer once more
-            (gradient,) = torch.autograd.grad(own.sum(), leaf, allow_unused=True)
+            gradients = torch.autograd.grad(own.sum(), leaves, allow_unused=True)
     finally:
         handle.remove()
-    if gradient is None:
+    if gradients is None or all(one is None for one in gradients):
         raise InputError(f"the class score does not depend on layer {layer}; choose another.")
-    activation, gradient = by_axes(leaf.detach(), len(clips)), by_axes(gradient, len(clips))
+    gradients = [torch.zeros_like(leaf) if one is None else one for leaf, one in zip(leaves, gradients, strict=True)]
+    activation = torch.cat([by_axes(leaf.detach(), len(clips)) for leaf in leaves], 2)
+    gradient = torch.cat([by_axes(one, len(clips)) for one in gradients], 2)
     weights = gradient.mean((3, 4) if per_step else (2, 3, 4), keepdim=True)
     return (weights * activation).sum(1), ~gradient.flatten(1).any(1)
+
+
+def _runs(seen, clips):
+    """Return what a layer returned when it last ran, or for every frame where it runs once for each."""
+    alike = {one.shape for one in seen} == {seen[-1].shape} and len(seen[-1]) == len(clips)
+    return seen if alike and len(seen) == clips.shape[2] and seen[-1].dim() == 4 else seen[-1:]
 
 
 def _by_axes(model, clips, layer):

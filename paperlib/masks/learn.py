@@ -177,11 +177,8 @@ def learn(
         parts = []
         for begin in range(0, len(clips), batch_size):
             part = slice(begin, begin + batch_size)
-            parts.append(
-                _learn(
-                    model, clips[part], rows(targets, part), rows(labels, part), _initial(given, part), settings, watch
-                )
-            )
+            own = rows(targets, part, len(clips)), rows(labels, part, len(clips), "label")
+            parts.append(_learn(model, clips[part], *own, _initial(given, part, len(clips)), settings, watch))
     joined = {
         name: torch.cat([getattr(p, name) for p in parts], 1 if name == "loss" else 0)
         for name in (f.name for f in fields(MaskResult))
@@ -217,10 +214,10 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     for cut, mask in enumerate(centred):
         mask[:cut] = 0
         mask[frames - cut :] = 0
-    original = score(model, clips, targets, scores)
-    drops = torch.stack(
-        [original - score(model, apply(mask.expand(len(clips), -1)), targets, scores) for mask in centred]
-    )
+    with evaluating(model):
+        original = score(model, clips, targets, scores)
+        kept = [score(model, apply(mask.expand(len(clips), -1)), targets, scores) for mask in centred]
+    drops = torch.stack([original - one for one in kept])
     keeps = drops >= coverage * drops[0]
     if released:
         fails = drops / drops[0] < coverage
@@ -366,5 +363,9 @@ def resolve(preset, iterations, options):
     return settings, given
 
 
-def _initial(given, part):
-    return given if given is None or given.ndim == 1 else given[part]
+def _initial(given, part, count):
+    if given is None or given.ndim == 1:
+        return given
+    if len(given) != count:
+        raise InputError(f"there are {count} clips but {len(given)} initial masks")
+    return given[part]

@@ -86,15 +86,20 @@ def _check_layout(model, clips):
 
 def class_logits(model, clips):
     """Return the network's logits float [B, K]; InputError where it cannot run the clips or returns something else."""
-    name, state = type(model).__name__, random_state(clips.device)
+    name, state, own = type(model).__name__, random_state(clips.device), clips.clone()
     try:
-        logits = model(clips)
-        again = logits if torch.equal(state, random_state(clips.device)) else model(clips)
+        logits = model(own)
+        again = logits if torch.equal(state, random_state(clips.device)) else model(clips.clone())
     except (InputError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         hint = "; models.adapt(network, clips) finds out what layout it takes" if "channels" in str(error) else ""
         raise InputError(f"{name} cannot run clips of shape {tuple(clips.shape)}: {first_line(error)}{hint}") from error
+    if not own.is_inference() and own._version:
+        raise InputError(
+            f"forward of {name} overwrites the clip that it is given, so that a second run would see another one; let "
+            "it make a new tensor, for example x = x.sub(mean) instead of x.sub_(mean)"
+        )
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(clips):
         found = f"of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(

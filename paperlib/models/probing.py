@@ -106,11 +106,13 @@ def at_once(frames, device="cpu"):
     return max(1, 256 // frames) if torch.device(device).type == "cpu" else 32
 
 
-def rows(values, part):
-    """Return the slice `part` of one value per clip; None and single values serve every clip."""
+def rows(values, part, count, what="target"):
+    """Return the slice `part` of one value for each of `count` clips; None and single values serve every clip."""
     if values is None or isinstance(values, int):
         return values
     values = indices(values, None)
+    if values.ndim and len(values) != count:
+        raise InputError(f"there are {count} clips but {len(values)} {what}s; give one class index per clip")
     return values if values.ndim == 0 else values[part]
 
 

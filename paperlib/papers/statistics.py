@@ -8,6 +8,8 @@ from scipy import stats
 
 from ..errors import InputError
 
+ROUNDING = 1e-12  # of the largest value: what lies no farther apart is the same
+
 
 class Interval(NamedTuple):
     """A statistic's estimate with the two ends of its bootstrap interval."""
@@ -99,6 +101,8 @@ def mean_interval(values, level=0.95):
     values = _finite(values)
     if len(values) < 2:
         return Interval(float(values[0]), float("nan"), float("nan"))
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
+        return Interval(*[float(values.mean())] * 3)
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
@@ -129,17 +133,18 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
     counted with both, so intervals are if anything too wide.
 
     Where leaving out makes no difference at all there is no spread to estimate: with `span`, the most that one clip
-    can move the statistic's clip-wise value, the interval is as wide as a share of which none of n clips was seen may
-    be; without it both ends are NaN.
+    can move the statistic's clip-wise value, the interval is as wide as a share of which none of n clips (or units) was
+    seen may be; without it both ends are NaN.
     """
     blocks = [[np.atleast_2d(np.asarray(model, dtype=float)) for model in block] for block in blocks]
     units = units or [None] * len(blocks)
-    value, terms = float(statistic(blocks)), []
+    value, terms, counts = float(statistic(blocks)), [], []
     for at, (block, labels) in enumerate(zip(blocks, units, strict=True)):
         clips = block[0].shape[1]
         if any(model.shape[1] != clips for model in block):
             raise InputError(f"models that are compared need the same clips, not {[m.shape[1] for m in block]} of them")
         groups = _groups(np.arange(clips), range(clips) if labels is None else labels)
+        counts.append(len(groups))
 
         def replaced(block, at=at):
             return float(statistic([*blocks[:at], block, *blocks[at + 1 :]]))
@@ -150,8 +155,7 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
             terms.append(_jackknife([replaced(one) for one in without] if len(model) > 1 else []))
     variance = sum(part for part, _ in terms)
     if not variance > 0:
-        fewest = min(block[0].shape[1] for block in blocks)
-        half = span * share_interval(0, fewest, level).high if span else float("nan")
+        half = span * share_interval(0, min(counts), level).high if span else float("nan")
     else:
         freedom = variance**2 / sum(part**2 / df for part, df in terms if part > 0)
         half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
@@ -236,6 +240,8 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
         low, high = interval(method)
         if not (np.isfinite(low) and np.isfinite(high)):
             low, high = interval("percentile")
+    if high - low <= ROUNDING * max(np.abs(sample).max() for sample in samples):
+        return Interval(value, value, value)
     return Interval(value, float(low), float(high))
 
 

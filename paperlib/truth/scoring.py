@@ -148,7 +148,8 @@ def score(
         portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips
         logits = torch.cat([class_logits(model, part) for part in clips.tensor_split(portions)])
     parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
-    found = [torch.as_tensor(instrument(model, *part)) for part in parts]
+    with evaluating(model):
+        found = [torch.as_tensor(instrument(model, *part)) for part in parts]
     importance = torch.cat(found).detach().cpu().double().numpy()
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
     table.attrs["importance"] = importance

@@ -146,3 +146,13 @@ def test_artifact_survives_the_disk_and_foreign_files_are_refused(tmp_path):
     for name in ("b.npz", "c.npz", "none.npz"):
         with pytest.raises(InputError, match=name):
             artifact.load(tmp_path / name)
+
+
+def test_a_name_goes_before_a_number():
+    digits = [str(9 - k) for k in range(10)]
+    assert artifact.class_index(digits, "3") == 6 and artifact.class_index(digits, 3) == 3
+    assert artifact.class_index(["10", "11", "12"], "12") == 2
+    assert artifact.class_index(["A", "a", "b"], "a") == 1
+    for wanted in ("--5", "²"):
+        with pytest.raises(InputError, match="unknown"):
+            artifact.class_index(digits, wanted)

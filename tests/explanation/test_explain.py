@@ -347,3 +347,29 @@ def test_a_checkpoint_and_a_video_file(network, tmp_path):
     for options, message in ((dict(top=0), "top must"), (dict(colour=3), "no option colour"), (dict(layer="x"), "x")):
         with pytest.raises(InputError, match=message):
             paperlib.explain(np.zeros((4, 32, 32, 3), np.uint8), network, mask=False, **options)
+
+
+@pytest.mark.parametrize("name", ["plain", "LARGE.NPZ", "dotted.v2"])
+def test_whatever_the_ending_the_file_of_that_name_holds_the_result(network, frames, tmp_path, name):
+    found = paperlib.explain(frames, network, classes=NAMES, mask=False, relevance=False)
+    if name == "dotted.v2":
+        with pytest.raises(InputError, match="npz"):
+            found.save(tmp_path / name)
+        assert not list(tmp_path.iterdir())
+        return
+    found.save(tmp_path / name)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert np.array_equal(artifact.load(tmp_path / name).cam, found.cam)
+
+
+@pytest.mark.parametrize("frames", range(1, 17))
+def test_the_windows_whose_masks_are_learned_see_every_frame(frames):
+    seen, starts = sliding.plan(40, frames, slide=1)
+    chosen = sliding.apart(starts, frames)
+    covered = {int(starts[k]) + at for k in chosen for at in range(frames)}
+    assert covered == set(range(len(seen))) and chosen == sorted(set(chosen))
+
+
+def test_the_class_compared_with_is_not_explained_too(network, frames):
+    found = paperlib.explain(frames, network, ("left", "still"), classes=NAMES, top=3, mask=False, relevance=False)
+    assert NAMES[found.target] == "left" and [NAMES[k] for k in found.others] == ["right"]

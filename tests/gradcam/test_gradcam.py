@@ -222,3 +222,38 @@ def test_layers_that_do_not_run_or_do_not_matter_are_named():
             gradcam.raw_maps(Odd(), torch.randn(1, 3, 4, 8, 8), 0, layer)
     with pytest.raises(InputError, match="no layer"):
         gradcam.raw_maps(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 8 * 8, 2)), torch.randn(1, 3, 4, 8, 8))
+
+
+class PerFrame(nn.Module):
+    """A 2D network on every frame, folded into the batch or one after the other."""
+
+    def __init__(self, looped):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc, self.looped = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Linear(6, 3), looped
+
+    def forward(self, x):
+        if self.looped:
+            steps = torch.stack([self.conv(frame).relu().mean((2, 3)) for frame in x.unbind(2)], 1)
+        else:
+            steps = self.conv(x.transpose(1, 2).flatten(0, 1)).relu().mean((2, 3)).unflatten(0, (len(x), -1))
+        return self.fc(steps.mean(1))
+
+
+@pytest.mark.parametrize("layer", [None, "conv"])
+def test_a_layer_that_runs_for_frame_after_frame_has_their_maps(layer):
+    clips = torch.randn(2, 3, 6, 16, 20)
+    loop, folded = (gradcam.video_gradcam(PerFrame(x).eval(), clips, 1, layer=layer) for x in (True, False))
+    assert (folded[:, 1:] - folded[:, :1]).abs().amax() > 0.5
+    assert torch.allclose(loop, folded, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [1.7, 0.034, 1e-6, 3e4])
+def test_a_map_that_is_the_same_everywhere_is_not_blown_up(value):
+    even = gradcam.over_frames(torch.full((1, 4, 1, 1), value), (8, 224, 224))
+    assert (even == 0).all()
+    uneven = torch.full((1, 1, 2, 2), value)
+    uneven[0, 0, 0, 0] *= 1.001
+    assert gradcam.over_frames(uneven, (1, 8, 8)).amax() == 1
+    with pytest.raises(InputError, match="normalise"):
+        gradcam.over_frames(uneven, (1, 8, 8), normalise="Clip")

@@ -254,40 +254,6 @@ def test_gradients_that_float16_would_lose_reach_the_mask():
     assert torch.allclose(half.mask, exact.mask, atol=5e-4)  # 1.3e-3 where they are lost
 
 
-def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
-    model = torch.nn.Sequential(SmallVideoNet(), torch.nn.Dropout(0.5))
-    model.train()
-    model[0].eval()
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    clips = torch.randn(2, 3, 4, 8, 8)
-    with torch.no_grad():  # wherever it is called from
-        a, b = (masks.learn(model, clips, 0, iterations=5).mask for _ in range(2))
-    assert torch.equal(a, b)
-    assert model.training and model[1].training and not model[0].training and not model[0].conv1.training
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert all(p.grad is None and p.requires_grad for p in model.parameters())
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"targets": 7}, "class 7"),
-        ({"targets": [0, -1]}, "class -1"),
-        ({"targets": [0, 1, 2]}, "one class index"),
-        ({"labels": [0, 9]}, "label class 9"),
-        ({"preset": "theirs"}, "as_published"),
-        ({"lambda1": 1}, "lambda1"),
-        ({"initial": "left"}, "left"),
-        ({"iterations": -1}, "iterations"),
-        ({"perturbation": "melt"}, "melt"),
-        ({"initial": torch.ones(5)}, "initial mask"),
-    ],
-)
-def test_unusable_arguments_are_named(arguments, message):
-    with pytest.raises(InputError, match=message):
-        masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})
-
-
 class Odds(torch.nn.Module):
     """The same scores as `KnownWindow` from one logit, whose sigmoid they are; of several windows, as many labels."""
 

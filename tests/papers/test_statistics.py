@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from paperlib.errors import InputError
-from paperlib.papers import statistics
+from paperlib.papers import statistics, verdicts
 
 
 def test_interval_of_a_mean_agrees_with_the_t_interval():
@@ -181,3 +181,19 @@ def test_answers_that_never_differ_have_the_interval_of_a_share():
     assert np.isnan(statistics.crossed_interval(difference, [(same, same)]).low)
     with pytest.raises(InputError, match="same clips"):
         statistics.crossed_interval(difference, [(same, same[:5])])
+
+
+def test_without_spread_units_count_and_not_their_clips():
+    right, people = [[np.ones((1, 60))]], [np.repeat(range(6), 10)]
+    found = statistics.crossed_interval(lambda blocks: 100 * blocks[0][0].mean(), right, units=people, span=100)
+    assert found.low == pytest.approx(100 - 100 * statistics.share_interval(0, 6).high)
+
+
+def test_what_differs_by_rounding_has_no_spread():
+    b, units = np.array([0.1, 0.2, 0.3, 0.4, 0.7]), [0, 1, 1, 1, 2, 2, 2, 2]
+    for found in (
+        statistics.bootstrap_difference(b + 0.3, b, paired=True),
+        statistics.mean_interval([0.1] * 3),
+        statistics.bootstrap_interval([0.1] * 8, units=units),
+    ):
+        assert found.low == found.high and verdicts.verdict("> 0", found) == "undecided"

@@ -137,3 +137,16 @@ def test_networks_and_clips_that_cannot_be_scored_are_named():
     net.forward = lambda clip: {"logits": says(clip)}
     with pytest.raises(InputError, match="must return class logits .* but it returns dict"):
         truth.score(bright, net, known.clips, known.inside)
+
+
+def test_an_instrument_is_asked_in_evaluation_mode():
+    network, known = truth.oracle([(3, 6)], frames=8, clips=3)
+    noisy = torch.nn.Sequential(torch.nn.Dropout(0.9), network).train()
+
+    def gradient(model, clips, targets):
+        clips = clips.clone().requires_grad_()
+        own = model(clips).gather(1, targets[:, None]).sum()
+        return torch.autograd.grad(own, clips)[0].abs().sum((1, 3, 4))
+
+    found = [truth.score(gradient, noisy, known.clips, known.inside, known.targets) for _ in range(2)]
+    assert np.array_equal(*(one.attrs["importance"] for one in found)) and noisy.training

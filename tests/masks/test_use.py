@@ -1,0 +1,81 @@
+"""What masks do with the networks, clips and arguments that they are given."""
+
+import pytest
+import torch
+
+from paperlib import masks
+from paperlib.errors import InputError
+
+from .networks import SmallVideoNet
+
+pytestmark = pytest.mark.numerics
+
+
+def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
+    model = torch.nn.Sequential(SmallVideoNet(), torch.nn.Dropout(0.5))
+    model.train()
+    model[0].eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    clips = torch.randn(2, 3, 4, 8, 8)
+    with torch.no_grad():  # wherever it is called from
+        a, b = (masks.learn(model, clips, 0, iterations=5).mask for _ in range(2))
+    assert torch.equal(a, b)
+    assert model.training and model[1].training and not model[0].training and not model[0].conv1.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"targets": 7}, "class 7"),
+        ({"targets": [0, -1]}, "class -1"),
+        ({"targets": [0, 1, 2]}, "one class index"),
+        ({"labels": [0, 9]}, "label class 9"),
+        ({"preset": "theirs"}, "as_published"),
+        ({"lambda1": 1}, "lambda1"),
+        ({"initial": "left"}, "left"),
+        ({"iterations": -1}, "iterations"),
+        ({"perturbation": "melt"}, "melt"),
+        ({"initial": torch.ones(5)}, "initial mask"),
+    ],
+)
+def test_unusable_arguments_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})
+
+
+class Overwriting(SmallVideoNet):
+    """Normalises the clip that it is given in place."""
+
+    def forward(self, x):
+        return super().forward(x.sub_(0.5).div_(0.25))
+
+
+@pytest.mark.parametrize("instrument", [masks.learn, masks.search])
+def test_a_network_that_overwrites_its_clip_is_refused(instrument):
+    clips = torch.rand(1, 3, 8, 16, 16)
+    before = clips.clone()
+    with pytest.raises(InputError, match=r"Overwriting overwrites the clip.*x.sub\(mean\)"):
+        instrument(Overwriting().eval(), clips, 0)
+    assert torch.equal(clips, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": [0] * 6}, "4 clips but 6 targets"),
+        ({"targets": [0] * 2}, "4 clips but 2 targets"),
+        ({"targets": 0, "labels": [0] * 9}, "4 clips but 9 labels"),
+        ({"targets": 0, "initial": torch.ones(6, 4)}, "4 clips but 6 initial masks"),
+    ],
+)
+def test_one_value_per_clip_whatever_the_batch(arguments, message):
+    with pytest.raises(InputError, match=message):
+        masks.learn(SmallVideoNet().eval(), torch.rand(4, 3, 4, 16, 16), batch_size=2, iterations=1, **arguments)
+
+
+def test_the_central_mask_leaves_a_training_network_as_it_was():
+    model = torch.nn.Sequential(torch.nn.BatchNorm3d(3), SmallVideoNet()).train()
+    masks.central_mask(model, torch.rand(2, 3, 4, 16, 16) + 2, torch.tensor([0, 1]))
+    assert model.training and model[0].num_batches_tracked == 0 and (model[0].running_mean == 0).all()
