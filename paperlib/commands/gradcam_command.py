@@ -40,7 +40,7 @@ def main(args):
     found.info["detector"] = table.attrs["detector"]
     out = one_video.prefix(args, "gradcam")
     shown = table.drop(columns="clip").assign(frame=table["frame"] + 1)
-    shown.insert(1, "source_frame", found.info["indices"])
+    shown.insert(1, "source_frame", [k + 1 for k in found.info["indices"]])
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
         shown.to_csv(temporary, index=False, float_format="%.6g")
     with paths.atomic(out.with_name(out.name + ".png")) as temporary:

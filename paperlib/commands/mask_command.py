@@ -45,7 +45,7 @@ def main(args):
     table = pd.DataFrame(
         {
             "frame": range(1, len(found.frames) + 1),
-            "source_frame": found.info["indices"],
+            "source_frame": [k + 1 for k in found.info["indices"]],
             "mask": found.mask,
             "on": result.active[0].cpu().numpy(),
             "start": found.arrays["mask_initial"],

@@ -208,8 +208,11 @@ def _seen(info):
         )
     elif several:
         said += f", in {len(several['starts'])} clips of {several['frames']} frames, one from each equal part"
-    if len(set(indices)) < len(indices) and not several:
-        said += "; the video is shorter than the clip, so that some stand in it more than once"
+    if len(set(indices)) < len(indices) and (several or {}).get("kind") != "slide":
+        what, it = (
+            ("its parts are shorter than a clip", "clips") if several else ("the video is shorter than the clip", "it")
+        )
+        said += f"; {what}, so that some stand in {it} more than once"
     return [said + "."]
 
 

@@ -373,3 +373,9 @@ def test_the_windows_whose_masks_are_learned_see_every_frame(frames):
 def test_the_class_compared_with_is_not_explained_too(network, frames):
     found = paperlib.explain(frames, network, ("left", "still"), classes=NAMES, top=3, mask=False, relevance=False)
     assert NAMES[found.target] == "left" and [NAMES[k] for k in found.others] == ["right"]
+
+
+def test_frames_that_stand_in_several_clips_are_told(network, frames):
+    found = paperlib.explain(frames[:9], network, classes=NAMES, clips=4, mask=False, relevance=False, cam=False)
+    assert len(set(found.info["indices"])) < len(found.info["indices"])
+    assert any("some stand in clips more than once" in note for note in found.notes)
