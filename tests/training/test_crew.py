@@ -84,7 +84,7 @@ def test_each_after_what_it_starts_from_and_one_that_fails_stops_only_what_start
 @pytest.mark.slow
 def test_paused_killed_and_interrupted_training_goes_on(project):
     key = "toy_bars/TAM2D-R18-f8"
-    listed(project, "model: TAM2D-R18-f8, epochs: 20")  # long enough not to end before it is interrupted
+    listed(project, "model: TAM2D-R18-f8, epochs: 30")  # long enough not to end before it is interrupted
     state = progress.file(key, "pt")
 
     process = call("--missing")
@@ -115,8 +115,8 @@ def test_paused_killed_and_interrupted_training_goes_on(project):
 
     assert crew.train(zoo.select(missing=True), "cpu", missing=True) == {}
     history = checkpoints.meta(checkpoints.path(*key.split("/")))["history"]
-    assert [row["epoch"] for row in history] == list(range(1, 21)) and history[0] == first
-    assert not state.exists() and progress.read(key)["clips"] == 20 * 96
+    assert [row["epoch"] for row in history] == list(range(1, 31)) and history[0] == first
+    assert not state.exists() and progress.read(key)["clips"] == 30 * 96
 
 
 def kept_rows(state):
