@@ -209,10 +209,8 @@ def _seen(info):
     elif several:
         said += f", in {len(several['starts'])} clips of {several['frames']} frames, one from each equal part"
     if len(set(indices)) < len(indices) and (several or {}).get("kind") != "slide":
-        what, it = (
-            ("its parts are shorter than a clip", "clips") if several else ("the video is shorter than the clip", "it")
-        )
-        said += f"; {what}, so that some stand in {it} more than once"
+        shorter = "its parts are shorter than a clip" if several else "the video is shorter than the clip"
+        said += f"; {shorter}, so that some stand in {'clips' if several else 'it'} more than once"
     return [said + "."]
 
 

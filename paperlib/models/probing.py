@@ -72,11 +72,7 @@ def classes(logits, targets, what="target"):
     targets = indices(targets, logits.device, what).long()
     targets = targets.clone() if targets.is_inference() else targets  # else no gradient passes it
     targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
-    if targets.shape != logits.shape[:1]:
-        raise InputError(
-            f"there are {len(logits)} clips but {what} classes of shape {list(targets.shape)}; "
-            "give one class index per clip."
-        )
+    check_count(targets, len(logits), what)
     outside = targets[(targets < 0) | (targets >= logits.shape[1])]
     if len(outside):
         raise InputError(
@@ -111,9 +107,17 @@ def rows(values, part, count, what="target"):
     if values is None or isinstance(values, int):
         return values
     values = indices(values, None)
-    if values.ndim and len(values) != count:
-        raise InputError(f"there are {count} clips but {len(values)} {what}s; give one class index per clip")
-    return values if values.ndim == 0 else values[part]
+    if values.ndim == 0:
+        return values
+    check_count(values, count, what)
+    return values[part]
+
+
+def check_count(values, count, what="target"):
+    """Raise InputError unless there is one value for each of `count` clips."""
+    if tuple(values.shape) != (count,):
+        found = len(values) if values.ndim == 1 else f"values of shape {list(values.shape)} as"
+        raise InputError(f"there are {count} clips but {found} {what}s; give one class index per clip")
 
 
 def scale(width, scores="auto"):

@@ -176,7 +176,7 @@ def each(function, held):
     return function(held)
 
 
-def plus(held, part, trace=0):
+def plus(held, part, trace):
     """Add relevance that arrives at a node from one more user; of a sum, up to `trace` is left out."""
     if held is None:
         return part

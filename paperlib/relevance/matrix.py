@@ -11,7 +11,7 @@ from ..convolution.allocator import keep_freed
 from ..convolution.half import NUMBERS, number, widened
 from ..errors import InputError
 from ..models.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
-from ..models.probing import evaluating, indices
+from ..models.probing import check_count, evaluating, indices
 from .engine import Pass
 from .memory import largest_portion, portions
 from .starts import origin, ranges, settle
@@ -221,8 +221,7 @@ def check_targets(targets, batch, classes, device):
         raise InputError(f"targets must be class indices, one per clip, not of shape {tuple(targets.shape)}")
     if targets.dim() == 0:
         targets = targets.expand(batch)
-    if len(targets) != batch:
-        raise InputError(f"there are {batch} clips but {len(targets)} targets")
+    check_count(targets, batch)
     if batch and not (0 <= int(targets.min()) and int(targets.max()) < classes):
         wrong = int(targets.max()) if int(targets.max()) >= classes else int(targets.min())
         raise InputError(f"class {wrong} is out of range: the network has classes 0 to {classes - 1}")

@@ -349,17 +349,15 @@ def test_a_checkpoint_and_a_video_file(network, tmp_path):
             paperlib.explain(np.zeros((4, 32, 32, 3), np.uint8), network, mask=False, **options)
 
 
-@pytest.mark.parametrize("name", ["plain", "LARGE.NPZ", "dotted.v2"])
+@pytest.mark.parametrize("name", ["plain", "LARGE.NPZ"])
 def test_whatever_the_ending_the_file_of_that_name_holds_the_result(network, frames, tmp_path, name):
     found = paperlib.explain(frames, network, classes=NAMES, mask=False, relevance=False)
-    if name == "dotted.v2":
-        with pytest.raises(InputError, match="npz"):
-            found.save(tmp_path / name)
-        assert not list(tmp_path.iterdir())
-        return
     found.save(tmp_path / name)
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert np.array_equal(artifact.load(tmp_path / name).cam, found.cam)
+    with pytest.raises(InputError, match="npz"):
+        found.save(tmp_path / "dotted.v2")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("frames", range(1, 17))
