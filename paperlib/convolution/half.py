@@ -20,6 +20,9 @@ aten = torch.ops.aten
 NUMBERS = (torch.bfloat16, torch.float16)
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
 PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default, aten.mv.default}
+# right, but 4 to 13 times as long as in float32 where there are 16 to 128 tokens
+SLOW = {aten._scaled_dot_product_flash_attention_for_cpu_backward.default}
+LOOKED_AT = CONVOLUTIONS | PRODUCTS | SLOW
 WITHIN = 0.02  # of the largest entry; rounding alone makes less than a third of it
 EFFORT = 2**25  # multiplications that one comparison may take, a few milliseconds
 ROWS = 64  # of a matrix product that are compared
@@ -54,11 +57,12 @@ def widened(model):
 
 
 class Checked(TorchDispatchMode):
-    """Sends the operations of CONVOLUTIONS and PRODUCTS that compute in half precision through `_run`."""
+    """Sends the operations of CONVOLUTIONS and PRODUCTS in half precision through `_run`, those of SLOW to float32."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if (function in CONVOLUTIONS or function in PRODUCTS) and _halved(args):
-            return _in_float32(function, args, **kwargs) if kwargs else _run(function, args)
+        if function in LOOKED_AT and _halved(args):
+            widened = kwargs or function in SLOW
+            return _in_float32(function, args, **(kwargs or {})) if widened else _run(function, args)
         return function(*args, **(kwargs or {}))
 
 
@@ -110,10 +114,15 @@ def _layout(x):
 def _in_float32(function, args, **keywords):
     """Compute in float32 what was asked in half precision."""
     number = args[0].dtype
-    found = function(*(x.float() if isinstance(x, torch.Tensor) else x for x in args), **keywords)
+    found = function(*map(_wide, args), **{name: _wide(x) for name, x in keywords.items()})
     if isinstance(found, tuple):
         return tuple(x if x is None else x.to(number) for x in found)
     return found.to(number)
+
+
+def _wide(x):
+    """Return a half-precision tensor in float32, anything else as it is."""
+    return x.float() if isinstance(x, torch.Tensor) and x.dtype in NUMBERS else x
 
 
 def _is_right(function, args):

@@ -178,3 +178,26 @@ def test_a_shape_is_compared_once_whatever_the_batch():
     assert len(half._right) == len(compared) == 1 and len(processor.seen) == 4
     (x, _) = compared[0]
     assert x[1] == 3 and x[3] == 400 and x[2] * 400 * w.numel() <= half.EFFORT  # full width, few rows
+
+
+def test_gradients_of_attention_are_computed_in_float32():
+    backward = aten._scaled_dot_product_flash_attention_for_cpu_backward.default
+    seen = []
+
+    class Looks(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is backward:
+                seen.append(args[0].dtype)
+            return function(*args, **(kwargs or {}))
+
+    torch.manual_seed(0)
+    wide = [torch.randn(2, 4, 33, 16, requires_grad=True) for _ in range(3)]
+    narrow = [x.detach().bfloat16().requires_grad_() for x in wide]
+    with Looks(), checked(torch.bfloat16, "cpu"):
+        nn.functional.scaled_dot_product_attention(*narrow).square().sum().backward()
+    q, k, v = wide
+    ((q @ k.mT / 4).softmax(-1) @ v).square().sum().backward()
+    assert seen == [torch.float32]
+    for x, truth in zip(narrow, wide, strict=True):
+        assert x.grad.dtype == torch.bfloat16
+        torch.testing.assert_close(x.grad.float(), truth.grad, atol=0.03 * float(truth.grad.abs().max()), rtol=0)
