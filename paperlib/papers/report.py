@@ -21,6 +21,25 @@ from .settings import settings
 SHOWN = ("where", "statement", "quantity", "criterion", "published", "ours", "low", "high", "verdict", "rests_on")
 
 
+def number(value):
+    """Return a number as notebooks show it: three significant digits, or whole from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def short(table, of=None):
+    """Return a table to show whose columns `low` and `high` stand in column `of`, as 0.52 [0.4, 0.6].
+
+    of: by default the column before `low`.
+    """
+    of = of or table.columns[table.columns.get_loc("low") - 1]
+    shown = table.drop(columns=["low", "high"])
+    shown[of] = [
+        "" if pd.isna(value) else number(value) + ("" if pd.isna(low) else f" [{number(low)}, {number(high)}]")
+        for value, low, high in table[[of, "low", "high"]].apply(pd.to_numeric).itertuples(index=False)
+    ]
+    return shown
+
+
 class Skipped(Exception):
     """Raised in a notebook that cannot run here (say, no data); the runner lists it as skipped, not failed."""
 
@@ -42,7 +61,7 @@ class Run:
         self.settings = settings(name, profile)
         self.device = device(wanted_device)
         self.begun = time.monotonic()
-        pd.set_option("display.max_colwidth", None)  # a statement is shown whole
+        pd.set_option("display.max_colwidth", None, "display.float_format", number)  # a statement is shown whole
         self.claims, self.checks = [], []
         random.seed(seed)
         np.random.seed(seed)
@@ -107,9 +126,9 @@ class Run:
         with paths.atomic(self.path("claims.csv")) as temporary:
             pd.DataFrame(self.claims, columns=claims.COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
-    def verdicts(self, columns=SHOWN):
-        """Return the claims made so far as a table to show."""
-        return pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(columns)]
+    def verdicts(self):
+        """Return the claims made so far as a table to show, each interval beside its number."""
+        return short(pd.DataFrame(self.claims, columns=claims.COLUMNS)[list(SHOWN)])
 
     def skip(self, reason):
         """Stop the notebook without an error: what it needs is not here. Results of an earlier run stay."""

@@ -97,3 +97,13 @@ def test_device_names_are_checked():
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no GPU"):
             report.device("cuda")
+
+
+def test_tables_are_shown_with_few_digits_and_intervals_beside_their_numbers(run):
+    table = pd.DataFrame({"name": ["a", "b", "c"], "value": [0.123456, 1.0, None], "low": [0.1, None, None]})
+    table = table.assign(high=[0.21987, None, None], n=[12345.6, 3.0, 2.0])
+    shown = report.short(table)
+    assert list(shown.columns) == ["name", "value", "n"]
+    assert list(shown.value) == ["0.123 [0.1, 0.22]", "1", ""]
+    assert list(report.short(table, "n").n) == ["12,346 [0.1, 0.22]", "3", "2"]
+    assert "12,346" in shown.to_html() and "12345" not in shown.to_html()
