@@ -58,6 +58,10 @@ class VideoFiles:
         """Return the file of video `i`; raises VideoError if a link leads out of the dataset's folder."""
         return contained(self.folder, self.videos[i].path)
 
+    def source(self, i):
+        """Return what video `i` is cut from: its file (or folder of images), first frame and one past the last."""
+        return [self.folder / self.videos[i].path, self.videos[i].start, self.videos[i].stop]
+
     def num_frames(self, i):
         """Return the number of frames of video `i`, of its range alone where the list gives one.
 

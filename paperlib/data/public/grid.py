@@ -92,6 +92,10 @@ class Grid:
         """Return the file of video `i`; raises VideoError if a link leads out of the data set's folder."""
         return files.contained(self.folder, self.items[i][1])
 
+    def source(self, i):
+        """Return what video `i` is cut from: its file and when the words are spoken."""
+        return [self.folder / self.items[i][1], self.items[i][3]]
+
     def span(self, i):
         """Return (first, one past the last) frame of the recording that video `i` shows."""
         times = self.items[i][3]

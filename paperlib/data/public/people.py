@@ -24,6 +24,10 @@ class PeopleDataset:
     def __len__(self):
         return len(self.sequences)
 
+    def source(self, i):
+        """Return what video `i` is: all of its frames, the annotated part and who acts."""
+        return [self.sequences[i], self.boundaries[i], str(self.people[i])]
+
     def num_frames(self, i):
         return len(self.sequences[i])
 
