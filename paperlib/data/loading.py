@@ -110,14 +110,15 @@ class batches:
         return sampling.dense(length, self.n_frames, self.stride, rng, count)
 
 
-def readable(dataset, n_frames, workers=0):
+def readable(dataset, n_frames, workers=0, **how):
     """Return (dataset without the videos that cannot be read, list of (index, id, reason) of those left out).
 
-    For code that takes frames from a dataset itself: decodes the `n_frames` uniformly sampled frames of every
-    video once. Needs a dataset with `subset`; others, rendered or in memory, are returned as they are.
+    For code that takes frames from a dataset itself: decodes `n_frames` frames of every video once, chosen by
+    `sampling` and `stride` as in `batches`. Needs a dataset with `subset`; others, rendered or in memory, are
+    returned as they are.
     """
     if not hasattr(dataset, "subset"):
         return dataset, []
-    loader = batches(dataset, n_frames, 1, workers=workers)
+    loader = batches(dataset, n_frames, 1, workers=workers, **how)
     kept = [int(indices[0]) for indices, _, _ in loader]
     return (dataset.subset(kept) if loader.skipped else dataset), loader.skipped

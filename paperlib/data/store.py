@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..storage import locks, paths, processes
-from . import sampling
+from . import fingerprint, sampling
 
 KEPT = 32  # frames kept of each video, evenly spread; clips are sampled from these
 ROOM = 16e9  # bytes that kept frames may take in memory
@@ -130,7 +130,7 @@ def _kept(dataset, i):
 
 
 def _key(dataset):
-    """Name the kept frames by all that decides them: videos, size, and how two videos of each class look."""
+    """Name the kept frames by all that decides them: videos, size, files, and how two videos of each class look."""
     labels = np.asarray(dataset.labels)
     seen = hashlib.sha256(labels.tobytes())
     for label in np.unique(labels):
@@ -139,5 +139,6 @@ def _key(dataset):
             count = dataset.num_frames(i)
             seen.update(dataset.frames(i, np.array([0, count // 2, count - 1])).tobytes())
     about = [dataset.name, len(dataset), getattr(dataset, "split", ""), getattr(dataset, "size", 0), KEPT]
+    about += fingerprint.entry(dataset).values()
     seen.update(json.dumps(about).encode())
     return seen.hexdigest()[:16]

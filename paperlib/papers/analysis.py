@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from .. import data, relevance
 from ..data import clips as clip
-from ..data import loading, sampling
+from ..data import fingerprint, loading, sampling
 from ..errors import InputError
 from ..models.probing import at_once
 from ..relevance.graph import share_recordings
@@ -204,10 +204,11 @@ def opened(checkpoint, dataset, split, limit, device, root):
     """
     model, header = _loaded(checkpoint, checkpoints.digest(checkpoint), device)
     header = {**header, "num_frames": model.num_frames}
-    videos = _videos(
-        dataset or header["dataset"], split, header["recipe"]["size"], limit, root or None, model.num_frames
-    )
-    return model, header, videos
+    recipe, name = header["recipe"], dataset or header["dataset"]
+    videos = data.load(name, split=split, size=recipe["size"], limit=limit, root=root or None)
+    how = ("dense", recipe["stride"]) if recipe.get("sampling") == "dense" else ("uniform", 1)
+    now = _Now(fingerprint.fingerprint(videos), getattr(videos, "folder", None), videos)
+    return model, header, _readable(now, model.num_frames, *how)
 
 
 @functools.lru_cache(maxsize=16)
@@ -217,12 +218,29 @@ def _loaded(checkpoint, digest, device):
     return model, header
 
 
+@dataclass(frozen=True)
+class _Now:
+    """A data set as its files are at this moment: equal to one that was loaded before if they are as they were."""
+
+    fingerprint: str
+    folder: object
+    videos: object = field(compare=False)
+
+
 @functools.lru_cache(maxsize=8)
-def _videos(dataset, split, size, limit, root, frames):
-    """Return the data set without the videos that cannot be read; they are named once and kept in `skipped`."""
-    videos, skipped = loading.readable(data.load(dataset, split=split, size=size, limit=limit, root=root), frames)
+def _readable(now, frames, how, stride):
+    """Return the data set without the videos of which a clip cannot be read; they are kept in `skipped`.
+
+    Named once are these, and how many videos are so short that a clip of `frames` frames shows some of them again.
+    """
+    videos, skipped = loading.readable(now.videos, frames, sampling=how, stride=stride)
     for _, name, reason in skipped:
-        print(f"{dataset}: {name} is left out: {reason}")
+        print(f"{videos.name}: {name} is left out: {reason}")
+    span = (frames - 1) * stride + 1
+    short = sum(videos.num_frames(i) < span for i in range(len(videos)))
+    if short:
+        again = "starts over at their end" if how == "dense" else "shows some of them more than once"
+        print(f"{videos.name}: {short} of {len(videos)} videos have fewer than {span} frames; a clip {again}")
     videos.skipped, videos.keeps = skipped, True
     return videos
 
@@ -237,6 +255,7 @@ def key_of(checkpoint, videos):
         "size": getattr(videos, "size", 0),
         "code": cache.code("models", "data", "training/checkpoints"),
         "torch": torch.__version__,
+        **fingerprint.entry(videos),
     }
 
 

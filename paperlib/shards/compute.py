@@ -126,15 +126,21 @@ def compute(settings, number, file):
     key = settings["key"]
     torch.set_num_threads(key["threads"])
     model, header, videos = opened(settings, devices.device(settings["device"]))
-    now = key_of(settings, videos)
-    changed = [what for what in key if now[what] != key[what]]
-    if changed:
-        raise InputError(f"{', '.join(changed)} changed since the run was planned; start it again")
+    _refuse_what_changed(settings, videos)
     first, last = shard_files.span(key, number, settings["shards"])
     with shard_files.writer(file, key, first, last) as out:
         for block in blocks(videos, header, first, last, key["batch"]):
             out.write_table(explained(model, header, videos, key, block))
             print(f"{block[-1][0] + 1 - first} of {last - first} clips", flush=True)
+        _refuse_what_changed(settings, videos)  # meanwhile: the shard would hold old and new
+
+
+def _refuse_what_changed(settings, videos):
+    """Raise InputError where the checkpoint, the videos or the code are not those of the plan."""
+    key, now = settings["key"], key_of(settings, videos)
+    changed = [what for what in sorted(key.keys() | now.keys()) if now.get(what) != key.get(what)]
+    if changed:
+        raise InputError(f"{', '.join(changed)} changed since the run was planned; start it again")
 
 
 def blocks(videos, header, first, last, batch):

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from paperlib import data
+from paperlib.data import store
 from paperlib.data.fingerprint import entry, fingerprint
 from paperlib.data.public import grid, nagoya
+from paperlib.storage import paths
 from tests.data import layouts
+from tests.data import videos as encoded
 
 
 def of_folder(root):
@@ -111,3 +114,19 @@ def test_of_procedural_ones_name_split_and_size_are_all():
     assert entry(one()) == {}
     others = [one("synth_mit"), one(split="train"), one(size=64), one(limit=8)]
     assert len({fingerprint(other) for other in [one(), *others]}) == 5
+
+
+def test_frames_kept_for_training_are_those_of_the_files_as_they_are_now(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    root = tmp_path / "root"
+    for k in range(3):
+        encoded.write(root / f"train/sit/{k}.mp4", n=store.KEPT)
+
+    def kept():
+        return store.stored(data.load("folder", root=root, split="train", size=32), progress=False).array
+
+    before = kept()
+    encoded.write(root / "train/sit/1.mp4", n=store.KEPT, colour=(250, 20, 20))  # neither the first nor the last
+    now = data.load("folder", root=root, split="train", size=32)
+    assert np.array_equal(kept(), [now.frames(i, np.arange(store.KEPT)) for i in range(3)])
+    assert not np.array_equal(kept(), before)

@@ -17,6 +17,7 @@ from paperlib.papers import analysis
 from paperlib.shards import compute, run, shard_files
 from paperlib.training import checkpoints
 
+from ..data import videos
 from . import runs
 
 
@@ -87,10 +88,10 @@ def test_row_groups_of_the_table_do_not_follow_the_shards(tmp_path, network, mon
 
 
 def test_shards_are_whole_blocks_and_cover_every_clip_once():
-    for videos, batch, count in ((10, 4, 3), (20_000, 8, 64), (7, 1, 7), (1, 8, 1)):
-        key = {"videos": videos, "batch": batch}
+    for total, batch, count in ((10, 4, 3), (20_000, 8, 64), (7, 1, 7), (1, 8, 1)):
+        key = {"videos": total, "batch": batch}
         spans = [shard_files.span(key, k, count) for k in range(count)]
-        assert [i for first, last in spans for i in range(first, last)] == list(range(videos))
+        assert [i for first, last in spans for i in range(first, last)] == list(range(total))
         assert all(first % batch == 0 and last > first for first, last in spans)
 
 
@@ -141,6 +142,33 @@ def test_another_checkpoint_is_another_run_and_a_change_in_mid_run_stops_it(tmp_
     assert not list(shard_files.folder(settings["out"]).glob("*.parquet"))
 
 
+def test_a_run_goes_on_with_the_same_videos_alone(tmp_path, monkeypatch):
+    for k in range(4):
+        videos.write(tmp_path / "data/train" / "ab"[k % 2] / f"{k}.mp4", n=8, width=32, height=32)
+    network = runs.checkpoint(tmp_path, dataset="folder", classes=["a", "b"])
+    of_files = {"dataset": "folder", "data_root": str(tmp_path / "data"), "split": "train", "batch": 1, "shards": 2}
+
+    def begun():
+        settings = runs.planned(tmp_path, network, **of_files)
+        runs.finish(settings, [0])
+        return settings
+
+    def replace(k):
+        videos.write(tmp_path / "data/train" / "ab"[k % 2] / f"{k}.mp4", n=8, width=32, height=32, colour=(k, 9, 99))
+
+    settings = begun()
+    replace(3)
+    with pytest.raises(InputError, match="^data changed since the run was planned; start it again$"):
+        runs.finish(settings, [1])
+    shard_files.forget_unusable(runs.planned(tmp_path, network, **of_files))  # as the same command does
+    assert not runs.shard(settings, 0).exists()
+    settings, real = begun(), compute.explained
+    monkeypatch.setattr(compute, "explained", lambda *arguments: (replace(1), real(*arguments))[1])
+    with pytest.raises(InputError, match="^data changed"):
+        runs.finish(settings, [1])
+    assert not runs.shard(settings, 1).exists()
+
+
 def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
     settings = runs.planned(tmp_path, network)
     real, calls = compute.explained, []
@@ -158,8 +186,6 @@ def test_a_shard_that_fails_leaves_no_file(tmp_path, network, monkeypatch):
 
 
 def test_unreadable_videos_are_rows_with_a_note(tmp_path):
-    from tests.data import videos
-
     for k in range(5):
         videos.write(tmp_path / "data" / "ab"[k % 2] / f"{k}.mp4", n=8, width=32, height=32)
     (tmp_path / "data/a/0.mp4").write_bytes(b"no video")

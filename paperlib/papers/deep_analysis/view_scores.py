@@ -8,7 +8,7 @@ import torch
 
 from ... import data
 from ...data import clips as clip_format
-from ...data import sampling
+from ...data import fingerprint, sampling
 from ...errors import InputError
 from ...storage import cache, locks, paths
 from ...training import checkpoints
@@ -32,8 +32,9 @@ def views(keys, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=
         videos = data.load(dataset, split="val", size=round(side * margin), limit=limit, root=root or None)
         networks = {key: (*loaded[key], clips, crops, margin) for key in some}
         starts, parts = range(0, len(videos), TOGETHER), {}
+        now = fingerprint.entry(videos)
         for start in locks.divided(starts, functools.partial(_lock, dataset)):
-            parts[start] = _portion(networks, videos, range(start, min(start + TOGETHER, len(videos))), device)
+            parts[start] = _portion(networks, videos, range(start, min(start + TOGETHER, len(videos))), device, now)
         for key in some:
             scores = np.concatenate([parts[start][key] for start in starts])
             found[key] = {"scores": scores, "labels": np.asarray(videos.labels)}
@@ -44,8 +45,11 @@ def _lock(dataset, start):
     return paths.CACHE / "views" / f"{dataset}-{start}.lock"
 
 
-def _portion(networks, videos, some, device):
-    """Return {key: scores [len(some), clips, crops, K]} of networks {key: (model, header, clips, crops, margin)}."""
+def _portion(networks, videos, some, device, now):
+    """Return {key: scores [len(some), clips, crops, K]} of networks {key: (model, header, clips, crops, margin)}.
+
+    now: the `fingerprint.entry` of the videos.
+    """
 
     @functools.cache
     def frames_of(i):
@@ -63,6 +67,7 @@ def _portion(networks, videos, some, device):
             "clips and crops": network[2:],
             "torch": torch.__version__,
             "code": cache.code("models", "data", "training/checkpoints", "papers/deep_analysis/view_scores"),
+            **now,
         }
         compute = functools.partial(_scores, network, videos, some, frames_of, device)
         found[key] = cache.fetch("views", about, compute)["scores"]

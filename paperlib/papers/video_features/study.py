@@ -9,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ... import data, gradcam, masks
+from ...data import fingerprint
 from ...gradcam import blobs
 from ...models.probing import evaluating, score
 from ...storage import cache, locks, paths
@@ -283,4 +284,5 @@ def _key(checkpoint, videos):
         "size": getattr(videos, "size", 0),
         "code": cache.code("models", "data"),
         "torch": torch.__version__,
+        **fingerprint.entry(videos),
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ....data import public
+from ....data import fingerprint, public
 from ....errors import InputError
 from ....explanation.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY
 from ....storage import cache
@@ -41,6 +41,7 @@ class Fold:
             "torch": torch.__version__,
             **about,
             "code": cache.code("models", "data", *code),
+            **fingerprint.entry(self.videos),
         }
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 from .... import truth
+from ....data import fingerprint
 from ....storage import cache
 from ....training import checkpoints
 from ....truth import instruments as known_instruments
@@ -56,8 +57,8 @@ def evaluated(asked, chosen, key):
     return pd.concat(rows, ignore_index=True), importance
 
 
-def key_of(checkpoint, settings, what):
-    """Return what decides the scores of a checkpoint, for the cache."""
+def key_of(checkpoint, settings, what, dataset):
+    """Return what decides the scores of a checkpoint on clips of a data set, for the cache."""
     decides = ("instruments", "oracles", "planting", "players", "readout", "recorded", "scoring", "shapley")
     code = cache.code(
         *(f"truth/{name}" for name in decides),
@@ -72,6 +73,7 @@ def key_of(checkpoint, settings, what):
         **asked,
         "code": code,
         "torch": torch.__version__,
+        **fingerprint.entry(dataset),
     }
 
 

@@ -35,7 +35,7 @@ def costs(run, checkpoint, settings=None):
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
     clips = analysis.clips_of(dataset, [0, 1], header).to(run.device)
     targets = torch.as_tensor(dataset.labels[:2]).to(clips.device)
-    key = {**key_of(checkpoint, settings, "cost"), "own": cache.code("truth/costs")}
+    key = {**key_of(checkpoint, settings, "cost", dataset), "own": cache.code("truth/costs")}
 
     def compute(instrument):
         return {"cost": truth.cost(instrument, model, clips, targets)}

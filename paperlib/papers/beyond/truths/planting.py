@@ -40,7 +40,7 @@ def clips_of(run, checkpoint, kind, settings):
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
     count, chosen = min(settings["candidates"], len(dataset)), functools.partial(_indices, header=header)
     candidates = functools.cache(lambda: MAKERS[kind](dataset, model.num_frames, count, run.seed, chosen))
-    key = {**key_of(checkpoint, settings, kind), "seed": run.seed}
+    key = {**key_of(checkpoint, settings, kind, dataset), "seed": run.seed}
     told = cache.fetch(
         "truth", {**key, "asked": "told apart"}, lambda: {"told": truth.told_apart(model, candidates())}
     )["told"]

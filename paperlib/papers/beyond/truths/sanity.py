@@ -39,7 +39,7 @@ def checks(run, checkpoint, settings=None):
     rows, own = [], cache.code("papers/beyond/truths/sanity", "truth/sanity")
     for name, instrument in lineup(settings).items():
         key = {
-            **key_of(checkpoint, settings, "sanity"),
+            **key_of(checkpoint, settings, "sanity", dataset),
             "instrument": name,
             "seed": run.seed,
             "n": len(keep),

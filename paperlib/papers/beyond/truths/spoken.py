@@ -22,9 +22,9 @@ QUICK = (
 )
 
 
-def _key(checkpoint, settings, what):
+def _key(checkpoint, settings, what, dataset):
     """Return the cache's key of what this module computes itself."""
-    return {**key_of(checkpoint, settings, what), "own": cache.code("papers/beyond/truths/spoken")}
+    return {**key_of(checkpoint, settings, what, dataset), "own": cache.code("papers/beyond/truths/spoken")}
 
 
 def opened(run, checkpoint):
@@ -56,7 +56,7 @@ def _logits(checkpoint, model, dataset):
         with torch.no_grad():
             return {"logits": torch.cat([model(clip[None]) for clip in clips])}
 
-    return np.asarray(cache.fetch("truth", _key(checkpoint, {}, "accuracy"), compute)["logits"])
+    return np.asarray(cache.fetch("truth", _key(checkpoint, {}, "accuracy", dataset), compute)["logits"])
 
 
 def _middle(dataset, i, frames):
@@ -83,7 +83,7 @@ def asked(run, checkpoint):
             continue
         chosen = {name: f for name, f in lineup(settings).items() if name in QUICK or name in truth.CONTROLS}
         chosen[PRIOR] = priors[question]
-        key = {**key_of(checkpoint, settings, "spoken"), "question": question, "seed": run.seed}
+        key = {**key_of(checkpoint, settings, "spoken", dataset), "question": question, "seed": run.seed}
         kept = one.subset(right)
         rows, _ = evaluated(lambda network=network, kept=kept: (network, kept), chosen, key)
         parts.append(rows.assign(question=question, model=checkpoint))
@@ -105,7 +105,8 @@ def moving(run, checkpoint):
         logits = torch.cat([model(part) for part in clips.split(8)])
     right = torch.stack([logits[:, slice(*heads[q])].argmax(1) == known[q].targets for q in questions], 1)  # [n, Q]
     best = int(right.sum(1).argmax())
-    key = {**_key(checkpoint, run.settings, "moving"), "clip": known[questions[0]].ids[best], "questions": questions}
+    key = _key(checkpoint, run.settings, "moving", dataset)
+    key |= {"clip": known[questions[0]].ids[best], "questions": questions}
     clip = clips[best : best + 1]
     classes = [heads[q][0] + int(known[q].targets[best]) for q in questions]
 
@@ -209,7 +210,8 @@ def profiles(run, checkpoint):
     def compute():
         return {"relevance": torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])}
 
-    key = {**_key(checkpoint, run.settings, "profiles"), "scored": run.settings["scored"], "seed": run.seed}
+    key = _key(checkpoint, run.settings, "profiles", dataset)
+    key |= {"scored": run.settings["scored"], "seed": run.seed}
     found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
     shown = [dataset.ids.index(one) for one in next(iter(known.values())).ids]
     logits = _logits(checkpoint, model, dataset)[shown]
