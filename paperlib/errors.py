@@ -1,6 +1,7 @@
 """The one exception type that is meant to be read by the person who caused it."""
 
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -9,6 +10,12 @@ class InputError(ValueError):
     The message is one sentence that names the thing at fault and what would be right.
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def meant(name, known):
+    """Return the end of a sentence that asks for the known name nearest to `name`; '' where none is near."""
+    close = [other for other in known if other.rpartition("/")[2] == name] or get_close_matches(str(name), known, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 @contextmanager

@@ -10,7 +10,6 @@ examples:
   paperlib run --list                            names, and what is up to date
 """
 
-import os
 from pathlib import Path
 
 
@@ -58,11 +57,11 @@ def main(args):
         raise InputError(f"--jobs {args.jobs} is not a number of notebooks at a time; give 1 or more")
     if args.data_root and not Path(args.data_root).is_dir():
         raise InputError(f"--data-root {args.data_root} is not a folder")
-    data_root = str(Path(args.data_root).resolve()) if args.data_root else ""
+    data_root = stale.data_root(args.data_root)
     options = stale.Options(args.profile, data_root, args.device)
     settings("", args.profile)  # an unknown profile is an error now, not in every notebook
     names = runner.select(args.notebooks)
-    if not (data_root or args.list or os.environ.get("PAPERLIB_DATA")) and all(needs_data(n, options) for n in names):
+    if not (data_root or args.list) and all(needs_data(n, options) for n in names):
         raise InputError(
             f"the profile {args.profile} reads public data sets: name their folder with --data-root or PAPERLIB_DATA "
             "(`paperlib data where` says what to put there)"

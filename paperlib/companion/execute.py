@@ -55,10 +55,14 @@ def execute(name, options, threads=1):
     record.parent.mkdir(parents=True, exist_ok=True)
     began, inputs = time.monotonic(), stale.inputs(name, options)
     figures = paths.figures(options.profile)
-    before = _written(name, figures)
     # What is left of a killed run ends before its successor writes the figures.
     with locks.only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
-        status, message = run_papermill(name, options, working)
+        stamp(name, options, "running")
+        before = _written(name, figures)
+        try:
+            status, message = run_papermill(name, options, working)
+        except InputError as error:
+            status, message = "failed", str(error)
         if status == "ok":
             for file, written in _written(name, figures).items():
                 if before.get(file) == written:
@@ -66,6 +70,8 @@ def execute(name, options, threads=1):
             with paths.atomic(figures / f"{name}.ipynb") as temporary:
                 shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk
             working.unlink()
+        if status != "ok" or stale.provenance(name, options):
+            stamp(name, options, status, message)
         if status != "failed":
             content = {
                 "notebook": name,
@@ -79,6 +85,14 @@ def execute(name, options, threads=1):
             with paths.atomic(record) as temporary:
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return status, message
+
+
+def stamp(name, options, status, reason=""):
+    """Write beside a notebook's results how its execution ended, or that it is `running`: a killed one stays so."""
+    said = {"notebook": name, **stale.provenance(name, options), "status": status, "reason": reason}
+    with paths.atomic(paths.figures(options.profile) / f"{name}.json") as temporary:
+        content = {key: value for key, value in said.items() if key != "reason" or value}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def run_papermill(name, options, out):
@@ -123,6 +137,7 @@ def environment(threads):
     """Set for kernels started inside: number of threads, and what makes the same run give the same bits."""
     wanted = {
         "PYTHONHASHSEED": "0",
+        "PAPERLIB_EXECUTED": "1",  # whether a notebook came to its end is then said here, not when it saves (report)
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **paths.caches(),
@@ -181,7 +196,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if os.environ.get("PAPERLIB_RUNNER"):
         processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
-    options = stale.Options(args.profile, args.data_root, args.device)
+    options = stale.Options(args.profile, stale.data_root(args.data_root), args.device)
     say("start", args.name)
     began = time.monotonic()
     try:

@@ -105,6 +105,7 @@ def entry(name, figures):
     paper, stem = name.split("/")
     files = {f.name: f for f in sorted((figures / paper).glob(f"{stem}.*"))}
     title, caption = heading(name)
+    provenance = read_json(files.get(f"{stem}.json"))
     pictures = [f for key, f in files.items() if key.endswith(".png")]
     claimed = read_claims(files.get(f"{stem}.claims.csv"))
     return {
@@ -125,8 +126,16 @@ def entry(name, figures):
         "counts": count(claimed),
         "many": len(claimed) > MANY,
         "notebook": f"{paper}/{stem}.ipynb" if f"{stem}.ipynb" in files else None,
-        "provenance": read_json(files.get(f"{stem}.json")),
+        "provenance": provenance,
+        "unfinished": unfinished(provenance),
     }
+
+
+def unfinished(provenance):
+    """Return in words how the last run of a notebook ended if it did not end well, else an empty string."""
+    reason = provenance.get("reason")
+    said = {"skipped": "skipped this", "failed": "failed", "running": "has not ended"}.get(provenance.get("status"))
+    return f"The last run {said}" + (f" ({reason})" if reason else "") if said else ""
 
 
 def heading(name):

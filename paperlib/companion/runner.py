@@ -268,7 +268,8 @@ def table(results, options):
             (paths.figures(options.profile) / result.name).parent,
             stale.record(result.name, options).with_suffix(".log"),
         )
-        figures = sorted(folder.glob(f"{result.name.split('/')[1]}.*png")) if folder.is_dir() else []
+        failed = result.status == "failed"  # whose pictures are those of an earlier run
+        figures = [] if failed else sorted(folder.glob(f"{result.name.split('/')[1]}.*png"))
         why = result.message.split(": ")[0]  # "no checkpoint"; the whole sentence was printed when it was skipped
         status = f"skipped: {why}" if result.status == "skipped" else result.status
         seconds = "" if result.seconds is None else f"{result.seconds:.1f}"

@@ -14,11 +14,14 @@ import ast
 import hashlib
 import importlib.util
 import json
-from dataclasses import asdict, dataclass
+import os
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from .. import MODULES, NAMES
+from ..data.public import ADAPTERS, locate
 from ..errors import InputError
 from ..papers.settings import settings
 from ..storage import paths, software, zoo_lists
@@ -75,7 +78,7 @@ def record(name, options):
 
 @cache
 def imports(code, package=""):
-    """Return the names of paperlib modules that a piece of Python imports, anywhere in it.
+    """Return the names of modules that a piece of Python imports, anywhere in it, and of what it imports from them.
 
     Where it calls import_module, every string in it counts that could name a module of its own package.
     """
@@ -95,22 +98,28 @@ def imports(code, package=""):
         strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} - {None}
         dotted = {text for text in strings if isinstance(text, str) and text.replace(".", "_").isidentifier()}
         found.update(dotted, {f"{package}.{text}" for text in dotted})
-    return frozenset(name for name in found if name.split(".")[0] == "paperlib")
+    return frozenset(found)
 
 
 def module_file(name):
     """Return the file of a paperlib module, or None where the name is not a module (a function, say)."""
-    base = PACKAGE.parent.joinpath(*name.split("."))
+    return _module_file(PACKAGE.parent.joinpath(*name.split(".")))
+
+
+def _module_file(base):
     return next((f for f in (base / "__init__.py", base.with_suffix(".py")) if f.is_file()), None)
 
 
 def library(names):
-    """Return the files of the given modules and of all they import, with the data files beside a package."""
+    """Return the files of the given paperlib modules and of all they import, with the data files beside a package.
+
+    Names of other packages are passed over.
+    """
     files, seen, queue = set(), set(), list(names)
     while queue:
         parts = queue.pop().split(".")
         for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
-            if name in seen:
+            if name in seen or parts[0] != "paperlib":
                 continue
             seen.add(name)
             file = module_file(name)
@@ -129,20 +138,68 @@ def library(names):
 
 
 def uses(name):
-    """Return the library files that a notebook uses; all of them where ast cannot read one of its cells."""
-    names = {"paperlib"}
+    """Return the files that a notebook's code uses: modules beside it, and of the library, with all that they import.
+
+    It is the whole library where ast cannot read a cell or a module.
+    """
+    names, texts, own = {"paperlib"}, [(text, "") for text in code(name)], set()
+    while texts:
+        try:
+            found = imports(*texts.pop())
+        except SyntaxError:
+            return sorted({f for f in PACKAGE.rglob("*.py") if not f.name.startswith(".")} | own)
+        for file, package in _beside(source(name).parent, found - names):
+            if file not in own:
+                own.add(file)
+                texts.append((file.read_text(encoding="utf-8"), package))
+        names |= found
+    return library(names) + sorted(own)
+
+
+def _beside(folder, names):
+    """Yield (file, the package that it is in) of the modules among `names` that lie in a folder."""
+    for parts in (name.split(".") for name in names):
+        for i in range(1, len(parts) + 1):
+            file = _module_file(folder.joinpath(*parts[:i])) if all(parts[:i]) else None
+            if file:
+                yield file, ".".join(parts[: i if file.name == "__init__.py" else i - 1])
+
+
+def code(name):
+    """Return the code cells of a notebook without IPython's own lines; [] for a file that is no notebook."""
     try:
         found = cells(name)
     except InputError:
-        return library(names)  # executing it will say what is wrong
-    for kind, text, _ in found:
-        if kind == "code":
-            lines = [line for line in text.splitlines() if not line.startswith(("%", "!", "?"))]
-            try:
-                names |= imports("\n".join(lines))
-            except SyntaxError:
-                return sorted(f for f in PACKAGE.rglob("*.py") if not f.name.startswith("."))
-    return library(names)
+        return []  # executing it will say what is wrong
+    lines = (text.splitlines() for kind, text, _ in found if kind == "code")
+    return ["\n".join(line for line in cell if not line.startswith(("%", "!", "?"))) for cell in lines]
+
+
+def data_root(given=""):
+    """Return the folder of the public data sets as an absolute path: `given`, else PAPERLIB_DATA; "" for none."""
+    root = given or os.environ.get("PAPERLIB_DATA", "")
+    return str(Path(root).resolve()) if root else ""
+
+
+def public(name, options):
+    """Return the names of the public data sets that a notebook's settings or its code name."""
+    texts = [*_strings(list(settings(name, options.profile).values())), *_quoted("\n".join(code(name)))]
+    return sorted({text.partition("/")[0] for text in texts} & ADAPTERS.keys())
+
+
+def _quoted(text):
+    return re.findall(r"""["']([^"'\n]*)["']""", text)
+
+
+@cache
+def _state_of(dataset, root):
+    """Return a digest of a public data set's files, as they are when this process first asks."""
+    from ..data import fingerprint  # many notebooks need none
+
+    try:
+        return fingerprint.of_folder(locate(dataset, root, explain=False)) if root else "missing"
+    except InputError:
+        return "missing"
 
 
 def recipes():
@@ -187,9 +244,12 @@ def inputs(name, options):
     found = {
         "the notebook": _notebook_sha(name),
         "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
-        "the options": _sha(json.dumps(asdict(options)).encode()),
+        "the options": _sha(json.dumps([options.profile, options.device]).encode()),
         "installed packages": _sha(json.dumps(software.versions()).encode()),
     }
+    rests_on, root = public(name, options), data_root(options.data_root)
+    found |= {"the data root": root} if rests_on else {}
+    found |= {f"the data set {dataset}": _state_of(dataset, root) for dataset in rests_on}
     for file in others:
         stat = file.stat() if file.is_file() else None
         shown = file.relative_to(PACKAGE.parent if file.is_relative_to(PACKAGE) else paths.ROOT).as_posix()
@@ -213,9 +273,22 @@ def read_record(name, options):
         return None
 
 
+def provenance(name, options):
+    """Return what lies beside a notebook's results (`figures/<notebook>.json`); {} where nothing does."""
+    try:
+        content = json.loads((paths.figures(options.profile) / f"{name}.json").read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
 def why_stale(name, options):
     """Return in words why a notebook has to be executed, or None when its results are up to date."""
-    done = read_record(name, options)
+    done, ending = read_record(name, options), provenance(name, options)
+    if ending.get("status") == "failed":
+        return f"failed: {ending.get('reason')}"
+    if ending.get("status") == "running":
+        return "has not ended"
     if done is None:
         return "not executed yet"
     if done["status"] != "ok":

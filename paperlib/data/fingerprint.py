@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .public import files
 from .synthetic import Procedural
 
 
@@ -37,6 +38,16 @@ def fingerprint(dataset):
 def entry(dataset):
     """Return {"data": fingerprint}, what a key of kept results takes in; {} for procedural ones: the code decides."""
     return {} if isinstance(dataset, Procedural) else {"data": fingerprint(dataset)}
+
+
+def of_folder(folder):
+    """Return 16 hexadecimal digits that are others once a file under a folder is added, removed or replaced."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not files.of_system(name))
+        place = os.path.relpath(parent, folder)
+        found += [[place, *_state(Path(parent, name))] for name in sorted(names) if not files.of_system(name)]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 
 def _source(dataset):

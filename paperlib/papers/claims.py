@@ -5,12 +5,10 @@ there, so that nothing about them can be chosen after the interval is seen. Chec
 recomputed cells) are no findings of a paper and have a table of their own.
 """
 
-from difflib import get_close_matches
-
 import pandas as pd
 from scipy import stats
 
-from ..errors import InputError
+from ..errors import InputError, meant
 from ..storage import paths
 from . import published
 from .verdicts import CONTRADICTED, HOLDS, UNTESTABLE, VERDICTS, p_value, verdict
@@ -105,9 +103,9 @@ def _statement(id):
     """Return one row of the table of statements as a dict; InputError for an unknown id names a close one."""
     statements = published.statements().set_index("id", drop=False)
     if id not in statements.index:
-        close = get_close_matches(id, statements.index, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"there is no statement {id!r} in papers/published/statements.csv{hint}")
+        raise InputError(
+            f"there is no statement {id!r} in papers/published/statements.csv{meant(id, statements.index)}"
+        )
     return statements.loc[id].to_dict()
 
 

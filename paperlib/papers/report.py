@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..models.devices import device
 from ..storage import paths, software
 from . import claims
-from .settings import settings
+from .settings import settings, where
 
 SHOWN = ("where", "statement", "quantity", "criterion", "published", "ours", "low", "high", "verdict", "rests_on")
 
@@ -70,7 +70,8 @@ class Run:
         self.former = former.read_bytes() if former.is_file() else None  # what a skipped notebook leaves in place
         former.unlink(missing_ok=True)
         self.path("checks.csv").unlink(missing_ok=True)
-        self.stamp(status="running")
+        if os.environ.get("PAPERLIB_EXECUTED"):
+            self.stamp()
 
     def path(self, suffix):
         """Return `figures/<paper>/<notebook>.<suffix>`, in `figures-<profile>/` where it is not the default profile."""
@@ -82,7 +83,7 @@ class Run:
             name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             for name, value in self.settings.items()
         }
-        return pd.Series(rows, name=f"setting (paperlib/papers/profiles/{self.profile}.yaml)", dtype=str).to_frame()
+        return pd.Series(rows, name=f"setting ({where(self.profile)})", dtype=str).to_frame()
 
     def save_table(self, table, suffix="csv", digits=4):
         """Write a DataFrame as the notebook's CSV and return it for display.
@@ -138,8 +139,12 @@ class Run:
         self.stamp(status="skipped", reason=reason)
         raise Skipped(reason)
 
-    def stamp(self, status="ok", **more):
-        """Write the provenance beside the results: seed, device, dtype, versions, revision, wall time."""
+    def stamp(self, status=None, **more):
+        """Write the provenance beside the results: seed, device, dtype, versions, revision, wall time.
+
+        status: `running` where `companion.execute` will say how it ended; else `ok`, for what is saved so far.
+        """
+        status = status or ("running" if os.environ.get("PAPERLIB_EXECUTED") else "ok")
         with paths.atomic(self.path("json")) as temporary:
             temporary.write_text(
                 json.dumps({**self.provenance(), "status": status, **more}, indent=1) + "\n", encoding="utf-8"

@@ -8,7 +8,7 @@ from importlib import resources
 
 import yaml
 
-from ..errors import InputError
+from ..errors import InputError, meant
 from ..storage import paths, zoo_lists
 
 
@@ -17,6 +17,7 @@ def settings(name, profile="mini"):
 
     `profile` is the name of a file in `paperlib/papers/profiles/` or the path of a YAML file of one's own. A file that
     `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry.
+    A file of one's own is refused if it names a notebook or a setting that there is not.
     `runs: all` adds to the `models` of an entry their runs from other seeds, as far as the zoo lists them.
     """
     found = copy.deepcopy(_settings(name, profile, ()))  # whoever gets them may change them
@@ -59,22 +60,66 @@ def _settings(name, profile, above):
     return {**found, **(content.get("defaults") or {}), **((content.get("notebooks") or {}).get(name) or {})}
 
 
+def where(profile):
+    """Return the file of a profile as one would name it to a reader."""
+    return profile if _is_own(profile) else f"paperlib/papers/profiles/{profile}.yaml"
+
+
+def _is_own(profile):
+    return profile.endswith((".yaml", ".yml"))
+
+
+@cache
+def _released():
+    """Return {name: content} of the profiles that come with the library."""
+    folder = resources.files("paperlib.papers") / "profiles"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+
+
 def _read(profile):
     """Return the content of a profile's file."""
-    folder = resources.files("paperlib.papers") / "profiles"
-    file = folder / f"{profile}.yaml"
-    if profile.endswith((".yaml", ".yml")):
-        file = paths.ROOT / profile
-    if not file.is_file():
-        known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-        raise InputError(f"profile {profile!r} does not exist; there are {', '.join(known)}, or give a .yaml file")
+    file = paths.ROOT / profile
+    if not _is_own(profile) or not file.is_file():
+        if profile not in _released():
+            known = ", ".join(_released())
+            raise InputError(f"profile {profile!r} does not exist; there are {known}, or give a .yaml file")
+        return _released()[profile]
+    if file.stem in _released():
+        raise InputError(f"profile {file} has the name of a released one, whose results it would replace; rename it")
     try:
         content = _parsed(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InputError(f"profile {file} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"profile {file} holds no settings; it takes extends, defaults and notebooks")
+    _refuse_unknown(content, file)
     return content
+
+
+def _refuse_unknown(content, file):
+    """Raise InputError for a part, a notebook or a setting that a profile of one's own names and there is not."""
+
+    def check(what, names, known):
+        for name in names:
+            if known and name not in known:
+                raise InputError(f"profile {file} names the {what} {name!r}, which there is not{meant(name, known)}")
+
+    check("part", content, ("extends", "defaults", "notebooks"))
+    defaults, notebooks = content.get("defaults") or {}, content.get("notebooks") or {}
+    for part in (defaults, notebooks, *(notebooks.values() if isinstance(notebooks, dict) else ())):
+        if not isinstance(part, dict | None):
+            raise InputError(f"profile {file} has {part!r} where settings should be, such as {{clips: 8}}")
+    there = [f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix() for f in paths.NOTEBOOKS.glob("*/*.ipynb")]
+    check("notebook", notebooks, there)
+    released = {}  # notebook -> settings
+    for one in _released().values():
+        for name, entry in [("", one.get("defaults")), *(one.get("notebooks") or {}).items()]:
+            released.setdefault(name, set()).update(entry or ())
+    known = sorted(set().union(*released.values()))
+    for name, entry in [("", defaults), *notebooks.items()]:
+        if name in released:  # a notebook of one's own has whatever settings it likes
+            check("setting", entry or (), known)
 
 
 @cache

@@ -1,5 +1,6 @@
 """One notebook executed by papermill on a kernel of our own."""
 
+import json
 import os
 import re
 import signal
@@ -81,6 +82,7 @@ def test_a_failure_keeps_its_log_and_copy_but_no_record(project):
     projects.writer(project, "p/n")
     assert execute.execute("p/n", stale.Options())[0] == "ok"
     before = {f.name: f.read_bytes() for f in (project / "figures/p").iterdir()}
+    assert "n.json" not in before
     projects.notebook(project, "p/n", "x = 1", "raise ValueError('no clip\\nhas more than 3 frames')")
     stale.forget_if_stale("p/n", stale.Options())
     status, message = execute.execute("p/n", stale.Options())
@@ -88,7 +90,33 @@ def test_a_failure_keeps_its_log_and_copy_but_no_record(project):
     folder = project / "data/cache/runs/mini/p"
     assert not (folder / "n.json").exists()
     assert "ValueError" in (folder / "n.ipynb").read_text() and (folder / "n.log").stat().st_size
-    assert {f.name: f.read_bytes() for f in (project / "figures/p").iterdir()} == before
+    after = {f.name: f.read_bytes() for f in (project / "figures/p").iterdir()}
+    said = json.loads(after.pop("n.json"))
+    assert after == before and (said["status"], said["reason"]) == ("failed", message)
+    assert stale.why_stale("p/n", stale.Options()) == f"failed: {message}"
+    projects.writer(project, "p/n")
+    assert execute.execute("p/n", stale.Options())[0] == "ok"
+    assert stale.why_stale("p/n", stale.Options()) is None and not (project / "figures/p/n.json").exists()
+
+
+def test_what_is_saved_before_a_failure_or_a_kill_does_not_count_as_a_whole_run(project):
+    begins = "import pandas as pd\nfrom paperlib.papers import report\nreport.settings = lambda name, profile: {}\n"
+    begins += "run = report.start('p/n', device='cpu')\nrun.save_table(pd.DataFrame({'a': [1]}))"
+    ends = {"ok": "run.data_root", "failed": "1 / 0", "running": "import os\nos.kill(os.getppid(), 9)"}
+    found = {}
+    for status, end in ends.items():
+        projects.notebook(project, "p/n", begins, end)
+        call = projects.command("p/n", module="paperlib.companion.execute")
+        subprocess.run(call, env=projects.environment(project), timeout=300, stdout=subprocess.DEVNULL)
+        said = json.loads((project / "figures/p/n.json").read_text())
+        found[status] = said["status"], stale.why_stale("p/n", stale.Options())
+        assert {"seed", "versions"} <= said.keys()
+        stale.record("p/n", stale.Options()).unlink(missing_ok=True)
+    assert found == {
+        "ok": ("ok", None),
+        "failed": ("failed", "failed: ZeroDivisionError: division by zero (cell 4)"),
+        "running": ("running", "has not ended"),
+    }
 
 
 def test_a_notebook_may_skip_itself(project):
@@ -127,7 +155,7 @@ def test_a_figures_folder_that_cannot_be_written_is_a_failure_in_words(project, 
     (project / "figures").write_text("a file where the folder should be")
     assert execute.main(["p/n"]) == 1
     message = capsys.readouterr().out.splitlines()[-1].split("\t")[5]
-    assert re.search(r"(FileExistsError|NotADirectoryError).*figures", message)
+    assert re.search(r"(File exists|Not a directory): .*figures", message)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
@@ -152,6 +180,8 @@ def test_nothing_survives_a_kill(project, victim):
     finally:
         process.kill()
         runner.kill()
-    assert not (project / "figures/p/n.ipynb").exists() and not list(project.rglob("n.json"))
+    assert not (project / "figures/p/n.ipynb").exists()
+    (said,) = project.rglob("n.json")  # no record
+    assert said == project / "figures/p/n.json" and json.loads(said.read_text())["status"] == "running"
     sockets.sweep()
     assert not list(Path(sockets.tempfile.gettempdir()).glob(f"{sockets.PREFIX}{process.pid}-*"))

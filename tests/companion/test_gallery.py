@@ -161,7 +161,20 @@ def test_half_files_and_skipped_notebooks_do_not_break_it(project):
     (project / "figures/deep_analysis/fig04.csv").write_text("")
     (project / "figures/explore/own.json").write_text('{"status": "skipped", "reason": "no video"}')
     page = Page(gallery.build().read_text(encoding="utf-8"))
-    assert "Skipped: no video" in page.text
+    assert "The last run skipped this (no video)" in page.text
+
+
+def test_a_picture_of_an_earlier_run_is_not_shown_as_if_it_were_this_ones(project):
+    file = project / "figures/temporal_relevance/fig02.json"
+    shown = {}
+    for status in ("ok", "failed", "running"):
+        file.write_text(json.dumps({"status": status, "reason": "ValueError: no clip" if status == "failed" else ""}))
+        shown[status] = gallery.build().read_text(encoding="utf-8")
+    assert "last run" not in Page(shown["ok"]).text
+    said = {"failed": "The last run failed (ValueError: no clip)", "running": "The last run has not ended"}
+    for status, words in said.items():
+        assert Page(shown[status]).text.count(words) == 2, status  # above the picture, and in the list of contents
+        assert f"{words}; what it shows is from an earlier one." in Page(shown[status]).text
 
 
 def test_an_empty_project_has_an_empty_page(tmp_path, monkeypatch):

@@ -142,6 +142,67 @@ def test_settings_options_and_packages_make_it_stale(project, monkeypatch):
     assert stale.why_stale("p/n", OPTIONS) is None
 
 
+def on_data(root, label="sit"):
+    """Put a video of one's own under a data root."""
+    (root / "videos" / label).mkdir(parents=True)
+    (root / "videos" / label / "a.mp4").write_bytes(b"video")
+    return root
+
+
+def test_a_notebook_on_public_data_depends_on_the_data_root_and_the_files_there(project, monkeypatch):
+    def why(name, **options):
+        stale._state_of.cache_clear()  # as in another run
+        return stale.why_stale(name, stale.Options(**options))
+
+    here, there = on_data(project / "here"), on_data(project / "there")
+    monkeypatch.setenv("PAPERLIB_DATA", str(here))
+    projects.notebook(project, "p/settings", "1")
+    projects.notebook(project, "p/code", "from paperlib import data\ndata.load('folder')")
+    projects.notebook(project, "p/none", "folder = 1")
+    of = {"p/settings": {"models": ["folder/I3D"]}}
+    monkeypatch.setattr(stale, "settings", lambda name, profile: of.get(name, {"frames": 8}))
+    for name in ("p/settings", "p/code", "p/none"):
+        executed(project, name)
+    for name in ("p/settings", "p/code"):
+        assert why(name, data_root=str(here)) is None  # named either way
+        assert why(name, data_root=str(there)).startswith("the data root changed")
+    with monkeypatch.context() as patched:
+        patched.delenv("PAPERLIB_DATA")
+        assert why("p/code") == "the data root changed, and 1 more" and why("p/none") is None
+    (here / "videos/sit/b.mp4").write_bytes(b"one more")
+    assert why("p/code") == why("p/settings") == "the data set folder changed" and why("p/none") is None
+    executed(project, "p/code")
+    shutil.rmtree(here)
+    assert why("p/code") == "the data set folder changed"
+
+
+def test_modules_beside_a_notebook_count_with_what_they_import(project):
+    folder = project / "notebooks/p"
+    code = "import helper, numpy\nfrom parts.inner import f\nfrom paperlib import loop_a"
+    projects.notebook(project, "p/n", code)
+    projects.notebook(project, "p/other", "x = 1")
+    (folder / "parts").mkdir()
+    files = {
+        "helper.py": "import further\nfrom paperlib import masks",
+        "further.py": "import helper",
+        "parts/__init__.py": "",
+        "parts/inner.py": "from .deeper import f",
+        "parts/deeper.py": "f = 1",
+        "unused.py": "",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    used = stale.uses("p/n")
+    assert {f.relative_to(folder).as_posix() for f in used if f.is_relative_to(folder)} == files.keys() - {"unused.py"}
+    assert {"masks.py", "loop_b.py"} <= names(f for f in used if not f.is_relative_to(folder))
+    assert stale.uses("p/other") == stale.library(["paperlib"])
+    executed(project, "p/n")
+    (folder / "parts/deeper.py").write_text("f = 2")
+    assert stale.why_stale("p/n", OPTIONS) == "notebooks/p/parts/deeper.py changed"
+    (folder / "helper.py").write_text("no Python")
+    assert {folder / "helper.py", stale.PACKAGE / "unused.py"} <= set(stale.uses("p/n"))
+
+
 def test_a_skipped_notebook_is_tried_again(project):
     projects.writer(project, "p/n")
     executed(project, "p/n")

@@ -118,7 +118,8 @@ def test_without_a_data_root_the_run_says_so_in_one_sentence(capsys, monkeypatch
     assert "nowhere is not a folder" in capsys.readouterr().err
 
 
-def test_a_profile_extends_another_and_has_figures_of_its_own(project):
+def test_a_profile_extends_another_and_has_figures_of_its_own(project, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", project)
     (project / "few.yaml").write_text("extends: paper\ndefaults: {clips: 2}\nnotebooks: {a/b: {models: ['x/{c,d}-e']}}")
     name = "video_features/table04_masks"
     few, paper = (settings.settings(name, profile) for profile in (str(project / "few.yaml"), "paper"))

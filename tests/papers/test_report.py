@@ -1,6 +1,7 @@
 """Notebook reports: settings, claims, saved files, provenance."""
 
 import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,7 +21,8 @@ def run(tmp_path, monkeypatch):
     return report.start("paper/figure", profile="mini", device="cpu", seed=3)
 
 
-def test_settings_are_defaults_updated_by_the_notebooks_entry(tmp_path):
+def test_settings_are_defaults_updated_by_the_notebooks_entry(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
     file = tmp_path / "own.yaml"
     file.write_text("defaults: {size: 64, clips: 8}\nnotebooks: {paper/figure: {clips: 2}}\n")
     assert report.settings("paper/figure", str(file)) == {"size": 64, "clips": 2}
@@ -30,11 +32,43 @@ def test_settings_are_defaults_updated_by_the_notebooks_entry(tmp_path):
 
 
 def test_all_runs_of_a_model_are_those_that_the_zoo_lists(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
     file = tmp_path / "own.yaml"
     file.write_text("notebooks: {p/n: {models: [d/A, d/B], runs: all}}\n")
     listed = [("d/A", {}), ("d/A-s1", {}), ("d/A-s2", {}), ("d/B", {}), ("d/C-s1", {})]
     monkeypatch.setattr(zoo_lists, "entries", lambda: listed)
     assert report.settings("p/n", str(file))["models"] == ["d/A", "d/A-s1", "d/A-s2", "d/B"]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("notbooks: {}", "names the part 'notbooks', which there is not; did you mean 'notebooks'?"),
+        ("notebooks: {fig01_method: {}}", "notebook 'fig01_method', which there is not; did you mean 'temporal_rel"),
+        ("notebooks: {temporal_relevance/fig1_method: {}}", "did you mean 'temporal_relevance/fig01_method'?"),
+        ("notebooks: {temporal_relevance/fig01_method: {clip: 3}}", "the setting 'clip', .*; did you mean 'clips'?"),
+        ("defaults: {modles: []}", "the setting 'modles', which there is not; did you mean 'models'?"),
+        ("defaults: 8", "has 8 where settings should be"),
+        ("notebooks: {temporal_relevance/fig01_method: [8]}", r"has \[8\] where settings should be"),
+    ],
+)
+def test_what_a_profile_names_and_there_is_not_is_refused_with_what_was_meant(tmp_path, text, words):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"^profile {tmp_path}/own.yaml .*{words}") as refused:
+        report.settings("temporal_relevance/fig02_heatmaps", str(tmp_path / "own.yaml"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_profile_of_ones_own_is_named_as_given_and_cannot_take_a_released_ones_place(tmp_path, monkeypatch):
+    for name in ("mini", "mine"):
+        (tmp_path / f"{name}.yaml").write_text("extends: mini\ndefaults: {clips: 2}")
+    with pytest.raises(InputError, match="mini.yaml has the name of a released one"):
+        report.settings("explore/your_video", str(tmp_path / "mini.yaml"))
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    for profile, clips in (("mini", 32), (str(tmp_path / "mine.yaml"), 2)):
+        (shown,) = report.start("explore/your_video", profile=profile, device="cpu").settings_table().columns
+        file = Path(re.fullmatch(r"setting \((.*)\)", shown)[1])
+        assert yaml.safe_load((paths.CHECKOUT / file).read_text())["defaults"]["clips"] == clips
 
 
 def test_both_profiles_know_the_same_defaults():
