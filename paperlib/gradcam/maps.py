@@ -104,7 +104,7 @@ def raw_maps(
     clips = check_clips(model, clips)
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = _module(model, layer)
-    by_axes = _by_axes(model, clips, layer) if reshape is None else _reshaped(reshape, layer)
+    by_axes, known = _by_axes(model, clips, layer) if reshape is None else (_reshaped(reshape, layer), True)
     maps = []
     with evaluating(model), torch.enable_grad():
         for begin in range(0, len(clips), batch_size):
@@ -119,6 +119,7 @@ def raw_maps(
                     scores if softmax else None,
                     per_step,
                     by_axes,
+                    known,
                 )
             )
     found, zero = (torch.cat(parts) for parts in zip(*maps, strict=True))
@@ -174,8 +175,12 @@ def _module(model, layer):
     )
 
 
-def _maps(model, clips, targets, module, layer, scores, per_step, by_axes):
-    """Return (equation 2 [b, T', H', W'], whether the gradient is zero [b]) for one batch."""
+def _maps(model, clips, targets, module, layer, scores, per_step, by_axes, known):
+    """Return (equation 2 [b, T', H', W'], whether the gradient is zero [b]) for one batch.
+
+    known: whether `by_axes` knows which of the layer's values are whose, where clips and frames are folded into one
+    axis; else every clip is run alone.
+    """
     seen = []
 
     def cut(module, inputs, output):
@@ -193,6 +198,11 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes):
             raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
         targets = classes(logits, targets)
         leaves, gradients = _runs(seen, clips), None
+        if not known and len(clips) > 1 and len(leaves[-1]) != len(clips):
+            handle.remove()
+            options = module, layer, scores, per_step, by_axes, known
+            alone = [_maps(model, clips[i : i + 1], targets[i : i + 1], *options) for i in range(len(clips))]
+            return tuple(torch.cat(parts) for parts in zip(*alone, strict=True))
         own = (probabilities(logits, scores) if scores else logits).gather(1, targets[:, None])
         if own.requires_grad:  # the hook stays, since checkpointing runs the layer once more
             gradients = torch.autograd.grad(own.sum(), leaves, allow_unused=True)
@@ -214,10 +224,14 @@ def _runs(seen, clips):
 
 
 def _by_axes(model, clips, layer):
-    """Return a function from the layer's values and the number of clips to [b, C, T', H', W']."""
-    # the papers' networks have their features in the second axis, and so have layers of which nothing else is known
-    found = None if isinstance(model, VideoModel) else candidates.layout_of(model, clips, layer)
-    return found.maps if found else lambda values, batch: _features_second(values, layer, batch)
+    """Return (a function from the layer's values and the number of clips to [b, C, T', H', W'], see `_maps` for known).
+
+    The papers' networks have their features in the second axis and fold frames clip after clip; in layers of which
+    nothing is known the features are in the second axis too, but frames may be folded step after step.
+    """
+    ours = isinstance(model, VideoModel)
+    found = None if ours else candidates.layout_of(model, clips, layer)
+    return (found.maps, True) if found else (lambda values, batch: _features_second(values, layer, batch), ours)
 
 
 def _reshaped(reshape, layer):
@@ -238,12 +252,13 @@ def _reshaped(reshape, layer):
 
 def _features_second(values, layer, batch):
     """Return values [b, C, T', H', W'] or [b * T', C, H', W'] as [b, C, T', H', W']."""
-    if values.ndim == 5:
+    if values.ndim == 5 and len(values) == batch:
         return values
     if values.ndim == 4 and len(values) % batch == 0:
         return values.unflatten(0, (batch, len(values) // batch)).transpose(1, 2)
     raise InputError(
-        f"layer {layer} returns {list(values.shape)}; Grad-CAM needs maps [B, C, T, H, W] or [B * T, C, H, W]."
+        f"layer {layer} returns {list(values.shape)} for {batch} clip(s); Grad-CAM needs maps [B, C, T, H, W] or "
+        "[B * T, C, H, W]: choose another layer, or say with reshape= how its values become [B, C, T, H, W]."
     )
 
 

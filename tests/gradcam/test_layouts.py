@@ -166,6 +166,48 @@ def test_a_network_that_cannot_be_recorded_has_maps_where_it_says_how():
     assert torch.allclose(found, by_hand(net, clips(), 1, "embed", lambda x, b: x), rtol=1e-4, atol=1e-7)
 
 
+class Unrecordable2D(nn.Module):
+    """A picture's network over frames, folded clip after clip or step after step, whose forward looks at values."""
+
+    def __init__(self, steps_first):
+        super().__init__()
+        self.steps_first, self.conv, self.fc = steps_first, nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        assert x.abs().max().item() < 1e3
+        order = (2, 0, 1, 3, 4) if self.steps_first else (0, 2, 1, 3, 4)
+        frames = x.permute(order)
+        seen = self.conv(frames.flatten(0, 1)).relu().mean((2, 3)).unflatten(0, frames.shape[:2])
+        seen = seen if self.steps_first else seen.transpose(0, 1)
+        return self.fc((seen * torch.linspace(1, 2, len(seen))[:, None, None]).mean(0))
+
+
+@pytest.mark.parametrize("steps_first", [True, False])
+def test_clips_are_not_mixed_where_it_is_unknown_how_frames_are_folded(steps_first):
+    torch.manual_seed(0)
+    net, targets = Unrecordable2D(steps_first).eval(), [2, 0, 1]
+
+    def move(values, b):
+        return values.unflatten(0, (-1, b)).permute(1, 2, 0, 3, 4) if steps_first else frames_of_maps(values, b)
+
+    expected = torch.stack([by_hand(net, clips(3), k, "conv", move)[i] for i, k in enumerate(targets)])
+    found = gradcam.raw_maps(net, clips(3), targets, "conv", batch_size=2)
+    assert expected.any() and torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
+class UnrecordableSegments(Unrecordable):
+    """Folds parts of three frames into the batch of 3D convolutions."""
+
+    def forward(self, x):
+        parts = x.unflatten(2, (-1, 3)).transpose(1, 2)
+        return super().forward(parts.flatten(0, 1)).unflatten(0, parts.shape[:2]).mean(1)
+
+
+def test_parts_of_clips_that_are_folded_are_not_taken_for_clips():
+    with pytest.raises(InputError, match=r"layer embed returns \[2, .* for 1 clip.*reshape="):
+        gradcam.raw_maps(UnrecordableSegments().eval(), clips(2), 1, "embed")
+
+
 def test_a_network_of_one_logit_has_a_probability_that_moves():
     torch.manual_seed(0)
     net = layouts.Classify(classes=1).eval()
