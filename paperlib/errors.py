@@ -1,5 +1,6 @@
 """The one exception type that is meant to be read by the person who caused it."""
 
+import numbers
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -16,6 +17,16 @@ def meant(name, known):
     """Return the end of a sentence that asks for the known name nearest to `name`; '' where none is near."""
     close = [other for other in known if other.rpartition("/")[2] == name] or get_close_matches(str(name), known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def whole(what, value, least=1):
+    """Return `value` as an int; InputError unless it is a whole number of at least `least`.
+
+    what: the parameter's name, as its user knows it. Truth values, fractions, texts and None are no whole numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{what} must be a whole number of at least {least}, not {value!r}")
+    return int(value)
 
 
 @contextmanager

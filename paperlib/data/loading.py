@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import clips, sampling
 from .video import VideoError
 
@@ -26,8 +26,8 @@ class batches:
     def __init__(self, dataset, n_frames, batch_size, sampling="uniform", stride=2, views=None, seed=None, workers=0):
         if sampling not in ("uniform", "dense"):
             raise InputError(f"the sampling is 'uniform' or 'dense', not {sampling!r}.")
-        if batch_size < 1 or n_frames < 1:
-            raise InputError(f"batches of {batch_size} clips with {n_frames} frames are not possible.")
+        whole("batch_size", batch_size)
+        whole("n_frames", n_frames)
         if views is not None and views[1] > 1 and not hasattr(dataset, "views"):
             raise InputError(f"{dataset.name} has square frames: several crops of them are not possible.")
         self.dataset, self.n_frames, self.batch_size = dataset, n_frames, batch_size

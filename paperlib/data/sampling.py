@@ -6,7 +6,7 @@ dense clip that is longer than its video starts over, as in the CVPR 2021 paper'
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, whole
 
 
 def uniform(n_video: int, n: int, rng: np.random.Generator | None = None, clips: int | None = None) -> np.ndarray:
@@ -89,5 +89,4 @@ def window(n: int, i: int, width: int) -> tuple[int, int]:
 
 def _check(**counts):
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"sampling: {name} is {value!r}; it has to be a whole number of at least 1.")
+        whole(f"sampling: {name}", value)

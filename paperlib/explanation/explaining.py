@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models import devices
 from . import artifact, measured, networks
 from .contrast import difference
@@ -171,8 +171,7 @@ def _check(video, adapting, top=1):
             f"size={size} is cut out of videos that are read from files, but these frames are {here[1][0]} x "
             f"{here[1][1]} pixels; crop them, or leave size out"
         )
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise InputError(f"top must be a whole number of at least 1, not {top!r}")
+    whole("top", top)
 
 
 def _offered(video):

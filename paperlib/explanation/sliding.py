@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..data import sampling
-from ..errors import InputError
+from ..errors import InputError, whole
 
 SPAN = 2.56  # seconds that a window spans where nothing is said: 64 frames at 25 a second, as Kinetics' networks see
 MOST = 4000  # frames of one explanation
@@ -17,11 +17,9 @@ def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = Non
     that a window spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is sampled uniformly.
     Raises InputError for numbers that are no whole numbers of at least 1, for both, and for too many frames.
     """
-    for name, value in (("clips", clips), ("slide", slide)):
-        if isinstance(value, bool) and name == "slide" or value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+    whole("clips", clips)
+    if slide is not None and not isinstance(slide, bool):
+        whole("slide", slide)
     if slide and clips > 1:
         raise InputError("clips cuts the video into parts and slide moves a window over it; give one of them")
     if not slide:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.base import VideoModel
 from ..models.clstm import CLSTM
 from ..models.inputs import check_clips, class_logits, network
@@ -100,7 +100,7 @@ def raw_maps(
     not depend on the layer's places gets maps of zeros and a warning. Raises InputError for unusable clips and for a
     layer that does not exist, does not run, has no maps, or does not reach the score.
     """
-    model = network(model)
+    model, batch_size = network(model), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = _module(model, layer)

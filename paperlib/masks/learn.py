@@ -34,7 +34,7 @@ from torch import nn
 
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
@@ -170,6 +170,7 @@ def learn(
     Raises InputError for unknown presets or options, unusable clips and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
+    whole("batch_size", batch_size)
     model = network(model, scripted=True)
     clips = check_clips(model, clips)
     keep_freed()
@@ -355,10 +356,11 @@ def resolve(preset, iterations, options):
     scale(2, settings.scores)  # an unknown name is an error before anything runs
     if settings.keep not in ("last", "best"):
         raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
-    if settings.iterations < 0 or settings.learning_rate <= 0 or settings.beta < 1:
+    whole("iterations", settings.iterations, 0)
+    whole("patience", settings.patience)
+    if settings.learning_rate <= 0 or settings.beta < 1:
         raise InputError(
-            f"iterations ({settings.iterations}) must not be negative, learning_rate "
-            f"({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1."
+            f"learning_rate ({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1."
         )
     return settings, given
 

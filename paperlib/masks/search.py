@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import at_once, classes, evaluating, probabilities, scale
 from .learn import MaskResult, learn, resolve, total_variation
@@ -60,9 +60,8 @@ def search(
     model = network(model, scripted=True)
     clips = check_clips(model, clips)
     frames = clips.shape[2]
-    batch_size = batch_size or at_once(frames, clips.device)
-    if step < 1:
-        raise InputError(f"step is {step}; windows move by at least one frame.")
+    batch_size = at_once(frames, clips.device) if batch_size is None else whole("batch_size", batch_size)
+    step = whole("step", step)
     ends = sorted({*range(0, frames, step), frames})
     windows = torch.tensor(
         sorted(((a, b) for a in ends for b in ends if a < b), key=lambda ab: ab[1] - ab[0]), device=clips.device

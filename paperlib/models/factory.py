@@ -2,7 +2,7 @@
 
 import re
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import clstm, original_i3d, slowfast, torchvision_transformers, torchvision_video, vit
 from .base import VideoModel, check_options, initialise
 from .inception import PLACES, InceptionV1
@@ -39,8 +39,8 @@ def create(name: str, num_classes: int, width: int = 64, dropout: float = 0.0, *
     Raises InputError naming the part of the name, or the option, that is not understood.
     """
     settings = dict(
-        num_classes=_positive("num_classes", num_classes),
-        width=_positive("width", width),
+        num_classes=whole("num_classes", num_classes),
+        width=whole("width", width),
         dropout=_rate(dropout),
         **options,
     )
@@ -53,13 +53,6 @@ def _rate(dropout):
     if not 0 <= dropout < 1:
         raise InputError(f"dropout must be at least 0 and below 1, not {dropout!r}")
     return float(dropout)
-
-
-def _positive(what, value):
-    """Return `value` if it is a whole number above zero."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise InputError(f"{what} must be a whole number of at least 1, not {value!r}")
-    return int(value)
 
 
 def _build(name, settings):

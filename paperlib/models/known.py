@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..data.clips import MEAN, STD
-from ..errors import InputError
+from ..errors import InputError, whole
 
 FRAMES = ("num_frames", "frames_per_clip")  # names of the number of frames in configurations
 SIZES = ("image_size", "crop_size", "img_size", "input_size")
@@ -38,8 +38,8 @@ class Known:
 
     def given(self, frames, size, mean, std, classes):
         """Return what is known with the arguments of `adapt` in front of it, or raise InputError for one of no use."""
-        if frames is not None and (isinstance(frames, bool) or not isinstance(frames, int) or frames < 1):
-            raise InputError(f"frames must be a whole number of at least 1, not {frames!r}")
+        if frames is not None:
+            whole("frames", frames)
         if (mean is None) != (std is None):
             raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
         told = Known().learn("told", frames=frames, size=_size(size), mean=_three("mean", mean), std=_three("std", std))

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import base
 from .base import VideoModel, check_options
 
@@ -27,9 +27,8 @@ def build(network, frames, num_classes, width, dropout, **options):
     given = {key: options.pop(key) for key in list(options) if key in known}
     check_options(name, options, known)
     for key, value in given.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (key == "tubelet" and value > 2):
-            right = "1 or 2" if key == "tubelet" else "a whole number of at least 1"
-            raise InputError(f"{key}={value!r} for {name}: it should be {right}")
+        if whole(f"{key} of {name}", value) > 2 and key == "tubelet":
+            raise InputError(f"tubelet={value!r} for {name}: it should be 1 or 2")
     if not small and width != 64:
         raise InputError(f"width={width} for {name}: torchvision's video networks come in width 64 only")
     if network.startswith("mvit") and frames != PUBLISHED[network]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import base
 from .base import VideoModel, check_options
 
@@ -35,8 +35,7 @@ def build(kind, frames, num_classes, width, dropout, tubelet=1, patch=16, depth=
         raise InputError(f"tubelet={tubelet!r} for {name}: it should be 1, or 2 for an even number of frames")
     depth = {"joint": 4, "divided": 3}[kind] if depth is None else depth
     for what, value in (("patch", patch), ("depth", depth)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{what}={value!r} for {name}: it should be a whole number of at least 1")
+        whole(f"{what} of {name}", value)
     model = ViT(kind, frames, num_classes, 12 * width, depth, (tubelet, patch, patch), dropout, positions)
     model.config = dict(
         name=name, num_classes=num_classes, width=width, dropout=dropout,

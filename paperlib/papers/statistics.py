@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..errors import InputError
+from ..errors import InputError, whole
 
 ROUNDING = 1e-12  # of the largest value: what lies no farther apart is the same
 
@@ -61,6 +61,7 @@ def bootstrap_difference(
     both; there `units` is one list of labels for the pairs.
     """
     if not paired:
+        units = None if units is None else _per_sample(units, 2, "the labels of a and those of b")
         return _bootstrap([a, b], units, statistic, level, seed, method, resamples)
     a, b = _finite(a), _finite(b)
     if len(a) != len(b):
@@ -77,11 +78,14 @@ def bootstrap_difference(
 def share_interval(successes, trials, level=0.95):
     """Return the share successes / trials with its exact (Clopper-Pearson) interval, as `Interval`.
 
-    0 of 8 gives [0, 0.37]: a share that never varied is not certain. Raises InputError for 0 trials.
+    0 of 8 gives [0, 0.37]: a share that never varied is not certain. Raises InputError for counts that are no whole
+    numbers, no trials, and more successes than trials.
     """
-    if trials < 1 or not 0 <= successes <= trials:
-        raise InputError(f"{successes} of {trials} is no share; it takes at least one trial")
-    low, high = stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    successes, trials = whole("successes", successes, 0), whole("trials", trials)
+    if successes > trials:
+        raise InputError(f"{successes} successes of {trials} trials are no share; there must be as many trials or more")
+    _check_level(level)
+    low, high = stats.binomtest(successes, trials).proportion_ci(level, method="exact")
     return Interval(successes / trials, float(low), float(high))
 
 
@@ -98,6 +102,7 @@ def mean_interval(values, level=0.95):
 
     Of 3 values a percentile bootstrap at 95 % covers 81 %, a t interval 95 %. One value gives NaN for both ends.
     """
+    _check_level(level)
     values = _finite(values)
     if len(values) < 2:
         return Interval(float(values[0]), float("nan"), float("nan"))
@@ -137,7 +142,8 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
     seen may be; without it both ends are NaN.
     """
     blocks = [[np.atleast_2d(np.asarray(model, dtype=float)) for model in block] for block in blocks]
-    units = units or [None] * len(blocks)
+    _check_level(level)
+    units = [None] * len(blocks) if units is None else _per_sample(units, len(blocks), "labels or None for each entry")
     value, terms, counts = float(statistic(blocks)), [], []
     for at, (block, labels) in enumerate(zip(blocks, units, strict=True)):
         clips = block[0].shape[1]
@@ -199,8 +205,8 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
     """Bootstrap statistic(sample), or the difference of two samples' statistics, with scipy."""
     if method not in ("BCa", "percentile"):
         raise InputError(f"unknown bootstrap method {method!r}: use 'BCa' or 'percentile'")
-    if not 0 < level < 1:
-        raise InputError(f"the interval's level is {level}; it must lie between 0 and 1, for example 0.95")
+    _check_level(level)
+    whole("resamples", resamples)
     samples = [_finite(sample) for sample in samples]
     data, draw = samples, [lambda rows: rows] * len(samples)
     vectorized = None
@@ -245,11 +251,26 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
     return Interval(value, float(low), float(high))
 
 
+def _check_level(level):
+    if not 0 < level < 1:
+        raise InputError(f"the interval's level is {level}; it must lie between 0 and 1, for example 0.95")
+
+
+def _per_sample(units, count, what):
+    """Return `units`, of `count` samples, as a list; InputError where they are the labels of one sample alone."""
+    several = isinstance(units, list | tuple | np.ndarray) and len(units) == count
+    if not several or any(np.ndim(labels) != 1 for labels in units if labels is not None):
+        raise InputError(f"units must be a list of {count}: {what}")
+    return list(units)
+
+
 def _groups(values, labels):
     """Return the values of each unit as a list of arrays, in the order of the sorted labels."""
     labels = np.asarray(labels)
-    if len(labels) != len(values):
-        raise InputError(f"units has {len(labels)} labels for {len(values)} values; give one label per value")
+    if labels.shape != (len(values),):
+        raise InputError(
+            f"units must be a flat list of {len(values)} labels, one per value, not of shape {labels.shape}"
+        )
     _, index = np.unique(labels, return_inverse=True)
     order = np.argsort(index, kind="stable")
     return np.split(values[order], np.cumsum(np.bincount(index))[:-1])

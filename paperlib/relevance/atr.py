@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, whole
 
 
 class ATR(NamedTuple):
@@ -99,6 +99,6 @@ def sum_blocks(A, size):
     """
     if A.dim() != 3 or A.shape[1] != A.shape[2]:
         raise InputError(f"A must be square relevance matrices [B, n, n], not of shape {tuple(A.shape)}")
-    if size < 1 or A.shape[1] % size:
+    if A.shape[1] % whole("size", size):
         raise InputError(f"a block size of {size} does not divide the {A.shape[1]} rows of the matrix")
     return A.unflatten(2, (-1, size)).unflatten(1, (-1, size)).sum((2, 4))

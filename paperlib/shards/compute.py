@@ -9,7 +9,7 @@ import torch
 
 from .. import data, gradcam, masks
 from ..data.video import VideoError
-from ..errors import InputError, needs
+from ..errors import InputError, needs, whole
 from ..gradcam import blobs
 from ..models import devices
 from ..papers import analysis
@@ -55,8 +55,8 @@ def plan(
     """
     options = {**OPTIONS[kind], **options}
     for what, value in (("shards", shards), ("batch", batch), ("threads", threads), ("limit", limit)):
-        if value is not None and value < 1:
-            raise InputError(f"{what} is a number from 1, not {value}")
+        if value is not None:
+            whole(what, value)
     if memory <= 0:
         raise InputError(f"memory is a number of gigabytes above 0, not {memory}")
     settings = {

@@ -8,7 +8,7 @@ import torch
 
 from ..data import clips as clip_format
 from ..data import sampling
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.probing import at_once, evaluating, probabilities, scale
 
 
@@ -43,14 +43,14 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     1, "rev."). indices: only these videos. batch_size: clips at once, by default as many as suit the device. scores:
     "softmax" or "sigmoid", by default as `probing.scale` says. Runs on the device of the model's weights.
     """
-    frames = frames or getattr(model, "num_frames", None)
+    frames = getattr(model, "num_frames", None) if frames is None else whole("frames", frames)
     if frames is None:
         raise InputError(f"{type(model).__name__} does not say how many frames it takes; pass frames=.")
     indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
     if not len(indices):
         raise InputError(f"there is no video of {dataset.name} to evaluate on.")
     device = next(model.parameters()).device
-    batch_size, found = batch_size or at_once(frames, device), []
+    batch_size, found = at_once(frames, device) if batch_size is None else whole("batch_size", batch_size), []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
             clips = load_clips(dataset, indices[begin : begin + batch_size], frames)
@@ -61,6 +61,7 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
 
 def predictions(scores, dataset, indices, reverse=False, top=5):
     """Return `evaluate`'s table for class scores [n, K] of the videos `indices`."""
+    whole("top", top)
     labels = np.asarray(dataset.labels)[indices]
     if labels.ndim > 1:
         raise InputError(

@@ -15,7 +15,7 @@ from .. import data, models
 from ..convolution.allocator import keep_freed
 from ..convolution.half import checked
 from ..data import loading, sampling, store
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..storage import paths, software, zoo_lists
 from . import checkpoints, folds, heads, parallel
 from . import progress as runs
@@ -172,8 +172,7 @@ def _refuse_what_cannot_be_trained(recipe, ranks):
     checkpoints.check_bits(recipe.bits)
     if recipe.batch % ranks.count:
         raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
-    if recipe.epochs < 1:
-        raise InputError(f"recipe of {recipe.name} has epochs {recipe.epochs}; it takes at least one")
+    whole(f"epochs of the recipe of {recipe.name}", recipe.epochs)
 
 
 def _steps_per_epoch(videos, recipe):

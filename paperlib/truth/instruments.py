@@ -11,6 +11,7 @@ import torch
 from captum import attr
 
 from .. import gradcam, masks, relevance
+from ..errors import whole
 from ..models.inputs import check_clips, network
 from ..models.probing import evaluating
 from . import shapley as exact
@@ -115,7 +116,7 @@ def gradient_x_input(model, clips, targets):
 def integrated_gradients(model, clips, targets, steps=16):
     """Return integrated gradients from the mean colour, summed per frame; a frame may speak against."""
     found = attr.IntegratedGradients(model).attribute(
-        clips, target=targets, baselines=0, n_steps=steps, internal_batch_size=len(clips)
+        clips, target=targets, baselines=0, n_steps=whole("steps", steps), internal_batch_size=len(clips)
     )
     return found.sum((1, 3, 4))
 
@@ -133,7 +134,7 @@ def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
             clips.clone().requires_grad_(),
             target=targets,
             nt_type="smoothgrad",
-            nt_samples=samples,
+            nt_samples=whole("samples", samples),
             nt_samples_batch_size=1,
             stdevs=noise * float(clips.max() - clips.min()),
         )
@@ -157,7 +158,7 @@ def shapley(model, clips, targets, samples=8, seed=0):
             baselines=0,
             target=targets,
             additional_forward_args=clips,
-            n_samples=samples,
+            n_samples=whole("samples", samples),
         )
 
 

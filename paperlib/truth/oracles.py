@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 
 CELL = 4  # pixels: side of a square whose brightness is one number
 BRIGHT, FAINT = 1.2, 0.5  # of signs and of what means nothing, in normalised pixels; the mean colour is 0
@@ -80,6 +80,9 @@ def oracle(
     time lights no cell that is read then, so only the frames inside count, whatever replaces frames.
     InputError for events outside of the frames 1 to N - 1: before frame 0 there is nothing that it could repeat.
     """
+    whole("frames", frames, 2)
+    whole("classes", classes, 2)
+    whole("clips", clips)
     inside = torch.zeros(frames, dtype=torch.bool)
     for first, after in events:
         if not 1 <= first < after <= frames:

@@ -7,7 +7,7 @@ from torch import nn
 from .. import data
 from ..data import sampling
 from ..data.clips import to_clip
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import class_logits
 from ..models.probing import evaluating
 from .oracles import Known
@@ -25,6 +25,8 @@ def planted(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     no other, are left out. InputError where the data set plants nothing or too few videos are usable.
     """
     dataset = data.load(dataset, "val") if isinstance(dataset, str) else dataset
+    whole("frames", frames)
+    whole("clips", clips)
     if not hasattr(dataset, "frames_as"):
         raise InputError(f"{dataset.name} plants no events; the data sets synth_..._hard do.")
     found = []
@@ -49,7 +51,8 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     """
     dataset = data.load(dataset, "val") if isinstance(dataset, str) else dataset
     rng, labels = np.random.default_rng(seed), np.asarray(dataset.labels)
-    if len(np.unique(labels)) < 3 or frames < 4:
+    whole("clips", clips)
+    if len(np.unique(labels)) < 3 or whole("frames", frames) < 4:
         raise InputError(f"{dataset.name}: putting videos into each other takes three classes and four frames.")
 
     def clip(i):
@@ -87,6 +90,7 @@ def told_apart(model: nn.Module, known: Known, batch_size: int = 16) -> torch.Te
     Only there has it seen what differs, so only there does an instrument have something to find.
     """
     rows, right = torch.arange(len(known)), []
+    whole("batch_size", batch_size)
     with evaluating(model):
         for clips, sign in ((known.clips, 1), (known.twins, -1)):
             logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import class_logits
 from ..models.probing import evaluating, probabilities
 
@@ -42,6 +42,7 @@ def logits(
     coalitions: bool [M, N], or [B, M, N] for other ones in every clip.
     """
     each = coalitions.expand(len(clips), *coalitions.shape[-2:]).to(clips.device)
+    whole("batch_size", batch_size)
     found = []
     with evaluating(model):
         for clip, rows in zip(clips, each, strict=True):

@@ -5,7 +5,7 @@ import torch
 
 from ..data import sampling
 from ..data.clips import to_clip
-from ..errors import InputError
+from ..errors import InputError, whole
 from .oracles import Known
 from .planting import in_turn
 
@@ -18,6 +18,8 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0)
     `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all words are left
     out. InputError for a data set without words.
     """
+    whole("frames", frames)
+    whole("clips", clips)
     if not hasattr(dataset, "words"):
         raise InputError(f"{dataset.name} has no words with frames; grid has.")
     shown, inside, labels, ids = [], [], [], []
@@ -45,6 +47,8 @@ def annotated(dataset, frames: int, clips: int = 32, seed: int = 0) -> Known:
 
     Videos of which a clip shows no annotated frame, or no other, are left out; classes come in turn.
     """
+    whole("frames", frames)
+    whole("clips", clips)
     if not hasattr(dataset, "annotated"):
         raise InputError(f"{dataset.name} has no annotated frames; nagoya_fir_context has.")
     shown, inside, kept = [], [], []

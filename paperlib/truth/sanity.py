@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import network
 from .scoring import ranks
 
@@ -80,7 +80,7 @@ def shifted(
 
 def permuted_labels(instrument, model, clips, targets, classes: int, seed: int = 0, before=None) -> np.ndarray:
     """Return the rank correlation [B] of importance for the target with that for another class drawn at random."""
-    targets = torch.as_tensor(targets)
+    targets, classes = torch.as_tensor(targets), whole("classes", classes, 2)
     shift = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed)).to(targets)
     own = _known(before, instrument, model, clips, targets)
     return ranks(own, instrument(model, clips, (targets + shift) % classes).cpu())

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating
 from . import players, shapley
@@ -142,7 +142,7 @@ def score(
     (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
     each with its chance level `chance_...`. attrs: `importance` [B, N].
     """
-    model = network(model, scripted=True)
+    model, batch_size = network(model, scripted=True), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
     with evaluating(model), torch.no_grad():
         portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips

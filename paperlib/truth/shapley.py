@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import players
 
 MOST = 12  # frames: 4,096 coalitions
@@ -62,7 +62,7 @@ def sampled(
     """
     frames, generator = clips.shape[2], torch.Generator().manual_seed(seed)
     total = clips.new_zeros(len(clips), frames, dtype=torch.float64)
-    for k in range(permutations):
+    for k in range(whole("permutations", permutations)):
         if k % frames == 0:
             circle = torch.stack([torch.randperm(frames, generator=generator) for _ in clips])
         order = circle.roll(-(k % frames), 1)

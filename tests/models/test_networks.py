@@ -103,7 +103,7 @@ def test_the_transformers_attend_as_they_say():
     ("name", "options", "said"),
     [
         ("ViT-joint-f7", {"tubelet": 2}, "tubelet=2 .* an even number of frames"),
-        ("ViT-joint-f8", {"patch": 0}, "patch=0 .* whole number"),
+        ("ViT-joint-f8", {"patch": 0}, "patch of ViT-joint-f8 must be a whole number of at least 1, not 0"),
         ("ViT-divided-f8", {"positions": "learned"}, "one of sine, none"),
         ("Swin3D-f8", {"tubelet": 3}, "tubelet=3 .* 1 or 2"),
         ("Swin3D-f7", {}, "frames in pairs.*tubelet=1"),

@@ -124,8 +124,34 @@ def test_a_share_that_never_varied_is_not_certain():
     found = statistics.share_interval(0, 8)
     assert found.value == found.low == 0
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 8))  # the share with which 0 of 8 has a chance of 2.5 %
-    with pytest.raises(InputError, match="no share"):
-        statistics.share_interval(1, 0)
+    assert statistics.share_interval(np.int64(3), np.int32(11)) == statistics.share_interval(3, 11)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((2.7, 11), "successes must be a whole number of at least 0, not 2.7"),
+        ((2, 11.5), "trials must be a whole number of at least 1, not 11.5"),
+        ((-1, 11), "successes must be"),
+        ((0, 0), "trials must be a whole number of at least 1, not 0"),
+        ((12, 11), "12 successes of 11 trials"),
+        ((2, 11, 95), "level is 95"),
+    ],
+)
+def test_counts_that_are_no_share_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        statistics.share_interval(*arguments)
+
+
+@pytest.mark.parametrize("units", [[0, 0, 1, 1], np.arange(2), "ab", {0: 1, 1: 2}, ([0, 0, 1, 1],), 3])
+def test_units_of_several_samples_are_given_for_each(units):
+    values = [1.0, 2.0, 3.0, 5.0]
+    with pytest.raises(InputError, match="units must be a list of 2: the labels of a and those of b"):
+        statistics.bootstrap_difference(values, values, units=units)
+    with pytest.raises(InputError, match="units must be a list of 2: labels or None for each entry"):
+        statistics.crossed_interval(lambda blocks: blocks[0][0].mean(), [[np.ones((1, 4))]] * 2, units)
+    with pytest.raises(InputError, match="flat list of 4 labels, one per value"):
+        statistics.bootstrap_interval(values, units=[[0, 0, 1, 1]])
 
 
 def test_the_interval_of_few_values_is_that_of_student():

@@ -222,10 +222,10 @@ def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"shards": 0}, "shards is a number from 1, not 0"),
-        ({"batch": 0}, "batch is a number from 1"),
+        ({"shards": 0}, "shards must be a whole number of at least 1, not 0"),
+        ({"batch": 0}, "batch must be a whole number"),
         ({"memory": 0}, "memory is a number of gigabytes"),
-        ({"limit": 0}, "limit is a number from 1"),
+        ({"limit": 0}, "limit must be a whole number"),
         ({"dataset": "nonsense"}, "no dataset called 'nonsense'"),
         ({"dataset": "synth_kth", "target": "label"}, "knows 32 classes and synth_kth has 6"),
         ({"kind": "gradcam", "layer": "layer9"}, "no layer 'layer9'"),
