@@ -13,7 +13,7 @@ from captum import attr
 from .. import gradcam, masks, relevance
 from ..errors import whole
 from ..models.inputs import check_clips, network
-from ..models.probing import evaluating
+from ..models.probing import check_count, classes, evaluating, indices
 from . import shapley as exact
 
 
@@ -62,15 +62,25 @@ def grad_cam(model, clips, targets, **options):
 
 
 def still(function):
-    """Decorate an instrument that takes the network as it is: clips checked, evaluation mode, no graph kept."""
+    """Decorate an instrument that only runs the network: clips and targets checked, evaluation mode, no graph kept."""
 
     @functools.wraps(function)
     @torch.inference_mode(False)
     def wrapped(model, clips, targets, **options):
         model = network(model, scripted=True)
         clips = check_clips(model, clips)
+        targets = indices(targets, clips.device).long()
+        targets = targets.expand(len(clips)) if targets.ndim == 0 else targets
+        check_count(targets, len(clips))
+        ends = torch.stack([targets.min(), targets.max()])
+
+        def logits(shown):
+            found = model(shown)
+            classes(found[:1].expand(2, -1), ends)  # names a class that there is not
+            return found
+
         with evaluating(model):
-            return function(model, clips, torch.as_tensor(targets, device=clips.device), **options).detach()
+            return function(logits, clips, targets, **options).detach()
 
     return wrapped
 
@@ -162,7 +172,7 @@ def shapley(model, clips, targets, samples=8, seed=0):
         )
 
 
-@still
+@torch.inference_mode(False)
 def freeze_shapley(model, clips, targets, permutations=8, seed=0):
     """Return each frame's sampled Shapley value for the class logit: absent frames hold the one before."""
     return exact.sampled(model, clips, targets, permutations, "freeze", seed=seed)

@@ -84,7 +84,10 @@ def oracle(
     whole("classes", classes, 2)
     whole("clips", clips)
     inside = torch.zeros(frames, dtype=torch.bool)
-    for first, after in events:
+    pairs = isinstance(events, list | tuple) and all(isinstance(one, list | tuple) and len(one) == 2 for one in events)
+    if not pairs or not events:
+        raise InputError(f"events must be a list of (first, after), frames of at least one event, not {events!r}.")
+    for first, after in [(whole("an event's first frame", a, 0), whole("an event's end", b)) for a, b in events]:
         if not 1 <= first < after <= frames:
             raise InputError(f"an event lies within the frames 1 to {frames - 1}, not from {first} to before {after}.")
         inside[first:after] = True

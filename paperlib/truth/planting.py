@@ -89,6 +89,8 @@ def told_apart(model: nn.Module, known: Known, batch_size: int = 16) -> torch.Te
 
     Only there has it seen what differs, so only there does an instrument have something to find.
     """
+    if known.twins is None:
+        raise InputError("these clips have no twins to be told from; truth.planted and truth.spliced give some.")
     rows, right = torch.arange(len(known)), []
     whole("batch_size", batch_size)
     with evaluating(model):

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..models.inputs import class_logits
-from ..models.probing import evaluating, probabilities
+from ..models.inputs import check_clips, class_logits, network
+from ..models.probing import classes, evaluating, indices, probabilities
 
-ABSENT = ("freeze", "mean")
+ABSENT, VALUES = ("freeze", "mean"), ("logit", "score")
 
 
 def present(clips: torch.Tensor, on: torch.Tensor, absent: str = "freeze") -> torch.Tensor:
@@ -43,6 +43,8 @@ def logits(
     """
     each = coalitions.expand(len(clips), *coalitions.shape[-2:]).to(clips.device)
     whole("batch_size", batch_size)
+    model = network(model, scripted=True)
+    clips = check_clips(model, clips)
     found = []
     with evaluating(model):
         for clip, rows in zip(clips, each, strict=True):
@@ -62,7 +64,10 @@ def values(
     """Return what the network gives for class targets[b] when only coalition m of frames is there, float64 [B, M].
 
     coalitions, absent: see `logits`. value: "logit", or "score" by the network's `scores` ("auto" without).
+    InputError for another value and for targets that are no classes of the network, one for all clips or one for each.
     """
+    if value not in VALUES:
+        raise InputError(f"a set of frames is worth a {' or a '.join(VALUES)}, not {value!r}.")
     return worth(model, logits(model, clips, coalitions, absent), targets, value)
 
 
@@ -71,4 +76,4 @@ def worth(model, given, targets, value="logit"):
     if value == "score":
         given = probabilities(given.flatten(0, 1), getattr(model, "scores", "auto")).view_as(given)
     rows = torch.arange(len(given), device=given.device)
-    return given[rows, :, torch.as_tensor(targets).to(given.device)].double()
+    return given[rows, :, classes(given[:, 0], indices(targets, given.device))].double()

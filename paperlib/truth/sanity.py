@@ -38,6 +38,8 @@ def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), 
     An instrument whose importance stays the same does not explain the network. Rank correlations of constant
     importance count as 0.
     """
+    if np.ndim(depths) != 1 or not all(0 <= share <= 1 for share in depths):
+        raise InputError(f"depths must be shares of the layers, a list of numbers from 0 to 1, not {depths!r}.")
     layers = sum(1 for _ in cascade(model, seed)) - 1
     wanted = {round(share * layers): share for share in depths}
     before, found = _known(before, instrument, model, clips, targets), {}
@@ -54,7 +56,7 @@ def duplicated(instrument, model, clips, targets, frame: int, before=None):
     makes room, and shares leave that one out. NaN where the frame has no importance.
     """
     frames = clips.shape[2]
-    if not 0 <= frame < frames - 2:
+    if whole("frame", frame, 0) >= frames - 2:
         raise InputError(f"a frame to show twice lies in front of the last two of {frames} frames, not at {frame}.")
     order = torch.tensor([*range(frame + 1), *range(frame, frames - 1)])
     given = _known(before, instrument, model, clips, targets), instrument(model, clips[:, :, order], targets).cpu()
@@ -72,7 +74,9 @@ def shifted(
     early, late: [B, 3, N, H, W], `late[:, :, t]` the same pictures as `early[:, :, t + by]`. Importance should shift
     along; compared are the frames that both have.
     """
-    if not 0 < by < early.shape[2] - 1:
+    if early.shape != late.shape:
+        raise InputError(f"the clips compared must be alike, not {list(early.shape)} and {list(late.shape)}.")
+    if whole("by", by) >= early.shape[2] - 1:
         raise InputError(f"clips of {early.shape[2]} frames cannot be compared {by} frames apart.")
     a, b = _known(before, instrument, model, early, targets), instrument(model, late, targets).cpu()
     return ranks(a[:, by:], b[:, : a.shape[1] - by])

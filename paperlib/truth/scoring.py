@@ -54,17 +54,9 @@ def scores(importance, inside) -> pd.DataFrame:
     Columns pointing, mass, precision, iou, each from 0 to 1. Raises InputError for other shapes, importance that is not
     finite, and a clip with no frame inside or all of them.
     """
-    importance = importance.detach().cpu() if isinstance(importance, torch.Tensor) else importance
-    importance, inside = np.asarray(importance, float), np.asarray(inside, bool)
-    if importance.shape != inside.shape or importance.ndim != 2:
-        raise InputError(
-            f"importance and inside must both be [B, N], not {list(importance.shape)} and {list(inside.shape)}."
-        )
-    if not np.isfinite(importance).all():
-        raise InputError(f"importance of clip {int((~np.isfinite(importance)).any(1).argmax())} is not finite.")
-    even = (inside.all(1) | ~inside.any(1)).nonzero()[0]
-    if len(even):
-        raise InputError(f"clip {even[0]} has no frame inside or none outside, so nothing can be told from it.")
+    importance, inside = _rows(importance, float, "importance"), _rows(inside, bool, "inside")
+    _same(importance.shape, inside.shape, "importance and inside")
+    _told(inside)
     rows = zip(importance, inside, strict=True)
     return pd.DataFrame(
         [{"pointing": pointing(*r), "mass": mass(*r), "precision": precision(*r), "iou": iou(*r)} for r in rows]
@@ -72,8 +64,13 @@ def scores(importance, inside) -> pd.DataFrame:
 
 
 def chance(inside) -> pd.DataFrame:
-    """Return what a random order of the frames scores on average, a row per clip `inside` bool [B, N]."""
-    rows = [_chance(int(np.sum(row)), len(row)) for row in np.asarray(inside, bool)]
+    """Return what a random order of the frames scores on average, a row per clip `inside` bool [B, N].
+
+    Raises InputError as `scores` does.
+    """
+    inside = _rows(inside, bool, "inside")
+    _told(inside)
+    rows = [_chance(int(np.sum(row)), len(row)) for row in inside]
     return pd.DataFrame(rows, columns=SCORES)
 
 
@@ -96,8 +93,14 @@ def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: s
 
     deletion: most important frames go first (low is good); insertion: they come first (high is good); margin: deletion
     with the least important first, minus deletion. Frames that are gone are replaced as `players.present` says.
+    targets: one class for all clips or [B]. Raises InputError for unusable clips, classes that do not exist, importance
+    of another shape or that is not finite.
     """
-    importance = torch.as_tensor(importance).to(clips.device)
+    model = network(model, scripted=True)
+    clips = check_clips(model, clips)
+    importance = _rows(importance, float, "importance")
+    _same(importance.shape, (len(clips), clips.shape[2]), "importance and the clips' frames")
+    importance = torch.from_numpy(importance).to(clips.device)
     order = importance.argsort(dim=1, descending=True, stable=True)
 
     def mean(order, flip):
@@ -120,11 +123,43 @@ def _sets(order, removed):
 
 
 def ranks(importance, exact) -> np.ndarray:
-    """Return Spearman's correlation [B] of importance with exact values [B, N]; 0 where either is constant."""
+    """Return Spearman's correlation [B] of importance with exact values [B, N]; 0 where either is constant.
+
+    Raises InputError for other shapes and for what is not finite.
+    """
     from scipy import stats
 
-    pairs = zip(np.asarray(importance, float), np.asarray(exact, float), strict=True)
+    importance, exact = _rows(importance, float, "importance"), _rows(exact, float, "the exact value")
+    _same(importance.shape, exact.shape, "importance and the exact values")
+    pairs = zip(importance, exact, strict=True)
     return np.array([stats.spearmanr(a, b).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs])
+
+
+def _rows(values, kind, what):
+    """Return values as an array [B, N] of a kind; InputError for another shape, and for a clip's that is not finite."""
+    try:
+        found = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, kind)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.ndim != 2:
+        got = type(values).__name__ if found is None or not found.ndim else f"of shape {list(found.shape)}"
+        raise InputError(f"{what} must be numbers [B, N], one for each frame of each clip, not {got}.")
+    bad = (~np.isfinite(found)).any(1)
+    if bad.any():
+        raise InputError(f"{what} of clip {int(bad.argmax())} is not finite.")
+    return found
+
+
+def _same(given, wanted, what):
+    if tuple(given) != tuple(wanted):
+        raise InputError(f"{what} must both be [B, N], not {list(given)} and {list(wanted)}.")
+
+
+def _told(inside):
+    """Raise InputError for a clip of which no frame, or every one, lies inside."""
+    even = (inside.all(1) | ~inside.any(1)).nonzero()[0]
+    if len(even):
+        raise InputError(f"clip {even[0]} has no frame inside or none outside, so nothing can be told from it.")
 
 
 def score(
@@ -147,10 +182,14 @@ def score(
     with evaluating(model), torch.no_grad():
         portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips
         logits = torch.cat([class_logits(model, part) for part in clips.tensor_split(portions)])
+    if not callable(instrument):
+        raise InputError(
+            f"an instrument is a function(model, clips, targets) of truth.INSTRUMENTS, not {instrument!r}."
+        )
     parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
     with evaluating(model):
-        found = [torch.as_tensor(instrument(model, *part)) for part in parts]
-    importance = torch.cat(found).detach().cpu().double().numpy()
+        found = [_rows(instrument(model, *part), float, "importance that the instrument returns") for part in parts]
+    importance = np.concatenate(found)
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
     table.attrs["importance"] = importance
     return table

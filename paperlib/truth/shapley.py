@@ -23,7 +23,7 @@ def of_values(values: torch.Tensor) -> torch.Tensor:
 
     phi_i = sum over the sets S without i of |S|! (N - |S| - 1)! / N! (v(S and i) - v(S)).
     """
-    frames = int(values.shape[1]).bit_length() - 1
+    frames = _frames(values)
     there = coalitions(frames).to(values.device)
     size = there.sum(1)
     weight = torch.tensor(
@@ -84,7 +84,7 @@ def best_orders(values: torch.Tensor, largest: bool = False) -> torch.Tensor:
     programming over sets.
     """
     sign = -1.0 if largest else 1.0
-    frames = int(values.shape[1]).bit_length() - 1
+    frames = _frames(values)
     best, step = sign * values.double().clone(), torch.zeros(values.shape, dtype=torch.long)
     for m in sorted(range(1, 2**frames), key=lambda m: bin(m).count("1")):
         members = [k for k in range(frames) if m >> k & 1]
@@ -101,7 +101,15 @@ def best_orders(values: torch.Tensor, largest: bool = False) -> torch.Tensor:
 
 def best_windows(values: torch.Tensor) -> torch.Tensor:
     """Return the run of frames (start, stop) [B, 2] that alone has the highest value; the shortest of equals."""
-    frames = int(values.shape[1]).bit_length() - 1
+    frames = _frames(values)
     runs = [(a, a + n) for n in range(1, frames + 1) for a in range(frames - n + 1)]
     index = torch.tensor([sum(1 << k for k in range(a, b)) for a, b in runs], device=values.device)
     return torch.tensor(runs)[values[:, index].argmax(1).cpu()]
+
+
+def _frames(values):
+    """Return N of values [B, 2^N]; InputError for another shape."""
+    frames = int(values.shape[-1]).bit_length() - 1 if values.ndim == 2 else 0
+    if values.ndim != 2 or frames < 1 or values.shape[1] != 2**frames:
+        raise InputError(f"values must be [B, 2^N], one for every set of N frames, not {list(values.shape)}.")
+    return frames

@@ -96,6 +96,27 @@ def test_instruments_leave_the_network_as_it_was():
 def test_events_that_an_oracle_cannot_read_are_named():
     with pytest.raises(InputError, match="frames 1 to 15, not from 0 to before 3"):
         truth.oracle([(0, 3)])
+    for events in ([], (3, 5), [3, 5], {3: 5}, "35"):
+        with pytest.raises(InputError, match=r"events must be a list of \(first, after\)"):
+            truth.oracle(events)
+    with pytest.raises(InputError, match="an event's end must be a whole number of at least 1, not 4.5"):
+        truth.oracle([(2, 4.5)])
+
+
+@pytest.mark.parametrize("name", truth.INSTRUMENTS)
+def test_every_instrument_refuses_targets_that_do_not_fit(name):
+    net, known = truth.oracle([(3, 5)], frames=8, clips=3)
+    for targets, message in (
+        ([0, 1], "3 clips but 2 targets"),
+        ([0, 1, 9], "class 9 "),
+        ([0, -1, 1], "class -1 "),
+        ({0: 1}, "class indices, one per clip"),
+        ([0.0, 1.0, 2.0], "class indices, one per clip"),
+    ):
+        with pytest.raises(InputError, match=message):
+            truth.INSTRUMENTS[name](net, known.clips, targets)
+    one, each = (truth.INSTRUMENTS[name](net, known.clips, targets) for targets in (1, [1, 1, 1]))
+    assert torch.equal(one, each)
 
 
 def test_networks_without_frame_logits_are_asked_as_well():

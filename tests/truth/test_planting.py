@@ -148,3 +148,11 @@ def test_a_frame_shown_twice_and_a_clip_shifted():
     assert np.abs(sanity.shifted(truth.CONTROLS["random"], None, long[:, :, :10], long[:, :, 3:], None, 3)).max() < 0.9
     with pytest.raises(InputError, match="cannot be compared 9 frames apart"):
         sanity.shifted(brightness, None, clips, clips, None, 9)
+    with pytest.raises(InputError, match="clips compared must be alike"):
+        sanity.shifted(brightness, None, clips, clips[:1], None, 3)
+    for depths in (0.5, [0.0, 2.0]):
+        with pytest.raises(InputError, match="depths must be shares of the layers"):
+            sanity.randomised(brightness, None, clips, None, depths)
+    for call, name in ((sanity.duplicated, "frame"), (lambda f, m, x, t, by: sanity.shifted(f, m, x, x, t, by), "by")):
+        with pytest.raises(InputError, match=f"{name} must be a whole number"):
+            call(brightness, None, clips, None, 2.5)

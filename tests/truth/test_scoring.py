@@ -101,11 +101,54 @@ def test_scores_by_hand():
         (np.zeros((1, 4)), np.ones((1, 4)), "no frame inside or none outside"),
         (np.zeros((1, 4)), np.zeros((1, 5)), "must both be"),
         (np.full((2, 4), np.nan), np.eye(4)[:2], "clip 0 is not finite"),
+        (np.zeros(4), np.eye(4)[:2], r"importance must be numbers \[B, N\].* not of shape \[4\]"),
+        ({0: 1}, np.eye(4)[:2], r"importance must be numbers \[B, N\].* not dict"),
+        (np.zeros((2, 4)), [True, False, False, True], r"inside must be numbers \[B, N\]"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(importance, inside, message):
     with pytest.raises(InputError, match=message):
         truth.scores(importance, inside)
+    with pytest.raises(InputError, match="clip 1 has no frame inside or none outside"):
+        truth.chance([[True, False], [True, True]])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_importance_that_is_not_finite_is_not_ranked(bad):
+    net, known = truth.oracle([(5, 9)], clips=3)
+    importance = torch.rand(3, 16, requires_grad=True)
+    assert truth.ranks(importance, 2 * importance) == pytest.approx(1)
+    holed = importance.detach().clone()
+    holed[1, 3] = bad
+    for call in (
+        lambda: truth.curves(net, known.clips, known.targets, holed),
+        lambda: truth.ranks(holed, importance),
+        lambda: truth.score(lambda *of: holed, net, known.clips, known.inside),
+    ):
+        with pytest.raises(InputError, match="importance.* of clip 1 is not finite"):
+            call()
+    with pytest.raises(InputError, match="exact value of clip 1 is not finite"):
+        truth.ranks(importance, holed)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"importance": torch.rand(3, 5)}, r"not \[3, 5\] and \[3, 16\]"),
+        ({"importance": torch.rand(2, 16)}, r"not \[2, 16\] and \[3, 16\]"),
+        ({"importance": torch.rand(16)}, r"not of shape \[16\]"),
+        ({"targets": [0, 1, 9]}, "class 9 does not exist"),
+        ({"targets": [0, 1, -1]}, "class -1 does not exist"),
+        ({"targets": [0, 1]}, "3 clips but 2 targets"),
+        ({"targets": None}, "class indices, one per clip, not None"),
+        ({"clips": torch.zeros(3, 3, 16, 20, 64, dtype=torch.uint8)}, "normalised float tensor"),
+    ],
+)
+def test_curves_of_what_does_not_fit_are_refused(change, message):
+    net, known = truth.oracle([(5, 9)], clips=3)
+    right = {"clips": known.clips, "targets": known.targets, "importance": torch.rand(3, 16)}
+    with pytest.raises(InputError, match=message):
+        truth.curves(net, **{**right, **change})
 
 
 def test_curves_of_an_oracle_by_hand():
@@ -137,6 +180,11 @@ def test_networks_and_clips_that_cannot_be_scored_are_named():
     net.forward = lambda clip: {"logits": says(clip)}
     with pytest.raises(InputError, match="must return class logits .* but it returns dict"):
         truth.score(bright, net, known.clips, known.inside)
+    net.forward = says
+    with pytest.raises(InputError, match="an instrument is a function.* not 'CLRP'"):
+        truth.score("CLRP", net, known.clips, known.inside)
+    with pytest.raises(InputError, match="these clips have no twins"):
+        truth.told_apart(net, truth.Known(known.clips, known.targets, known.inside))
 
 
 def test_an_instrument_is_asked_in_evaluation_mode():

@@ -92,3 +92,16 @@ def test_too_many_frames_are_refused():
     net, known = truth.oracle([(3, 5)], clips=1)
     with pytest.raises(InputError, match="16 frames cannot be tried"):
         shapley.exact(net, known.clips, known.targets)
+
+
+def test_what_is_no_game_is_named():
+    net, known = truth.oracle([(3, 5)], frames=6, clips=2)
+    for function in (shapley.exact, shapley.sampled):
+        with pytest.raises(InputError, match="worth a logit or a score, not 'probability'"):
+            function(net, known.clips, known.targets, value="probability")
+        with pytest.raises(InputError, match="class -1 does not exist"):
+            function(net, known.clips, [0, -1])
+    for values in (torch.rand(2, 6), torch.rand(8), torch.rand(2, 1)):
+        for function in (shapley.of_values, shapley.best_orders, shapley.best_windows):
+            with pytest.raises(InputError, match=r"values must be \[B, 2\^N\].* not \["):
+                function(values)
