@@ -62,8 +62,9 @@ def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.
     first = torch.arange(steps, device=A.device) * frames // steps  # the frames output step i stands for
     last = ((torch.arange(steps, device=A.device) + 1) * frames + steps - 1) // steps - 1
     around = (left[None, :, None] <= last[:, None, None]) & (left[None, None, :] >= first[:, None, None])
-    # one part in 1e9 forgives the rounding of sums that reach sigma exactly
-    fits = (share >= sigma - 1e-9) & around & (length > 0)
+    # sums that reach sigma exactly may miss it by the rounding of what they add up
+    rounding = 1e-9 if kind == torch.float64 else 1e-6
+    fits = (share >= sigma * (1 - rounding)) & around & (length > 0)
     lengths = torch.where(fits, length, frames + 1).flatten(2)
     ranges = lengths.amin(2).double()
     best = torch.where(lengths == ranges[..., None], share.flatten(2), -torch.inf).argmax(2)

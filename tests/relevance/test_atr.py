@@ -1,6 +1,7 @@
 """Action temporal relevance against brute force, and its corner cases."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,6 +45,32 @@ def test_equals_brute_force(frames, seed, sigma):
             assert np.isclose(found.avg[b], (weights * expected[b]).sum() / weights.sum())
         else:
             assert np.isnan(found.avg[b])
+
+
+def exactly(row, i, sigma):
+    """The paper's definition in whole numbers and fractions, without any rounding."""
+    fits = (
+        right - left + 1
+        for left in range(i + 1)
+        for right in range(i, len(row))
+        if sum(row[left : right + 1]) >= sigma * sum(row)
+    )
+    return min(fits)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [Fraction(1), Fraction(1, 3), Fraction(1, 10), Fraction(7, 1000)])
+def test_a_sum_that_reaches_sigma_exactly_reaches_it_in_any_kind_of_number(kind, unit):
+    rng = np.random.default_rng(5)
+    for sigma in (Fraction(39, 40), Fraction(9, 10), Fraction(1, 2), Fraction(1)):
+        rows = rng.multinomial(40, np.ones(7) / 7, size=(12, 7))  # of forty units: sigma is so many of them
+        expected = [[exactly([unit * int(n) for n in row], i, sigma) for i, row in enumerate(A)] for A in rows]
+        A = torch.tensor([[[float(unit * int(n)) for n in row] for row in one] for one in rows], dtype=kind)
+        assert relevance.atr(A, torch.ones(A.shape[:2]), float(sigma)).frames.tolist() == expected
+        below = torch.tensor(rows, dtype=kind)
+        below[..., 0] += 1e-4  # what is short of sigma by more than rounding still falls short
+        least = [[exactly([Fraction(float(n)) for n in row], i, sigma) for i, row in enumerate(one)] for one in below]
+        assert relevance.atr(below, torch.ones(A.shape[:2]), float(sigma)).frames.tolist() == least
 
 
 def test_identity_has_range_one_and_uniform_rows_the_whole_clip():
