@@ -11,8 +11,8 @@ from torch import nn
 
 from ..errors import InputError, whole
 from ..models import devices
+from ..models.readout import difference
 from . import artifact, measured, networks
-from .contrast import difference
 from .explanation import Explanation
 from .record import class_index
 

@@ -14,7 +14,7 @@ from .costs import cost
 from .instruments import CONTROLS, INSTRUMENTS
 from .oracles import Known, Oracle, oracle
 from .planting import planted, spliced, told_apart
-from .readout import question, recombined, versus
+from ..models.readout import question, recombined, versus
 from .recorded import annotated, position_prior, spoken
 from .scoring import chance, curves, ranks, score, scores
 

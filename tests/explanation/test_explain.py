@@ -14,7 +14,6 @@ from paperlib import gradcam, masks, models, relevance
 from paperlib.data import clips, sampling
 from paperlib.errors import InputError
 from paperlib.explanation import artifact, measured, sliding
-from paperlib.explanation.contrast import difference
 from paperlib.training import checkpoints
 
 from ..data import videos
@@ -111,15 +110,6 @@ def test_why_this_class_and_not_that(network, frames):
         paperlib.explain(frames, network, ("left", "left"), classes=NAMES)
     with pytest.raises(InputError, match="two of which"):
         paperlib.explain(frames, network, ("left", "right", "still"), classes=NAMES)
-
-
-def test_a_difference_needs_a_linear_head():
-    class Normed(SmallVideoNet):
-        def forward(self, clips):
-            return super().forward(clips).tanh()
-
-    with pytest.raises(InputError, match="Normed has not"):
-        difference(Normed(), torch.randn(1, 3, 4, 16, 16), 0, 1)
 
 
 def test_further_classes_lie_beside_and_survive_the_disk(network, frames, tmp_path):

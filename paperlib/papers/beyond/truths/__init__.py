@@ -59,7 +59,7 @@ def evaluated(asked, chosen, key):
 
 def key_of(checkpoint, settings, what, dataset):
     """Return what decides the scores of a checkpoint on clips of a data set, for the cache."""
-    decides = ("instruments", "oracles", "planting", "players", "readout", "recorded", "scoring", "shapley")
+    decides = ("instruments", "oracles", "planting", "players", "recorded", "scoring", "shapley")
     code = cache.code(
         *(f"truth/{name}" for name in decides),
         *("models", "data", "relevance", "masks", "gradcam"),
