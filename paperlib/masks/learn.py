@@ -164,7 +164,7 @@ def learn(
     labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
     preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
     lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
-    override it. `initial` may also be a mask [B, T] or [T] of zeros and ones.
+    override it. `initial` may also be a mask [B, T] or [T] with values from 0 to 1.
     watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies;
     learning ends early where it returns True.
     Raises InputError for unknown presets or options, unusable clips and classes out of range.
@@ -347,7 +347,7 @@ def resolve(preset, iterations, options):
     given = options.get("initial")
     if given is not None and not isinstance(given, str):
         options["initial"] = "given"
-        given = torch.as_tensor(given)
+        given = _checked(given)
     elif given not in (None, "central", "central_released", "full"):
         raise InputError(f"there is no initial mask called {given!r}; use central, central_released, full or numbers.")
     else:
@@ -365,8 +365,20 @@ def resolve(preset, iterations, options):
     return settings, given
 
 
+def _checked(mask):
+    """Return a given initial mask as a tensor; InputError where its values are not all numbers from 0 to 1."""
+    try:
+        mask = torch.as_tensor(mask)
+        wrong = mask[~((mask >= 0) & (mask <= 1))]  # NaN, too
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"the initial mask should be numbers from 0 to 1, not {mask!r}") from error
+    if len(wrong):
+        raise InputError(f"the initial mask has the value {float(wrong[0]):g}; values go from 0, unmasked, to 1.")
+    return mask
+
+
 def _initial(given, part, count):
-    if given is None or given.ndim == 1:
+    if given is None or given.ndim < 2:
         return given
     if len(given) != count:
         raise InputError(f"there are {count} clips but {len(given)} initial masks")

@@ -1,12 +1,14 @@
 """The public datasets' official layouts, in miniature: from list to decoded, sampled clip and model."""
 
+import av
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from paperlib import data
-from paperlib.data import public
+from paperlib.data import public, video
 from paperlib.data.loading import batches
 from paperlib.errors import InputError
 from tests.data import layouts, videos
@@ -252,6 +254,29 @@ def test_photographs_held_sideways_come_out_upright(tmp_path):
         picture.save(root / "videos" / "d" / f"{k:05d}.jpg", quality=95, exif=exif)
     whole = data.load("frames", "val", size=32, root=root)._decode(0, np.arange(8), 48)
     assert whole.shape == (8, 48, 64, 3) and [videos.number(f) for f in whole] == list(range(2, 10))
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_pixels_of_16_bits_become_those_of_8(tmp_path, colours):
+    """Images and videos whose values are 0 to 65535: 257 times those of 8 bits, and all between."""
+    wide = np.linspace(0, 65535, 2 * 48 * 64).astype(np.uint16).reshape(2, 48, 64, 1).repeat(colours, 3)
+    wide[0] = np.arange(256).repeat(12).reshape(48, 64, 1) * 257
+    wide[..., 1:2] = wide[:, ::-1, :, 1:2]
+    frames = tmp_path / "frames"
+    (frames / "a").mkdir(parents=True)
+    (frames / "val.txt").write_text("a 1 2 0\n")
+    kind = "gray16le" if colours == 1 else "rgb48le"
+    with av.open(str(tmp_path / "video.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, kind
+        for k, picture in enumerate(wide, 1):
+            cv2.imwrite(str(frames / "a" / f"{k:05d}.png"), picture[..., ::-1])
+            pixels = np.ascontiguousarray(picture if colours == 3 else picture[..., 0])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, kind)))
+        out.mux(stream.encode(None))
+    read = data.load("frames", "val", size=32, root=frames)._decode(0, np.arange(2), 48)
+    assert (read[0] == wide[0] // 257).all() and np.abs(read - wide / 257).max() <= (0.5 if colours == 1 else 1)
+    assert np.abs(video.decode(tmp_path / "video.mkv") - wide / 257).max() < 2  # FFmpeg's scaler rounds
 
 
 def test_the_data_folder_may_come_from_the_environment(root, monkeypatch):

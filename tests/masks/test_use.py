@@ -38,6 +38,11 @@ def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
         ({"iterations": -1}, "iterations"),
         ({"perturbation": "melt"}, "melt"),
         ({"initial": torch.ones(5)}, "initial mask"),
+        ({"initial": torch.tensor(1.0)}, "initial mask has shape"),
+        ({"initial": [0, 1, 1.5, 0]}, "initial mask has the value 1.5; values go from 0"),
+        ({"initial": torch.tensor([0, -0.1, 1, 1])}, "has the value -0.1"),
+        ({"initial": [[0, 1, float("nan"), 0]] * 2}, "has the value nan"),
+        ({"initial": ["on", "off"]}, "numbers from 0 to 1"),
     ],
 )
 def test_unusable_arguments_are_named(arguments, message):

@@ -118,6 +118,8 @@ def _image(path, root, short):
             if image.width * image.height > video.MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
             turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION))
+            if image.mode.startswith("I"):  # grey of 16 bits, which PIL would clip at 255
+                image = Image.fromarray(np.round(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
             upright = image if turn is None else image.transpose(turn)  # stored as the camera was held
             scale = short / min(upright.size)
             size = [max(short, round(side * scale)) for side in upright.size]
