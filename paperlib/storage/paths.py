@@ -1,6 +1,7 @@
 """Where the project's own files are, and how to write one without leaving half of it."""
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -49,6 +50,18 @@ def _takes_files(folder):
     """Whether a folder, which may have to be made first, can be written to."""
     there = next(f for f in (folder, *folder.parents) if os.path.lexists(f))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def check_writable(file):
+    """Raise InputError where `atomic` could not write a file, or make its folder."""
+    there = next(f for f in file.absolute().parents if os.path.lexists(f))
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror}); name a file in a folder that can") from None
 
 
 @contextlib.contextmanager

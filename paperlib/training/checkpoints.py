@@ -157,6 +157,18 @@ def digest(file):
     return hashlib.sha256(find(file).read_bytes()).hexdigest()
 
 
+def check_place(file, config, dataset, seed):
+    """Raise InputError where a checkpoint that is still to be trained could not be opened under its name in the zoo."""
+    try:
+        _check_name(file, {"config": config, "dataset": dataset, "seed": seed})
+    except InputError:
+        right = path(dataset, zoo_lists.with_seed(config["name"], seed))
+        raise InputError(
+            f"{file} could not be opened once trained: by its name it is not {config['name']} of {dataset} with seed "
+            f"{seed}; name it {right}"
+        ) from None
+
+
 def _check_name(file, header):
     """Raise InputError if a file of the zoo does not hold the network and the data set that its path names."""
     name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)

@@ -5,16 +5,22 @@ A checkpoint is called `<dataset>/<model>[-suffix ...]`: `-dense` is dense sampl
 `-s2` stands last and is the seed.
 """
 
+import json
+import math
 import re
 from dataclasses import dataclass
 
 from ..errors import InputError
 from ..storage import zoo_lists
+from .checkpoints import BITS
 
 SUFFIX = re.compile(r"-(dense|transfer|top|bottom|uniform|[kes]\d+)$")
 FIELD = {"k": "kernel_size", "e": "ensemble", "s": "seed"}  # suffix with a number -> field of the recipe
 PROGRESSIVE = {16: 8, 32: 16, 64: 32}  # frames -> frames of the model it starts from (CVPR 2021, section 5)
 GPUS = 8
+# The released and the procedural data sets whose classes do not tell left from right, as those of SSV2 do.
+MIRRORED = {"kinetics400", "mini_kinetics", "mit", "mini_mit"}
+MIRRORED |= {"synth_kinetics", "synth_kinetics_hard", "synth_mit", "synth_mit_hard"}
 
 # ACCV 2020, project page. The learning rates are not printed; these are what the optimisers start with by default.
 ACCV = {
@@ -57,6 +63,75 @@ class Recipe:
     zoom: float = 1.0  # above 1: random squares of frames so much larger, scaled to `size`
 
 
+def _whole(least, most=math.inf):
+    """Return (what a value has to pass, in words) for whole numbers."""
+    words = f"a whole number from {least} {'up' if most == math.inf else f'to {most}'}"
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and least <= v <= most, words
+
+
+def _number(test, words):
+    """Return (what a value has to pass, in words) for numbers; NaN and infinity are none."""
+    return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < math.inf and test(v), words
+
+
+def _one_of(*values):
+    """Return (what a value has to pass, in words) for what can be counted up."""
+    words = f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
+    return lambda v: any(type(v) is type(one) and v == one for one in values), words
+
+
+def _options(value):
+    """Whether these are further arguments of models.create, which a header can hold."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return value is None or isinstance(value, dict) and not OWN & value.keys()
+
+
+OWN = {"name", "num_classes", "width", "kernel_size", "dropout"}  # arguments of models.create that are no options
+TEXT, NAME = (lambda v: isinstance(v, str), "text"), (lambda v: isinstance(v, str) and v != "", "a name")
+SHARE = _number(lambda v: 0 <= v <= 1, "a number from 0 to 1")
+ALLOWED = {  # field of Recipe: (what its value has to pass, in words)
+    "name": NAME,
+    "dataset": NAME,
+    "width": _whole(1),
+    "kernel_size": (lambda v: _whole(1)[0](v) and v % 2 == 1, "an odd number of frames, as 3"),
+    "size": _whole(1),
+    "epochs": _whole(1),
+    "batch": _whole(1),
+    "lr": _number(lambda v: v > 0, "a number above 0"),
+    "warmup": _number(lambda v: v >= 0, "a number from 0 to that of the epochs"),
+    "momentum": SHARE,
+    "weight_decay": _number(lambda v: v >= 0, "a number from 0 up"),
+    "label_smoothing": SHARE,
+    "dropout": _number(lambda v: 0 <= v < 1, "a number from 0 to below 1"),
+    "sampling": _one_of("uniform", "dense"),
+    "stride": _whole(1),
+    "ensemble": _whole(0),
+    "init_from": TEXT,
+    "inflate": TEXT,
+    "limit": _whole(0),
+    "held_out": TEXT,
+    "mirror": SHARE,
+    "seed": _whole(0, 2**32 - 1),
+    "options": (_options, f"a mapping of options of that network, {', '.join(sorted(OWN))} not among them"),
+    "optimiser": _one_of("sgd", "adam", "adamw"),
+    "bits": _one_of(*BITS),
+    "zoom": _number(lambda v: v >= 1, "a number from 1 up"),
+}
+
+
+def check(recipe):
+    """Return the recipe; InputError naming its first field that no training can have."""
+    for field, (passes, words) in ALLOWED.items():
+        value = getattr(recipe, field)
+        if not passes(value) or field == "warmup" and value > recipe.epochs:
+            hint = ", and YAML takes 1e-3 for text, 1.0e-3 for a number" if isinstance(value, str) else ""
+            raise InputError(f"{field} of {recipe.name} is {value!r}; it should be {words}{hint * ('number' in words)}")
+    return recipe
+
+
 def parts(key):
     """Return (dataset, model name, [suffixes]) of a checkpoint's name."""
     dataset, _, name = key.partition("/")
@@ -80,7 +155,7 @@ def recipe(key, width=64, size=224):
     ACCV 2020: from scratch, settings of the project page.
     """
     dataset, name, suffixes = parts(key)
-    mirror = 0.5 if "kinetics" in dataset or "mit" in dataset else 0.0  # SSV2 tells left from right
+    mirror = 0.5 if dataset in MIRRORED else 0.0
     own = dict(
         name=name, dataset=dataset, width=width, size=size, mirror=mirror, warmup=0.0, zoom=1.25, **_from(suffixes)
     )
@@ -127,7 +202,9 @@ def _from(suffixes):
 
 
 def command(key, gpus=GPUS):
-    """Return the command line that trains a checkpoint as the papers did."""
+    """Return the command line that trains a checkpoint as the papers did, on so many GPUs of one machine."""
+    if not _whole(1)[0](gpus):
+        raise InputError(f"gpus is {gpus!r}; it should be {_whole(1)[1]}")
     return f"torchrun --nproc-per-node {gpus} -m paperlib.cli train --paper {key} --data-root ROOT"
 
 

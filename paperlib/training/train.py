@@ -1,27 +1,32 @@
 """Train one model by one recipe: cosine schedule, seeds, mixed precision, several GPUs, resume after a kill."""
 
-import json
 import math
 import time
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import data, models
+from .. import models
 from ..convolution.allocator import keep_freed
 from ..convolution.half import checked
-from ..data import loading, sampling, store
-from ..errors import InputError, whole
+from ..data import sampling
+from ..data.fingerprint import fingerprint
+from ..data.video import VideoError
+from ..errors import InputError
 from ..storage import paths, software, zoo_lists
-from . import checkpoints, folds, heads, parallel
+from . import checkpoints, heads, interrupted, parallel
 from . import progress as runs
 from .augmentation import augment, normalise, zoomed
 from .captured import captured
-from .recipes import Recipe
+from .recipes import Recipe, check
+from .training_videos import clips_of, datasets, one_sided, without_unreadable
+
+LOOK = 100  # steps between two looks at whether the loss is still a number
 
 
 def build(recipe, classes):
@@ -58,19 +63,6 @@ def imagenet(name):
         ) from error
 
 
-def datasets(recipe):
-    """Return the videos to train on and those to validate on."""
-    if recipe.held_out:
-        return folds.split(recipe.dataset, recipe.held_out, recipe.size)
-    sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
-    return tuple(
-        data.load(
-            recipe.dataset, split=split, size=sides[split], limit=recipe.limit or None if split == "train" else None
-        )
-        for split in ("train", "val")
-    )
-
-
 def learning_rate(recipe, step, steps):
     """Return the learning rate at `step` of `steps`: linear warm-up, then half a cosine down to zero."""
     warm = recipe.warmup * steps / recipe.epochs
@@ -103,59 +95,76 @@ def prediction(model, clip, ensemble=0):
     return logits.mean(1)
 
 
-def run(recipe, device="auto", resume=True, progress=True, out=None):
+def run(recipe: Recipe, device="auto", resume=True, progress=True, out=None, held=False):
     """Train by `recipe`, write the checkpoint, return its header.
 
     After each epoch the state goes to `data/runs/`, so that a killed run goes on from there and ends with
     the same weights as an undisturbed one. The state is deleted when the checkpoint is written.
+
+    Raises InputError for a recipe that no training can have and for a file `out` that cannot be written before it reads
+    anything, and progress.Busy while another process trains a checkpoint of this name; held: the caller has seen to
+    that (`progress.alone`).
 
     `paperlib zoo train --pause` holds it between two batches (see `progress`), which its seconds do not count.
 
     Started by torchrun, every process takes its part of each batch: gradients and batch norms are those of the
     whole batch, and process 0 writes.
     """
+    check(recipe)
+    out = Path(out or checkpoints.path(recipe.dataset, zoo_lists.with_seed(recipe.name, recipe.seed)))
+    paths.check_writable(out)
+    key = f"{recipe.dataset}/{out.stem}"
     keep_freed()
-    with parallel.group(device) as ranks:
-        return _run(recipe, ranks, resume, progress and ranks.first, out)
+    with parallel.group(device) as ranks, nullcontext() if held or not ranks.first else runs.alone(key):
+        return _run(recipe, ranks, resume, progress and ranks.first, out, key)
 
 
-def _run(recipe, ranks, resume, progress, out):
+def _run(recipe, ranks, resume, progress, out, key):
     """Train as one of `ranks`, from videos to the checkpoint `out`; returns the header.
 
     Videos of any length with labels [n] -> clips uint8 [B, T, H, W, 3] -> float32 [B, 3, T, H, W] -> frame logits
     [B, T', K] -> scores [B, K] -> one loss per batch.
     """
-    _refuse_what_cannot_be_trained(recipe, ranks)
+    if recipe.batch % ranks.count:
+        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
     videos = datasets(recipe)  # (training, validation)
     classes = list(videos[0].classes)  # [K]
     model = parallel.synchronise(ranks.share(lambda: build(recipe, len(classes))), ranks).to(ranks.device)
+    in_the_zoo = (
+        checkpoints.path(*key.split("/")) if out.is_relative_to(runs.file(key, "pt").parent) else out.absolute()
+    )
+    checkpoints.check_place(in_the_zoo, model.config, recipe.dataset, recipe.seed)
     if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
         model = model.to(memory_format=torch.channels_last_3d)
-    videos, unread = _without_unreadable(videos, model.num_frames, ranks)
+    videos, unread = without_unreadable(videos, model.num_frames, ranks)
+    notes = one_sided(*videos)
+    if notes and ranks.first:
+        print("\n".join(notes), flush=True)
+    prints = ranks.share(lambda: [fingerprint(part) for part in videos])
     steps = _steps_per_epoch(len(videos[0]), recipe)
-    train, val = (_clips(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
+    train, val = (clips_of(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
     optimiser = _optimiser(model, recipe)
     predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
-    out = out or checkpoints.path(recipe.dataset, zoo_lists.with_seed(recipe.name, recipe.seed))
-    key = f"{recipe.dataset}/{out.stem}"
-    state_file = runs.file(key, "pt")
-    start, history = _resume(state_file, recipe, model, optimiser, ranks.device) if resume else (0, [])
+    state_file, start, history = runs.file(key, "pt"), 0, []
+    if resume:
+        start, history = interrupted.resumed(state_file, recipe, prints, model, optimiser, ranks)
     watch = _watch(key, recipe, steps, history, ranks)
     if ranks.count == 1:
         shape = (recipe.batch, 3, model.num_frames, recipe.size, recipe.size)
         predict = captured(predict, shape, ranks.device, half_precision(ranks.device, recipe.size))
     for epoch in range(start, recipe.epochs):
         before = watch.seconds
-        loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)
-        history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(watch.seconds - before, 1)})
-        if epoch + 1 == recipe.epochs and recipe.bits < 16:
-            checkpoints.round_weights(model, recipe.bits)  # the accuracy is to be that of what is stored
-        if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
-            history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks, watch), 4)
+        with _videos_there(recipe, epoch):
+            loss = _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch)
+            history.append({"epoch": epoch + 1, "loss": round(loss, 4), "seconds": round(watch.seconds - before, 1)})
+            if epoch + 1 == recipe.epochs and recipe.bits < 16:
+                checkpoints.round_weights(model, recipe.bits)  # the accuracy is to be that of what is stored
+            if epoch + 1 == recipe.epochs or (epoch + 1) % 3 == 0:
+                history[-1]["accuracy"] = round(accuracy(model, val, recipe, ranks, watch), 4)
         if progress:
             tqdm.write(f"{out.stem} on {recipe.dataset}: " + ", ".join(f"{k} {v}" for k, v in history[-1].items()))
         if ranks.first:
-            _keep(state_file, recipe, model, optimiser, history)
+            interrupted.keep(state_file, recipe, prints, model, optimiser, history)
         ranks.wait()
     meta = _header(recipe, ranks, classes, (len(train), len(val)), unread, history)
     meta |= {"heads": train.heads} if train.heads else {}
@@ -167,12 +176,16 @@ def _run(recipe, ranks, resume, progress, out):
     return meta
 
 
-def _refuse_what_cannot_be_trained(recipe, ranks):
-    """Raise InputError for a batch that the processes cannot share, no epochs, or bits that cannot be stored."""
-    checkpoints.check_bits(recipe.bits)
-    if recipe.batch % ranks.count:
-        raise InputError(f"batch {recipe.batch} cannot be shared among {ranks.count} processes; give a multiple")
-    whole(f"epochs of the recipe of {recipe.name}", recipe.epochs)
+@contextmanager
+def _videos_there(recipe, epoch):
+    """Say of a video that can be read no longer what is kept of a training that is in its `epoch`, counted from 0."""
+    try:
+        yield
+    except VideoError as error:
+        raise InputError(
+            f"training {recipe.name} on {recipe.dataset} stopped in epoch {epoch + 1}: {str(error).rstrip('.')}; when "
+            f"it is there again as it was, training goes on after {epoch} whole epochs"
+        ) from error
 
 
 def _steps_per_epoch(videos, recipe):
@@ -223,83 +236,14 @@ class Scores(torch.nn.Module):
         return prediction(self.model, clip, self.ensemble)
 
 
-def _without_unreadable(videos, frames, ranks):
-    """Return ([training videos, validation videos] that can be read, names of those left out); says which and why.
-
-    Of several processes the first one looks for all.
-    """
-    kept, names = [], []
-    for part in videos:
-        workers = store.READERS if hasattr(part, "path") else 0
-        skipped = ranks.share(lambda part=part, workers=workers: loading.readable(part, frames, workers)[1])
-        left = {i for i, _, _ in skipped}
-        kept.append(part.subset([i for i in range(len(part)) if i not in left]) if left else part)
-        names += [name for _, name, _ in skipped]
-        for _, name, reason in skipped if ranks.first else []:
-            print(f"{part.name}: {name} is left out: {reason}")
-    return kept, names
-
-
-def _clips(part, frames, how, progress, ranks):
-    """Return what clips uint8 [B, T, H, W, 3] of a part are taken from (`store.clips_of`).
-
-    The first process looks first: the others find the kept frames on disk.
-    """
-    if not ranks.first:
-        ranks.wait()
-    found = store.clips_of(part, frames, how, progress)
-    found.heads = getattr(part, "heads", None)  # of data sets that ask several questions
-    if ranks.first:
-        ranks.wait()
-    return found
-
-
 def _optimiser(model, recipe):
-    """Return the recipe's optimiser of all weights; InputError if there is none of its name."""
+    """Return the recipe's optimiser of all weights."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]  # biases and batch norm are not decayed
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if recipe.optimiser in ("adam", "adamw"):
         return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser](groups, lr=recipe.lr)
-    if recipe.optimiser != "sgd":
-        raise InputError(f"optimiser {recipe.optimiser!r} of {recipe.name} should be sgd, adam or adamw")
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
-
-
-def _keep(state_file, recipe, model, optimiser, history):
-    """Write the state from which `_resume` goes on after as many epochs as `history` has rows."""
-    with paths.atomic(state_file) as temporary:
-        torch.save(
-            {
-                "recipe": json.dumps(asdict(recipe)),
-                "epoch": len(history),
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": json.dumps(history),
-            },
-            temporary,
-        )
-
-
-def _resume(state_file, recipe, model, optimiser, device):
-    """Return (next epoch, history) of an interrupted run with the same recipe, its weights loaded; else (0, [])."""
-    if not state_file.is_file():
-        return 0, []
-    try:
-        with zipfile.ZipFile(state_file) as archive:  # torch.load does not look at the checksums
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"{damaged} in it has a wrong checksum")
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        same = {**asdict(Recipe("", "")), **json.loads(state["recipe"])} == asdict(recipe)
-    except Exception as error:  # zip, pickle and system errors, each of its own type
-        print(f"{state_file} cannot be read ({error}); training {recipe.name} starts over", flush=True)
-        return 0, []
-    if not same:
-        return 0, []  # another recipe: its half-way state is of no use here
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["epoch"], json.loads(state["history"])
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
 def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progress, watch):
@@ -345,12 +289,20 @@ def _epoch(model, train, optimiser, recipe, epoch, steps, predict, ranks, progre
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         total += loss.detach()
+        if step % LOOK == 0:
+            _check_finite(total, recipe, epoch)
+    for parameter in model.parameters():  # the last step's gradients are in no loss
+        _check_finite(parameter, recipe, epoch)
     total = ranks.total(float(total)) / ranks.count
-    if not math.isfinite(total):
+    return total / steps
+
+
+def _check_finite(values, recipe, epoch):
+    """Raise InputError where a loss or weights are no numbers any more."""
+    if not values.isfinite().all():
         raise InputError(
             f"training {recipe.name} on {recipe.dataset} diverged in epoch {epoch + 1}; lower lr ({recipe.lr})"
         )
-    return total / steps
 
 
 def _batches(train, order, frames, recipe, rng):

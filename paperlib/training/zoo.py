@@ -107,7 +107,7 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
             return False
         fresh = progress.file(key, "pt").parent / "fresh" / recipe.dataset / file.name
         try:
-            meta = run(recipe, device, progress=progress_bar, out=fresh)
+            meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
             if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 fresh.replace(file)

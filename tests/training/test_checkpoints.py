@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +141,21 @@ def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path,
     checkpoints.load("set/TAM2D-R18-f8-s2")
     with pytest.raises(InputError, match="k5-s3.safetensors was trained with seed 2, not 3 as its name says"):
         checkpoints.load("set/TAM2D-R18-f8-k5-s3")
+
+
+@pytest.mark.parametrize(
+    "place, seed", [("d/I3D-R18-f8", 0), ("e/TAM2D-R18-f8", 0), ("d/TAM2D-R18-f8-s2", 1), ("d/TAM2D-R18-f80", 0)]
+)
+def test_a_place_where_a_checkpoint_could_not_be_opened_is_refused_before_it_is_trained(
+    tmp_path, monkeypatch, place, seed
+):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    config = {"name": "TAM2D-R18-f8"}
+    right = tmp_path / "d" / ("TAM2D-R18-f8-s1" if seed else "TAM2D-R18-f8")
+    with pytest.raises(InputError, match=f"could not be opened once trained.*; name it {right}.safetensors"):
+        checkpoints.check_place(tmp_path / f"{place}.safetensors", config, "d", seed)
+    for fine in (f"{right}.safetensors", f"{right}-own.safetensors", tmp_path / "deeper" / f"{place}.safetensors"):
+        checkpoints.check_place(Path(fine), config, "d", seed)
 
 
 def test_foreign_safetensors_are_refused(tmp_path):

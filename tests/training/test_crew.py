@@ -37,10 +37,10 @@ def listed(project, *entries):
     (project / "data" / "zoo.yaml").write_text(f"{defaults}models:\n{lines}\n")
 
 
-def call(*arguments):
-    """Start `paperlib zoo train` with the toy data set."""
+def call(*arguments, command=("zoo", "train")):
+    """Start `paperlib zoo train`, or another command, with the toy data set."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.toy_crew", "zoo", "train", "--device", "cpu", *arguments],
+        [sys.executable, "-m", "tests.training.toy_crew", *command, "--device", "cpu", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,6 +117,29 @@ def test_paused_killed_and_interrupted_training_goes_on(project):
     history = checkpoints.meta(checkpoints.path(*key.split("/")))["history"]
     assert [row["epoch"] for row in history] == list(range(1, 31)) and history[0] == first
     assert not state.exists() and progress.read(key)["clips"] == 30 * 96
+
+
+@pytest.mark.slow
+def test_a_training_of_its_own_is_kept_apart_from_others_and_is_paused_with_them(project):
+    key, own = "toy_bars/TAM2D-R18-f8", ("--model", "TAM2D-R18-f8", "--dataset", "toy_bars", "--width", "4", "--size")
+    listed(project, "model: TAM2D-R18-f8, epochs: 15")
+    options = (*own, "32", "--batch", "16", "--epochs", "15")
+    process = call(*options, command=("train",))
+    until(progress.file(key, "pt").is_file, process)
+    assert progress.running() == [key] and progress.begun(key)
+    assert progress.pause() == ([key], [])
+    before = progress.read(key)
+    assert before["paused"]
+    second = call(*options, command=("train",))
+    assert "is being trained by another process; wait for it" in second.communicate()[1] and second.returncode == 2
+    zoo_call = call("--missing")
+    until(lambda: zoo_call.stdout.readline().startswith("paused"), zoo_call)
+    assert progress.read(key) == before and progress.go_on() == [key]
+    said, err = process.communicate()
+    assert process.returncode == 0 and "\npaused; `paperlib zoo train --resume`" in said, err
+    said = zoo_call.communicate()[0]
+    assert f"{key} is being trained by another call" in said and f"{key}: trained by another call" in said
+    assert zoo.state(key, zoo.recipes()[key]) == "trained" and progress.running() == []
 
 
 def kept_rows(state):

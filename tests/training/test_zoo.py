@@ -157,7 +157,7 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     model = models.create("TAM2D-R18-f8", num_classes=2, width=4)
 
     def trained(accuracy):
-        def run(recipe, device, progress, out):
+        def run(recipe, device, progress, out, held):
             meta = {"accuracy": accuracy, "recipe": asdict(recipe)}
             checkpoints.save(out, model, meta)
             return meta

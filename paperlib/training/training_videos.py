@@ -1,0 +1,83 @@
+"""The videos of a training, those to train on and those to validate on: read, looked through, made into clips."""
+
+import numpy as np
+
+from .. import data
+from ..data import loading, store
+from ..errors import InputError
+from . import folds
+
+NAMES = 10  # classes named where more are meant
+
+
+def datasets(recipe):
+    """Return the videos to train on and those to validate on."""
+    if recipe.held_out:
+        return folds.split(recipe.dataset, recipe.held_out, recipe.size)
+    sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
+    return tuple(
+        data.load(
+            recipe.dataset, split=split, size=sides[split], limit=recipe.limit or None if split == "train" else None
+        )
+        for split in ("train", "val")
+    )
+
+
+def without_unreadable(videos, frames, ranks):
+    """Return ([training videos, validation videos] that can be read, names of those left out); says which and why.
+
+    Of several processes the first one looks for all.
+    """
+    kept, names = [], []
+    for part in videos:
+        workers = store.READERS if hasattr(part, "path") else 0
+        skipped = ranks.share(lambda part=part, workers=workers: loading.readable(part, frames, workers)[1])
+        left = {i for i, _, _ in skipped}
+        kept.append(part.subset([i for i in range(len(part)) if i not in left]) if left else part)
+        names += [name for _, name, _ in skipped]
+        for _, name, reason in skipped if ranks.first else []:
+            print(f"{part.name}: {name} is left out: {reason}")
+    return kept, names
+
+
+def one_sided(train, val):
+    """Return a sentence on the classes without training videos and one on those without validation videos.
+
+    InputError where the two parts number different classes: a label would mean one thing here and another there.
+    """
+    if list(train.classes) != list(val.classes):
+        other = sorted(set(map(str, train.classes)) ^ set(map(str, val.classes))) or ["their order"]
+        raise InputError(
+            f"the training and the validation part of {train.name} differ in their classes ({_listed(other)}); "
+            "both should have one list of all"
+        )
+    trained, validated = ({int(label) for label in np.unique(part.labels)} for part in (train, val))
+    found = {
+        "no training video, so that the network cannot learn": validated - trained,
+        "no validation video, so that the accuracy leaves out": trained - validated,
+    }
+    return [
+        f"{train.name} has {what} {_listed([train.classes[k] for k in sorted(labels)])}"
+        for what, labels in found.items()
+        if labels
+    ]
+
+
+def _listed(names):
+    """Return names as one says them, of many the first."""
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return ", ".join(map(str, names[:NAMES])) + more
+
+
+def clips_of(part, frames, how, progress, ranks):
+    """Return what clips uint8 [B, T, H, W, 3] of a part are taken from (`store.clips_of`).
+
+    The first process looks first: the others find the kept frames on disk.
+    """
+    if not ranks.first:
+        ranks.wait()
+    found = store.clips_of(part, frames, how, progress)
+    found.heads = getattr(part, "heads", None)  # of data sets that ask several questions
+    if ranks.first:
+        ranks.wait()
+    return found

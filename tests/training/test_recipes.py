@@ -1,0 +1,142 @@
+"""What a recipe may say, refused in one sentence before anything is read or written; the papers' recipes."""
+
+import math
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from paperlib import cli, data
+from paperlib.data.public import ADAPTERS
+from paperlib.errors import InputError
+from paperlib.training import recipes, train
+from paperlib.training.recipes import Recipe
+
+from .. import toy
+
+RECIPE = Recipe("TAM2D-R18-f8", "toy_bars", width=4, size=32, epochs=3, batch=16)
+WRONG = {
+    "name": ["", None, 3],
+    "dataset": ["", None],
+    "width": [0, -8, 8.0, "8", True],
+    "kernel_size": [0, 2, 4, -3, 3.0, None],
+    "size": [0, 64.0],
+    "epochs": [0, -1, 1.5, "3", None, True, math.inf],
+    "batch": [0, -16, 16.0],
+    "lr": [0, 0.0, -0.1, math.nan, math.inf, "1e-3", None, True],
+    "warmup": [-1, 3.5, math.nan, None],
+    "momentum": [-0.1, 1.1, math.nan],
+    "weight_decay": [-1e-9, math.inf, "0"],
+    "label_smoothing": [-0.1, 1.5],
+    "dropout": [-0.1, 1, 1.0, math.nan],
+    "sampling": ["Dense", "", None, ["dense"]],
+    "stride": [0, 1.0],
+    "ensemble": [-1, 1.0],
+    "init_from": [None, 3],
+    "inflate": [None, True],
+    "limit": [-1, 0.5, None],
+    "held_out": [None, ["bob"]],
+    "mirror": [-0.1, 1.1, True],
+    "seed": [-1, 2**32, 1.0, "0"],
+    "options": [[], "size", {"width": 8}, {"num_classes": 2}, {"size": {1}}],
+    "optimiser": ["SGD", "rmsprop", None, False],
+    "bits": [5, 16.0, True, "16"],
+    "zoom": [0.9, math.inf, None],
+}
+RIGHT = {
+    "warmup": [0, 3, 0.25],
+    "momentum": [0, 1],
+    "weight_decay": [0],
+    "label_smoothing": [0, 1],
+    "dropout": [0, 0.99],
+    "mirror": [0, 1],
+    "seed": [2**32 - 1],
+    "options": [None, {}, {"size": 32, "layers": 2}],
+    "lr": [1, 1e-9],
+    "kernel_size": [1, 7],
+    "zoom": [1, 1.25],
+    "bits": [8, 16, 32],
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Recipe)])
+def test_each_field_is_refused_by_name_value_and_what_would_be_right(field):
+    for value in WRONG[field]:
+        with pytest.raises(InputError) as said:
+            recipes.check(replace(RECIPE, **{field: value}))
+        sentence = str(said.value)
+        assert sentence.startswith(f"{field} of ") and f" is {value!r}; it should be " in sentence
+    for value in RIGHT.get(field, [getattr(RECIPE, field)]):
+        assert getattr(recipes.check(replace(RECIPE, **{field: value})), field) == value
+
+
+def test_a_number_that_yaml_took_for_text_is_explained():
+    with pytest.raises(InputError, match="is '1e-3'; it should be a number above 0, and YAML takes 1e-3 for text"):
+        recipes.check(replace(RECIPE, lr="1e-3"))
+
+
+@pytest.mark.parametrize("out", ["file/x.safetensors", "folder", "file/deeper/still/x.safetensors"])
+def test_nothing_is_read_where_the_checkpoint_cannot_be_written(tmp_path, monkeypatch, out):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "datasets", lambda recipe: pytest.fail("the videos were read"))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=f"{out} cannot be written .*; name a file in a folder that can"):
+        train.run(RECIPE, device="cpu", progress=False, out=tmp_path / out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", ["mine", "tam2d-r18-f8"])
+def test_no_video_is_opened_where_the_zoo_could_not_open_the_checkpoint(tmp_path, monkeypatch, name):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "without_unreadable", lambda *_: pytest.fail("the videos were opened"))
+    for out in (f"checkpoints/toy_bars/{name}", f"data/runs/fresh/toy_bars/{name}"):  # the zoo's trainings end there
+        with pytest.raises(InputError, match=f"toy_bars/{name}.safetensors could not be opened once trained"):
+            train.run(RECIPE, device="cpu", progress=False, out=tmp_path / f"{out}.safetensors")
+
+
+def test_a_recipe_is_refused_before_anything_is_read_or_written(tmp_path, monkeypatch, capsys):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "datasets", lambda recipe: pytest.fail("the videos were read"))
+    with pytest.raises(InputError, match="lr of TAM2D-R18-f8 is nan"):
+        train.run(replace(RECIPE, lr=math.nan), device="cpu", progress=False)
+    options = ["--model", "TAM2D-R18-f8", "--dataset", "toy_bars"]
+    assert cli.main(["train", *options, "--epochs", "0"]) == 2
+    assert capsys.readouterr().err == (
+        "paperlib train: epochs of TAM2D-R18-f8 is 0; it should be a whole number from 1 up\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_momentum_the_optimiser_is_plain_descent():
+    from torch import nn
+
+    model = nn.Linear(1, 1)
+    weight = model.weight.item()
+    optimiser = train._optimiser(model, replace(RECIPE, momentum=0, weight_decay=0, lr=0.5))
+    for _ in range(2):
+        model.weight.grad = model.weight.new_ones(1, 1)
+        optimiser.step()
+    assert model.weight.item() == pytest.approx(weight - 2 * 0.5)
+
+
+def test_only_the_data_sets_of_the_papers_that_do_not_tell_left_from_right_are_mirrored():
+    known = {name for name in data.LOADERS if name != "toy_bars"}
+    mirrored = {name for name in known if recipes.recipe(f"{name}/TSN-R50-f8").mirror}
+    assert mirrored == {name for name in known if "kinetics" in name or "mit" in name}
+    assert recipes.MIRRORED <= known
+    for own in ("summit", "mitosis", "permit", "my_kinetics", "mit_faces"):
+        assert recipes.recipe(f"{own}/TSN-R50-f8").mirror == 0
+    networks = ("I3D-R50-f32-dense", "SlowFast-R50-8x8", "C-LSTM-f32", "I3D-original-f32", "TAM2D-R50-f16-k5-s2")
+    for key in (f"{name}/{network}" for name in ADAPTERS for network in networks):
+        recipes.check(recipes.recipe(key))
+
+
+@pytest.mark.parametrize("gpus", [0, -1, 1.5, "8", None, True])
+def test_a_command_for_no_whole_number_of_gpus_is_refused(gpus):
+    assert "--nproc-per-node 2 -m" in recipes.command("ssv2/TSN-R50-f8", 2)
+    with pytest.raises(InputError, match="gpus is .*; it should be a whole number from 1 up"):
+        recipes.command("ssv2/TSN-R50-f8", gpus)
+
+
+def test_a_header_holds_what_the_recipe_says():
+    assert Recipe(**asdict(recipes.check(RECIPE))) == RECIPE
