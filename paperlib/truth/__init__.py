@@ -9,12 +9,12 @@ recordings, `oracle` builds networks that read known frames, `shapley.exact` com
 May import: relevance, masks, gradcam, training, models, data, storage, errors.
 """
 
+from ..models.readout import question, recombined, versus
 from . import sanity, shapley
 from .costs import cost
 from .instruments import CONTROLS, INSTRUMENTS
 from .oracles import Known, Oracle, oracle
 from .planting import planted, spliced, told_apart
-from ..models.readout import question, recombined, versus
 from .recorded import annotated, position_prior, spoken
 from .scoring import chance, curves, ranks, score, scores
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import data, models, truth
+from paperlib import data, truth
 from paperlib.errors import InputError
 from paperlib.truth import planting, sanity
 
