@@ -52,7 +52,8 @@ def explain(
         returns one; a folder with a network of transformers.
     target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
         why A and not B, the difference of their logits (None for A: the predicted one).
-    relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip only.
+    relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip, of two frames or
+        more.
     top: explain the target and so many of the most probable classes in all.
     clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video. clips=4:
         one from each quarter. slide=2: a window of frames two apart that moves over the whole video, by half a window
@@ -75,7 +76,7 @@ def explain(
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
-    mask = "windows" not in found.info if mask is None else mask
+    mask = "windows" not in found.info and len(found.frames) > 1 if mask is None else mask
     for number, one in enumerate(every):
         seen = net if against is None else difference(net, measured.windows(found, net)[:1], one.target, against)
         name = f" {number + 1} of {len(every)}" if len(every) > 1 else ""

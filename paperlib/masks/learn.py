@@ -165,14 +165,14 @@ def learn(
     preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
     lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
     override it. `initial` may also be a mask [B, T] or [T] with values from 0 to 1.
-    watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies;
-    learning ends early where it returns True.
-    Raises InputError for unknown presets or options, unusable clips and classes out of range.
+    watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies, of clips
+    that have stopped those of their last step; learning ends early where it returns True.
+    Raises InputError for unknown presets or options, unusable clips, clips of one frame and classes out of range.
     """
     settings, given = resolve(preset, iterations, options)
     whole("batch_size", batch_size)
     model = network(model, scripted=True)
-    clips = check_clips(model, clips)
+    clips = with_time(check_clips(model, clips))
     keep_freed()
     with evaluating(model), torch.enable_grad():
         parts = []
@@ -187,6 +187,13 @@ def learn(
     }
     labels = joined.pop("labels", None)
     return MaskResult(labels=labels, settings=parts[0].settings, **joined)
+
+
+def with_time(clips):
+    """Return the clips; InputError where they are of one frame, which nothing in time can change."""
+    if clips.shape[2] < 2:
+        raise InputError(f"clips {list(clips.shape)} have one frame, so no time to mask; it takes two frames or more.")
+    return clips
 
 
 def total_variation(mask, beta=3, double_inner=False):
@@ -209,7 +216,7 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     the full mask. released=True does as the released code: shrink from the full mask and return the first
     one that fails.
     """
-    frames = clips.shape[2]
+    frames = with_time(clips).shape[2]
     apply = prepare(clips, perturbation, **_soft(perturbation))
     centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
     for cut, mask in enumerate(centred):
@@ -298,7 +305,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
             loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
         (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)
         logits.grad = gradient / lift
-        losses[step, running] = loss.detach()
+        losses[step:, running] = loss.detach()  # a stopped clip keeps its last loss
         lower = running[loss.detach() < lowest[running]]
         best[lower], lowest[lower] = logits.detach()[lower], losses[step, lower].to(lowest)
         optimiser.step()
@@ -315,9 +322,6 @@ def _descend(model, clips, targets, began, settings, watch=None):
                 if not len(running):
                     break
                 apply = prepare(clips[running], settings.perturbation, **soft)
-    if len(losses):  # a stopped clip keeps its last loss
-        taken = torch.minimum(torch.arange(len(losses), device=steps.device)[:, None], steps - 1)
-        losses = losses.gather(0, taken)
     return (best if settings.keep == "best" else final), losses, steps
 
 

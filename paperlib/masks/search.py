@@ -9,7 +9,7 @@ from torch import nn
 from ..errors import InputError, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import at_once, classes, evaluating, probabilities, scale
-from .learn import MaskResult, learn, resolve, total_variation
+from .learn import MaskResult, learn, resolve, total_variation, with_time
 from .perturb import prepare
 
 COARSE = 8  # parts of a clip at whose ends `learn_from_window` looks for windows first
@@ -52,13 +52,13 @@ def search(
     optimum that `learn` looks for, among contiguous binary masks); `options` are fields of `masks.Settings`.
     criterion "crop": the window that alone, repeated to the clip's number of frames, has the highest score
     (Satkin and Hebert, ECCV 2010: the most discriminative sub-sequence). Of equal windows the shortest is
-    taken.
+    taken. Raises InputError for an unknown criterion or option, unusable clips and clips of one frame.
     """
     if criterion not in ("loss", "crop"):
         raise InputError(f"there is no search criterion called {criterion!r}; use 'loss' or 'crop'.")
     settings, _ = resolve("default", None, options)
     model = network(model, scripted=True)
-    clips = check_clips(model, clips)
+    clips = with_time(check_clips(model, clips))
     frames = clips.shape[2]
     batch_size = at_once(frames, clips.device) if batch_size is None else whole("batch_size", batch_size)
     step = whole("step", step)

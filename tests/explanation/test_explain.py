@@ -367,3 +367,19 @@ def test_frames_that_stand_in_several_clips_are_told(network, frames):
     found = paperlib.explain(frames[:9], network, classes=NAMES, clips=4, mask=False, relevance=False, cam=False)
     assert len(set(found.info["indices"])) < len(found.info["indices"])
     assert any("some stand in clips more than once" in note for note in found.notes)
+
+
+def test_a_clip_of_one_frame_is_explained_without_a_mask_in_time():
+    class Still(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv3d(3, 4, 1), torch.nn.Linear(4, 3)
+
+        def forward(self, clip):
+            return self.fc(self.conv(clip).relu().mean((2, 3, 4)))
+
+    clip, net = torch.rand(1, 3, 1, 16, 16), Still().eval()
+    found = paperlib.explain(clip, net, 1)
+    assert "mask" not in found.arrays and found.atr.tolist() == [1] and found.cam.shape == (1, 16, 16)
+    with pytest.raises(InputError, match="no time to mask"):
+        paperlib.explain(clip, net, 1, mask=True)

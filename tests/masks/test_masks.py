@@ -140,11 +140,16 @@ def test_clips_of_a_batch_do_not_influence_each_other():
     torch.manual_seed(2)
     windows = torch.arange(12).sub(6).abs() < 3
     model, clips = KnownWindow(windows), torch.randn(7, 3, 12, 4, 4)
-    together = masks.learn(model, clips, 0)
+    seen = []
+    together = masks.learn(model, clips, 0, watch=lambda step, mask, loss: seen.append(loss))
     alone = [masks.learn(model, clip[None], 0) for clip in clips]
     assert torch.allclose(together.mask, torch.cat([r.mask for r in alone]), atol=1e-3)
     assert torch.equal(together.active, torch.cat([r.active for r in alone]))
     assert len({int(n) for n in together.iterations}) > 1  # they stop at different times
+    for b, steps in enumerate(together.iterations.tolist()):  # and one who watches sees what each had last
+        watched = torch.stack(seen)[:, b]
+        assert watched.isfinite().all() and (watched[steps - 1 :] == watched[steps - 1]).all()
+        assert torch.equal(watched, together.loss[: len(seen), b])
     assert torch.allclose(masks.learn(model, clips, 0, batch_size=3).mask, together.mask, atol=1e-3)
     order = torch.randperm(7)
     assert torch.allclose(masks.learn(model, clips[order], 0).mask, together.mask[order], atol=1e-3)
@@ -309,7 +314,7 @@ def test_search_finds_the_window_and_tries_them_all():
     finer = masks.search(model, clips[-1:], 0, step=4, refine=True)
     assert torch.equal(finer.mask, found.mask) and finer.value == found.value
     assert finer.windows.tolist() == few.windows.tolist() and finer.value < finer.values.min()
-    with pytest.raises(InputError, match="step is 0"):
+    with pytest.raises(InputError, match="step must be a whole number of at least 1, not 0"):
         masks.search(model, clips[:1], 0, step=0)
 
 

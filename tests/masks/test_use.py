@@ -50,6 +50,19 @@ def test_unusable_arguments_are_named(arguments, message):
         masks.learn(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **{"iterations": 2, **arguments})
 
 
+def test_clips_of_one_frame_have_no_time_to_mask_and_those_of_two_have():
+    net, clips = SmallVideoNet().eval(), torch.rand(2, 3, 2, 8, 8)
+    calls = [lambda clips, p=preset: masks.learn(net, clips, 0, iterations=2, preset=p) for preset in masks.PRESETS]
+    calls += [lambda clips, c=criterion: masks.search(net, clips, 0, c) for criterion in ("loss", "crop")]
+    calls += [lambda clips: masks.learn_from_window(net, clips, 0, iterations=2)[0]]
+    for call in calls:
+        assert call(clips).mask.shape == (2, 2)
+        with pytest.raises(InputError, match=r"\[2, 3, 1, 8, 8\] have one frame, so no time to mask"):
+            call(clips[:, :, :1])
+    with pytest.raises(InputError, match="no time to mask"):
+        masks.central_mask(net, clips[:, :, :1], torch.tensor([0, 0]), released=True)
+
+
 class Overwriting(SmallVideoNet):
     """Normalises the clip that it is given in place."""
 

@@ -141,8 +141,8 @@ def lengths(found, per_frame, field, sigma=0.975):
 
 def shortest_run(importance, sigma=0.975):
     """Return the length of the shortest run of frames that holds `sigma` of the sum of `importance` [N]."""
-    sums = np.concatenate([[0], np.cumsum(importance)])
-    wanted = sigma * sums[-1] - 1e-9 * sums[-1]
+    sums = np.concatenate([[0], np.cumsum(importance, dtype=float)])
+    wanted = sigma * sums[-1] * (1 - 1e-6)  # forgives the rounding of what adds up to sigma exactly, as `atr` does
     for length in range(1, len(importance) + 1):
         if (sums[length:] - sums[:-length]).max() >= wanted:
             return length
