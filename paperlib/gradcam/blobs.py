@@ -6,6 +6,8 @@ not nearly convex and measure in absolute pixels. `Detector` lists ours; `sensit
 owe to them.
 """
 
+import math
+import numbers
 from dataclasses import asdict, dataclass, replace
 
 import cv2
@@ -13,7 +15,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, whole
+
+TINY = 1e-6  # stands for 0 where OpenCV wants more
+LEVELS = 255  # of brightness between which OpenCV tells: thresholds closer together are the same
+RANGES = {  # of the detector's parameters, both ends included
+    "low": (0, 1),
+    "high": (0, 1),
+    "step": (1 / LEVELS, 1),
+    "min_distance": (0, math.inf),
+    "min_area": (0, 1),
+    "max_area": (0, math.inf),
+    "min_circularity": (0, 1),
+    "min_convexity": (0, 1),
+    "min_inertia": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -38,21 +54,16 @@ class Detector:
 
     def build(self, height, width):
         """Return the OpenCV detector for maps of height x width pixels scaled to 0..255."""
-        if not 0 <= self.low < self.high <= 1 or self.step <= 0 or self.repeatability < 1:
-            raise InputError(
-                "a blob detector needs 0 <= low < high <= 1, step > 0, repeatability >= 1, not "
-                f"low {self.low}, high {self.high}, step {self.step}, repeatability "
-                f"{self.repeatability}."
-            )
+        self.check()
         parameters = cv2.SimpleBlobDetector_Params()
-        parameters.minThreshold, parameters.maxThreshold = 255 * self.low, 255 * self.high
-        parameters.thresholdStep = 255 * self.step
-        parameters.minRepeatability = self.repeatability
-        parameters.minDistBetweenBlobs = self.min_distance * min(height, width)
+        parameters.minThreshold, parameters.maxThreshold = LEVELS * float(self.low), LEVELS * float(self.high)
+        parameters.thresholdStep = LEVELS * float(self.step)
+        parameters.minRepeatability = int(self.repeatability)
+        parameters.minDistBetweenBlobs = max(float(self.min_distance) * min(height, width), TINY)
         parameters.filterByColor, parameters.blobColor = True, 255
         parameters.filterByArea = True
-        parameters.minArea = self.min_area * height * width
-        parameters.maxArea = self.max_area * height * width + 1  # OpenCV's upper bounds are exclusive
+        parameters.minArea = max(float(self.min_area) * height * width, TINY)
+        parameters.maxArea = float(self.max_area) * height * width + 1  # OpenCV's upper bounds are exclusive
         for name, value in (
             ("Circularity", self.min_circularity),
             ("Convexity", self.min_convexity),
@@ -60,8 +71,29 @@ class Detector:
         ):
             setattr(parameters, "filterBy" + name.removesuffix("Ratio"), value > 0)
             if value > 0:
-                setattr(parameters, "min" + name, value)
+                setattr(parameters, "min" + name, max(float(value), TINY))
         return cv2.SimpleBlobDetector_create(parameters)
+
+    def check(self):
+        """Raise InputError for a parameter outside of its range, and for some under which no blob can be found."""
+        whole("repeatability of a blob detector", self.repeatability)
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value <= most:
+                ends = f"of at least {least:.4g}" if most == math.inf else f"from {least:.4g} to {most:g}"
+                raise InputError(f"{name} of a blob detector must be a number {ends}, not {value!r}.")
+        for below, above in (("low", "high"), ("min_area", "max_area")):
+            if not getattr(self, below) < getattr(self, above):
+                raise InputError(
+                    f"{below} of a blob detector must be below its {above}, not {getattr(self, below)} and "
+                    f"{getattr(self, above)}."
+                )
+        thresholds = math.ceil((self.high - self.low) / self.step - 1e-6)
+        if self.repeatability > thresholds:
+            raise InputError(
+                f"repeatability {self.repeatability} of a blob detector asks for more than its thresholds: from low "
+                f"{self.low} to below high {self.high} in steps of {self.step} there are {thresholds}."
+            )
 
 
 def detect(cams: torch.Tensor | np.ndarray, detector: Detector | None = None, **options) -> pd.DataFrame:
@@ -147,7 +179,7 @@ def sensitivity(
     vary: {parameter: values}, by default VARIED. One row per setting: parameter, value, ours (the detector's
     own value), count (mean per frame), size and center_distance (means over all blobs, pixels).
     """
-    detector, rows = detector or Detector(), []
+    cams, detector, rows = _checked(cams), detector or Detector(), []
     for name, values in (vary or VARIED).items():
         for value in values:
             found = detect(cams, _detector(detector, {name: value}))

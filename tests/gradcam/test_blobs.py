@@ -1,5 +1,7 @@
 """Blobs of drawn discs, whose number, size and place are known."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,5 +140,43 @@ def test_unusable_maps_are_named(arguments, message):
 def test_unusable_parameters_are_named():
     with pytest.raises(InputError, match="min_area"):
         blobs.measure(np.zeros((1, 1, 4, 4)), minArea=3)
-    with pytest.raises(InputError, match="low"):
+    with pytest.raises(InputError, match="low of a blob detector must be below its high, not 0.99 and 0.95"):
         blobs.measure(np.zeros((1, 1, 4, 4)), low=0.99)
+
+
+@pytest.mark.parametrize("name", [*blobs.RANGES, "repeatability"])
+def test_any_value_of_a_parameter_is_used_or_refused_by_name(name):
+    """What comes out of OpenCV is a table or a sentence of ours, for whatever value."""
+    cams = np.random.default_rng(0).random((1, 1, 24, 24))
+    for value in (
+        -1,
+        1e-300,
+        float("nan"),
+        -float("inf"),
+        "x",
+        None,
+        [1],
+        True,
+        np.array([0.5]),
+        1e-12,
+        0,
+        0.3,
+        1,
+        2.5,
+    ):
+        try:
+            assert len(blobs.measure(cams, **{name: value})) == 1
+        except InputError as error:
+            assert re.match(rf"{name}.* of a blob detector|(low|min_area|repeatability)\b", str(error))
+        else:
+            assert not isinstance(value, bool | str | list | None) and value >= 0
+    assert len(blobs.measure(cams, **{name: np.int8(1) if name == "repeatability" else np.float32(0.5)})) == 1
+
+
+def test_thresholds_that_are_fewer_than_a_blob_needs_are_refused():
+    cams = discs(64, 64, (20, 20, 8))[None, None]
+    for options, count in ((dict(step=0.7), 1), (dict(low=0.9), 1), (dict(repeatability=15), 14)):
+        with pytest.raises(InputError, match=f"repeatability .* asks for more than its thresholds.* there are {count}"):
+            blobs.measure(cams, **options)
+    for options in (dict(step=0.7, repeatability=1), dict(step=0.35), dict(repeatability=14), dict(min_area=0)):
+        assert blobs.measure(cams, **options)["count"].tolist() == [1]
