@@ -288,13 +288,13 @@ def _painter(path, form, short_side):
 def sequential(container, stream, wanted=None):
     """Yield (position, frame) from the start of the file.
 
-    Raises VideoError at frames that the decoder had to make up, and where frames change their size, the shape of
-    their pixels or their orientation.
+    Raises VideoError at frames that the decoder had to make up or of which the file holds a part only, and where frames
+    change their size, the shape of their pixels or their orientation.
     """
     wanted_set, first = None if wanted is None else set(wanted), None
-    for position, frame in enumerate(container.decode(stream)):
+    for position, (frame, damaged) in enumerate(_decoded(container, stream)):
         path, form = container.name.removeprefix("file:"), upright.form(frame, stream)
-        if frame.is_corrupt:
+        if damaged:
             raise VideoError(f"{path} is damaged at frame {position}.")
         first = first or form
         if form != first:
@@ -304,6 +304,20 @@ def sequential(container, stream, wanted=None):
             yield position, frame
         if wanted is not None and position >= wanted[-1]:
             return
+
+
+def _decoded(container, stream):
+    """Yield (frame, whether it is damaged).
+
+    A decoder of single pictures, as MJPEG's, fills up what is missing without a word, but an AVI tells of the frame
+    that its end cuts off. Transport streams also tell of gaps between whole recordings that were joined.
+    """
+    incomplete, joined = set(), container.format.name == "mpegts"
+    for packet in container.demux(stream):
+        if packet.is_corrupt and not joined:
+            incomplete.add(packet.pts)
+        for frame in packet.decode():
+            yield frame, frame.is_corrupt or frame.pts in incomplete
 
 
 def _seeking(container, stream, wanted, index):

@@ -52,6 +52,21 @@ def test_the_odd_containers_give_what_plain_pyav_gives(name):
     assert (video.decode(path, [20, 4]) == reference[[20, 4]]).all()
 
 
+@pytest.mark.parametrize("codec, kept", [("mjpeg", 0.5), ("mjpeg", 0.95), ("ffvhuff", 0.8), ("mpeg4", 0.5)])
+def test_a_frame_that_the_end_of_an_avi_cuts_off_is_not_made_up(tmp_path, codec, kept):
+    form = {"pix_fmt": "yuvj420p"} if codec == "mjpeg" else {}
+    path = videos.write(tmp_path / "x.avi", codec=codec, width=320, height=240, bframes=0, **form)
+    whole = video.decode(path)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    begin, size = packets[13]
+    path.write_bytes(path.read_bytes()[: begin + int(kept * size)])
+    assert (video.decode(path, [12, 3]) == whole[[12, 3]]).all()
+    for wanted in ([13], None):
+        with pytest.raises(video.VideoError, match=r"x.avi is damaged at frame 13\."):
+            video.decode(path, wanted)
+
+
 def test_a_picture_is_a_video_of_one_frame_and_an_animated_webp_is_named(tmp_path):
     pictures = [Image.fromarray(videos.picture(k)) for k in (5, 6)]
     pictures[0].save(tmp_path / "one.webp", lossless=True)

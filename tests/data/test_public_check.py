@@ -58,7 +58,8 @@ def test_damage_between_the_sampled_frames_is_found_by_the_thorough_check(tmp_pa
     videos.write(tmp_path / "one" / "b.avi", n=20, codec="mjpeg", pix_fmt="yuvj420p")
     content = bytearray(path.read_bytes())
     starts = [k for k in range(len(content)) if content[k : k + 3] == b"\xff\xd8\xff"]
-    content[starts[10] : starts[10] + 300] = b"\xff" * 300
+    content[starts[10] : starts[10] + 200] = b"\xff" * 200
+    assert starts[11] - starts[10] > 210  # and no byte of the next one
     path.write_bytes(content)
     bad = {
         depth: [i for r in check.check(tmp_path, ["folder"], depth=depth) for i, _ in r.unreadable]

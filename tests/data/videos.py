@@ -56,6 +56,7 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, options={"g": str(gop), **(options or {})})
+        stream.codec_context.thread_count = 1  # else a picture has as many parts as the machine has cores
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         if times is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
