@@ -45,11 +45,11 @@ class Explorer(anywidget.AnyWidget):
         self.show(subjects, method, sigma)
 
     def show(self, subjects, method="clrp", sigma=0.975):
-        """Look at other subjects."""
-        self.stop()
+        """Look at other subjects; at those before where one of them is refused."""
         for each in subjects:
             self._compute(each, method, sigma)
             self._perturb(each)
+        self.stop()
         self.subjects = list(subjects)
         with self.hold_sync():
             self.frame = min(self.frame, max([len(s.artifact.frames) for s in self.subjects], default=1) - 1)
@@ -59,38 +59,39 @@ class Explorer(anywidget.AnyWidget):
             self.masks = [state.mask(s.artifact) for s in self.subjects]
 
     def explain(self, target=None, method="clrp", sigma=0.975, panel=0):
-        """Explain another class (name or index) or by another method or sigma."""
+        """Explain another class (name or index) or by another method or sigma; what is refused changes nothing."""
         here = self._at(panel)
         before = here.target
-        if target is not None and target != before:
+        wanted = before if target is None else here.index(target)
+        if wanted != before:
             self.stop()
-            here.choose(target)
-        try:
+        with here.all_or_nothing():
+            here.choose(wanted)
             self._compute(here, method, sigma)
-            if here.target != before:
+            if wanted != before:
                 self._perturb(here)
-        except InputError:
-            here.choose(before)
-            raise
         with self.hold_sync():
             self._put("found", panel, state.relevance(here.artifact))
-            if here.target != before:
+            if wanted != before:
                 self._put("maps", panel, state.overlays(here.artifact) if "mask" in self.features else [])
                 self._put("masks", panel, state.mask(here.artifact))
 
     def set_mask(self, mask, panel=0):
         """Set a mask [T] and score the clip under it; returns the scores."""
-        self.stop()
         here = self._at(panel)
-        here.score(mask)
+        mask = here.checked(mask)
+        self.stop()
+        with here.all_or_nothing():
+            here.score(mask)
         self._put("masks", panel, state.mask(here.artifact))
         return here.artifact.info.get("mask_scores")
 
     def learn(self, panel=0, wait=True, **options):
         """Learn a mask, showing it on the way; options as in `masks.learn`. wait=False: in the background."""
+        here = self._at(panel)
         self.stop()
         self._stop.clear()
-        self._worker = threading.Thread(target=self._learn, args=(panel, options), daemon=True)
+        self._worker = threading.Thread(target=self._learn, args=(here, panel, options), daemon=True)
         self._worker.start()
         if wait:
             self._worker.join()
@@ -128,8 +129,8 @@ class Explorer(anywidget.AnyWidget):
                 here.central_mask()
             here.score()
 
-    def _learn(self, panel, options):
-        here, losses, shown = self._at(panel), [], 0.0
+    def _learn(self, here, panel, options):
+        losses, shown = [], 0.0
 
         def watch(step, mask, loss):
             nonlocal shown

@@ -1,5 +1,6 @@
 """One clip before one model: relevance, masks and maps of any class, computed when asked for and kept."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -66,20 +67,40 @@ class Subject:
 
     @mask.setter
     def mask(self, values):
+        self.artifact.arrays["mask"] = self.checked(values)
+        self.artifact.arrays.pop("mask_loss", None)
+
+    def checked(self, values):
+        """Return the values of a mask as float32 [T]; InputError where they are none for this clip."""
         values = np.asarray(values, dtype=np.float32)
         if values.shape != (len(self.artifact.frames),) or not ((values >= 0) & (values <= 1)).all():
             raise InputError(
                 f"a mask for this clip has {len(self.artifact.frames)} values from 0 to 1, not {values.tolist()}"
             )
-        self.artifact.arrays["mask"] = values
-        self.artifact.arrays.pop("mask_loss", None)
+        return values
 
-    def choose(self, target):
-        """Explain another class, given by index or name."""
+    def index(self, target):
+        """Return the index of a class, given by index or name; InputError where it cannot be explained."""
         target = artifact.class_index(self.classes, target)
         if target != self.target:
             self._need_model("another class")
-        self.artifact.info["target"] = target
+        return target
+
+    def choose(self, target):
+        """Explain another class, given by index or name."""
+        self.artifact.info["target"] = self.index(target)
+
+    @contextmanager
+    def all_or_nothing(self):
+        """Put the artifact back as it was where what is done inside fails."""
+        kept = [(held, dict(held)) for held in (self.artifact.arrays, self.artifact.info)]
+        try:
+            yield
+        except BaseException:
+            for held, before in kept:
+                held.clear()
+                held.update(before)
+            raise
 
     def explain(self, method="clrp", sigma=0.975):
         """Put the class's relevance matrix and its ATR into the artifact; the matrix is computed only once."""

@@ -182,3 +182,22 @@ def test_while_python_is_busy_only_the_last_question_is_kept(show):
     page.evaluate("model.tell('msg:custom', { kind: 'error', of: 'explain', panel: 0, text: 'no such thing' }, [])")
     assert page.get_by_role("status").inner_text() == "no such thing"
     assert not page.locator(".pl-root[aria-busy]").count()
+
+
+def test_after_a_refusal_the_controls_say_what_is_shown_and_the_next_choice_is_asked(show):
+    whole = clip(matrix=np.ones((8, 8), np.float32))
+    whole.info["target"] = 1
+    widget = widgets.scrub_relevance(whole)
+    widget.clips = [{**widget.clips[0], "live": True}]
+    page = show(widget)
+    chosen = page.get_by_label("class", exact=True).first
+    page.get_by_label("sigma").evaluate("(s) => { s.value = 0.7; s.dispatchEvent(new Event('input')); }")
+    page.evaluate("model.tell('msg:custom', { kind: 'error', of: 'explain', panel: 0, text: 'no such sigma' }, [])")
+    assert page.get_by_label("sigma").input_value() == "0.975"
+    for wanted in ("a", "a"):  # the same wrong choice again is a choice, too
+        chosen.select_option(label=wanted)
+        page.evaluate("model.tell('msg:custom', { kind: 'error', of: 'explain', panel: 0, text: 'no such class' }, [])")
+        assert page.get_by_role("status").inner_text() == "no such class"
+        assert chosen.evaluate("(s) => s.selectedOptions[0].text") == "b"
+    assert [asked["target"] for asked in page.evaluate("sent")] == [1, 0, 0]
+    assert not page.errors

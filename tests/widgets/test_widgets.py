@@ -1,6 +1,7 @@
 """The Python side of the widgets: what the browser is told, what it may ask, and the picture in its place."""
 
 import base64
+import copy
 import io
 import json
 
@@ -12,9 +13,9 @@ from PIL import Image
 from paperlib import masks, models, relevance, widgets
 from paperlib.data import clips
 from paperlib.errors import InputError
-from paperlib.explanation import artifact
+from paperlib.explanation import artifact, measured
 from paperlib.training import checkpoints
-from paperlib.widgets.explorer import animation
+from paperlib.widgets.explorer import Explorer, animation
 
 from ..masks.networks import SmallVideoNet
 
@@ -187,7 +188,13 @@ def test_your_video_opens_what_is_named_and_what_is_uploaded(zoo):
     assert not (folder.parent.parent / "mine.mp4").exists()
     widget._asked(None, {"kind": "open", "panel": 0, "file": "none.mp4", "checkpoint": files[1]}, [])
     assert said[-1][0]["kind"] == "error" and "none.mp4 does not exist" in said[-1][0]["text"]
-    assert widget.clips[0]["title"] == "mine.mp4"
+    before = standing(widget), dict(widget.chosen)
+    (folder / "broken.mp4").write_bytes(content[:300])
+    for file, checkpoint in (("none.mp4", files[0]), ("broken.mp4", files[0]), ("moving.mp4", "synth_ssv2/none")):
+        widget._asked(None, {"kind": "open", "panel": 0, "file": file, "checkpoint": checkpoint}, [])
+        assert said[-1][0]["kind"] == "error" and (standing(widget), widget.chosen) == before
+    widget._asked(None, {"kind": "open", "panel": 0, "file": "moving.mp4", "checkpoint": files[0]}, [])
+    assert said[-1][0]["kind"] == "done" and widget.chosen == {"file": "moving.mp4", "checkpoint": files[0]}
 
 
 def test_every_question_of_the_browser_is_answered(network, frames):
@@ -204,6 +211,67 @@ def test_every_question_of_the_browser_is_answered(network, frames):
     for part in ("no panel 3", "6 values from 0 to 1", "class 7 is out of range", "'dance'"):
         assert part in texts
     assert widget.found[0]["target"] == 2 and widget.masks[0]["mask"] == [0, 1, 1, 0, 0, 0]
+
+
+def standing(widget):
+    """Everything that a widget shows and holds, to compare."""
+    traits = {name: getattr(widget, name) for name in ("clips", "maps", "found", "masks", "frame")}
+    held = [({k: v.tobytes() for k, v in s.artifact.arrays.items()}, s.artifact.info) for s in widget.subjects]
+    return copy.deepcopy((traits, held))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"target": "d"}, "class 'd' is unknown"),
+        ({"target": 1, "method": "dual"}, "clrp or lrp"),
+        ({"target": 1, "method": "lrp", "sigma": 0}, "sigma"),
+        ({"method": "lrp", "sigma": 2}, "sigma"),
+        ({"target": 2}, "no layer to look at"),  # which is found out when the matrix is there
+    ],
+)
+def test_after_a_refusal_the_widget_is_as_it_was_and_the_next_choice_works(
+    network, frames, monkeypatch, wrong, message
+):
+    def opened(target):
+        both = ["relevance", "mask"]
+        return Explorer([widgets.subject(frames, network, NAMES, target)], both)
+
+    widget = opened(0)
+    before = standing(widget)
+    with monkeypatch.context() as patched, pytest.raises(InputError, match=message):
+        if wrong == {"target": 2}:
+            patched.setattr(measured, "cam", refuses)
+        widget.explain(**wrong)
+    assert standing(widget) == before
+    widget.explain(target=2)
+    for trait in ("found", "maps"):
+        assert getattr(widget, trait) == getattr(opened(2), trait)
+
+
+def refuses(*_):
+    raise InputError("no layer to look at")
+
+
+def test_what_is_refused_does_not_end_learning_nor_change_the_mask(network, frames):
+    widget = widgets.scrub_masks(frames, network, target=0, classes=NAMES, iterations=100_000)
+    widget.learn(wait=False)
+    for refused in (
+        lambda: widget.explain(target=9),
+        lambda: widget.set_mask([0] * 5),
+        lambda: widget.learn(panel=1),
+        lambda: widget.set_mask([0] * 6, panel=1),
+    ):
+        with pytest.raises(InputError):
+            refused()
+        assert widget._worker.is_alive()
+    widget.stop()
+    before = standing(widget)
+    with pytest.raises(InputError, match="6 values from 0 to 1"):
+        widget.set_mask([2] * 6)
+    assert standing(widget) == before and widget.set_mask([0] * 6)["FS"] == pytest.approx(
+        before[0]["found"][0]["score"]
+    )
 
 
 def test_rows_without_relevance_reach_the_browser_as_plain_json(network, frames):

@@ -85,11 +85,21 @@ function answered(view, content, buffers) {
   view.root.toggleAttribute("aria-busy", Object.keys(view.waiting).length > 0);
   if (content.kind === "error") {
     say(view, content.text, true);
-    refresh(view);
+    if (!waited.next) asBefore(view);
   } else if (content.of !== "score" || content.text !== undefined) say(view, content.text || "");
   if (content.of === "gif" && buffers?.length)
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   if (waited.next) ask(view, content.of, content.panel, ...waited.next);
+}
+
+// After a refusal the controls say again what is shown.
+function asBefore(view) {
+  view.reopened?.();
+  for (const panel of view.panels) {
+    showFound(panel, panel.raw);
+    if (panel.bar && panel.masked.mask && !panel.dragging) panel.mask = panel.masked.mask.slice();
+  }
+  view.redraw();
 }
 
 function say(view, text, wrong = false) {

@@ -33,9 +33,16 @@ function opening(view) {
         });
     },
   });
+  view.reopened = () => {
+    const chosen = model.get("chosen");
+    if (!chosen.file) return; // nothing is open: what was typed can be mended
+    file.value = chosen.file;
+    checkpoint.value = chosen.checkpoint;
+  };
   file.addEventListener("keydown", (event) => event.key === "Enter" && open());
   fill();
   model.on("change:files", fill);
+  model.on("change:chosen", view.reopened);
   return make(
     "div",
     { class: "pl-bar pl-open", role: "toolbar", "aria-label": "what to look at" },
