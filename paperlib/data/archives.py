@@ -1,15 +1,20 @@
-"""Unpack the archives that datasets come in, and nothing that would land outside the folder."""
+"""Unpack the archives that datasets come in, whole or not at all, and nothing that would land outside the folder."""
 
+import contextlib
+import os
 import shutil
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from ..errors import InputError
+from ..storage import locks
 from .public import files
 
+STAGING, LOCK = ".unpacking-", "lock"
 DAMAGE = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
 
 
@@ -17,13 +22,14 @@ def unpack(archive, folder):
     """Unpack a zip or tar archive into `folder` and return the number of files.
 
     Refused before anything is written: entries that lead out of the folder, links, and archives that are
-    larger than the disk has room for.
+    larger than the disk has room for. Files appear in the folder when all of them are unpacked; what a killed
+    process leaves is hidden (`STAGING`), read by nobody, and removed by the next call.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
         raise InputError(f"{archive}: there is no such archive.")
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as content:
                 return _unpack(archive, folder, _zip_entries(content))
@@ -32,6 +38,9 @@ def unpack(archive, folder):
     except InputError:
         raise
     except DAMAGE as error:
+        if getattr(error, "errno", None):  # the disk's fault, not the archive's
+            what = f"{error.strerror}: {error.filename or folder}"
+            raise InputError(f"{archive} could not be unpacked, nothing of it is there ({what}).") from None
         raise InputError(f"{archive} is damaged or not a zip or tar archive ({error}).") from None
 
 
@@ -62,16 +71,39 @@ def _unpack(archive, folder, entries):
         files.safe(name, archive)
         if not plain:
             raise InputError(f"{archive}: the entry {name!r} is a link or a device; only files are unpacked.")
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        target = folder / name
+        if not target.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{archive}: the entry {name!r} leads out of {folder} through a link there.")
+        if target.is_dir() or any(parent.is_file() for parent in target.parents):
+            raise InputError(f"{archive}: the entry {name!r} finds a folder or file in its place in {folder}.")
     total, free = sum(size for _, size, _, _ in entries), shutil.disk_usage(folder).free
     if total > free:
         raise InputError(f"{archive} needs {total / 1e9:.1f} GB; {folder} has {free / 1e9:.1f} GB free.")
-    for name, size, _, source in entries:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source() as reader, target.open("wb") as writer:
-            shutil.copyfileobj(reader, writer)
-        if target.stat().st_size != size:
-            raise InputError(f"{archive} is damaged: the entry {name!r} is not as long as announced.")
+    with _staging(folder) as place:
+        for name, size, _, source in entries:
+            part = place / name
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with source() as reader, part.open("wb") as writer:
+                shutil.copyfileobj(reader, writer)
+            if part.stat().st_size != size:
+                raise InputError(f"{archive} is damaged: the entry {name!r} is not as long as announced.")
+        for name, *_ in entries:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        for name in dict.fromkeys(name for name, *_ in entries):
+            os.replace(place / name, folder / name)
     return len(entries)
+
+
+@contextlib.contextmanager
+def _staging(folder):
+    """Yield a hidden folder inside `folder` that is removed at the end, with those that killed processes left."""
+    for left in folder.glob(f"{STAGING}*"):
+        if (left / LOCK).is_file() and not locks.busy(left / LOCK):
+            shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
+    try:
+        with locks.only_one(place / LOCK):
+            (place / "files").mkdir()
+            yield place / "files"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

@@ -1,11 +1,15 @@
 """Broken lists, escaping paths, links and archives, damaged images: refused in one sentence."""
 
+import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
 
 from paperlib import data
-from paperlib.data import video
+from paperlib.data import archives, video
+from paperlib.data.public import files
 from paperlib.errors import InputError
 from tests.data import layouts, videos
 
@@ -118,8 +122,7 @@ def test_archives_that_escape_are_refused(tmp_path):
     import io
     import tarfile
 
-    from paperlib.data.archives import unpack
-
+    unpack = archives.unpack
     good = tmp_path / "good.zip"
     with zipfile.ZipFile(good, "w") as archive:
         archive.writestr("a/b.txt", "hello")
@@ -160,3 +163,54 @@ def test_archives_that_escape_are_refused(tmp_path):
     (tmp_path / "text.zip").write_text("no archive")
     with pytest.raises(InputError, match="text.zip"):
         unpack(tmp_path / "text.zip", tmp_path / "out")
+
+
+def there(folder):
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """An archive of three videos, and a folder with an older version of one and a file of its own."""
+    with zipfile.ZipFile(tmp_path / "three.zip", "w") as archive:
+        for name in ("sit/a.mp4", "sit/b.mp4", "jump/c.mp4"):
+            archive.writestr(name, name * 100)
+    (tmp_path / "out/sit").mkdir(parents=True)
+    (tmp_path / "out/sit/a.mp4").write_bytes(b"older")
+    (tmp_path / "out/list.txt").write_bytes(b"of one's own")
+    return tmp_path / "three.zip", tmp_path / "out"
+
+
+def test_an_archive_that_is_damaged_half_way_leaves_the_folder_as_it_was(packed, monkeypatch):
+    archive, folder = packed
+    before, content = there(folder), archive.read_bytes()
+    archive.write_bytes(content.replace(b"jump/c.mp4jump", b"jump/c.mp4JUMP", 1))
+    with pytest.raises(InputError, match=r"three.zip is damaged .*jump/c.mp4"):
+        archives.unpack(archive, folder)
+    assert there(folder) == before
+    archive.write_bytes(content)
+    with monkeypatch.context() as full, pytest.raises(InputError, match="nothing of it is there .No space left"):
+        full.setattr(archives.shutil, "copyfileobj", lambda *_: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+        archives.unpack(archive, folder)
+    assert there(folder) == before
+    (folder / "jump").write_bytes(b"a file where a folder should be")
+    with pytest.raises(InputError, match="'jump/c.mp4' finds a folder or file in its place"):
+        archives.unpack(archive, folder)
+    assert there(folder) == {**before, "jump": b"a file where a folder should be"}
+
+
+def test_a_killed_unpacking_shows_nothing_and_the_next_one_takes_its_remains_away(packed):
+    archive, folder = packed
+    before = there(folder)
+    killed = (
+        "import os, shutil, sys\nfrom paperlib.data import archives\nreal, calls = shutil.copyfileobj, []\n"
+        "def copy(*files):\n    real(*files)\n    calls.append(1)\n    len(calls) == 2 and os.kill(os.getpid(), 9)\n"
+        "shutil.copyfileobj = copy\narchives.unpack(*sys.argv[1:])"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, archive, folder]).returncode == -9
+    left = {name: content for name, content in there(folder).items() if not name.startswith(".")}
+    assert left == before and there(folder) != before
+    assert list(files.find_videos(folder)) == ["a"]
+    assert archives.unpack(archive, folder) == 3
+    new = {name: name.encode() * 100 for name in ("sit/a.mp4", "sit/b.mp4", "jump/c.mp4")}
+    assert there(folder) == {**before, **new}

@@ -124,7 +124,7 @@ def find_videos(folder):
     """Return {file name without extension: path inside `folder`} of all videos under it."""
     found = {}
     for parent, folders, files in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not of_system(name))
         for file in sorted(files):
             stem, extension = os.path.splitext(file)
             if extension.lower() in VIDEOS and not of_system(file):

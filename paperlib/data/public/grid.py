@@ -173,7 +173,7 @@ def _videos(folder):
     """Return {"speaker/sentence": path inside the folder} of all recordings; cut ones (mp4) before originals."""
     found = {}
     for parent, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not files.of_system(name))
         inside = Path(parent).relative_to(folder)
         speaker = next((part for part in reversed(inside.parts) if re.fullmatch(r"s\d+", part)), None)
         for name in sorted(names) if speaker else ():
