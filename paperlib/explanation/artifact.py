@@ -10,16 +10,20 @@ from torch import nn
 
 from .. import data
 from ..data import clips as clip_format
+from ..data import public
 from ..data import video as files
 from ..errors import InputError
+from ..models import readout
 from ..models.base import VideoModel
 from ..storage import software
+from ..training import checkpoints
 from . import measured, sliding
 from .explanation import Explanation, load
 from .record import class_index
 
-__all__ = ["Artifact", "class_index", "load", "of_video", "read", "sample", "score"]
+__all__ = ["SIZE", "Artifact", "class_index", "load", "of_video", "one_question", "read", "sample", "score"]
 
+SIZE = 224  # pixels of the square that is cut out of a file where nothing else is said
 Artifact = Explanation  # as earlier versions called it
 
 
@@ -31,13 +35,15 @@ def of_video(
     device: str | torch.device = "cpu",
     scores: str = "auto",
 ) -> Explanation:
-    """Decode a video, sample it uniformly as the model expects and score it.
+    """Decode a video, sample and cut it as the model was trained and score it.
 
     file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
-    scores: "softmax" or "sigmoid", by default as `probing.scale` says.
+    scores: "softmax" or "sigmoid", by default as `probing.scale` says. Of a network that answers several questions the
+    one is asked that `wanted` belongs to (`one_question`).
     """
-    found = read(file, model.num_frames, header.get("recipe", {}).get("size", 224))
+    recipe = checkpoints.recipe(model.config["name"], header)
+    found = read(file, model.num_frames, recipe["size"], recipe=recipe)
     found.info.update(
         model=model.config["name"],
         config=model.config,
@@ -45,7 +51,12 @@ def of_video(
         accuracy=header.get("accuracy"),
         classes=list(header["classes"]),
     )
-    return score(found, model.to(device), wanted, device, scores)
+    net: nn.Module = model.to(device)
+    if header.get("heads"):
+        index = None if wanted is None else class_index(header["classes"], wanted)
+        net, first = one_question(found, net, header["heads"], index)
+        wanted = None if index is None else index - first
+    return score(found, net, wanted, device, scores)
 
 
 def read(
@@ -55,15 +66,22 @@ def read(
     clips: int = 1,
     slide: int | bool | None = None,
     title: str | None = None,
+    recipe: dict | None = None,
 ) -> Explanation:
     """Return what a network will see of a video, not yet explained: frames, where they stand, versions.
 
     video: a file; DATASET/NUMBER; all frames uint8 [T, H, W, 3]; a normalised clip float [3, T, H, W], [1, 3, T, H, W].
-    frames: of a clip, by default all there are. size: pixels of the square, or (H, W), that is cut out of files.
-    clips, slide: more than one clip, see `sliding.plan`. title: name of what is no file.
+    frames: of a clip, by default all there are. size: pixels of the square, or (H, W), that is cut out of files, by
+    default SIZE. clips, slide: more than one clip, see `sliding.plan`. title: name of what is no file.
+    recipe: how the network was trained (`checkpoints.recipe`): clips are then sampled, and files scaled before they are
+    cut, as for its validation; without it uniformly, and as far as the square allows. Frames or a clip of the right
+    number are taken as they are.
     """
-    total, fps, picked, name = _source(video, size)
-    indices, starts = sliding.plan(total, frames or total, clips, slide, fps)
+    recipe = recipe or {}
+    total, fps, picked, name = _source(video, size or SIZE, recipe.get("dataset", ""))
+    taken = not isinstance(video, str | Path) and total == (frames or total)
+    dense = recipe["stride"] if recipe.get("sampling") == "dense" and not taken else None
+    indices, starts = sliding.plan(total, frames or total, clips, slide, fps, dense)
     shown, given = picked(indices)
     info = {
         "video": title or name,
@@ -73,24 +91,28 @@ def read(
         "revision": software.revision(),
         "versions": software.versions(),
     }
+    if dense:
+        info["dense"] = dense
     if len(starts) > 1:
         info["windows"] = {"starts": starts.tolist(), "frames": frames, "kind": "slide" if slide else "clips"}
     return Explanation(shown, info, given=given)
 
 
-def _source(video, size):
-    """Return (number of frames, frames per second or None, function from indices to (uint8 frames, clip), name)."""
+def _source(video, size, dataset=""):
+    """Return (number of frames, frames per second or None, function from indices to (uint8 frames, clip), name).
+
+    size: pixels of the square, or (H, W), of frames that are decoded; dataset: whose way of cutting files is followed.
+    """
     if isinstance(video, str | Path):
-        side = size or 224
-        videos, number = sample(video, side if isinstance(side, int) else max(side))
+        longer = size if isinstance(size, int) else max(size)
+        videos, number = sample(video, longer)
         if videos is not None:
-            return videos.num_frames(number), None, lambda at: (_cut(videos.frames(number, at), side), None), str(video)
-        about = files.probe(video)
-        short = side if isinstance(side, int) else max(side)
+            return videos.num_frames(number), None, lambda at: (_cut(videos.frames(number, at), size), None), str(video)
+        about, short = files.probe(video), public.short_side(dataset, longer)
         return (
             about.frames,
             about.fps,
-            lambda at: (_cut(files.decode(video, at, short_side=short), side), None),
+            lambda at: (_cut(files.decode(video, at, short_side=short), size), None),
             Path(video).name,
         )
     video = checked(video)
@@ -110,7 +132,7 @@ def checked(video: Any) -> Any:
     Raises InputError for what is none of these, and for a clip with NaN.
     """
     if isinstance(video, str | Path):
-        if not _numbered(video):
+        if not numbered(video):
             files.existing(video)
         return video
     if isinstance(video, torch.Tensor) and video.is_floating_point():
@@ -142,7 +164,7 @@ def _cut(frames, size):
 
 def sample(file, size):
     """Return (data set, number) for DATASET/NUMBER, (None, None) for anything else: then it is a file."""
-    if not _numbered(file):
+    if not numbered(file):
         return None, None
     name, _, number = str(file).partition("/")
     videos = data.load(name, "val", size=size)
@@ -151,10 +173,33 @@ def sample(file, size):
     return videos, int(number)
 
 
-def _numbered(file):
+def numbered(file):
     """Whether this names a video of a data set, DATASET/NUMBER; a file of that name comes first."""
     name, _, number = str(file).partition("/")
     return name in data.LOADERS and number.isdigit() and not Path(file).exists()
+
+
+def one_question(
+    found: Explanation, net: nn.Module, heads: dict, wanted: int | None = None, against: int | None = None
+) -> tuple[nn.Module, int]:
+    """Return (network of one question of several, its first class), and leave its classes alone in the record.
+
+    heads: {question: (first class, one past the last)}. It is the question that the classes `wanted` and `against` (of
+    all questions) belong to, the first without them. InputError for two classes of different questions.
+    """
+    names, given = found.info["classes"], [k for k in (wanted, against) if k is not None]
+    asked = [name for k in given for name, (first, after) in heads.items() if first <= k < after] or list(heads)[:1]
+    if len(set(asked)) > 1:
+        raise InputError(
+            f"{names[given[0]]} answers the question {asked[0]} and {names[given[1]]} {asked[1]}; compare two classes "
+            "of one question"
+        )
+    first, after = heads[asked[0]]
+    found.info.update(question=asked[0], classes=names[first:after])
+    others = ", ".join(name for name in heads if name != asked[0])
+    said = f"Of {len(heads)} questions that the network answers, this is {asked[0]}; a class of another ({others})"
+    found.info["notes"] = [*found.info.get("notes", ()), f"{said}, given as the one to explain, asks that one."]
+    return readout.question(net, first, after, measured.windows(found, net)[:1]), first
 
 
 def score(

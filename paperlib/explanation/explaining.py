@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data import public
 from ..errors import InputError, whole
 from ..models import devices
 from ..models.readout import difference
@@ -51,14 +52,15 @@ def explain(
     model: a checkpoint (`synth_ssv2_hard/TAM2D-R50-f8` or a file); any nn.Module; "package.module:function", which
         returns one; a folder with a network of transformers.
     target: class to explain, by name, unique part of a name or index; None: the predicted one. Two classes ("A", "B"):
-        why A and not B, the difference of their logits (None for A: the predicted one).
+        why A and not B, the difference of their logits (None for A: the predicted one). Of a checkpoint that answers
+        several questions at once the one is asked to which the class belongs, without one the first.
     relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip, of two frames or
         more.
     top: explain the target and so many of the most probable classes in all.
-    clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video. clips=4:
-        one from each quarter. slide=2: a window of frames two apart that moves over the whole video, by half a window
-        each time; True: windows of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were
-        seen.
+    clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video or, for a
+        checkpoint trained on dense clips, from its middle. clips=4: one from each quarter. slide=2: a window of frames
+        two apart that moves over the whole video, by half a window each time; True: windows as in dense training, or
+        of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were seen.
     classes: names of the classes, where the network does not know them. scores: as `probing.scale` says.
     sigma, method, rules, rows, split: as in `relevance.atr` and `relevance.relevance_matrix`.
     iterations: most steps of learning the mask. layer: of Grad-CAM. title: name of a video that is no file.
@@ -71,8 +73,8 @@ def explain(
     watch, video = Bars(progress), artifact.checked(video)
     _check(video, adapting, top)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
-    found = _scored(video, net, header, title, clips, slide, scores, watch)
-    first, against = _targets(found.classes, target)
+    found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
+    net = found.model
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
@@ -111,8 +113,7 @@ def look(
     video = artifact.checked(video)
     _check(video, adapting)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
-    found = _scored(video, net, header, title, 1, None, scores, Bars(False))
-    first, _ = _targets(found.classes, target)
+    found, first, _ = _scored(video, net, header, target, title, 1, None, scores, Bars(False))
     found.info["target"] = found.info["predicted"] if first is None else first
     return found
 
@@ -182,18 +183,39 @@ def _offered(video):
     return (len(video), video.shape[1:3]) if isinstance(video, np.ndarray) else (video.shape[2], video.shape[3:])
 
 
-def _scored(video, net, header, title, clips, slide, scores, watch):
-    """Return the video as the network sees it, scored."""
-    found = artifact.read(video, header["frames"], header["size"], clips, slide, title)
-    found.info.update(model=header["name"], notes=[*header["said"], *_seen(found.info)])
+def _scored(video, net, header, target, title, clips, slide, scores, watch):
+    """Return (the video as the network sees it, scored, class to explain, class that it is compared with)."""
+    found = artifact.read(video, header["frames"], header["size"], clips, slide, title, header["recipe"])
+    notes = [*header["said"], *_otherwise(header, video), *_seen(found.info)]
+    found.info.update(model=header["name"], notes=notes)
     for key in ("dataset", "accuracy", "config"):
         found.info[key] = header[key]
     if header["classes"]:
         found.info["classes"] = list(header["classes"])
+    asked, first = None, 0
+    if header["heads"]:
+        asked = _targets(found.classes, target)
+        net, first = artifact.one_question(found, net, header["heads"], *asked)
     with watch.bar("scores", _clips(found)) as step:
         measured.score(found, net, scores, step)
     found.model = net
-    return found
+    asked = asked or _targets(found.classes, target)
+    return found, *(None if k is None else k - first for k in asked)
+
+
+def _otherwise(header, video):
+    """Return sentences about what is not here, or not known to be, as where the network's accuracy was measured."""
+    said, dataset, ensemble = [], header["dataset"], header["recipe"].get("ensemble")
+    decoded = isinstance(video, str | Path)
+    if decoded and not header["size"]:
+        said.append(f"squares of {artifact.SIZE} pixels were cut out (assumed; size= says another size)")
+    if decoded and dataset in public.SHOWN_OTHERWISE and not artifact.numbered(video):
+        said.append(f"videos of {dataset} are cut in a way of their own, and this file is not; give {dataset}/NUMBER")
+    if ensemble:
+        said.append(
+            f"the accuracy is that of {ensemble} evenly spread frame logits; here all are averaged and explained"
+        )
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in said]
 
 
 def _seen(info):
@@ -207,9 +229,11 @@ def _seen(info):
             f", by {len(several['starts'])} windows of {several['frames']} frames, each half a window after the last"
         )
     elif several:
-        said += f", in {len(several['starts'])} clips of {several['frames']} frames, one from each equal part"
+        where = "evenly spread" if info.get("dense") else "one from each equal part"
+        said += f", in {len(several['starts'])} clips of {several['frames']} frames, {where}"
     if len(set(indices)) < len(indices) and (several or {}).get("kind") != "slide":
         shorter = "its parts are shorter than a clip" if several else "the video is shorter than the clip"
+        shorter = "the clips overlap" if several and info.get("dense") else shorter
         said += f"; {shorter}, so that some stand in {'clips' if several else 'it'} more than once"
     return [said + "."]
 

@@ -17,7 +17,9 @@ from ..training import checkpoints
 
 
 def opened(model, device="auto", offered=None, classes=None, **adapting):
-    """Return (network for clips [B, 3, N, H, W], header with name, classes, size, frames, said) of what a user names.
+    """Return (network for clips [B, 3, N, H, W], header) of what a user names.
+
+    The header has name, classes, size, frames, said and, of checkpoints, recipe, heads, dataset and accuracy.
 
     model: a checkpoint of the zoo or a file; "package.module:function", a function without arguments that returns a
     network; a folder with a network of transformers; any nn.Module, which stays on its device. adapting: for
@@ -32,6 +34,8 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         raise InputError("give the model, too: a checkpoint such as synth_ssv2_hard/TAM2D-R50-f8, or a network")
     else:
         raise InputError(f"a model is a network or the name of a checkpoint, not {type(model).__name__}")
+    size = tuple(offered[1]) if offered and adapting.get("size") is None else adapting.get("size")
+    recipe = checkpoints.recipe(model, header, size) if header else {}
     own = isinstance(network(net), models.base.VideoModel) or isinstance(net, models.Adapted)
     if own and not any(value is not None for value in adapting.values()):
         net = network(net)
@@ -40,9 +44,7 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     else:
         if offered and adapting.get("frames") is None and known(network(net), adapting.get("processor")).frames is None:
             adapting["frames"] = offered[0]
-        if offered and adapting.get("size") is None:
-            adapting["size"] = tuple(offered[1])
-        net = models.adapt(net, classes=classes, **adapting)
+        net = models.adapt(net, classes=classes, **{**adapting, "size": size or recipe.get("size")})
         facts = {"said": net.said, "size": net.size}
         frames, names = net.frames, net.classes
         net = _unwrapped(net)
@@ -51,7 +53,9 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         "name": name,
         "classes": classes or header.get("classes") or names,
         "frames": frames,
-        "size": facts["size"] or header.get("recipe", {}).get("size"),
+        "size": facts["size"] or recipe.get("size"),
+        "recipe": recipe,
+        "heads": header.get("heads"),
         "said": [said if said.endswith(".") else f"{said}." for said in facts["said"]],
         "dataset": header.get("dataset", ""),
         "accuracy": header.get("accuracy"),

@@ -9,12 +9,20 @@ SPAN = 2.56  # seconds that a window spans where nothing is said: 64 frames at 2
 MOST = 4000  # frames of one explanation
 
 
-def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = None, fps: float | None = None):
+def plan(
+    total: int,
+    frames: int,
+    clips: int = 1,
+    slide: int | bool | None = None,
+    fps: float | None = None,
+    dense: int | None = None,
+):
     """Return (video frames that are seen [F], first of them of every window [W]), both int64.
 
     total: frames of the video; frames: of a clip. clips: so many clips, one from each equal part of the video,
-    uniformly sampled. slide: windows of frames `slide` apart, each half a window after the last; True: as far apart
-    that a window spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is sampled uniformly.
+    uniformly sampled. dense: clips have frames so far apart instead, the middle one or several evenly spread.
+    slide: windows of frames `slide` apart, each half a window after the last; True: `dense` apart or, without it, as
+    far that a window spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is one clip.
     Raises InputError for numbers that are no whole numbers of at least 1, for both, and for too many frames.
     """
     whole("clips", clips)
@@ -22,11 +30,13 @@ def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = Non
         whole("slide", slide)
     if slide and clips > 1:
         raise InputError("clips cuts the video into parts and slide moves a window over it; give one of them")
+    if not slide and dense:
+        return sampling.dense(total, frames, dense, clips=clips).ravel(), np.arange(clips) * frames
     if not slide:
         edges = np.arange(clips + 1) * total // clips
         parts = [first + sampling.uniform(max(end - first, 1), frames) for first, end in zip(edges, edges[1:])]  # noqa: B905
         return np.minimum(np.concatenate(parts), total - 1), np.arange(clips) * frames
-    stride = max(1, round(SPAN * (fps or 25) / frames)) if slide is True else int(slide)
+    stride = int(slide) if slide is not True else dense or max(1, round(SPAN * (fps or 25) / frames))
     seen = np.arange(0, total, stride)
     if len(seen) > MOST:
         raise InputError(
@@ -34,7 +44,7 @@ def plan(total: int, frames: int, clips: int = 1, slide: int | bool | None = Non
             f"one explanation; give slide={-(-total // MOST)} or more, or cut the video"
         )
     if len(seen) <= frames:
-        return sampling.uniform(total, frames), np.zeros(1, np.int64)
+        return plan(total, frames, dense=dense)
     hop = max(1, frames // 2)
     count = -(-(len(seen) - frames) // hop) + 1
     starts = np.minimum(np.arange(count) * hop, len(seen) - frames)

@@ -1,6 +1,7 @@
 """Networks that answer another question of the same features: a difference of two classes, or some of the classes."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,12 +19,13 @@ def recombined(model: nn.Module, mix: torch.Tensor, clips: torch.Tensor) -> nn.M
 
     The last linear layer, or convolution, takes the mix in, so nothing else changes and relevance sees one layer, not
     two. It is the last of K outputs that runs or, where weights are used without their layer, the last there is; the
-    copy is compared with the original on two of the `clips` [B, 3, T, H, W]. All other layers are shared. InputError where the network has no such layer.
+    copy is compared with the original on two of the `clips` [B, 3, T, H, W]. All other layers are shared. InputError
+    where the network has no such layer.
     """
     model = network(model)
     logits, layers = _run(model, clips[:2])
     for layer in layers if mix.shape[1] == logits.shape[1] else []:
-        kept = {id(module): module for module in model.modules() if layer not in module.modules()}
+        kept: dict[int, Any] = {id(module): module for module in model.modules() if layer not in module.modules()}
         kept |= {id(value): value for value in (*model.parameters(), *model.buffers())}
         found = copy.deepcopy(model, {**kept, id(layer): _mixed(layer, mix)})
         try:

@@ -65,9 +65,9 @@ def outputs(steps, header):
 
 
 def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu", root=None):
-    """Return dict(scores [n, K] softmax, labels [n], considered videos) of a checkpoint on a data set,
-    cached."""
+    """Return dict(scores [n, K] softmax, labels [n], classes, correct [n]) of a checkpoint on a data set, cached."""
     model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
+    check_answers(checkpoint, header, videos)
     batch = at_once(model.num_frames, device)
     key = {**key_of(checkpoint, videos), "batch": batch}
 
@@ -89,6 +89,32 @@ def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu",
         "classes": list(videos.classes),
         "correct": scores.argmax(1) == videos.labels,
     }
+
+
+def check_answers(checkpoint, header, videos, labels=True):
+    """Raise InputError unless a checkpoint answers one question and its classes are those of the labels of videos.
+
+    Classes that have numbers alone, `class 0`, are only counted. labels: whether answers are compared with labels.
+    """
+    heads = header.get("heads") or getattr(videos, "heads", None)
+    if heads:
+        raise InputError(
+            f"{checkpoint} on {videos.name} answers {len(heads)} questions at once ({', '.join(heads)}); "
+            "truth.question gives the network of one, and paperlib explain asks it about one video"
+        )
+    known, asked = list(header["classes"]), list(videos.classes)
+    if labels and len(known) != len(asked):
+        raise InputError(
+            f"{checkpoint} knows {len(known)} classes and {videos.name} has {len(asked)}; explain the predicted "
+            "classes instead (target predicted)"
+        )
+    numbered = known == [f"class {k}" for k in range(len(known))]
+    for k, (own, other) in enumerate(zip(known, asked, strict=False) if labels and not numbered else ()):
+        if own.replace("_", " ").casefold() != other.replace("_", " ").casefold():
+            raise InputError(
+                f"class {k} of {checkpoint} is {own!r} and that of {videos.name} is {other!r}; labels need the classes "
+                "of the checkpoint in its order"
+            )
 
 
 def explain(
@@ -203,10 +229,10 @@ def opened(checkpoint, dataset, split, limit, device, root):
     A model opened again is the same object, so that its operations are recorded once: copy it before changing it.
     """
     model, header = _loaded(checkpoint, checkpoints.digest(checkpoint), device)
-    header = {**header, "num_frames": model.num_frames}
-    recipe, name = header["recipe"], dataset or header["dataset"]
+    recipe, name = checkpoints.recipe(checkpoint, header), dataset or header["dataset"]
+    header = {**header, "num_frames": model.num_frames, "recipe": recipe}
     videos = data.load(name, split=split, size=recipe["size"], limit=limit, root=root or None)
-    how = ("dense", recipe["stride"]) if recipe.get("sampling") == "dense" else ("uniform", 1)
+    how = ("dense", recipe["stride"]) if recipe["sampling"] == "dense" else ("uniform", 1)
     now = _Now(fingerprint.fingerprint(videos), getattr(videos, "folder", None), videos)
     return model, header, _readable(now, model.num_frames, *how)
 

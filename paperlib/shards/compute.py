@@ -79,11 +79,7 @@ def plan(
         },
     }
     model, header, videos = opened(settings, "cpu")
-    if target == "label" and len(header["classes"]) != len(videos.classes):
-        raise InputError(
-            f"{checkpoint} knows {len(header['classes'])} classes and {dataset} has "
-            f"{len(videos.classes)}; explain the predicted classes instead (target predicted)"
-        )
+    analysis.check_answers(checkpoint, header, videos, labels=target == "label" or min_score is not None)
     if kind == "gradcam" and options["layer"]:
         gradcam.maps._module(model, options["layer"])
     if kind == "mask":
@@ -96,7 +92,7 @@ def plan(
 def opened(settings, device):
     """Return (model, header, videos) of a run."""
     model, header = checkpoints.load(settings["checkpoint"], device)
-    header["num_frames"] = model.num_frames
+    header |= {"num_frames": model.num_frames, "recipe": checkpoints.recipe(settings["checkpoint"], header)}
     videos = data.load(
         settings["dataset"],
         settings["split"],

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -128,6 +129,20 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
         )
     model.load_state_dict({key: value.to(ours[key].dtype) for key, value in tensors.items()})
     return model.eval().to(device), header
+
+
+def recipe(file: str | Path, header: dict, size: Any = None) -> dict:
+    """Return how a checkpoint was trained, with `dataset`, `size`, `sampling` (uniform where nothing is said), `stride`.
+
+    size: of frames that are there already, or told. InputError where neither it nor the header's is known.
+    """
+    found = {"dataset": header.get("dataset", ""), "sampling": "uniform", "stride": 4, **(header.get("recipe") or {})}
+    if size is None and (not isinstance(found.get("size"), int) or found["size"] < 1):
+        raise InputError(
+            f"the header of {file} does not say with frames of what size it was trained; train it again, or save it "
+            'with {"recipe": {"size": pixels}} in its header'
+        )
+    return found
 
 
 def find(file: str | Path) -> Path:

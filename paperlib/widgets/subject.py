@@ -10,6 +10,7 @@ from .. import masks
 from ..errors import InputError
 from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
+from ..models import readout
 from ..models.probing import probabilities
 
 METHODS = ("clrp", "lrp")
@@ -181,18 +182,19 @@ def subject(
 ):
     """Return a `Subject` from what a user has.
 
-    video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; from frames more than
-    the model takes a uniform sample is taken. model: a checkpoint (`<dataset>/<name>` or a file), or a network
+    video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; of frames more than
+    the model takes some are taken as `explain` does. model: a checkpoint (`<dataset>/<name>` or a file), or a network
     and the names of its `classes`; an artifact needs none. scores: "softmax" or "sigmoid", by default as
     `probing.scale` says.
     """
     if isinstance(video, artifact.Artifact) or (isinstance(video, str | Path) and str(video).endswith(".npz")):
         found = video if isinstance(video, artifact.Artifact) else artifact.load(video)
-        net = (
-            opened(model, device, (len(found.frames), found.frames.shape[1:3]), classes)[0]
-            if model is not None
-            else None
-        )
+        net = None
+        if model is not None:
+            net, header = opened(model, device, (len(found.frames), found.frames.shape[1:3]), classes)
+            if header["heads"] and "question" in found.info:
+                part = header["heads"][found.info["question"]]
+                net = readout.question(net, *part, measured.windows(found, net)[:1])
         return Subject(found, net, target, mask, place(net), rules, scores)
     found = explaining.look(video, model, target, classes, scores, device, title)
     return Subject(found, found.model, None, mask, place(found.model), rules)

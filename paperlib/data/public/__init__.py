@@ -29,6 +29,9 @@ ADAPTERS = {
 }
 
 
+SHOWN_OTHERWISE = ("nagoya_fir", "nagoya_fir_context", "weizmann", "grid")  # not as `files.VideoFiles` are
+
+
 def adapter(name):
     """Return the module that reads dataset `name`."""
     return importlib.import_module(f"{__name__}.{ADAPTERS[name]}")
@@ -45,6 +48,16 @@ def load(name, split, size, limit=None, root=None):
     if getattr(dataset, "left_out", ()):
         warnings.warn(f"{dataset.folder}: {in_words(dataset.left_out)}.", stacklevel=3)
     return dataset if limit is None else dataset.subset(balanced(dataset.labels, limit))
+
+
+def short_side(name, size):
+    """Return the shorter side in pixels of a video file before a square of `size` is cut out, as in data set `name`.
+
+    It is `size` itself where the data set is none of video files that are scaled and cut.
+    """
+    from . import files
+
+    return files.short_side(size) if name in ADAPTERS and name not in SHOWN_OTHERWISE else size
 
 
 def in_words(left_out):

@@ -82,11 +82,16 @@ class VideoFiles:
 
         Three crops take the whole shorter side, as in the papers' multi-crop evaluation.
         """
-        short = self.size if crops > 1 else int(self.size / SCALE + 0.5)
+        short = self.size if crops > 1 else short_side(self.size)
         return video.crops(self._decode(i, indices, short), self.size, crops)
 
     def _decode(self, i, indices, short):
         return video.decode(self.path(i), np.asarray(indices) + self.videos[i].start, short_side=short)
+
+
+def short_side(size):
+    """Return the shorter side to which a video is scaled before the centre of `size` pixels is cut out."""
+    return int(size / SCALE + 0.5)
 
 
 def safe(relative, where):
