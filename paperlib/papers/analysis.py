@@ -229,7 +229,7 @@ def opened(checkpoint, dataset, split, limit, device, root):
     A model opened again is the same object, so that its operations are recorded once: copy it before changing it.
     """
     model, header = _loaded(checkpoint, checkpoints.digest(checkpoint), device)
-    recipe, name = checkpoints.recipe(checkpoint, header), dataset or header["dataset"]
+    recipe, name = checkpoints.recipe(checkpoint, header), dataset or header.get("dataset", "")
     header = {**header, "num_frames": model.num_frames, "recipe": recipe}
     videos = data.load(name, split=split, size=recipe["size"], limit=limit, root=root or None)
     how = ("dense", recipe["stride"]) if recipe["sampling"] == "dense" else ("uniform", 1)

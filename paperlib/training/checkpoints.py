@@ -132,9 +132,10 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
 
 
 def recipe(file: str | Path, header: dict, size: Any = None) -> dict:
-    """Return how a checkpoint was trained, with `dataset`, `size`, `sampling` (uniform where nothing is said), `stride`.
+    """Return how a checkpoint was trained, with `dataset`, `size`, `sampling` and `stride`.
 
-    size: of frames that are there already, or told. InputError where neither it nor the header's is known.
+    Sampling is uniform where nothing is said. size: of frames that are there already, or told. InputError where neither
+    it nor the header's is known.
     """
     found = {"dataset": header.get("dataset", ""), "sampling": "uniform", "stride": 4, **(header.get("recipe") or {})}
     if size is None and (not isinstance(found.get("size"), int) or found["size"] < 1):
