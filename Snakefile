@@ -25,6 +25,8 @@ if workflow.is_main_process:
     if "PAPERLIB_RUNNER" not in os.environ:  # called directly: one run at a time here as well
         held = runner.lock()
         held.__enter__()
+        if config.get("train", False):
+            runner.remove_damaged(WANTED, OPTIONS)
     for name in WANTED:
         stale.forget_if_stale(name, OPTIONS)
 

@@ -101,6 +101,8 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
             jobs = min(jobs or useful_jobs(), len(outdated))
             print(f"{len(outdated)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
             seconds = schedule.expected(outdated, options)
+            if train:
+                remove_damaged(outdated, options)
             for name in outdated:
                 stale.record(name, options).unlink(missing_ok=True)
             results.update(execute_all(seconds, options, jobs, train))
@@ -128,6 +130,19 @@ def train_again(names, options):
     )
     if done.returncode:
         raise InputError(f"training failed (see above); {len(keys)} checkpoints are as they were or better")
+
+
+def remove_damaged(names, options):
+    """Remove what is no checkpoint, under the name of one that can be trained: Snakemake takes any file for present."""
+    from ..training import checkpoints
+
+    for key in sorted({key for name in names for key in stale.checkpoints(name, options)} & stale.recipes().keys()):
+        try:
+            if stale.checkpoint(key).is_file():
+                checkpoints.meta(stale.checkpoint(key))
+        except checkpoints.Damaged as error:
+            print(f"{error}; it is trained now", flush=True)
+            stale.checkpoint(key).unlink()
 
 
 def execute_all(seconds, options, jobs, train=False):

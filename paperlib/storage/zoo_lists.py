@@ -12,6 +12,13 @@ from . import paths
 PEOPLE = "zoo_people.yaml"  # models that are trained once per fold of people
 SEED = re.compile(r"-s(\d+)$")
 MOST_SEEDS = 10  # of an entry: names sort as numbers do
+ENDING = re.compile(r"-[\w.+-]+")
+SECTIONS = {  # of a list: (type, in words)
+    "defaults": (dict, "fields of recipes"),
+    "datasets": (dict, "data sets with fields of recipes"),
+    "stages": (dict, "stages with fields of recipes"),
+    "models": (list, "a list of entries, each behind a -"),
+}
 
 
 def location():
@@ -28,30 +35,77 @@ def entries(file=None):
     a data set means the entry's own. `folds`, {name: people held out}, makes one entry per fold, with the fold's name
     at its end. `seeds`, a number, makes one per seed: seed 0 has the plain name, seed 2 ends in -s2 and starts from the
     model of `init_from` with seed 2 where that is listed, else from the plain one.
+
+    Raises InputError naming the list, the entry, and what would be right.
     """
+    return [(key, entry) for _, key, entry in listed(file)]
+
+
+def listed(file=None):
+    """Return [(name of the list, `<dataset>/<checkpoint>`, entry)], see `entries`."""
     found, file = [], file or location()
     for path in (file, file.with_name(PEOPLE)):
-        content = (copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) or {}) if path.is_file() else {}
-        for entry in _each_dataset(content, path.name):
-            key = f"{entry['dataset']}/{entry['model']}{entry.pop('suffix', '')}"
-            found += [seeded for fold in _folds(key, entry) for seeded in _seeds(*fold, path.name)]
-    listed = {key for key, _ in found}
-    return [(key, _from_the_same_seed(key, entry, listed)) for key, entry in found]
+        for entry in _each_dataset(_content(path), path.name):
+            suffix = _ending("suffix", entry.pop("suffix", ""), entry, path.name)
+            key = f"{entry['dataset']}/{entry['model']}{suffix}"
+            for one in _folds(key, entry, path.name):
+                _check_seed(*one, path.name)
+                found += [(path.name, *seeded) for seeded in _seeds(*one, path.name)]
+    keys = {key for _, key, _ in found}
+    return [(name, key, _from_the_same_seed(key, entry, keys)) for name, key, entry in found]
+
+
+def _content(path):
+    """Return {section: content} of a list, empty sections where it has none; InputError where it is no such list."""
+    try:
+        content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (yaml.YAMLError, ValueError) as error:  # the latter: no text, or no date
+        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict) or content.keys() - SECTIONS.keys():
+        wrong = ", ".join(map(str, content.keys() - SECTIONS.keys())) if isinstance(content, dict) else repr(content)
+        raise InputError(f"{path.name} holds {_short(wrong)}; it should hold {', '.join(SECTIONS)} and nothing else")
+    found = {section: content.get(section) or kind() for section, (kind, _) in SECTIONS.items()}
+    for section, (kind, right) in SECTIONS.items():
+        if not isinstance(found[section], kind):
+            raise InputError(f"{path.name}: {section} is {_short(found[section])}; it should be {right}")
+    for section in ("datasets", "stages"):
+        for name, fields in found[section].items():
+            if not isinstance(fields, dict | None):
+                raise InputError(
+                    f"{path.name}: {name} of {section} is {_short(fields)}; it should be fields of recipes"
+                )
+    return found
+
+
+def _short(value):
+    """Return a value as a sentence can hold it."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _each_dataset(content, file):
     """Return the entries of a list with all that it says about them elsewhere, one for each of an entry's data sets."""
-    found, stages = [], content.get("stages") or {}
-    for entry in content.get("models") or []:
-        stage = entry.get("stage")
-        if stage is not None and stage not in stages:
-            raise InputError(f"{file}: {entry['model']} has stage {stage!r}; listed are {', '.join(stages) or 'none'}")
-        for dataset in [entry["dataset"]] if isinstance(entry["dataset"], str) else entry["dataset"]:
-            own = (content.get("datasets") or {}).get(dataset) or {}
-            full = {**(content.get("defaults") or {}), **own, **stages.get(stage, {}), **entry, "dataset": dataset}
+    found, stages = [], content["stages"]
+    for place, entry in enumerate(content["models"], 1):
+        given = {**content["defaults"], **entry} if isinstance(entry, dict) else {}
+        model, datasets, stage = given.get("model"), given.get("dataset"), given.get("stage")
+        datasets = [datasets] if isinstance(datasets, str) else datasets
+        named = isinstance(datasets, list) and datasets and all(isinstance(one, str) and one for one in datasets)
+        if not (isinstance(model, str) and model and named):
+            raise InputError(
+                f"{file}: entry {place} of models is {_short(entry)}; it should name a model and a dataset or several, "
+                "as {model: I3D-R18-f8, dataset: synth_ssv2}"
+            )
+        if stage is not None and stage not in list(stages):
+            raise InputError(f"{file}: {model} has stage {stage!r}; listed are {', '.join(map(str, stages)) or 'none'}")
+        for dataset in datasets:
+            own, of_stage = content["datasets"].get(dataset) or {}, (stages[stage] if stage is not None else {}) or {}
+            full = {**content["defaults"], **own, **of_stage, **entry, "dataset": dataset, "model": model}
             full.pop("stage", None)
-            if full.get("init_from") and "/" not in full["init_from"]:
-                full["init_from"] = f"{dataset}/{full['init_from']}"
+            start = full.get("init_from")
+            if isinstance(start, str) and start and "/" not in start:
+                full["init_from"] = f"{dataset}/{start}"
             found.append(full)
     return found
 
@@ -67,12 +121,34 @@ def without_seed(key):
     return (key[: found.start()], int(found[1])) if found else (key, 0)
 
 
-def _folds(key, entry):
+def _ending(what, text, entry, file):
+    """Return what is appended to a checkpoint's name; InputError unless it is text that a file's name can end with."""
+    if text == "" or isinstance(text, str) and ENDING.fullmatch(text):
+        return text
+    raise InputError(
+        f"{file}: {what} of {entry['model']} is {text!r}; it should be text that begins with - and goes on with "
+        "letters and digits, in quotes where it would be a number"
+    )
+
+
+def _folds(key, entry, file):
     """Return [(key, entry)], one per fold of people where an entry has `folds`."""
     folds = entry.pop("folds", None)
     if folds is None:
         return [(key, entry)]
-    return [(f"{key}-{fold}", {**entry, "held_out": people}) for fold, people in folds.items()]
+    if not (isinstance(folds, dict) and folds and all(isinstance(people, str) and people for people in folds.values())):
+        raise InputError(
+            f"{file}: folds of {key} is {_short(folds)}; it should be people, by names, as {{a: 'bob, eve'}}"
+        )
+    names = [_ending("a fold", f"-{fold}" if isinstance(fold, str) else fold, entry, file) for fold in folds]
+    return [(key + name, {**entry, "held_out": people}) for name, people in zip(names, folds.values(), strict=True)]
+
+
+def _check_seed(key, entry, file):
+    """Raise InputError where a checkpoint's name would be taken for that of another seed."""
+    plain, seed = without_seed(key)
+    if plain != key and seed != entry.get("seed", 0):
+        raise InputError(f"{file}: {key} ends as seed {seed} of {plain} does; give it another suffix, or `seeds`")
 
 
 def _seeds(key, entry, file):
@@ -96,4 +172,15 @@ def _from_the_same_seed(key, entry, listed):
 @cache
 def _parsed(text):
     """Return what YAML holds; the lists are asked for once per notebook, and reading them takes a while."""
-    return yaml.safe_load(text)
+    return yaml.load(text, _Once)
+
+
+class _Once(yaml.SafeLoader):
+    """Plain YAML, in which no name stands twice in one place: the latter would quietly replace the former."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)

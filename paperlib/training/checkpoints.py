@@ -27,6 +27,10 @@ SCALE = ":scale"  # after a tensor's name: its scales [out]
 PROVIDERS: list[Callable[[str], Path | None]] = []
 
 
+class Damaged(InputError):
+    """A file is no checkpoint: cut off, overwritten, or something else under a checkpoint's name."""
+
+
 def path(dataset, name):
     """Return where the zoo keeps the checkpoint `name` of `dataset`."""
     return paths.CHECKPOINTS / dataset / f"{name}.safetensors"
@@ -82,7 +86,7 @@ def _tensors(file):
     try:
         return _restored(stored)
     except (KeyError, RuntimeError):  # no such tensor, or one of another shape
-        raise InputError(f"{file} has scales that do not fit its weights; fetch or train it again") from None
+        raise Damaged(f"{file} has scales that do not fit its weights; fetch or train it again") from None
 
 
 @torch.no_grad()
@@ -99,10 +103,10 @@ def meta(file: str | Path) -> dict:
         header = opened.metadata() or {}
     try:
         content = {key: json.loads(value) for key, value in header.items()}
-    except json.JSONDecodeError:
+    except ValueError:
         content = {}
-    if "config" not in content:
-        raise InputError(f"{file} has no paperlib header; for a public checkpoint use models.load_published")
+    if not isinstance(content.get("config"), dict) or not isinstance(content.get("recipe", {}), dict):
+        raise Damaged(f"{file} has no paperlib header; for a public checkpoint use models.load_published")
     return content
 
 
@@ -114,7 +118,10 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
     file = find(file)
     header = meta(file)
     _check_name(file, header)
-    model = models.create(**header["config"])
+    try:
+        model = models.create(**header["config"])
+    except (TypeError, InputError) as error:
+        raise Damaged(f"{file} names a network that cannot be built ({error}); fetch or train it again") from None
     tensors = _tensors(file)
     ours = model.state_dict()
     wrong = sorted(
@@ -204,8 +211,10 @@ def _check_name(file, header):
 def _open(file):
     try:
         return safe_open(str(file), framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} is not a readable safetensors file ({error}); fetch or train it again") from None
+    except SafetensorError as error:
+        raise Damaged(f"{file} is not a readable safetensors file ({error}); fetch or train it again") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); let this user read it") from None
 
 
 def initialise(model, file):

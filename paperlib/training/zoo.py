@@ -3,10 +3,11 @@
 from dataclasses import asdict, fields
 from fnmatch import fnmatch
 
+from .. import data
 from ..errors import InputError
-from ..storage.zoo_lists import entries, location
+from ..storage.zoo_lists import listed, location
 from . import checkpoints, progress
-from .recipes import Recipe
+from .recipes import Recipe, check
 from .train import run
 
 
@@ -17,40 +18,45 @@ def recipes(file=None):
     `zoo_lists.entries`), and any field of Recipe.
     """
     file = file or location()
-    listed = {}
-    for key, entry in entries(file):
-        if key in listed:
-            raise InputError(f"{file.name} lists {key} twice; give one of them a suffix")
-        listed[key] = _recipe(entry, file)
+    found = {}
+    for name, key, entry in listed(file):
+        if key in found:
+            raise InputError(f"{name} lists {key} twice; give one of them a suffix")
+        found[key] = _recipe(entry, f"{name}: {key}")
     ordered = {}
-    for key in listed:
-        _add(key, listed, ordered, file)
+    for key in found:
+        _add(key, found, ordered, file)
     return ordered
 
 
-def _recipe(entry, file):
-    """Return the Recipe of an entry of the list."""
-    name, known = entry["model"], {field.name for field in fields(Recipe)}
-    unknown = sorted(entry.keys() - known - {"model"})
+def _recipe(entry, where):
+    """Return the Recipe of an entry of the list; where: its list and key."""
+    known = {field.name for field in fields(Recipe)} - {"name"}
+    unknown = sorted(str(field) for field in entry.keys() - known - {"model"})
     if unknown:
         raise InputError(
-            f"{file.name}: {name} has unknown fields {', '.join(unknown)}; allowed are model, "
-            f"suffix, stage, folds, seeds, {', '.join(sorted(known - {'name'}))}"
+            f"{where} has unknown fields {', '.join(unknown)}; allowed are model, "
+            f"suffix, stage, folds, seeds, {', '.join(sorted(known))}"
         )
-    return Recipe(**{"name" if field == "model" else field: value for field, value in entry.items()})
+    if entry["dataset"] not in data.LOADERS:
+        raise InputError(f"{where}: there is no such data set; known are {', '.join(sorted(data.LOADERS))}")
+    try:
+        return check(Recipe(**{"name" if field == "model" else field: value for field, value in entry.items()}))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
-def _add(key, listed, ordered, file, above=()):
+def _add(key, found, ordered, file, above=()):
     """Put a recipe into `ordered`, and before it the one that it starts from; above: what starts from it in turn."""
     if key in above:
         raise InputError(f"{file.name}: init_from goes round in a circle among {', '.join(sorted(above))}")
-    start = listed[key].init_from
-    if start and start not in listed:
+    start = found[key].init_from
+    if start and start not in found:
         raise InputError(f"{file.name}: {key} starts from {start}, which is not listed")
     if key not in ordered:
         if start:
-            _add(start, listed, ordered, file, (*above, key))
-        ordered[key] = listed[key]
+            _add(start, found, ordered, file, (*above, key))
+        ordered[key] = found[key]
 
 
 def matching(names=(), file=None):
@@ -80,17 +86,20 @@ def select(names=(), missing=False, file=None):
 
 
 def header(key):
-    """Return the header of a checkpoint of the zoo, {} where it is not there."""
+    """Return the header of a checkpoint of the zoo, {} where it is not there or damaged."""
     file = checkpoints.path(*key.split("/"))
-    return checkpoints.meta(file) if file.is_file() else {}
+    try:
+        return checkpoints.meta(file) if file.is_file() else {}
+    except checkpoints.Damaged:
+        return {}
 
 
 def state(key, recipe):
-    """Return `trained`, `missing`, or `other recipe` when the file was trained by another recipe than listed."""
-    file = checkpoints.path(*key.split("/"))
-    if not file.is_file():
-        return "missing"
-    trained_by = checkpoints.meta(file).get("recipe", {})
+    """Return `trained`, `missing`, `damaged` (no checkpoint under its name) or `other recipe` than the listed one."""
+    found = header(key)
+    if not found:
+        return "damaged" if checkpoints.path(*key.split("/")).is_file() else "missing"
+    trained_by = found.get("recipe", {})
     same = {**asdict(Recipe("", "")), **trained_by} == asdict(recipe)  # fields younger than the file: their default
     return "trained" if same else "other recipe"
 

@@ -32,7 +32,7 @@ COLUMNS = {  # of the table in words: column of `summary` -> title
 def status(file=None):
     """Return one row per listed checkpoint, trained or not.
 
-    checkpoint, model (its name without the seed), state (`trained`, `missing`, `other recipe`), recipe (in words),
+    checkpoint, model (its name without the seed), state (see `zoo.state`), recipe (in words),
     epochs, lr, loss (training loss of the last epoch), accuracy (share of the validation videos), converged, train and
     val (numbers of videos), seconds, device (on which it was trained), MB.
     """
@@ -123,6 +123,11 @@ def text(table):
     shown = pd.DataFrame([_in_words(row) for row in models.to_dict("records")]).rename(columns=COLUMNS)
     trained = table[table.state == "trained"]
     totals = f"{len(trained)} of {len(table)} trained, {models.MB.sum():.1f} MB, {models.minutes.sum() / 60:.1f} hours"
+    damaged = table.checkpoint[table.state == "damaged"]
+    if len(damaged):
+        totals += (
+            f"\n{', '.join(damaged)}: no checkpoint is in the file; `paperlib zoo train --missing` trains it again"
+        )
     return f"{shown.to_string(index=False)}\n{totals}"
 
 

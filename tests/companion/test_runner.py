@@ -265,3 +265,10 @@ def test_a_checkpoint_that_is_missing_is_trained_and_its_notebook_executed_once(
     assert (tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors").is_file()
     assert (tmp_path / "figures/p/uses.csv").read_text() == "TSN-R18-f8"
     assert rows(projects.run(tmp_path, "--profile", "own.yaml").stdout) == {"p/uses": "up to date"}
+    checkpoint = tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    again = projects.run(tmp_path, "--profile", "own.yaml", "--train", timeout=800)
+    assert rows(again.stdout) == {"p/uses": "ok"} and "trained  synth_ssv2/TSN-R18-f8" in again.stdout, again.stdout
+    assert "TSN-R18-f8.safetensors is not a readable safetensors file" in again.stdout
+    assert len(checkpoint.read_bytes()) == len(whole)

@@ -3,8 +3,10 @@
 from dataclasses import asdict, replace
 
 import pytest
+import torch
+from safetensors.torch import save
 
-from paperlib import models
+from paperlib import cli, data, models
 from paperlib.errors import InputError
 from paperlib.papers import settings
 from paperlib.storage import paths, zoo_lists
@@ -23,6 +25,12 @@ def write(tmp_path, *entries, extra=""):
         + "\n".join(f"  - {entry}" for entry in entries)
     )
     return file
+
+
+@pytest.fixture(autouse=True)
+def data_sets(monkeypatch):
+    for name in ("a", "b", "d", "toy_bars"):
+        monkeypatch.setitem(data.LOADERS, name, ("tests.toy", "load"))
 
 
 @pytest.fixture
@@ -104,11 +112,75 @@ def test_seeds_have_names_that_sort_and_start_from_the_model_of_their_own_seed(t
         (["{model: A, dataset: d, seeds: 0}"], "zoo.yaml: seeds of d/A is a number of runs from 1 to 10, not 0"),
         (["{model: A, dataset: d, seeds: [1, 2]}"], "from 1 to 10, not .1, 2."),
         (["{model: A, dataset: d, seeds: 2, seed: 1}"], "not a `seed` as well"),
+        (["{model: A, dataset: nowhere}"], "zoo.yaml: nowhere/A: there is no such data set; known are .*synth_ssv2"),
+        (["{model: A, dataset: d, epochs: 0}"], "zoo.yaml: d/A: epochs of A is 0; it should be a whole number from 1"),
+        (["{model: A, dataset: d, lr: 1e-3}"], "zoo.yaml: d/A: lr of A is '1e-3'; .* and YAML takes 1e-3 for text"),
+        (["{model: A, dataset: d, optimiser: no}"], "zoo.yaml: d/A: optimiser of A is False; it should be sgd, adam"),
+        (["{model: A, dataset: d, name: B}"], "unknown fields name"),
+        (["{model: A, dataset: d, 3: B}"], "unknown fields 3"),
+        (["A"], "zoo.yaml: entry 1 of models is A; it should name a model and a dataset"),
+        (["{model: A, dataset: d}", "{model: A}"], "zoo.yaml: entry 2 of models is .*; it should name a model"),
+        (["{dataset: d}"], "entry 1 of models is"),
+        (["{model: 18, dataset: d}"], "entry 1 of models is"),
+        (["{model: A, dataset: []}"], "entry 1 of models is"),
+        (["{model: A, dataset: [d, 3]}"], "entry 1 of models is"),
+        (["{model: A, dataset: {d: 1}}"], "entry 1 of models is"),
+        (["{model: A, dataset: d, stage: [b]}"], "has stage .'b'.; listed are none"),
+        (["{model: A, dataset: d, init_from: 3}"], "zoo.yaml: d/A: init_from of A is 3; it should be text"),
+        (["{model: A, dataset: d, suffix: 2}"], "zoo.yaml: suffix of A is 2; it should be text that begins with -"),
+        (["{model: A, dataset: d, suffix: -2}"], "suffix of A is -2; .* in quotes where it would be a number"),
+        (["{model: A, dataset: d, suffix: '2'}"], "suffix of A is '2'; it should be text that begins with -"),
+        (["{model: A, dataset: d, suffix: null}"], "suffix of A is None"),
+        (["{model: A, dataset: d, suffix: -a/b}"], "suffix of A is '-a/b'"),
+        (
+            ["{model: A, dataset: d, suffix: -s2}"],
+            "zoo.yaml: d/A-s2 ends as seed 2 of d/A does; give it another suffix",
+        ),
+        (["{model: A, dataset: d, folds: {s2: bob}}"], "d/A-s2 ends as seed 2 of d/A does"),
+        (["{model: A, dataset: d, folds: {1: bob}}"], "zoo.yaml: a fold of A is 1; it should be text"),
+        (["{model: A, dataset: d, folds: [bob]}"], "zoo.yaml: folds of d/A is .'bob'.; it should be people, by names"),
+        (["{model: A, dataset: d, folds: {a: 1}}"], "zoo.yaml: folds of d/A is"),
+        (["{model: A, dataset: d, seeds: yes}"], "seeds of d/A is a number of runs from 1 to 10, not True"),
+        (["{model: A, dataset: d, lr: 1, lr: 2}"], "zoo.yaml is not YAML: lr stands there twice .*line 3"),
+        (["{model: A, dataset: d"], "zoo.yaml is not YAML: .*line 3"),
+        (["{model: A, dataset: d}", "[b"], "zoo.yaml is not YAML"),
     ],
 )
 def test_mistakes_in_the_list_are_named(tmp_path, entries, message):
     with pytest.raises(InputError, match=message):
         zoo.recipes(write(tmp_path, *entries))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("models: {A: d}", "zoo.yaml: models is {'A': 'd'}; it should be a list of entries, each behind a -"),
+        ("model: []", "zoo.yaml holds model; it should hold defaults, datasets, stages, models and nothing else"),
+        ("- {model: A, dataset: d}", "zoo.yaml holds .*; it should hold defaults, datasets, stages, models"),
+        ("nothing", "zoo.yaml holds 'nothing'; it should hold"),
+        ("defaults: 3", "zoo.yaml: defaults is 3; it should be fields of recipes"),
+        ("datasets: {d: 8}", "zoo.yaml: d of datasets is 8; it should be fields of recipes"),
+        ("stages: [scratch]", "zoo.yaml: stages is .'scratch'.; it should be stages with fields of recipes"),
+        ("models: []\nmodels: []", "zoo.yaml is not YAML: models stands there twice .*line 1"),
+        ("models:\n- 2024-13-45", "zoo.yaml is not YAML: month"),
+        (b"models: [\xff]", "zoo.yaml is not YAML"),
+    ],
+)
+def test_what_is_no_list_is_named_and_so_is_the_list_of_people(tmp_path, text, message):
+    (tmp_path / "data").mkdir()
+    for name in ("zoo.yaml", zoo_lists.PEOPLE):
+        (tmp_path / "data" / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(InputError, match=message.replace("zoo.yaml", name)):
+            zoo.recipes(tmp_path / "data" / "zoo.yaml")
+        write(tmp_path, "{model: A, dataset: d}")
+
+
+def test_what_fills_in_may_be_empty_and_name_what_all_entries_share(tmp_path):
+    file = write(tmp_path, "{suffix: -own, stage: empty}", "{model: B}", extra="stages: {empty: }\ndatasets: {d: }\n")
+    file.write_text(file.read_text().replace("defaults: {", "defaults: {model: A, dataset: d, "))
+    assert list(zoo.recipes(file)) == ["d/A-own", "d/B"]
+    file.write_text("models:\n")
+    assert zoo.recipes(file) == {}
 
 
 def test_the_projects_own_list_names_only_models_that_exist():
@@ -169,6 +241,35 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
     assert not list((folder / "data" / "runs").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["cut off", "empty", "text", "another's"])
+def test_a_damaged_checkpoint_is_named_by_the_table_and_trained_again(folder, capsys, kind):
+    write(
+        folder,
+        "{model: TSN-R18-f4, dataset: toy_bars}",
+        "{model: TSN-R18-f8, dataset: toy_bars, init_from: toy_bars/TSN-R18-f4}",
+    )
+    key, place = "toy_bars/TSN-R18-f4", folder / "checkpoints" / "toy_bars" / "TSN-R18-f4.safetensors"
+    recipe = zoo.recipes()[key]
+    checkpoints.save(place, models.create("TSN-R18-f4", num_classes=2, width=4), header(recipe, 1.0, [0.1]))
+    assert zoo.state(key, recipe) == "trained" and list(zoo.select(missing=True)) == ["toy_bars/TSN-R18-f8"]
+    whole = place.read_bytes()
+    foreign = save({"fc.weight": torch.zeros(2)})
+    place.write_bytes({"cut off": whole[:-1], "empty": b"", "text": b"404: Not Found", "another's": foreign}[kind])
+    assert zoo.state(key, recipe) == "damaged" and zoo.header(key) == {}
+    assert list(zoo.select(missing=True)) == list(zoo.select(["TSN-R18-f8"])) == list(zoo.recipes())
+    assert cli.main(["zoo", "status"]) == 0
+    out = capsys.readouterr().out
+    assert " damaged " in out and out.endswith(
+        f"{key}: no checkpoint is in the file; `paperlib zoo train --missing` trains it again\n"
+    )
+    options = "train --model TSN-R18-f8 --dataset toy_bars --width 4 --size 32 --device cpu --init-from".split()
+    assert cli.main([*options, key]) == 2
+    said = capsys.readouterr().err
+    assert key in said and said.count("\n") == 1 and "Traceback" not in said
+    assert zoo.train_one(key, recipe, "cpu", missing=True, progress_bar=False)
+    assert zoo.state(key, recipe) == "trained" and checkpoints.load(key)[1]["accuracy"] < 1
 
 
 def header(recipe, accuracy, losses):
