@@ -1,10 +1,12 @@
 """The models the notebooks need: `data/zoo*.yaml` list their recipes, `data/checkpoints/` holds what was trained."""
 
+import shutil
 from dataclasses import asdict, fields
 from fnmatch import fnmatch
 
 from .. import data
 from ..errors import InputError
+from ..storage import paths
 from ..storage.zoo_lists import listed, location
 from . import checkpoints, progress
 from .recipes import Recipe, check
@@ -114,12 +116,11 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
     with progress.alone(key, wait):
         if missing and state(key, recipe) == "trained":
             return False
+        paths.check_writable(file)
         fresh = progress.file(key, "pt").parent / "fresh" / recipe.dataset / file.name
-        try:
-            meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
-            if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                fresh.replace(file)
-            return True
-        finally:
-            fresh.unlink(missing_ok=True)
+        meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
+        if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
+            with paths.atomic(file) as temporary:
+                shutil.copyfile(fresh, temporary)  # not renamed: the checkpoints may be on another disk
+        fresh.unlink()  # not where the copy failed: it took hours
+        return True

@@ -233,7 +233,7 @@ def test_checkpoints_come_from_the_settings_and_the_zoo(project):
     (project / "data").mkdir()
     (project / "data/zoo.yaml").write_text(
         "models:\n- {model: I3D, dataset: synth_ssv2, init_from: synth_ssv2/small}\n"
-        "- {model: I3D, dataset: synth_ssv2, suffix: -16, epochs: 1, seeds: 2}\n"
+        "- {model: I3D, dataset: synth_ssv2, suffix: '-16', epochs: 1, seeds: 2}\n"
     )
     sixteen = {"synth_ssv2/I3D-16": None, "synth_ssv2/I3D-16-s1": None}
     assert stale.recipes() == {"synth_ssv2/I3D": "synth_ssv2/small", **sixteen}

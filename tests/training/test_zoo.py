@@ -242,6 +242,19 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
     assert not list((folder / "data" / "runs").rglob("*.safetensors"))
 
+    def full(source, target):
+        raise OSError(28, "No space left on device", target)
+
+    monkeypatch.setattr(zoo.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        trained(0.9)
+    assert zoo.header(key)["accuracy"] == 0.8 and len(list((folder / "data" / "runs").rglob("*.safetensors"))) == 1
+    (folder / "elsewhere").touch()
+    monkeypatch.setattr(paths, "CHECKPOINTS", folder / "elsewhere")
+    monkeypatch.setattr(zoo, "run", lambda *_, **__: pytest.fail("trained for nothing"))
+    with pytest.raises(InputError, match="TAM2D-R18-f8.safetensors cannot be written"):
+        zoo.train_one(key, recipe)
+
 
 @pytest.mark.parametrize("kind", ["cut off", "empty", "text", "another's"])
 def test_a_damaged_checkpoint_is_named_by_the_table_and_trained_again(folder, capsys, kind):
