@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from ..storage import zoo_lists
 from .checkpoints import BITS
 
@@ -203,9 +203,7 @@ def _from(suffixes):
 
 def command(key, gpus=GPUS):
     """Return the command line that trains a checkpoint as the papers did, on so many GPUs of one machine."""
-    if not _whole(1)[0](gpus):
-        raise InputError(f"gpus is {gpus!r}; it should be {_whole(1)[1]}")
-    return f"torchrun --nproc-per-node {gpus} -m paperlib.cli train --paper {key} --data-root ROOT"
+    return f"torchrun --nproc-per-node {whole('gpus', gpus)} -m paperlib.cli train --paper {key} --data-root ROOT"
 
 
 def how(keys):
