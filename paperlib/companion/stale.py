@@ -15,7 +15,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -183,12 +182,24 @@ def data_root(given=""):
 
 def public(name, options):
     """Return the names of the public data sets that a notebook's settings or its code name."""
-    texts = [*_strings(list(settings(name, options.profile).values())), *_quoted("\n".join(code(name)))]
+    texts = [
+        *_strings(list(settings(name, options.profile).values())),
+        *(s for text in code(name) for s in _said(text)),
+    ]
     return sorted({text.partition("/")[0] for text in texts} & ADAPTERS.keys())
 
 
-def _quoted(text):
-    return re.findall(r"""["']([^"'\n]*)["']""", text)
+@cache
+def _said(text):
+    """Return the strings in a piece of Python, but no keys: "frames" may be a data set, settings["frames"] is none."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except SyntaxError:
+        return frozenset()
+    keys = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
+    keys |= {id(key) for node in nodes if isinstance(node, ast.Dict) for key in node.keys}
+    constants = (node for node in nodes if isinstance(node, ast.Constant) and id(node) not in keys)
+    return frozenset(node.value for node in constants if isinstance(node.value, str))
 
 
 @cache

@@ -158,7 +158,7 @@ def test_a_notebook_on_public_data_depends_on_the_data_root_and_the_files_there(
     monkeypatch.setenv("PAPERLIB_DATA", str(here))
     projects.notebook(project, "p/settings", "1")
     projects.notebook(project, "p/code", "from paperlib import data\ndata.load('folder')")
-    projects.notebook(project, "p/none", "folder = 1")
+    projects.notebook(project, "p/none", "folder = {'folder': 1}['folder']")
     of = {"p/settings": {"models": ["folder/I3D"]}}
     monkeypatch.setattr(stale, "settings", lambda name, profile: of.get(name, {"frames": 8}))
     for name in ("p/settings", "p/code", "p/none"):
