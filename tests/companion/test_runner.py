@@ -177,7 +177,8 @@ def test_after_kill_9_the_next_run_finishes_with_the_same_result(waiting):
     root, process = waiting
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert projects.tables(root) == {} and not list(root.glob("figures/p/*"))
+    assert projects.tables(root) == {} and [f.name for f in root.glob("figures/p/*")] == ["n.json"]
+    assert projects.run(root, "--list").stdout == "p/n  has not ended\n"
     (root / "notebooks/p/go").touch()
     done = projects.run(root)
     # the orphan may come to its end just before it notices that it is one: then there is nothing left to do
