@@ -59,8 +59,8 @@ def test_loss_and_accuracy_are_means_over_questions():
 def test_two_questions_are_learned_at_once(tmp_path, monkeypatch, sampling):
     toy.project(tmp_path, monkeypatch)
     monkeypatch.setitem(data.LOADERS, "toy_asked", (__name__, "load"))
-    recipe = train.Recipe("TAM2D-R18-f8", "toy_asked", width=4, size=32, epochs=6, batch=16, lr=0.05)
-    recipe = replace(recipe, sampling=sampling, stride=3, epochs=6 if sampling == "uniform" else 1)
+    recipe = train.Recipe("TAM2D-R18-f8", "toy_asked", width=4, size=32, batch=16, lr=0.05)
+    recipe = replace(recipe, sampling=sampling, stride=3, epochs=9 if sampling == "uniform" else 1)
     meta = train.run(recipe, device="cpu", progress=False, out=tmp_path / "a.safetensors")
     model, header = checkpoints.load(tmp_path / "a.safetensors")
     assert {name: tuple(ends) for name, ends in header["heads"].items()} == HEADS and len(header["classes"]) == 5
