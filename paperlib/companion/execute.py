@@ -57,7 +57,7 @@ def execute(name, options, threads=1):
     figures = paths.figures(options.profile)
     # What is left of a killed run ends before its successor writes the figures.
     with locks.only_one(record.with_suffix(".lock")), environment(threads), logging_to(log):
-        stamp(name, options, "running")
+        stamp(name, figures, "running")
         before = _written(name, figures)
         try:
             status, message = run_papermill(name, options, working)
@@ -70,8 +70,8 @@ def execute(name, options, threads=1):
             with paths.atomic(figures / f"{name}.ipynb") as temporary:
                 shutil.copyfile(working, temporary)  # not renamed: figures/ may be on another disk
             working.unlink()
-        if status != "ok" or stale.provenance(name, options):
-            stamp(name, options, status, message)
+        if status != "ok" or stale.provenance(name, figures):
+            stamp(name, figures, status, message)
         if status != "failed":
             content = {
                 "notebook": name,
@@ -87,11 +87,11 @@ def execute(name, options, threads=1):
     return status, message
 
 
-def stamp(name, options, status, reason=""):
+def stamp(name, figures, status, reason=None):
     """Write beside a notebook's results how its execution ended, or that it is `running`: a killed one stays so."""
-    said = {"notebook": name, **stale.provenance(name, options), "status": status, "reason": reason}
-    with paths.atomic(paths.figures(options.profile) / f"{name}.json") as temporary:
-        content = {key: value for key, value in said.items() if key != "reason" or value}
+    said = {"notebook": name, **stale.provenance(name, figures), "status": status, "reason": reason or None}
+    content = {key: value for key, value in said.items() if value is not None or key != "reason"}
+    with paths.atomic(figures / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,6 @@ claims it decides, which can be filtered by verdict, in one file that needs no n
 
 import base64
 import io
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,7 +104,7 @@ def entry(name, figures):
     paper, stem = name.split("/")
     files = {f.name: f for f in sorted((figures / paper).glob(f"{stem}.*"))}
     title, caption = heading(name)
-    provenance = read_json(files.get(f"{stem}.json"))
+    provenance = stale.provenance(name, figures)
     pictures = [f for key, f in files.items() if key.endswith(".png")]
     claimed = read_claims(files.get(f"{stem}.claims.csv"))
     return {
@@ -195,14 +194,6 @@ def table(file):
 def read_claims(file):
     """Return the rows of a claims file as dicts."""
     return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records") if file else []
-
-
-def read_json(file):
-    """Return a provenance file's content; empty where it is missing or cannot be read."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file else {}
-    except ValueError:
-        return {}
 
 
 def render(papers, digest, checks=None):

@@ -26,7 +26,9 @@ from ..papers.settings import settings
 from ..storage import paths, software, zoo_lists
 
 PACKAGE = Path(__file__).parents[1]
-PUBLIC = {**MODULES, **NAMES}  # what `paperlib.name` is, for names that are no module of the package itself
+# what `paperlib.name` is, for names that are no module of the package itself
+PUBLIC = {f"paperlib.{name}": f"paperlib.{place}" for name, place in {**MODULES, **NAMES}.items()}
+UNREADABLE = (SyntaxError, ValueError, ImportError)  # no Python, no text, relative imports out of a package
 
 
 @dataclass(frozen=True)
@@ -100,30 +102,30 @@ def imports(code, package=""):
     return frozenset(found)
 
 
-def module_file(name):
-    """Return the file of a paperlib module, or None where the name is not a module (a function, say)."""
-    return _module_file(PACKAGE.parent.joinpath(*name.split(".")))
-
-
-def _module_file(base):
+def module_file(name, folder=None):
+    """Return the file of a module, by default of paperlib, or None where the name is not a module (a function, say)."""
+    base = (folder or PACKAGE.parent).joinpath(*name.split("."))
     return next((f for f in (base / "__init__.py", base.with_suffix(".py")) if f.is_file()), None)
 
 
-def library(names):
-    """Return the files of the given paperlib modules and of all they import, with the data files beside a package.
+def library(names, beside=None):
+    """Return the files of the given modules of paperlib, or of the folder `beside`, and of all that they import.
 
-    Names of other packages are passed over.
+    With the data files beside a package; it is the whole library where ast cannot read a module. Names of other packages
+    are passed over.
     """
     files, seen, queue = set(), set(), list(names)
+    places = {f.stem: beside for f in beside.iterdir()} if beside else {}
+    places["paperlib"] = PACKAGE.parent
     while queue:
         parts = queue.pop().split(".")
         for name in (".".join(parts[:i]) for i in range(1, len(parts) + 1)):  # importing a.b runs a/__init__ first
-            if name in seen or parts[0] != "paperlib":
+            if name in seen or parts[0] not in places:
                 continue
             seen.add(name)
-            file = module_file(name)
-            if file is None and (place := PUBLIC.get(name.removeprefix("paperlib."))):
-                queue.append(f"paperlib.{place}")
+            file = module_file(name, places[parts[0]])
+            if file is None and name in PUBLIC:
+                queue.append(PUBLIC[name])
             if file is None or file in files:
                 continue
             files.add(file)
@@ -132,36 +134,24 @@ def library(names):
             if file.name == "__init__.py" and file.parent != PACKAGE:
                 files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            queue.extend(imports(file.read_text(encoding="utf-8"), package))
+            try:
+                queue.extend(imports(file.read_text(encoding="utf-8"), package))
+            except UNREADABLE:
+                files.update(_whole_library())
     return sorted(files)
 
 
 def uses(name):
-    """Return the files that a notebook's code uses: modules beside it, and of the library, with all that they import.
-
-    It is the whole library where ast cannot read a cell or a module.
-    """
-    names, texts, own = {"paperlib"}, [(text, "") for text in code(name)], set()
-    while texts:
-        try:
-            found = imports(*texts.pop())
-        except SyntaxError:
-            return sorted({f for f in PACKAGE.rglob("*.py") if not f.name.startswith(".")} | own)
-        for file, package in _beside(source(name).parent, found - names):
-            if file not in own:
-                own.add(file)
-                texts.append((file.read_text(encoding="utf-8"), package))
-        names |= found
-    return library(names) + sorted(own)
+    """Return the files that a notebook's code uses: modules of the library and beside the notebook, see `library`."""
+    try:
+        names = {"paperlib"}.union(*map(imports, code(name)))
+    except UNREADABLE:
+        return _whole_library()
+    return library(names, source(name).parent)
 
 
-def _beside(folder, names):
-    """Yield (file, the package that it is in) of the modules among `names` that lie in a folder."""
-    for parts in (name.split(".") for name in names):
-        for i in range(1, len(parts) + 1):
-            file = _module_file(folder.joinpath(*parts[:i])) if all(parts[:i]) else None
-            if file:
-                yield file, ".".join(parts[: i if file.name == "__init__.py" else i - 1])
+def _whole_library():
+    return sorted(f for f in PACKAGE.rglob("*.py") if not f.name.startswith("."))
 
 
 def code(name):
@@ -182,10 +172,7 @@ def data_root(given=""):
 
 def public(name, options):
     """Return the names of the public data sets that a notebook's settings or its code name."""
-    texts = [
-        *_strings(list(settings(name, options.profile).values())),
-        *(s for text in code(name) for s in _said(text)),
-    ]
+    texts = set(_strings(list(settings(name, options.profile).values()))).union(*map(_said, code(name)))
     return sorted({text.partition("/")[0] for text in texts} & ADAPTERS.keys())
 
 
@@ -284,10 +271,10 @@ def read_record(name, options):
         return None
 
 
-def provenance(name, options):
-    """Return what lies beside a notebook's results (`figures/<notebook>.json`); {} where nothing does."""
+def provenance(name, figures):
+    """Return what lies beside a notebook's results (`<notebook>.json`); {} where nothing does that can be read."""
     try:
-        content = json.loads((paths.figures(options.profile) / f"{name}.json").read_text(encoding="utf-8"))
+        content = json.loads((figures / f"{name}.json").read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
     except (OSError, ValueError):
         return {}
@@ -295,7 +282,7 @@ def provenance(name, options):
 
 def why_stale(name, options):
     """Return in words why a notebook has to be executed, or None when its results are up to date."""
-    done, ending = read_record(name, options), provenance(name, options)
+    done, ending = read_record(name, options), provenance(name, paths.figures(options.profile))
     if ending.get("status") == "failed":
         return f"failed: {ending.get('reason')}"
     if ending.get("status") == "running":

@@ -79,8 +79,9 @@ def test_other_packages_are_no_dependency_and_magics_are_skipped(project):
     assert names(stale.uses("p/n")) == {"__init__.py", "masks.py", "paths.py"}
 
 
-def test_a_cell_that_cannot_be_parsed_depends_on_the_whole_library(project):
-    projects.notebook(project, "p/n", "files = !ls")
+@pytest.mark.parametrize("cell", ["files = !ls", "from . import helper"])
+def test_a_cell_that_cannot_be_read_depends_on_the_whole_library(project, cell):
+    projects.notebook(project, "p/n", cell)
     assert "unused.py" in names(stale.uses("p/n"))
 
 
@@ -188,19 +189,26 @@ def test_modules_beside_a_notebook_count_with_what_they_import(project):
         "parts/__init__.py": "",
         "parts/inner.py": "from .deeper import f",
         "parts/deeper.py": "f = 1",
+        "parts/table.csv": "1",
         "unused.py": "",
+        "masks.py": "",
     }
     for name, text in files.items():
         (folder / name).write_text(text)
     used = stale.uses("p/n")
-    assert {f.relative_to(folder).as_posix() for f in used if f.is_relative_to(folder)} == files.keys() - {"unused.py"}
+    assert {f.relative_to(folder).as_posix() for f in used if f.is_relative_to(folder)} == files.keys() - {
+        *("unused.py", "masks.py")  # of the library, by another name
+    }
     assert {"masks.py", "loop_b.py"} <= names(f for f in used if not f.is_relative_to(folder))
+    assert stale.uses("p/other") == stale.library(["paperlib"])
+    projects.notebook(project, "p/other", "import report")  # not paperlib.report, nor a module beside it
     assert stale.uses("p/other") == stale.library(["paperlib"])
     executed(project, "p/n")
     (folder / "parts/deeper.py").write_text("f = 2")
     assert stale.why_stale("p/n", OPTIONS) == "notebooks/p/parts/deeper.py changed"
-    (folder / "helper.py").write_text("no Python")
-    assert {folder / "helper.py", stale.PACKAGE / "unused.py"} <= set(stale.uses("p/n"))
+    for text in (b"no Python", b"from . import further", b"word = '\xe9'"):  # out of a package, not UTF-8
+        (folder / "helper.py").write_bytes(text)
+        assert {folder / "helper.py", folder / "parts/deeper.py", stale.PACKAGE / "unused.py"} <= set(stale.uses("p/n"))
 
 
 def test_a_skipped_notebook_is_tried_again(project):
