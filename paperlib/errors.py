@@ -19,6 +19,12 @@ def meant(name, known):
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def some(names, most):
+    """Return names with commas between, as a sentence says them: of more than `most` the first, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
 def whole(what, value, least=1):
     """Return `value` as an int; InputError unless it is a whole number of at least `least`.
 

@@ -32,6 +32,13 @@ class Bars:
         return out
 
 
+class Bomb:
+    """Its pickle, once loaded, writes a file `executed`."""
+
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
 def load(name, split, size=64, limit=None, root=None):
     return Bars(min(limit or 10_000, {"train": 96, "val": 32}[split]), size, {"train": 0, "val": 1}[split])
 

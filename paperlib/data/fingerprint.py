@@ -23,7 +23,7 @@ def fingerprint(dataset):
     ids = getattr(dataset, "ids", None)
     labels = np.asarray(dataset.labels)
     about = {name: getattr(dataset, name, None) for name in ("name", "split", "size")}
-    digest = hashlib.sha256(json.dumps([about, list(dataset.classes), labels.shape]).encode())
+    digest = hashlib.sha256(json.dumps([about, list(dataset.classes), labels.shape], default=str).encode())
     digest.update(labels.astype(np.int64).tobytes())
     digest.update(json.dumps([] if ids is None else list(ids), default=str).encode())
     source, seen = _source(dataset), {}
@@ -61,7 +61,7 @@ def _state(path):
     """Return name, size and modification time of a file, or of all files of a folder; the name alone where it lacks."""
     try:
         with os.scandir(path) as entries:
-            return [path.name, sorted([e.name, *_stamp(e.stat())] for e in entries)]
+            return [path.name, sorted([e.name, *_stamp(e.stat())] for e in entries if not files.of_system(e.name))]
     except NotADirectoryError:
         return [path.name, *_stamp(path.stat())]
     except OSError:

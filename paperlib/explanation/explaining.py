@@ -208,14 +208,14 @@ def _otherwise(header, video):
     said, dataset, ensemble = [], header["dataset"], header["recipe"].get("ensemble")
     decoded = isinstance(video, str | Path)
     if decoded and not header["size"]:
-        said.append(f"squares of {artifact.SIZE} pixels were cut out (assumed; size= says another size)")
+        said.append(f"Squares of {artifact.SIZE} pixels were cut out (assumed; size= says another size).")
     if decoded and dataset in public.SHOWN_OTHERWISE and not artifact.numbered(video):
-        said.append(f"videos of {dataset} are cut in a way of their own, and this file is not; give {dataset}/NUMBER")
+        said.append(f"Videos of {dataset} are cut in a way of their own, and this file is not; give {dataset}/NUMBER.")
     if ensemble:
         said.append(
-            f"the accuracy is that of {ensemble} evenly spread frame logits; here all are averaged and explained"
+            f"The accuracy is that of {ensemble} evenly spread frame logits; here all are averaged and explained."
         )
-    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in said]
+    return said
 
 
 def _seen(info):

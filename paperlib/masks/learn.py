@@ -62,21 +62,12 @@ class Settings:
     keep: str = "last"  # or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good
 
 
+AS_RELEASED = Settings(tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True, soft_reverse=True)
 PRESETS = {
     "default": Settings(),
     "as_published": Settings(tv_weight=0.02, learning_rate=0.001, tolerance=0),
-    "as_released": Settings(
-        tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True, soft_reverse=True
-    ),
-    "as_released_kth": Settings(
-        iterations=100,
-        length_weight=0.02,
-        tv_weight=0.04,
-        tolerance=0,
-        initial="central_released",
-        double_inner=True,
-        soft_reverse=True,
-    ),
+    "as_released": AS_RELEASED,
+    "as_released_kth": replace(AS_RELEASED, iterations=100, length_weight=0.02, tv_weight=0.04),
 }
 
 

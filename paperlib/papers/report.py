@@ -23,7 +23,7 @@ SHOWN = ("where", "statement", "quantity", "criterion", "published", "ours", "lo
 
 def number(value):
     """Return a number as notebooks show it: three significant digits, or whole from a thousand on."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"  # which would show 999.5 as 1e+03
 
 
 def short(table, of=None):

@@ -62,19 +62,21 @@ def _content(path):
     except (yaml.YAMLError, ValueError) as error:  # the latter: no text, or no date
         raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     content = {} if content is None else content
-    if not isinstance(content, dict) or content.keys() - SECTIONS.keys():
-        wrong = ", ".join(map(str, content.keys() - SECTIONS.keys())) if isinstance(content, dict) else repr(content)
-        raise InputError(f"{path.name} holds {_short(wrong)}; it should hold {', '.join(SECTIONS)} and nothing else")
-    found = {section: content.get(section) or kind() for section, (kind, _) in SECTIONS.items()}
-    for section, (kind, right) in SECTIONS.items():
-        if not isinstance(found[section], kind):
-            raise InputError(f"{path.name}: {section} is {_short(found[section])}; it should be {right}")
+    wrong = [str(name) for name in content if name not in SECTIONS] if isinstance(content, dict) else [repr(content)]
+    if wrong:
+        raise InputError(
+            f"{path.name} holds {_short(', '.join(wrong))}; it should hold {', '.join(SECTIONS)} and nothing else"
+        )
+
+    def checked(what, value, kind, right):
+        if not isinstance(value, kind):
+            raise InputError(f"{path.name}: {what} is {_short(value)}; it should be {right}")
+        return value
+
+    found = {name: checked(name, content.get(name) or kind(), kind, right) for name, (kind, right) in SECTIONS.items()}
     for section in ("datasets", "stages"):
         for name, fields in found[section].items():
-            if not isinstance(fields, dict | None):
-                raise InputError(
-                    f"{path.name}: {name} of {section} is {_short(fields)}; it should be fields of recipes"
-                )
+            checked(f"{name} of {section}", fields, dict | None, "fields of recipes")
     return found
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .. import models
-from ..errors import InputError
+from ..errors import InputError, some
 from ..models.base import VideoModel
 from ..storage import paths, zoo_lists
 
@@ -132,7 +132,7 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
     if wrong:
         raise InputError(
             f"{file} does not fit {header['config'].get('name')}: missing, unexpected or of another "
-            f"shape are {', '.join(wrong[:5])}" + (f" and {len(wrong) - 5} more" if wrong[5:] else "")
+            f"shape are {some(wrong, 5)}"
         )
     model.load_state_dict({key: value.to(ours[key].dtype) for key, value in tensors.items()})
     return model.eval().to(device), header
@@ -144,7 +144,7 @@ def recipe(file: str | Path, header: dict, size: Any = None) -> dict:
     Sampling is uniform where nothing is said. size: of frames that are there already, or told. InputError where neither
     it nor the header's is known.
     """
-    found = {"dataset": header.get("dataset", ""), "sampling": "uniform", "stride": 4, **(header.get("recipe") or {})}
+    found = {"dataset": header.get("dataset", ""), "sampling": "uniform", "stride": 4, **header.get("recipe", {})}
     if size is None and (not isinstance(found.get("size"), int) or found["size"] < 1):
         raise InputError(
             f"the header of {file} does not say with frames of what size it was trained; train it again, or save it "

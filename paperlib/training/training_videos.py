@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import data
 from ..data import loading, store
-from ..errors import InputError
+from ..errors import InputError, some
 from . import folds
 
 NAMES = 10  # classes named where more are meant
@@ -48,7 +48,7 @@ def one_sided(train, val):
     if list(train.classes) != list(val.classes):
         other = sorted(set(map(str, train.classes)) ^ set(map(str, val.classes))) or ["their order"]
         raise InputError(
-            f"the training and the validation part of {train.name} differ in their classes ({_listed(other)}); "
+            f"the training and the validation part of {train.name} differ in their classes ({some(other, NAMES)}); "
             "both should have one list of all"
         )
     trained, validated = ({int(label) for label in np.unique(part.labels)} for part in (train, val))
@@ -57,16 +57,10 @@ def one_sided(train, val):
         "no validation video, so that the accuracy leaves out": trained - validated,
     }
     return [
-        f"{train.name} has {what} {_listed([train.classes[k] for k in sorted(labels)])}"
+        f"{train.name} has {what} {some([train.classes[k] for k in sorted(labels)], NAMES)}"
         for what, labels in found.items()
         if labels
     ]
-
-
-def _listed(names):
-    """Return names as one says them, of many the first."""
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return ", ".join(map(str, names[:NAMES])) + more
 
 
 def clips_of(part, frames, how, progress, ranks):

@@ -80,6 +80,8 @@ def test_every_image_of_a_folder_counts_and_so_does_the_range(tmp_path):
         return fingerprint(data.load("frames", root=root, split="train", size=32))
 
     before = now()
+    (root / "videos/c/.DS_Store").write_bytes(b"a file manager was here")
+    assert now() == before
     image = root / "videos/c/00005.jpg"
     image.write_bytes((root / "videos/c/00006.jpg").read_bytes())
     replaced = now()

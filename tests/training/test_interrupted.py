@@ -127,11 +127,6 @@ def test_a_video_that_goes_while_it_is_trained_on_is_named_and_what_was_trained_
     assert same(weights("whole"), weights("parts"))
 
 
-class Bomb:
-    def __reduce__(self):
-        return (open, ("executed", "w"))
-
-
 def kept(folder, **other):
     """Return a model, its optimiser, and a file with the state of another one after an epoch."""
     model, theirs = train.build(RECIPE, 2), train.build(replace(RECIPE, seed=1), 2)
@@ -157,11 +152,11 @@ def test_a_damaged_state_is_named_and_training_starts_over(folder, capsys):
     good, state = file.read_bytes(), torch.load(file, weights_only=True)
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 16  # in the weights
-    torch.save({"recipe": Bomb()}, folder / "bomb.pt")
+    torch.save({"recipe": toy.Bomb()}, folder / "bomb.pt")
     torch.save({**state, "model": train.build(RECIPE, 5).state_dict()}, folder / "classes.pt")
     torch.save({key: value for key, value in state.items() if key != "optimiser"}, folder / "lacks.pt")
     whole = [(folder / f"{name}.pt").read_bytes() for name in ("bomb", "classes", "lacks")]
-    for bad in (good[:-100], good[:1000], bytes(flipped), b"", pickle.dumps(Bomb()), *whole):
+    for bad in (good[:-100], good[:1000], bytes(flipped), b"", pickle.dumps(toy.Bomb()), *whole):
         file.write_bytes(bad)
         assert interrupted.resumed(file, RECIPE, PRINTS, model, optimiser, ALONE) == (0, [])
         assert "state.pt cannot be read" in capsys.readouterr().out

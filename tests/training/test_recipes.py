@@ -1,7 +1,7 @@
 """What a recipe may say, refused in one sentence before anything is read or written; the papers' recipes."""
 
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -136,7 +136,3 @@ def test_a_command_for_no_whole_number_of_gpus_is_refused(gpus):
     assert "--nproc-per-node 2 -m" in recipes.command("ssv2/TSN-R50-f8", 2)
     with pytest.raises(InputError, match="gpus must be a whole number of at least 1, not"):
         recipes.command("ssv2/TSN-R50-f8", gpus)
-
-
-def test_a_header_holds_what_the_recipe_says():
-    assert Recipe(**asdict(recipes.check(RECIPE))) == RECIPE

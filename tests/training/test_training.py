@@ -52,11 +52,6 @@ def test_the_accuracy_of_a_checkpoint_of_eight_bits_is_that_of_what_is_stored(fo
     assert meta["recipe"]["bits"] == 8 and same(weights(folder / "eight.safetensors"), rounded[-1])
 
 
-class Bomb:
-    def __reduce__(self):
-        return (open, ("executed", "w"))
-
-
 def test_kept_frames_that_are_damaged_are_rendered_again(folder):
     videos = toy.load("toy_bars", "val", size=16, limit=4)
     frames = store.stored(videos, progress=False).array
@@ -66,7 +61,7 @@ def test_kept_frames_that_are_damaged_are_rendered_again(folder):
     assert file.stat().st_ino == stamp  # read, not rendered
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 1
-    for bad in (good[:-1], good[:5000], bytes(flipped), b"", pickle.dumps(Bomb())):
+    for bad in (good[:-1], good[:5000], bytes(flipped), b"", pickle.dumps(toy.Bomb())):
         file.write_bytes(bad)
         assert (store.stored(videos, progress=False).array == frames).all()
         assert file.read_bytes() == good

@@ -9,7 +9,7 @@ import os
 import warnings
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, some
 
 # name -> module of this package
 ADAPTERS = {
@@ -65,11 +65,7 @@ def in_words(left_out):
     reasons = {}
     for path, reason in left_out:
         reasons.setdefault(reason, []).append(path)
-    parts = [
-        f"{', '.join(paths[:3])}{f' and {len(paths) - 3} more' if len(paths) > 3 else ''} ({reason})"
-        for reason, paths in reasons.items()
-    ]
-    return f"left out: {'; '.join(parts)}"
+    return "left out: " + "; ".join(f"{some(paths, 3)} ({reason})" for reason, paths in reasons.items())
 
 
 def locate(name, root=None, explain=True):
