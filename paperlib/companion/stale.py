@@ -111,7 +111,7 @@ def module_file(name, folder=None):
 def library(names, beside=None):
     """Return the files of the given modules of paperlib, or of the folder `beside`, and of all that they import.
 
-    With the data files beside a package; the whole library where ast cannot read a module. Other packages are passed over.
+    Data files beside a package count, other packages do not; where ast cannot read a module the whole library does.
     """
     files, seen, queue = set(), set(), list(names)
     places = {f.stem: beside for f in beside.iterdir()} if beside else {}
