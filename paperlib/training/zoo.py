@@ -120,7 +120,13 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
         fresh = progress.file(key, "pt").parent / "fresh" / recipe.dataset / file.name
         meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
         if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
-            with paths.atomic(file) as temporary:
-                shutil.copyfile(fresh, temporary)  # not renamed: the checkpoints may be on another disk
-        fresh.unlink()  # not where the copy failed: it took hours
+            try:
+                with paths.atomic(file) as temporary:
+                    shutil.copyfile(fresh, temporary)  # not renamed: the checkpoints may be on another disk
+            except OSError as error:  # it took hours
+                raise InputError(
+                    f"{key} is trained and lies in {fresh}, but cannot be copied to {file} ({error.strerror}); "
+                    "move it there before it is trained anew"
+                ) from error
+        fresh.unlink()
         return True

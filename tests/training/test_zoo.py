@@ -246,9 +246,11 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
         raise OSError(28, "No space left on device", target)
 
     monkeypatch.setattr(zoo.shutil, "copyfile", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="cannot be copied to .*No space left on device") as said:
         trained(0.9)
-    assert zoo.header(key)["accuracy"] == 0.8 and len(list((folder / "data" / "runs").rglob("*.safetensors"))) == 1
+    (kept,) = (folder / "data" / "runs").rglob("*.safetensors")
+    assert f"lies in {kept}, but" in str(said.value) and checkpoints.meta(kept)["accuracy"] == 0.9
+    assert zoo.header(key)["accuracy"] == 0.8
     (folder / "elsewhere").touch()
     monkeypatch.setattr(paths, "CHECKPOINTS", folder / "elsewhere")
     monkeypatch.setattr(zoo, "run", lambda *_, **__: pytest.fail("trained for nothing"))
