@@ -35,7 +35,7 @@ def short(table, of=None):
     shown = table.drop(columns=["low", "high"])
     shown[of] = [
         "" if pd.isna(value) else number(value) + ("" if pd.isna(low) else f" [{number(low)}, {number(high)}]")
-        for value, low, high in table[[of, "low", "high"]].apply(pd.to_numeric).itertuples(index=False)
+        for value, low, high in table[[of, "low", "high"]].apply(pd.to_numeric, errors="coerce").itertuples(index=False)
     ]
     return shown
 

@@ -134,7 +134,7 @@ def test_device_names_are_checked():
 
 
 def test_tables_are_shown_with_few_digits_and_intervals_beside_their_numbers(run):
-    table = pd.DataFrame({"name": ["a", "b", "c"], "value": [0.123456, 1.0, None], "low": [0.1, None, None]})
+    table = pd.DataFrame({"name": ["a", "b", "c"], "value": [0.123456, 1.0, None], "low": [0.1, None, "nan"]})
     table = table.assign(high=[0.21987, None, None], n=[12345.6, 3.0, 2.0])
     shown = report.short(table)
     assert list(shown.columns) == ["name", "value", "n"]

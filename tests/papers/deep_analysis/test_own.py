@@ -7,22 +7,22 @@ import pytest
 import torch
 from scipy import stats
 
-from paperlib import models
+from paperlib import data, models
 from paperlib.errors import InputError
 from paperlib.papers.deep_analysis import own, view_scores
 from paperlib.storage import paths
 from paperlib.training import checkpoints
 
 
-def save(name, dataset="synth_ssv2", suffix="", classes=32, **recipe):
-    options = recipe.get("options") or {}
+def save(name, dataset="synth_ssv2", suffix="", **recipe):
+    options, classes = recipe.get("options") or {}, data.load(dataset, limit=1).classes
     torch.manual_seed(0)
-    model = models.create(name, num_classes=classes, width=8 if "SlowFast" in name else 4, **options)
+    model = models.create(name, num_classes=len(classes), width=8 if "SlowFast" in name else 4, **options)
     recipe = {"size": 32, "sampling": "uniform", "stride": 4, "init_from": "", "ensemble": 0, **recipe}
     checkpoints.save(
         checkpoints.path(dataset, name + suffix),
         model,
-        {"dataset": dataset, "recipe": recipe, "classes": ["x"] * classes, "seed": recipe.get("seed", 0)},
+        {"dataset": dataset, "recipe": recipe, "classes": list(classes), "seed": recipe.get("seed", 0)},
     )
     return f"{dataset}/{name}{suffix}"
 
