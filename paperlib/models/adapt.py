@@ -135,7 +135,7 @@ class Way:
         """Return the clips in this layout."""
         if self.layout == "pathways":
             return [clip] if self.slow is None else [clip[:, :, self.slow], clip]
-        turned = clip if self.layout == "B C T H W" else clip.transpose(1, 2)
+        turned = clip if self.layout == "B C T H W" else clip.transpose(1, 2).contiguous()  # networks take views of it
         if self.layout == "(B T) C H W":
             return turned.flatten(0, 1)
         return turned.flatten(1, 2) if self.layout == "B (T C) H W" else turned

@@ -53,7 +53,8 @@ class Pass:
             return
         if step.kind not in ("route", "item", "identity", "gate", "sum", "norm"):
             return
-        here = [values | {source: limits[source][end] for source in step.receivers} for end in (0, 1)]
+        whole = [{source: limits[source][end].contiguous() for source in step.receivers} for end in (0, 1)]
+        here = [values | ends for ends in whole]  # bounds that are one number per channel could not be viewed otherwise
         ends = [compute(step.node, at_end) for at_end in here]
         if isinstance(ends[0], (tuple, list)):
             limits[step.node] = tuple(ends)

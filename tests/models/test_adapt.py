@@ -128,6 +128,20 @@ class Turned(Tiny):
         return super().forward(x.transpose(1, 2))
 
 
+class Viewed(Tiny):
+    """Folds clips [B, T, C, H, W] with view, which only a tensor that lies in memory as it is read allows."""
+
+    def forward(self, x):
+        return super().forward(x.view(-1, *x.shape[2:]).view(x.shape).transpose(1, 2))
+
+
+class Stacked(Tiny):
+    """Folds clips [B, C, T, H, W] with view."""
+
+    def forward(self, x):
+        return super().forward(x.view(len(x), -1, *x.shape[3:]).view(x.shape))
+
+
 class Dictionary(Tiny):
     def forward(self, x):
         return {"features": x, "logits": super().forward(x)}
@@ -164,7 +178,10 @@ class Probabilities(Tiny):
         return self.soft(super().forward(x))
 
 
-@pytest.mark.parametrize("kind", [Tiny, Turned, Dictionary, Pair, Features, PerStep, PerClass, Probabilities])
+KINDS = [Tiny, Turned, Viewed, Stacked, Dictionary, Pair, Features, PerStep, PerClass, Probabilities]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_whatever_forward_takes_and_returns_the_logits_are_those(kind):
     x = clip(5, 8, batch=2)
     adapted = models.adapt(kind(), x)
@@ -172,6 +189,8 @@ def test_whatever_forward_takes_and_returns_the_logits_are_those(kind):
     assert torch.allclose(adapted(x[:1]), adapted(x)[:1], atol=1e-6)
     assert torch.allclose(models.adapt(adapted, x)(x), adapted(x))  # once more changes nothing
     assert relevance.rows_of(adapted, x).kind == "logits"
+    matrix, plain = (relevance.relevance_matrix(net, x, [0, 1]) for net in (adapted, Tiny()))
+    assert torch.allclose(matrix, plain, atol=1e-6)
 
 
 def test_as_many_steps_as_classes_are_told_apart_by_the_last_layer():
