@@ -1,6 +1,8 @@
 """What relevance, masks and Grad-CAM are given: one check of networks and of clips, the same sentences from each."""
 
+import re
 import sys
+import weakref
 
 import torch
 from torch import nn
@@ -8,7 +10,10 @@ from torch import nn
 from ..errors import InputError
 from .probing import evaluating
 
+PASSED_ON = {"Clone", "Mean", "Select", "Slice", "Squeeze", "ToCopy", "Transpose", "Unsqueeze", "UnsafeView", "View"}
 LOOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # rounding that a mean over frames may show; else 1e-3
+
+_without = weakref.WeakSet()  # networks that do not end in a sigmoid
 
 
 def network(model, scripted=False):
@@ -111,7 +116,28 @@ def class_logits(model, clips):
             f"{name} gives other logits at every run, in evaluation mode too: something in it is drawn at random; "
             "dropout, for example, takes training=self.training"
         )
+    if bool(((found >= 0) & (found <= 1)).all()) and _from_a_sigmoid(model, clips, logits):
+        raise InputError(
+            f"forward of {name} returns what a sigmoid gives, not logits; let it return what its sigmoid is given"
+            + ("" if found.shape[1] == 1 else ", and say scores='sigmoid'")
+        )
     return logits.float()
+
+
+def _from_a_sigmoid(model, clips, logits):
+    """Whether what the network gives for clips is a sigmoid's, part of that or its mean; looked up once per network."""
+    if model in _without:
+        return False
+    if logits.grad_fn is None:
+        with torch.inference_mode(False), torch.enable_grad():
+            logits = model(clips[:1].clone().requires_grad_())
+    step = logits.grad_fn
+    while step is not None and re.sub(r"Backward\d*$", "", step.name()) in PASSED_ON:
+        step = step.next_functions[0][0]
+    if step is not None and step.name().startswith("Sigmoid"):
+        return True
+    _without.add(model)
+    return False
 
 
 def random_state(device):

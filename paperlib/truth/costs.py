@@ -46,8 +46,10 @@ def cost(instrument: Callable, model: nn.Module, clips: torch.Tensor, targets: t
     per network, as the recording of its operations, is left out: the instrument runs twice and the second run counts.
     InputError for a network without convolutions and matrix products.
     """
-    with evaluating(network(model, scripted=True)), torch.no_grad(), Counted() as once:
-        class_logits(model, clips)
+    with evaluating(network(model, scripted=True)), torch.no_grad():
+        class_logits(model, clips)  # what it looks up is left out here, too
+        with Counted() as once:
+            class_logits(model, clips)
     if not once.total:
         raise InputError(f"{type(model).__name__} has no convolution or matrix product that could be counted.")
     instrument(model, clips, targets)

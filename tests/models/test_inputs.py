@@ -97,6 +97,23 @@ class Softmax(Net):
         return self.fc(self.trunk(x).mean((2, 3, 4))).softmax(1)
 
 
+class Sigmoid(Softmax):
+    def forward(self, x):
+        return self.fc(self.trunk(x).mean((2, 3, 4))).sigmoid().view(len(x), -1)
+
+
+class MeanOfSigmoids(Softmax):
+    def forward(self, x):
+        return self.fc(self.trunk(x).mean((3, 4)).transpose(1, 2)).sigmoid().mean(1)
+
+
+class Small(Softmax):
+    """Logits from 0 to 1, not far from what a sigmoid gives."""
+
+    def forward(self, x):
+        return self.fc(self.trunk(x).mean((2, 3, 4))).abs() / 10
+
+
 class Random(Softmax):
     def forward(self, x):
         return self.fc(F.dropout(self.trunk(x).mean((2, 3, 4)), 0.5))  # whatever the mode
@@ -111,6 +128,8 @@ def spoilt():
 NO_NETWORKS = {
     "NaN": (spoilt, "NaN or infinite logits; second.weight holds such values"),
     "softmax": (lambda: make(Softmax), "returns probabilities that sum to one, not logits"),
+    "sigmoid": (lambda: make(Sigmoid), "returns what a sigmoid gives, not logits.* say scores='sigmoid'"),
+    "mean of sigmoids": (lambda: make(MeanOfSigmoids), "returns what a sigmoid gives, not logits"),
     "random": (lambda: make(Random), "other logits at every run, in evaluation mode too"),
 }
 
@@ -121,6 +140,14 @@ def test_networks_that_say_nothing_of_a_clip_are_named_by_every_instrument(instr
     net, message = NO_NETWORKS[kind]
     with pytest.raises(InputError, match=message):
         INSTRUMENTS[instrument](net(), clips())
+
+
+@instruments
+def test_logits_between_0_and_1_are_logits(instrument):
+    net, x = make(Small), clips()
+    assert ((net(x) > 0) & (net(x) < 1)).all()
+    first, again = (INSTRUMENTS[instrument](net, x) for _ in range(2))
+    assert first.isfinite().all() and torch.equal(first, again)
 
 
 @pytest.mark.parametrize("targets", [["jump", "run"], [0.9, 1.7], [True, False]])
