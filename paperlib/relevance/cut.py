@@ -151,36 +151,57 @@ def at_module(graph, steps, tracked, path):
 
 
 def find(model, graph, steps, tracked, clips):
-    """Return the last Cut in front of the classifier at which time steps have relevance, None for none.
+    """Return (the last Cut in front of the classifier at which time steps have relevance, the steps), None for none.
 
     The last tensor that all relevance passes, that has more than one time step, and on whose steps the logits depend
     (behind the last attention only a class token counts). Where no tensor is passed by all relevance, since several
-    pathways meet in front of the classifier, the last tensors with a time axis that hold all of it together.
-    clips: of the shape that the graph was recorded with, to look at one gradient.
+    pathways meet in front of the classifier or behind it, the last tensor with a time axis of each; the steps then
+    come in another order. clips: of the shape that the graph was recorded with, to look at one gradient.
     """
     known = {node: places(tracked.get(node)) for node in graph.varies}
     behind = set()  # nodes with weights between the clip and themselves
     for step in steps:
         if step.kind == "weights" or any(source in behind for source in step.receivers):
             behind.add(step.node)
-    lasts = [i for i, step in enumerate(steps) if step.last]
-    passed = [
-        (position, sorted(held, key=lambda node: node.name))
-        for position, held in states(graph, steps)
-        if position <= min(lasts, default=0) and all(node in behind and known.get(node) for node in held)
-    ]
+    first = min((i for i, step in enumerate(steps) if step.last), default=0)
+    timed = {step.node for step in steps if step.node in behind and known.get(step.node) and not step.head}
     for many in (True, False):  # a single time step serves where there are never more
-        alone = [(p, held) for p, held in passed if len(held) == 1 and (known[held[0]].steps > 1) == many]
+        fit = {node for node in timed if known[node].steps > 1 or not many}
+        held = [(p, *nodes) for p, nodes in states(graph, steps) if p <= first and len(nodes) == 1]
+        alone = [(position, node) for position, node in held if node in fit]
         position, node = _first_that_matters(model, graph, known, alone, clips)
         if node is not None:
-            return Cut(position, (node,), (known[node],), known[node].steps, _name(node))
-        for position, held in passed:
-            found = tuple(known[node] for node in held)
-            if len(held) > 1 and (min(place.steps for place in found) > 1) == many:
-                steps_of = max(place.steps for place in found)
-                where = " and ".join(dict.fromkeys(map(_name, held)))
-                return Cut(position, tuple(held), found, steps_of, where)
+            return Cut(position, (node,), (known[node],), known[node].steps, _name(node)), steps
+        nodes, ordered, position = _pathways(graph, steps, fit)
+        if nodes:
+            found = tuple(known[node] for node in nodes)
+            where = " and ".join(dict.fromkeys(map(_name, nodes)))
+            return Cut(position, nodes, found, max(place.steps for place in found), where), ordered
     return None
+
+
+def _pathways(graph, steps, fit):
+    """Return (the last nodes of `fit` on all ways from the logits to the clip, the steps, the position of the Cut).
+
+    In the steps returned all that stand behind these nodes come last, however the pathways were run. No nodes where
+    relevance also goes past them all, or comes back from below them to what stands behind them.
+    """
+    by_node = {step.node: step for step in steps}
+    open_, nodes, above = [graph.output], set(), set()
+    while open_:
+        node = open_.pop()
+        if node in fit:
+            nodes.add(node)
+        elif node not in by_node:
+            return (), steps, 0
+        elif node not in above:
+            above.add(node)
+            open_ += [by_node[node].receivers[i] for i in by_node[node].takes]
+    below = [step for step in steps if step.node not in above]
+    if any(step.receivers[i] in above for step in below for i in step.takes):
+        return (), steps, 0
+    behind = [step for step in steps if step.node in above]
+    return tuple(sorted(nodes, key=lambda node: node.name)), below + behind, len(below)
 
 
 def _name(node):
@@ -193,9 +214,9 @@ def _first_that_matters(model, graph, known, alone, clips):
     """Return the first (position, node) whose time steps the logits depend on, (None, None) for none."""
     for first in range(0, len(alone), TOGETHER):
         part = alone[first : first + TOGETHER]
-        wanted = [node for _, (node,) in part if known[node].tokens]
+        wanted = [node for _, node in part if known[node].tokens]
         gradients = _gradients(model, graph, wanted, clips) if wanted else {}
-        for position, (node,) in part:
+        for position, node in part:
             if not known[node].tokens:
                 return position, node
             gradient = gradients[node]

@@ -78,7 +78,7 @@ def settle(model, clips, rules=None, rows="auto", split=None):
             )
     graph = capture_forward(model, clips)
     steps = plan(model, graph, rules)
-    found = _cut(model, graph, steps, clips, split)
+    found, steps = _cut(model, graph, steps, clips, split)
     return Plan(graph, steps, "split", found.where, found)
 
 
@@ -108,7 +108,7 @@ def _behind(model, graph, clips):
 
 
 def _cut(model, graph, steps, clips, path):
-    """Return the Cut of a graph at the module `path`, or where it is found."""
+    """Return (the Cut of a graph at the module `path`, or where it is found; the steps, in an order that it fits)."""
     name, tracked = type(model).__name__, follow(graph.operations, graph.clip)
     if path is None:
         found = find(model, graph, steps, tracked, clips)
@@ -123,7 +123,7 @@ def _cut(model, graph, steps, clips, path):
     found = at_module(graph, steps, tracked, path)
     if isinstance(found, str):
         raise InputError(f"relevance of {name} cannot be split at '{path}', since {found}; name another layer")
-    return found
+    return found, steps
 
 
 def start(logits, targets, wanted, method, contrast=2, normalise=False):
