@@ -20,7 +20,7 @@ def arguments(parser):
         "--sigma",
         type=float,
         default=0.975,
-        help="share of a row's relevance that the active temporal range holds (default: 0.975)",
+        help="share of a row's relevance that its ATR holds (default: 0.975)",
     )
 
 

@@ -16,7 +16,7 @@ def relevance(artifact: Record) -> plt.Figure:
 
     As Figure 16 of the relevance paper: row i explains frame logit i, bright cells are the input frames it
     rests on; the strip under the columns shows each frame's logit of the explained class; the white
-    brackets are the active temporal range of each row.
+    brackets are the ATR of each row.
     """
     matrix, info = artifact.arrays["matrix"], artifact.info
     logits = artifact.row_values
@@ -85,7 +85,7 @@ def _strip(axis, frames, count, vertical):
 
 
 def _brackets(axis, segments):
-    """Outline each row's active temporal range; segments: [T', 2] first and last frame, or None."""
+    """Outline each row's ATR; segments: [T', 2] first and last frame, or None."""
     for row, (first, last) in enumerate(segments if segments is not None else []):
         if first >= 0:
             axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.axes import CLIPS, Tracked, flat, size, whole_of
+from ..models.axes import Tracked, flat, size, whole_of
 from .graph import module_path, opname, run
 from .held import Held
 
@@ -18,18 +18,18 @@ class Places:
     steps: how many there are. offsets: per axis, an int64 vector of what a place on it adds to the step, or None.
     outside: per axis, a bool vector of entries that belong to no step (class tokens), or None. own: the axis that is
     time and nothing else, None where there is none. clips: the axis on which clips stand, and how many places of it
-    each of them has in a row.
+    each of them has in a row; None where there is a single clip, or it is unknown, which is the first axis.
     """
 
     steps: int
     offsets: tuple
     outside: tuple
     own: int | None
-    clips: tuple[int, int]
+    clips: tuple[int, int] | None
 
     def per_clip(self, values, batch):
         """Return the sum of each clip's values, [batch]."""
-        axis, row = self.clips
+        axis, row = self.clips or (0, values.shape[0] // batch)
         return values.unflatten(axis, (-1, batch, row)).movedim(axis + 1, 0).flatten(1).sum(1)
 
     @property
@@ -72,12 +72,12 @@ def places(tracked):
 
 
 def _clips(axes):
-    """Return (the axis on which clips stand, how many places of it each has in a row); the first axis where unknown."""
+    """Return (the axis on which clips stand, how many places of it each has in a row), None where there is none."""
     for dim, axis in enumerate(axes):
         for at, atom in enumerate(axis):
             if atom.label == "B" and atom.size > 1:
                 return dim, size(axis[at + 1 :])
-    return 0, max(1, size(axes[0]) // CLIPS)
+    return None
 
 
 def _axis(axis):

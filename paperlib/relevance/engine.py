@@ -25,7 +25,7 @@ class Pass:
         self.precision = precision
         self.contrast = contrast  # None, "difference" (CLRP) or "dual"
         by_node = {step.node: step for step in steps}
-        limits = {graph.clip: bounds}  # (low, high) of everything in front of the first layers
+        limits = {graph.clip: bounds}  # (low, high) of everything in front of the first layers, laid out as its values
         with evaluating(model), torch.no_grad():
             for node, values in walk(model, graph, clips, {graph.output}):
                 step = by_node.get(node)
@@ -53,8 +53,7 @@ class Pass:
             return
         if step.kind not in ("route", "item", "identity", "gate", "sum", "norm"):
             return
-        whole = [{source: limits[source][end].contiguous() for source in step.receivers} for end in (0, 1)]
-        here = [values | ends for ends in whole]  # bounds that are one number per channel could not be viewed otherwise
+        here = [values | {source: limits[source][end] for source in step.receivers} for end in (0, 1)]
         ends = [compute(step.node, at_end) for at_end in here]
         if isinstance(ends[0], (tuple, list)):
             limits[step.node] = tuple(ends)

@@ -177,7 +177,7 @@ def pixel_bounds(clips, bounds=None):
     try:
         as_clips = dict(dtype=clips.dtype, device=clips.device)
         low, high = (torch.as_tensor(end, **as_clips).reshape(-1, 1, 1, 1) for end in bounds)
-        ends = low.expand(clips.shape), high.expand(clips.shape)
+        ends = low.expand(clips.shape).contiguous(), high.expand(clips.shape).contiguous()  # networks take views
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"input_bounds must be (low, high), each a number or one per channel, not {bounds!r}"

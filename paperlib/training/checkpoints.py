@@ -5,6 +5,7 @@ tensors as well would save 8 % more of a ResNet18 and change the avg-ATR of a cl
 against 0.06).
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Callable
@@ -169,10 +170,9 @@ def find(file: str | Path) -> Path:
     there = sorted(
         f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")
     )
-    raise InputError(
-        f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's: "
-        + (", ".join(there) or "(none is trained yet, see paperlib zoo train)")
-    )
+    near = difflib.get_close_matches(str(file), there, n=8, cutoff=0.4) or there[:8]
+    some = f"such as {', '.join(near)}; paperlib zoo status has all" if near else "of which none is trained yet"
+    raise InputError(f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's, {some}")
 
 
 def digest(file):
@@ -212,6 +212,11 @@ def _open(file):
     try:
         return safe_open(str(file), framework="pt")
     except SafetensorError as error:
+        if Path(file).suffix != ".safetensors":
+            raise InputError(
+                f"{file} is no checkpoint in a .safetensors file; weights of your own are loaded by a function that "
+                "returns the network: give PACKAGE.MODULE:FUNCTION"
+            ) from None
         raise Damaged(f"{file} is not a readable safetensors file ({error}); fetch or train it again") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror or error}); let this user read it") from None

@@ -237,9 +237,19 @@ class Sequence(nn.Module):
         return self.fc(x[:, 0] if self.token is not None else x.amax(1) if self.first else x[:, -1])
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "encoder"])
-def test_what_rows_start_from_is_that_of_each_clip_wherever_the_batch_axis_is(kind):
-    net, x = Sequence(kind).eval(), clip(5, 8, batch=3)
+class TimeFirst(Sequence):
+    """A class token in front of the frames' tokens, [T + 1, B, C] from there on."""
+
+    def forward(self, x):
+        x = F.relu(self.conv(x)).mean((3, 4)).permute(2, 0, 1)
+        return self.fc(self.inside(torch.cat([self.token.expand(1, x.shape[1], 6), x]))[0])
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "encoder", "token"])
+@pytest.mark.parametrize("frames", [4, 5])
+def test_what_rows_start_from_is_that_of_each_clip_wherever_the_batch_axis_is(kind, frames):
+    net = TimeFirst("encoder", True).eval() if kind == "token" else Sequence(kind).eval()
+    x = clip(frames, 8, batch=3)
     together = relevance.rows_of(net, x, [0, 1, 2]).values
     alone = torch.cat([relevance.rows_of(net, x[k : k + 1], [k]).values for k in range(3)])
     assert torch.allclose(together, alone, atol=1e-6) and not torch.allclose(together[0], together[1], atol=1e-3)

@@ -96,6 +96,18 @@ def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):
     assert checkpoints.find("set/net") == tmp_path / "set" / "net.safetensors"
     with pytest.raises(InputError, match="set/other does not exist.*set/net"):
         checkpoints.find("set/other")
+    for number in range(20):
+        checkpoints.path("set", f"other-{number}").touch()
+    with pytest.raises(InputError) as said:
+        checkpoints.find("set/near")
+    assert "set/net" in str(said.value) and str(said.value).count("set/") < 10  # those named alike, not all
+
+
+def test_weights_of_another_kind_are_named_with_what_opens_them(tmp_path, model):
+    file = tmp_path / "mine.pt"
+    torch.save(model.state_dict(), file)
+    with pytest.raises(InputError, match="mine.pt is no checkpoint.*give PACKAGE.MODULE:FUNCTION"):
+        checkpoints.load(file)
 
 
 def test_truncated_file_is_named(tmp_path, model):
