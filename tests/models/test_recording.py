@@ -1,0 +1,75 @@
+"""Networks whose operations cannot be recorded: one sentence with the line, and what does without a recording."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from paperlib import gradcam, relevance
+from paperlib.errors import InputError
+from tests.models.test_inputs import INSTRUMENTS, Net, clips, make
+
+
+class Picked(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("keep", torch.tensor([True, False, True, True, True, True]))
+        self.fc = nn.Linear(5, 4)
+
+    def trunk(self, x):
+        return super().trunk(x)[:, self.keep]
+
+
+class Item(Net):
+    def trunk(self, x):
+        y = self.first(x)
+        return F.relu(self.second(y / y.abs().max().item()))
+
+
+class Decides(Net):
+    def trunk(self, x):
+        y = super().trunk(x)
+        return y if y.mean() > 0 else -y
+
+
+class Data(Net):
+    def trunk(self, x):
+        self.first.weight.data.clamp_(-1, 1)
+        return super().trunk(x)
+
+
+class Numpy(Net):
+    def trunk(self, x):
+        return torch.from_numpy(np.maximum(self.second(self.first(x)).numpy(), 0))
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        (Picked, r"the size of a tensor depends on tensor values.* as in y\[:, mask\]; index with numbers"),
+        (Item, r"depends on tensor values( in| at line \d+ of test_recording.py \(.*item\(\)\)\)).*; use torch.where"),
+        (Decides, r"depends on tensor values at line \d+ of test_recording.py \(return y if y.mean"),
+        (Data, r"since Data uses .data, which hides .*; use .detach\(\)"),
+        (Numpy, r"leaves torch for numpy at line \d+ of test_recording.py"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_sentence_with_the_line(kind, message, capfd):
+    with pytest.raises(InputError, match=message) as error:
+        relevance.relevance_matrix(make(kind), clips(), 0)
+    assert "\n" not in str(error.value) and not str(error.value).endswith(".")
+    assert error.value.__cause__ is None and error.value.__context__ is None  # torch's own account stays away
+    printed = "".join(capfd.readouterr())
+    for text in (str(error.value), printed):
+        assert "file an issue" not in text and "aten." not in text and "arg0_1" not in text
+    assert not printed
+
+
+@pytest.mark.parametrize("kind", [Picked, Item, Decides, Data])
+def test_what_cannot_be_recorded_has_masks_and_the_maps_of_convolutions_all_the_same(kind):
+    assert INSTRUMENTS["masks"](make(kind), clips()).shape == (2, 5)
+    found = gradcam.raw_maps(make(kind), clips(), 1, "second")
+    assert found.shape == (2, 5, 5, 5) and found.any()
+    if kind is not Picked:  # whose mask does not stand in the way of Grad-CAM
+        with pytest.raises(InputError, match=r"name one with layer= \(the operations of .*forward cannot be recorded"):
+            gradcam.raw_maps(make(kind), clips(), 1)
