@@ -43,8 +43,10 @@ def arguments(parser):
     parser.add_argument("--sigma", type=float, default=0.975, help="share of a row that its ATR holds (default: 0.975)")
     parser.add_argument("--iterations", type=int, help="most steps of learning the mask (default: 300)")
     parser.add_argument("--layer", help="layer of Grad-CAM (default: the last with space and time)")
-    for name, what in (("relevance", "the relevance matrix"), ("cam", "Grad-CAM")):
-        parser.add_argument(f"--no-{name}", dest=name, action="store_false", help=f"leave out {what}")
+    parser.add_argument("--no-relevance", dest="relevance", action="store_false", help="leave out the relevance matrix")
+    parser.add_argument(
+        "--cam", action=BooleanOptionalAction, help="Grad-CAM (default: where the network has maps of space and time)"
+    )
     parser.add_argument(
         "--mask",
         action=BooleanOptionalAction,
@@ -68,7 +70,7 @@ def main(args):
     for kind, file in files.items():
         if file.suffix.lower() != f".{kind}":
             raise InputError(f"--{kind} {file} should end with .{kind}")
-    if not (args.relevance or args.cam or args.mask is not False):
+    if not (args.relevance or args.cam is not False or args.mask is not False):
         raise InputError("--no-relevance, --no-cam and --no-mask together leave nothing to look at")
     found = explain(
         args.video,

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..data import public
 from ..errors import InputError, whole
+from ..gradcam import default_layer
 from ..models import devices
 from ..models.readout import difference
 from . import artifact, measured, networks
@@ -27,7 +28,7 @@ def explain(
     *,
     relevance: bool = True,
     mask: bool | None = None,
-    cam: bool = True,
+    cam: bool | None = None,
     top: int = 1,
     clips: int = 1,
     slide: int | bool | None = None,
@@ -55,7 +56,7 @@ def explain(
         why A and not B, the difference of their logits (None for A: the predicted one). Of a checkpoint that answers
         several questions at once the one is asked to which the class belongs, without one the first.
     relevance, mask, cam: what to compute; the mask is most of the work. mask=None: for a single clip, of two frames or
-        more.
+        more. cam=None: where the network has maps of space and time, or `layer` is given.
     top: explain the target and so many of the most probable classes in all.
     clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video or, for a
         checkpoint trained on dense clips, from its middle. clips=4: one from each quarter. slide=2: a window of frames
@@ -75,6 +76,8 @@ def explain(
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
+    if cam is not False and layer is None:
+        layer = _layer(net, found, cam)
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
     every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
@@ -86,7 +89,7 @@ def explain(
             options = {"rules": rules, "rows": rows, "split": split}
             with watch.bar(f"relevance{name}", _clips(one)) as step:
                 measured.relevance(one, seen, method, sigma, step, **options)
-        if cam:
+        if cam is not False and layer is not None:
             with watch.bar(f"Grad-CAM{name}", _clips(one)) as step:
                 measured.cam(one, seen, layer, watch=step)
         if mask:
@@ -97,6 +100,17 @@ def explain(
     found = every[0]
     found.others = {one.target: one for one in every[1:]}
     return found
+
+
+def _layer(net, found, cam):
+    """Return the layer that Grad-CAM looks at; where there is none and nobody insists on `cam`, None and a note."""
+    try:
+        return default_layer(net, measured.windows(found, net)[:1])
+    except InputError as error:
+        if cam:
+            raise
+        found.info["notes"].append(f"Grad-CAM is left out: {error}.")
+    return None
 
 
 def look(
