@@ -1,0 +1,50 @@
+"""`paperlib.explain` leaves out what a network or a clip has nothing for, and says so."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import paperlib
+from paperlib.errors import InputError
+
+NAMES = ["left", "right", "still"]
+FRAMES = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), np.uint8)
+
+
+class Brightness(nn.Module):
+    """Has no maps: the mean of each frame goes through two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.fc = nn.Linear(3, 5), nn.Linear(5, 3)
+
+    def forward(self, clip):
+        return self.fc(self.first(clip.mean((3, 4)).transpose(1, 2)).relu().mean(1))
+
+
+def test_a_clip_of_one_frame_is_explained_without_a_mask_in_time():
+    class Still(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv3d(3, 4, 1), torch.nn.Linear(4, 3)
+
+        def forward(self, clip):
+            return self.fc(self.conv(clip).relu().mean((2, 3, 4)))
+
+    clip, net = torch.rand(1, 3, 1, 16, 16), Still().eval()
+    found = paperlib.explain(clip, net, 1)
+    assert "mask" not in found.arrays and found.atr.tolist() == [1] and found.cam.shape == (1, 16, 16)
+    with pytest.raises(InputError, match="no time to mask"):
+        paperlib.explain(clip, net, 1, mask=True)
+
+
+def test_a_network_without_maps_is_explained_without_grad_cam(tmp_path):
+    torch.manual_seed(0)
+    found = paperlib.explain(FRAMES, Brightness().eval(), classes=NAMES, iterations=2)
+    assert found.matrix.shape[1] == 4 and found.mask is not None and "cam" not in found.arrays
+    assert any(note.startswith("Grad-CAM is left out: no layer of Brightness") for note in found.notes)
+    found.save(tmp_path / "a.html")
+    assert "Grad-CAM is left out" in (tmp_path / "a.html").read_text("utf-8")
+    with pytest.raises(InputError, match="no layer of Brightness"):
+        paperlib.explain(FRAMES, Brightness().eval(), classes=NAMES, relevance=False, mask=False, cam=True)
