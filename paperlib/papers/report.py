@@ -29,8 +29,10 @@ def number(value):
 def short(table, of=None):
     """Return a table to show whose columns `low` and `high` stand in column `of`, as 0.52 [0.4, 0.6].
 
-    of: by default the column before `low`.
+    of: by default the column before `low`. A table without intervals is shown as it is.
     """
+    if "low" not in table:
+        return table
     of = of or table.columns[table.columns.get_loc("low") - 1]
     shown = table.drop(columns=["low", "high"])
     shown[of] = [

@@ -141,4 +141,5 @@ def test_tables_are_shown_with_few_digits_and_intervals_beside_their_numbers(run
     assert list(shown.value) == ["0.123 [0.1, 0.22]", "1", ""]
     assert list(report.short(table, "n").n) == ["12,346 [0.1, 0.22]", "3", "2"]
     assert [report.number(value) for value in (999.4, 999.5, -999.7, 1e-3)] == ["999", "1,000", "-1,000", "0.001"]
+    assert report.short(table[["name", "n"]]).equals(table[["name", "n"]])
     assert "12,346" in shown.to_html() and "12345" not in shown.to_html()
