@@ -109,7 +109,7 @@ def _layer(net, found, cam):
     except InputError as error:
         if cam:
             raise
-        found.info["notes"].append(f"Grad-CAM is left out: {error}.")
+        found.info["notes"].append(f"Grad-CAM is left out: {str(error).rstrip('.')}.")
     return None
 
 

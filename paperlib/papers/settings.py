@@ -87,10 +87,16 @@ def _read(profile):
         return _released()[profile]
     if file.stem in _released():
         raise InputError(f"profile {file} has the name of a released one, whose results it would replace; rename it")
+    return _own(file.read_text(encoding="utf-8"), file)
+
+
+@cache
+def _own(text, file):
+    """Return the content of a profile of one's own; a run asks for the same profile several times per notebook."""
     try:
-        content = _parsed(file.read_text(encoding="utf-8")) or {}
+        content = zoo_lists.parsed(text) or {}
     except yaml.YAMLError as error:
-        raise InputError(f"profile {file} is not YAML: {error}") from None
+        raise InputError(f"profile {file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"profile {file} holds no settings; it takes extends, defaults and notebooks")
     _refuse_unknown(content, file)
@@ -120,9 +126,3 @@ def _refuse_unknown(content, file):
     for name, entry in [("", defaults), *notebooks.items()]:
         if name in released:  # a notebook of one's own has whatever settings it likes
             check("setting", entry or (), known)
-
-
-@cache
-def _parsed(text):
-    """Return what YAML holds; a run asks for the same profile once per notebook, and reading it takes a while."""
-    return yaml.safe_load(text)

@@ -58,7 +58,7 @@ def listed(file=None):
 def _content(path):
     """Return {section: content} of a list, empty sections where it has none; InputError where it is no such list."""
     try:
-        content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        content = copy.deepcopy(parsed(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except (yaml.YAMLError, ValueError) as error:  # the latter: no text, or no date
         raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     content = {} if content is None else content
@@ -172,8 +172,8 @@ def _from_the_same_seed(key, entry, listed):
 
 
 @cache
-def _parsed(text):
-    """Return what YAML holds; the lists are asked for once per notebook, and reading them takes a while."""
+def parsed(text):
+    """Return what YAML holds, read once as that takes a while; YAMLError where a name stands twice in one place."""
     return yaml.load(text, _Once)
 
 

@@ -171,8 +171,8 @@ def find(file: str | Path) -> Path:
         f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")
     )
     near = difflib.get_close_matches(str(file), there, n=8, cutoff=0.4) or there[:8]
-    some = f"such as {', '.join(near)}; paperlib zoo status has all" if near else "of which none is trained yet"
-    raise InputError(f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's, {some}")
+    known = f"such as {', '.join(near)}; paperlib zoo status has all" if near else "of which none is trained yet"
+    raise InputError(f"checkpoint {file} does not exist; give a .safetensors file or one of the zoo's, {known}")
 
 
 def digest(file):

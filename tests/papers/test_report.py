@@ -48,6 +48,7 @@ def test_all_runs_of_a_model_are_those_that_the_zoo_lists(tmp_path, monkeypatch)
         ("notebooks: {temporal_relevance/fig1_method: {}}", "did you mean 'temporal_relevance/fig01_method'?"),
         ("notebooks: {temporal_relevance/fig01_method: {clip: 3}}", "the setting 'clip', .*; did you mean 'clips'?"),
         ("defaults: {modles: []}", "the setting 'modles', which there is not; did you mean 'models'?"),
+        ("defaults: {clips: 2, clips: 3}", "is not YAML: clips stands there twice"),
         ("defaults: 8", "has 8 where settings should be"),
         ("notebooks: {temporal_relevance/fig01_method: [8]}", r"has \[8\] where settings should be"),
     ],
