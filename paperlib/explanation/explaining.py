@@ -237,6 +237,8 @@ def _seen(info):
     indices, total, several = info["indices"], info["video_frames"], info.get("windows")
     if indices == list(range(total)):
         return []
+    if total == 1:
+        return ["The video has a single frame, so every frame of the clip is that one."]
     said = f"Of {total} frames of the video, {len(set(indices))} were seen: {_listed(sorted(set(indices)))}"
     if several and several["kind"] == "slide":
         said += (

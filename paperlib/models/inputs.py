@@ -49,10 +49,10 @@ def _wrapped(model):
 
 
 def check_clips(model, clips):
-    """Return `clips` detached and outside of inference mode, or raise InputError if the network cannot be explained
-    for them.
+    """Return `clips` detached, outside of inference mode and in memory row by row, since networks take views of them.
 
-    Right are finite floating point clips [B, C, T, H, W] of the numbers and on the device of the network's weights.
+    Raises InputError if the network cannot be explained for them. Right are finite floating point clips
+    [B, C, T, H, W] of the numbers and on the device of the network's weights.
     """
     if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
         kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
@@ -73,7 +73,7 @@ def check_clips(model, clips):
         )
     if weight is not None and weight.device != clips.device:
         raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
-    return clips.clone() if clips.is_inference() else clips.detach()
+    return (clips.clone() if clips.is_inference() else clips.detach()).contiguous()
 
 
 def _check_layout(model, clips):

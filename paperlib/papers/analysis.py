@@ -16,7 +16,7 @@ from ..models.probing import at_once
 from ..relevance.graph import share_recordings
 from ..storage import cache
 from ..storage.locks import own_order
-from ..training import checkpoints
+from ..training import checkpoints, evaluation
 from ..truth.planting import in_turn
 
 _recordings = weakref.WeakValueDictionary()  # of training runs of one network, which are often asked together
@@ -51,10 +51,7 @@ class Explained:
 def indices(length, header):
     """Return the frames of a video of `length` frames that the checkpoint's recipe would sample for
     evaluation."""
-    recipe, count = header["recipe"], header["num_frames"]
-    if recipe.get("sampling") == "dense":
-        return sampling.dense(length, count, recipe["stride"])
-    return sampling.uniform(length, count)
+    return evaluation.sampled(length, header["num_frames"], header["recipe"])
 
 
 def outputs(steps, header):

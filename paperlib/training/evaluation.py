@@ -12,15 +12,25 @@ from ..errors import InputError, whole
 from ..models.probing import at_once, evaluating, probabilities, scale
 
 
-def load_clips(dataset, indices, frames):
-    """Return the videos `indices` of a data set as clips float32 [B, 3, frames, H, W], uniformly sampled."""
-    chosen = [sampling.uniform(dataset.num_frames(int(i)), frames) for i in indices]
-    return torch.stack(
-        [clip_format.to_clip(dataset.frames(int(i), steps)) for i, steps in zip(indices, chosen, strict=True)]
-    )
+def sampled(length, frames, recipe=None):
+    """Return the frames [frames] of a video of `length` frames that a network is validated on.
+
+    Dense ones where its recipe (`checkpoints.recipe`) says so, else uniform ones.
+    """
+    if recipe and recipe.get("sampling") == "dense":
+        return sampling.dense(length, frames, recipe["stride"])
+    return sampling.uniform(length, frames)
 
 
-def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_size=None, top=5, scores="auto"):
+def load_clips(dataset, indices, frames, recipe=None):
+    """Return the videos `indices` of a data set as clips float32 [B, 3, frames, H, W], sampled as `sampled` says."""
+    chosen = [(int(i), sampled(dataset.num_frames(int(i)), frames, recipe)) for i in indices]
+    return torch.stack([clip_format.to_clip(dataset.frames(i, steps)) for i, steps in chosen])
+
+
+def evaluate(
+    model, dataset, frames=None, reverse=False, indices=None, batch_size=None, top=5, scores="auto", recipe=None
+):
     """Return the model's prediction for each video of a data set as a DataFrame, one row per video.
 
     Columns: clip (index in the data set), id (where the data set names its videos), label, predicted, score
@@ -29,19 +39,23 @@ def evaluate(model, dataset, frames=None, reverse=False, indices=None, batch_siz
     The other arguments are those of `class_scores`.
     """
     indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
-    values = class_scores(model, dataset, frames, reverse, indices, batch_size, scores)
+    values = class_scores(model, dataset, frames, reverse, indices, batch_size, scores, recipe)
     table = predictions(values, dataset, indices, reverse, top)
     table.attrs["scores"] = scale(values.shape[1], scores)
     return table
 
 
 @torch.no_grad()
-def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=None, scores="auto"):
-    """Return the scores [n, K] of a data set's videos, uniformly sampled.
+def class_scores(
+    model, dataset, frames=None, reverse=False, indices=None, batch_size=None, scores="auto", recipe=None
+):
+    """Return the scores [n, K] of a data set's videos.
 
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
     1, "rev."). indices: only these videos. batch_size: clips at once, by default as many as suit the device. scores:
-    "softmax" or "sigmoid", by default as `probing.scale` says. Runs on the device of the model's weights.
+    "softmax" or "sigmoid", by default as `probing.scale` says. recipe: how the network was trained
+    (`checkpoints.recipe`), so that clips are sampled as for its validation; without it uniformly. Runs on the device
+    of the model's weights.
     """
     frames = getattr(model, "num_frames", None) if frames is None else whole("frames", frames)
     if frames is None:
@@ -53,7 +67,7 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     batch_size, found = at_once(frames, device) if batch_size is None else whole("batch_size", batch_size), []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
-            clips = load_clips(dataset, indices[begin : begin + batch_size], frames)
+            clips = load_clips(dataset, indices[begin : begin + batch_size], frames, recipe)
             clips = clips.flip(2) if reverse else clips
             found.append(probabilities(model(clips.to(device)).float(), scores).cpu())
     return torch.cat(found).numpy()

@@ -171,6 +171,24 @@ def test_inference_mode_and_clips_with_a_gradient_change_nothing(instrument):
     assert all(weight.requires_grad for weight in net.parameters())
 
 
+class Viewing(Net):
+    """Looks at the memory of its clips, as networks do that were written for clips from a loader."""
+
+    def trunk(self, x):
+        return super().trunk(x.view(len(x), -1).view(x.shape))
+
+
+@instruments
+def test_clips_may_lie_in_memory_in_any_order(instrument):
+    run, net, x = INSTRUMENTS[instrument], make(Viewing), clips()
+    expected = run(net, x)
+    assert torch.equal(run(net, x.to(memory_format=torch.channels_last_3d)), expected)  # the recording is used again
+    assert torch.equal(run(make(Viewing), x.movedim(1, 4).contiguous().movedim(4, 1)), expected)
+    with torch.inference_mode():
+        inference = x.movedim(1, 4).contiguous().movedim(4, 1)
+    assert torch.equal(run(net, inference), expected)
+
+
 def test_targets_made_under_inference_mode_serve():
     with torch.inference_mode():
         targets = torch.tensor([1, 1])

@@ -50,6 +50,23 @@ class Slope(torch.nn.Module):
         )
 
 
+def test_a_network_is_shown_the_frames_that_its_recipe_validates_on():
+    asked = []
+
+    class Noted(Ramps):
+        def frames(self, i, indices):
+            asked.append(list(indices))
+            return super().frames(i, indices)
+
+    dense = {"sampling": "dense", "stride": 2}
+    evaluation.evaluate(Slope(), Noted(), indices=[0, 5], recipe=dense)
+    assert asked == [list(range(2, 18, 2)), list(range(4, 20, 2))]  # the centre 16 of 20 and of 25 frames
+    asked.clear()
+    clips = [evaluation.load_clips(Noted(), [0], 8, recipe) for recipe in (None, {"sampling": "uniform"}, dense)]
+    assert asked[0] == asked[1] == [1, 3, 6, 8, 11, 13, 16, 18]
+    assert torch.equal(clips[0], clips[1]) and not torch.equal(clips[0], clips[2])
+
+
 def test_evaluate_forward_and_reversed():
     forward = evaluation.evaluate(Slope(), Ramps())
     assert (forward.predicted == forward.label).all() and evaluation.accuracy(forward) == 1
