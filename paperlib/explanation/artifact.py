@@ -136,7 +136,7 @@ def checked(video: Any) -> Any:
             files.existing(video)
         return video
     if isinstance(video, torch.Tensor) and video.is_floating_point():
-        clip = (video[None] if video.dim() == 4 else video).detach()
+        clip = (video[None] if video.dim() == 4 else video).detach().contiguous()  # networks take views
         if clip.dim() != 5 or len(clip) != 1 or clip.shape[1] != 3 or 0 in clip.shape:
             raise InputError(
                 "a clip is a normalised float tensor [3, T, H, W] or [1, 3, T, H, W], not of shape "
@@ -145,6 +145,8 @@ def checked(video: Any) -> Any:
         if not torch.isfinite(clip).all():
             raise InputError("the clip has NaN or infinite values")
         return clip
+    if isinstance(video, torch.nn.Module):
+        raise InputError(f"the video comes first, then the network: explain(video, model), not {type(video).__name__}")
     frames = np.asarray(video.cpu() if isinstance(video, torch.Tensor) else video)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise InputError(

@@ -132,10 +132,11 @@ class Way:
         self.slow = torch.linspace(0, frames - 1, frames // alpha, device="cpu").long().tolist() if alpha else None
 
     def __call__(self, clip):
-        """Return the clips in this layout."""
+        """Return the clips in this layout, in memory row by row: networks take views of them."""
+        clip = clip.contiguous()
         if self.layout == "pathways":
             return [clip] if self.slow is None else [clip[:, :, self.slow], clip]
-        turned = clip if self.layout == "B C T H W" else clip.transpose(1, 2).contiguous()  # networks take views of it
+        turned = clip if self.layout == "B C T H W" else clip.transpose(1, 2).contiguous()
         if self.layout == "(B T) C H W":
             return turned.flatten(0, 1)
         return turned.flatten(1, 2) if self.layout == "B (T C) H W" else turned

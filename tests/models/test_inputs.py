@@ -2,13 +2,15 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from paperlib import gradcam, masks, relevance
+import paperlib
+from paperlib import gradcam, masks, models, relevance
 from paperlib.errors import InputError
 from paperlib.models.probing import evaluating
 
@@ -187,6 +189,16 @@ def test_clips_may_lie_in_memory_in_any_order(instrument):
     with torch.inference_mode():
         inference = x.movedim(1, 4).contiguous().movedim(4, 1)
     assert torch.equal(run(net, inference), expected)
+
+
+def test_a_network_is_adapted_and_explained_for_a_clip_in_any_order_of_memory():
+    one = clips(1)
+    turned = one.movedim(1, 4).contiguous().movedim(4, 1)
+    adapted = models.adapt(make(Viewing), turned)
+    with torch.no_grad():
+        assert torch.equal(adapted(turned), make(Viewing)(one))
+    results = [paperlib.explain(clip, make(Viewing), target=1, layer="second").matrix for clip in (one, turned)]
+    assert np.array_equal(*results)
 
 
 def test_targets_made_under_inference_mode_serve():
