@@ -21,9 +21,14 @@ def everybody(name, size, root=None):
     return EVERYBODY[name](public.locate(name, root), size)
 
 
-def split(name, held_out, size, root=None):
-    """Return (training, held-out) videos; held_out: names of people, separated by commas."""
+def split(name, held_out, size, root=None, limit=None):
+    """Return (training, held-out) videos; held_out: names of people, separated by commas.
+
+    limit: train on so many videos, balanced over the classes. InputError for a person whom the data set does not have.
+    """
     people = [person.strip() for person in held_out.split(",")]
     training, rest = everybody(name, size, root).without(*people)
+    if limit is not None:
+        training = training.subset(public.balanced(training.labels, limit))
     training.split, rest.split = f"without {held_out}", f"only {held_out}"  # caches tell folds apart by this
     return training, rest

@@ -11,15 +11,16 @@ NAMES = 10  # classes named where more are meant
 
 
 def datasets(recipe):
-    """Return the videos to train on and those to validate on."""
+    """Return the videos to train on, of which `limit` and `zoom` of the recipe speak, and those to validate on."""
+    zoomed, limit = round(recipe.size * recipe.zoom), recipe.limit or None
     if recipe.held_out:
-        return folds.split(recipe.dataset, recipe.held_out, recipe.size)
-    sides = {"train": round(recipe.size * recipe.zoom), "val": recipe.size}
-    return tuple(
-        data.load(
-            recipe.dataset, split=split, size=sides[split], limit=recipe.limit or None if split == "train" else None
-        )
-        for split in ("train", "val")
+        train, val = folds.split(recipe.dataset, recipe.held_out, zoomed, limit=limit)
+        if zoomed != recipe.size:
+            val = folds.split(recipe.dataset, recipe.held_out, recipe.size)[1]
+        return train, val
+    return (
+        data.load(recipe.dataset, split="train", size=zoomed, limit=limit),
+        data.load(recipe.dataset, split="val", size=recipe.size, limit=None),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is trained on and what it is validated on: classes that only one of both has."""
+"""What is trained on and what it is validated on: how many, how large, and classes that only one of both has."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import pytest
 from paperlib import data
 from paperlib.errors import InputError
 from paperlib.training import training_videos
+from paperlib.training.recipes import Recipe
+from tests.data import layouts
 
 
 class Part:
@@ -56,3 +58,19 @@ def test_folders_of_ones_own_have_one_list_of_classes_for_both_parts(tmp_path, m
         ]
     else:
         assert said == ["folder has no validation video, so that the accuracy leaves out Jump"]
+
+
+@pytest.mark.parametrize("limit, zoom", [(0, 1.0), (3, 1.0), (0, 1.5), (3, 1.5)])
+def test_people_held_out_change_neither_how_many_train_nor_how_large_they_are(tmp_path, monkeypatch, limit, zoom):
+    layouts.nagoya(tmp_path / "nagoya_fir", np.random.default_rng(0))
+    monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
+    recipe = Recipe("TSN-R18-f4", "nagoya_fir", size=16, held_out="human1", limit=limit, zoom=zoom)
+    train, val = training_videos.datasets(recipe)
+    assert (train.size, val.size) == (round(16 * zoom), 16)
+    assert set(val.people) == {"human1"} and "human1" not in train.people and len(val) == 2
+    everybody = training_videos.folds.everybody("nagoya_fir", 16)
+    classes = [everybody.classes[k] for k in everybody.labels[everybody.people != "human1"]]
+    assert len(train) == len(set(train.ids)) == (limit or len(classes))
+    if limit:  # one of each class before a second of any
+        assert len({train.classes[k] for k in train.labels}) == min(limit, len(set(classes)))
+    assert (train.split, val.split) == ("without human1", "only human1")
