@@ -5,7 +5,7 @@ examples:
   paperlib zoo status --missing       the names of those that are not trained
   paperlib zoo status --readme        write that table into data/README.md as well
   paperlib zoo train --missing        train what is missing, one per core; a killed run goes on where it stopped
-  paperlib zoo train 'synth_*_hard/*' train these anew; a checkpoint is replaced only by a better one
+  paperlib zoo train 'synth_*_hard/*' train these anew; a checkpoint of the same videos is replaced only by a better one
   paperlib zoo train --pause          from another shell: all training waits between two batches, say for a measurement
   paperlib zoo train --resume         and goes on
 """
@@ -25,7 +25,11 @@ def arguments(parser):
     )
     status.add_argument("--readme", action="store_true", help="write the table into data/README.md as well")
     what = train.add_mutually_exclusive_group()
-    what.add_argument("--missing", action="store_true", help="only what has no checkpoint by the listed recipe")
+    what.add_argument(
+        "--missing",
+        action="store_true",
+        help="only what has no checkpoint by the listed recipe on the data set as it is",
+    )
     what.add_argument("--pause", action="store_true", help="let all training of this project wait; train nothing")
     what.add_argument("--resume", action="store_true", help="let paused training go on; train nothing")
     train.add_argument("--jobs", type=int, metavar="N", help="models at a time (default: one per core, one on a GPU)")

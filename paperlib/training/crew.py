@@ -129,9 +129,11 @@ class Crew:
         elif code == THERE:
             self.finish(key, ELSEWHERE)
         elif code == MADE:
-            header = zoo.header(key)
-            minutes = words(header.get("seconds", 0))
-            self.finish(key, f"{header['accuracy']:.1%} after {self.chosen[key].epochs} epochs, {minutes}")
+            there = zoo.header(key)
+            made = {**there, **progress.read(key)}  # what was trained now may be worse than what is there
+            how = f"{made['accuracy']:.1%} after {self.chosen[key].epochs} epochs, {words(made['seconds'])}"
+            kept = f"; the one before, of {there['accuracy']:.1%}, is kept" * (there["accuracy"] > made["accuracy"])
+            self.finish(key, how + kept)
         else:
             self.fail(key, _reason(key, code))
 
@@ -205,7 +207,7 @@ def train(chosen, device="auto", jobs=None, missing=False):
     """Train recipes {checkpoint: Recipe} in processes of their own; returns {checkpoint: why it failed}.
 
     jobs: at a time, by default one per core, or one on a GPU. missing: leave out those that have a checkpoint by their
-    recipe; else an existing checkpoint is replaced by a better one only.
+    recipe; else one of the same recipe, classes and videos is replaced by a better one only.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs} is not a number of trainings at a time; give 1 or more")

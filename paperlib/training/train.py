@@ -166,12 +166,12 @@ def _run(recipe, ranks, resume, progress, out, key):
         if ranks.first:
             interrupted.keep(state_file, recipe, prints, model, optimiser, history)
         ranks.wait()
-    meta = _header(recipe, ranks, classes, (len(train), len(val)), unread, history)
+    meta = _header(recipe, ranks, classes, (len(train), len(val)), prints, unread, history)
     meta |= {"heads": train.heads} if train.heads else {}
     if ranks.first:
         checkpoints.save(out, model.eval(), meta, recipe.bits)
         state_file.unlink(missing_ok=True)
-        watch.note(finished=time.time())
+        watch.note(finished=time.time(), accuracy=meta["accuracy"])
     ranks.wait()
     return meta
 
@@ -205,8 +205,11 @@ def _watch(key, recipe, steps, history, ranks):
     return runs.Watch(key, about, recipe.epochs * clips, len(history) * clips, seconds)
 
 
-def _header(recipe, ranks, classes, videos, unread, history):
-    """Return what a checkpoint's header says about its training; videos: how many trained and how many validated."""
+def _header(recipe, ranks, classes, videos, prints, unread, history):
+    """Return what a checkpoint's header says about its training.
+
+    videos: how many trained and how many validated; prints: the fingerprints of both.
+    """
     meta = {
         "recipe": asdict(recipe),
         "dataset": recipe.dataset,
@@ -215,6 +218,7 @@ def _header(recipe, ranks, classes, videos, unread, history):
         "seed": recipe.seed,
         "revision": software.revision(),
         "videos": dict(zip(("train", "val"), videos, strict=True)),
+        "fingerprints": dict(zip(("train", "val"), prints, strict=True)),
         "skipped": unread,
         "history": history,
         "device": ranks.device.type,

@@ -5,12 +5,15 @@ from dataclasses import asdict, fields
 from fnmatch import fnmatch
 
 from .. import data
+from ..data import public
+from ..data.fingerprint import fingerprint
 from ..errors import InputError
 from ..storage import paths
 from ..storage.zoo_lists import listed, location
-from . import checkpoints, progress
+from . import checkpoints, folds, progress
 from .recipes import Recipe, check
 from .train import run
+from .training_videos import datasets
 
 
 def recipes(file=None):
@@ -97,18 +100,47 @@ def header(key):
 
 
 def state(key, recipe):
-    """Return `trained`, `missing`, `damaged` (no checkpoint under its name) or `other recipe` than the listed one."""
+    """Return `trained`, `missing`, `damaged` (no checkpoint under its name), `other recipe` or `other videos`.
+
+    The last two: it was trained, but not by the listed recipe, or not on what that recipe trains on now (`now`).
+    """
     found = header(key)
     if not found:
         return "damaged" if checkpoints.path(*key.split("/")).is_file() else "missing"
     trained_by = found.get("recipe", {})
     same = {**asdict(Recipe("", "")), **trained_by} == asdict(recipe)  # fields younger than the file: their default
-    return "trained" if same else "other recipe"
+    if not same:
+        return "other recipe"
+    return "trained" if same_videos(found, now(recipe)) else "other videos"
+
+
+def now(recipe):
+    """Return what a header would say of the videos of a recipe at this moment, as far as that is known at once.
+
+    Of public data sets these are the classes, where lists and folders tell them; nothing of one that is not there.
+    """
+    if recipe.dataset in folds.EVERYBODY:  # their classes are in the code, and to open them is to read all videos
+        return {}
+    try:
+        videos = dict(zip(("train", "val"), datasets(recipe), strict=True))
+    except InputError:
+        return {}
+    known = {"classes": list(videos["train"].classes)}
+    if recipe.dataset not in public.ADAPTERS:
+        known["fingerprints"] = {split: fingerprint(part) for split, part in videos.items()}
+    return known
+
+
+def same_videos(one, other):
+    """Whether two headers, as far as both say so, are of the same classes and of the same videos."""
+    both = one.keys() & other.keys() & {"classes", "fingerprints"}
+    return all(one[what] == other[what] for what in both)
 
 
 def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait=False):
     """Train one checkpoint in this process; one that is there by this recipe is replaced only by a better one.
 
+    Accuracies are compared where both answered the same videos: one of other classes or other videos is replaced.
     missing: where it is there by this recipe, do nothing. Returns whether it was trained. Raises progress.Busy where
     another process trains it, or waits for that one.
     """
@@ -119,7 +151,9 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
         paths.check_writable(file)
         fresh = progress.file(key, "pt").parent / "fresh" / recipe.dataset / file.name
         meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
-        if state(key, recipe) != "trained" or meta["accuracy"] > header(key)["accuracy"]:
+        before = header(key)
+        equal = state(key, recipe) == "trained" and same_videos(before, meta)
+        if not equal or meta["accuracy"] > before["accuracy"]:
             try:
                 with paths.atomic(file) as temporary:
                     shutil.copyfile(fresh, temporary)  # not renamed: the checkpoints may be on another disk

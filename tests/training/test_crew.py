@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paperlib import cli, data
+from paperlib import cli, data, models
 from paperlib.errors import InputError
 from paperlib.storage import paths
 from paperlib.training import checkpoints, crew, progress, remaining, zoo
@@ -162,6 +162,20 @@ def test_two_calls_at_once_share_the_work(project, capsys):
     assert sum(out.count("after 3 epochs") for out in said) == 3, said  # each was trained once
     assert all("trained by another call; " in out for out in said), said
     assert all(len(zoo.header(f"toy_bars/TSN-R18-f{frames}")["history"]) == 3 for frames in (2, 3, 4))
+
+
+def test_what_is_told_of_a_training_is_its_own_not_that_of_a_better_one_that_stays(project, capsys):
+    key, recipe = "toy_bars/TSN-R18-f4", Recipe("TSN-R18-f4", "toy_bars", width=4, epochs=3)
+    about = {"recipe": vars(recipe), "dataset": "toy_bars", "accuracy": 0.9, "seconds": 600}
+    model = models.create("TSN-R18-f4", num_classes=2, width=4)
+    checkpoints.save(checkpoints.path(*key.split("/")), model, about)
+    at_work = crew.Crew({key: recipe}, "cpu", 1)
+    at_work.waiting.clear()
+    for accuracy, kept in ((0.5, "; the one before, of 90.0%, is kept"), (0.9, "")):
+        progress.Watch(key, {}, total=96, done=96, seconds=30.0).note(finished=1.0, accuracy=accuracy)
+        at_work.ended(key, crew.MADE)
+        said = f": {key}: {accuracy:.1%} after 3 epochs, 30 s{kept}; none left\n"
+        assert capsys.readouterr().out.endswith(said)
 
 
 def test_one_process_at_a_time_trains_a_model(project):

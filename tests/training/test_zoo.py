@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import save
 
 from paperlib import cli, data, models
+from paperlib.data.fingerprint import fingerprint
 from paperlib.errors import InputError
 from paperlib.papers import settings
 from paperlib.storage import paths, zoo_lists
-from paperlib.training import checkpoints, convergence, recipes, train, zoo, zoo_table
+from paperlib.training import checkpoints, recipes, train, zoo, zoo_table
 
 from .. import toy
 
@@ -211,6 +212,8 @@ def test_training_what_is_missing_then_nothing(folder):
     ((key, recipe),) = zoo.select(["TAM*"], missing=True, file=file).items()
     assert key == "toy_bars/TAM2D-R18-f8"
     assert zoo.train_one(key, recipe, "cpu", progress_bar=False)
+    videos = {split: fingerprint(data.load("toy_bars", split, size=32)) for split in ("train", "val")}
+    assert zoo.header(key)["fingerprints"] == videos
     before = checkpoints.path(*key.split("/")).stat().st_mtime_ns
     assert not zoo.train_one(key, recipe, "cpu", missing=True, progress_bar=False)
     assert checkpoints.path(*key.split("/")).stat().st_mtime_ns == before
@@ -228,9 +231,9 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     ((key, recipe),) = zoo.recipes(file).items()
     model = models.create("TAM2D-R18-f8", num_classes=2, width=4)
 
-    def trained(accuracy):
+    def trained(accuracy, **more):
         def run(recipe, device, progress, out, held):
-            meta = {"accuracy": accuracy, "recipe": asdict(recipe)}
+            meta = {"accuracy": accuracy, "recipe": asdict(recipe), **more}
             checkpoints.save(out, model, meta)
             return meta
 
@@ -239,6 +242,14 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
         return zoo.header(key)["accuracy"]
 
     assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
+    videos = {split: fingerprint(data.load("toy_bars", split, 32)) for split in ("train", "val")}
+    assert trained(0.7, classes=["left", "right"], fingerprints=videos) == 0.8  # the one before says nothing of videos
+    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.8, [1]) | {"fingerprints": videos})
+    assert trained(0.6, classes=["left", "right"], fingerprints=videos) == 0.8
+    assert trained(0.6, classes=["left", "right"], fingerprints={**videos, "val": "others"}) == 0.6
+    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.8, [1]))
+    assert trained(0.5, classes=["left", "up"]) == 0.5  # answers to other questions
+    assert trained(0.8) == 0.8
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
     assert not list((folder / "data" / "runs").rglob("*.safetensors"))
 
@@ -256,6 +267,40 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     monkeypatch.setattr(zoo, "run", lambda *_, **__: pytest.fail("trained for nothing"))
     with pytest.raises(InputError, match="TAM2D-R18-f8.safetensors cannot be written"):
         zoo.train_one(key, recipe)
+
+
+def test_a_checkpoint_of_other_classes_or_videos_is_not_trained(folder, monkeypatch):
+    key = "toy_bars/TSN-R18-f4"
+    write(folder, "{model: TSN-R18-f4, dataset: toy_bars}")
+    recipe, model = zoo.recipes()[key], models.create("TSN-R18-f4", num_classes=2, width=4)
+    videos = {split: fingerprint(toy.load("", split, 32)) for split in ("train", "val")}
+
+    def state(**more):
+        checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.9, [1.0]) | more)
+        return zoo.state(key, recipe)
+
+    assert state(fingerprints={**videos, "val": "others"}) == "other videos"
+    assert list(zoo.select(missing=True)) == [key]
+    assert state(fingerprints=videos) == state() == "trained"  # older headers say nothing of videos
+    monkeypatch.setattr(toy.Bars, "classes", ["left", "up"])
+    assert zoo.state(key, recipe) == "other videos"
+
+
+def test_the_classes_of_a_public_data_set_are_those_of_its_folders(folder, monkeypatch):
+    key = "folder/TSN-R18-f4"
+    write(folder, "{model: TSN-R18-f4, dataset: folder}")
+    for split in ("train", "val"):
+        for name in ("left", "right"):
+            (folder / "videos" / split / name).mkdir(parents=True)
+            (folder / "videos" / split / name / "0.mp4").touch()  # not opened
+    model = models.create("TSN-R18-f4", num_classes=2, width=4)
+    recipe = zoo.recipes()[key]
+    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.9, [1.0]))
+    for root, name, state in (("videos", "right", "trained"), ("videos", "up", "other videos"), ("", "up", "trained")):
+        monkeypatch.setenv("PAPERLIB_DATA", str(folder / root) if root else "")
+        for there in (folder / "videos").glob("*/right"):
+            there.rename(there.with_name(name))
+        assert zoo.state(key, recipe) == state
 
 
 @pytest.mark.parametrize("kind", ["cut off", "empty", "text", "another's"])
@@ -345,14 +390,3 @@ def test_the_table_has_one_row_per_model_with_mean_and_spread_over_seeds(folder)
     assert "from scratch, batch 16, sampling dense" in text and "4 of 6 trained" in text.splitlines()[-1]
     checkpoints.path("toy_bars", "TSN-R18-f8-s1").unlink()
     assert zoo_table.summary(zoo_table.status(file)).state[0] == "2 of 3 trained"
-
-
-def test_a_training_that_still_learned_in_its_second_half_did_not_converge():
-    def doubts(*losses):  # of 32 classes: guessing costs ln 32 = 3.47
-        return convergence.doubts({"classes": ["c"] * 32, "history": [{"loss": loss} for loss in losses]})
-
-    assert doubts(3.4, 0.96, 0.9, 0.86) == []  # by 0.1, 3 % of it
-    assert "lowered the loss by 6%" in doubts(3.4, 1.0, 0.9, 0.8)[0]
-    assert doubts(3.4, 0.5, 0.1, 0.03) == []  # nothing left to learn
-    assert "hardly better than guessing" in doubts(*[3.46] * 8)[0]
-    assert "3 epochs are too few" in doubts(0.1, 0.1, 0.1)[0]
