@@ -33,7 +33,9 @@ def arguments(parser):
 def _common(parser):
     parser.add_argument("dataset", metavar="DATASET", help="name of a data set")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file, or DATASET/NAME of the zoo")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: DATASET-CHECKPOINT-KIND.parquet)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="(default: DATASET-SPLIT-FOLDER-CHECKPOINT-KIND.parquet)"
+    )
     parser.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N videos, balanced over the classes")
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
@@ -60,6 +62,13 @@ def _common(parser):
     parser.add_argument("--profile", metavar="NAME", help="a Snakemake profile: slurm, slurm-cpu or a folder")
 
 
+def usual_name(args):
+    """Return the table's file where none is named, another for every data set, split, checkpoint and kind."""
+    file = Path(args.checkpoint)
+    names = [args.dataset, args.split, file.parent.name.strip("."), file.name.removesuffix(".safetensors"), args.kind]
+    return Path("-".join(filter(None, dict.fromkeys(names))) + ".parquet")  # the zoo's folder is called as its data set
+
+
 def main(args):
     """Plan the run, let Snakemake compute what is missing, say where the table is; 1 if a shard failed."""
     from ..companion import runner
@@ -72,7 +81,7 @@ def main(args):
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs} is not a number of shards at a time; give 1 or more")
     root = str(Path(args.data_root).resolve()) if args.data_root else ""
-    out = args.out or Path(f"{args.dataset}-{Path(args.checkpoint).stem}-{args.kind}.parquet")
+    out = args.out or usual_name(args)
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} should end in .parquet")
     settings = plan(

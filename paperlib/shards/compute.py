@@ -112,6 +112,7 @@ def key_of(settings, videos):
     return {
         **analysis.key_of(settings["checkpoint"], videos),
         **settings["asked"],
+        "limit": settings["limit"],
         "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
         "engine": cache.code(*CODE[kind], "papers/analysis", "models/probing", "shards"),
     }

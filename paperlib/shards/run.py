@@ -27,6 +27,7 @@ def run(settings, jobs=None, profile=None):
     if out.is_file() and shard_files.why_unusable(out, key, 0, key["videos"]) is None:
         print(f"{out} is up to date")
         return 0
+    shard_files.refuse_others(settings)
     place = profile_folder(profile) if profile else None
     cluster = slurm.Run(place, out, settings["asked"]["threads"]) if place and slurm.is_for(place) else None
     more = cluster.options() if cluster else []

@@ -42,6 +42,8 @@ COLUMNS = {
         "blob_distance": F,
     },
 }
+# What a key says of the state that code and files are in: where only these differ, it is the same run, computed anew.
+STATE = {"code", "engine", "torch", "data", "videos", "ids"}
 GROUP = 256  # rows of a row group of the gathered table
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
 
@@ -103,6 +105,11 @@ def is_ours(file):
         return False
 
 
+def _differing(key, other):
+    """Return the names of what two keys say differently."""
+    return [what for what in sorted(key.keys() | other.keys()) if key.get(what) != other.get(what)]
+
+
 def why_unusable(file, key, first, last):
     """Return in words why `file` does not hold the clips first .. last - 1 of the run `key`, or None if it does."""
     try:
@@ -111,8 +118,7 @@ def why_unusable(file, key, first, last):
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             for batch in opened.iter_batches():  # reads every page, so that its checksum is compared
                 rows += len(batch)
-        theirs = found["key"]
-        differ = [what for what in sorted(key.keys() | theirs.keys()) if key.get(what) != theirs.get(what)]
+        differ = _differing(key, found["key"])
     except UNREADABLE:
         return "is damaged or was not written by paperlib"
     if differ:
@@ -120,6 +126,22 @@ def why_unusable(file, key, first, last):
     if (found["first"], found["last"], rows) != (first, last, last - first):
         return f"holds the clips {found['first']} to {found['last'] - 1}, not {first} to {last - 1}"
     return None
+
+
+def refuse_others(settings):
+    """Raise InputError where a table or shards of another run than this one lie where its own would."""
+    out = Path(settings["out"])
+    for file in [out, *sorted(folder(out).glob("[0-9]*.parquet"))]:
+        try:
+            theirs = about(file)["key"]
+        except UNREADABLE:
+            continue
+        differ = [what for what in _differing(settings["key"], theirs) if what not in STATE]
+        if differ:
+            raise InputError(
+                f"{file} is of a run with another {', '.join(differ)}; give another --out, or remove {out} and "
+                f"{folder(out)}"
+            )
 
 
 def forget_unusable(settings):

@@ -12,10 +12,10 @@ from paperlib.shards import compute, shard_files
 from paperlib.training import checkpoints
 
 
-def checkpoint(folder, name="TSN-R18-f4", dataset="synth_ssv2", classes=None, **options):
+def checkpoint(folder, name="TSN-R18-f4", dataset="synth_ssv2", classes=None, seed=0, **options):
     """Write a checkpoint of width 4 for 32-pixel frames; returns its file."""
     classes = classes or data.load(dataset, "val", size=32).classes
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = models.create(name, num_classes=len(classes), width=4, **options).eval()
     file = folder / f"{name}.safetensors"
     checkpoints.save(file, model, {"dataset": dataset, "classes": classes, "recipe": {"size": 32}})

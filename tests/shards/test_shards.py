@@ -1,5 +1,6 @@
 """Shards and the table gathered from them: right values, the same bits however they are cut, nothing foreign in."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from paperlib import data, gradcam, masks, relevance, shards
+from paperlib.commands import dataset_command
 from paperlib.errors import InputError
 from paperlib.gradcam import blobs
 from paperlib.papers import analysis
@@ -110,7 +112,8 @@ def test_damaged_foreign_and_misplaced_shards_are_noticed(tmp_path, network):
 
     assert why() is None
     middle = bytearray(good)
-    middle[len(good) // 4] ^= 255
+    video = pq.read_metadata(file).row_group(0).column(0)
+    middle[video.dictionary_page_offset + video.total_compressed_size - 1] ^= 255  # the last byte of its page
     for bad in (good[:200], good[:-9], b"", b"PAR1", bytes(middle)):
         file.write_bytes(bad)
         assert why() == "is damaged or was not written by paperlib"
@@ -249,6 +252,40 @@ def test_a_file_that_is_no_table_is_not_overwritten(tmp_path, network):
     with pytest.raises(InputError, match="table.parquet is there and is no whole table of paperlib dataset"):
         run.run(settings)
     assert (tmp_path / "table.parquet").read_bytes() == b"somebody's work"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_results_of_another_run_are_not_replaced(tmp_path, network, whole):
+    """Neither a table nor, of a run that was stopped, its shards."""
+    made = runs.finish(runs.planned(tmp_path, network, "gradcam", shards=3), None if whole else [0, 1])
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
+    (tmp_path / "other").mkdir()
+    other = runs.checkpoint(tmp_path / "other", seed=1)
+    for file, differ, options in (
+        (other, "checkpoint", {}),
+        (network, "split", {"split": "train"}),
+        (network, "options", {"normalise": "clip"}),
+        (network, "target", {"target": "label"}),
+        (network, "limit", {"limit": 9}),
+    ):
+        settings = runs.planned(tmp_path, file, "gradcam", shards=2, **options)
+        with pytest.raises(InputError, match=f"parquet is of a run with another {differ}; give another --out"):
+            run.run(settings)
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
+    state = dict.fromkeys(("code", "engine", "torch", "data", "ids"), "another")
+    shard_files.refuse_others({**made, "key": {**made["key"], **state, "videos": 11}})  # of the same run, computed anew
+
+
+def test_the_usual_name_of_a_table_tells_runs_apart():
+    def name(*words):
+        parser = argparse.ArgumentParser()
+        dataset_command.arguments(parser)
+        return str(dataset_command.usual_name(parser.parse_args(words)))
+
+    assert name("mask", "synth_kth", "synth_kth/TSN-R18-f8") == "synth_kth-val-TSN-R18-f8-mask.parquet"
+    assert name("mask", "synth_kth", "kth/TSN-R18-f8") == "synth_kth-val-kth-TSN-R18-f8-mask.parquet"
+    assert name("gradcam", "D", "a/net-w1.5", "--split", "train") == "D-train-a-net-w1.5-gradcam.parquet"
+    assert name("gradcam", "D", "../net-w1.5.safetensors") == "D-val-net-w1.5-gradcam.parquet"
 
 
 def test_settings_are_json(tmp_path, network):
