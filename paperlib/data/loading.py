@@ -10,6 +10,8 @@ from ..errors import InputError, whole
 from . import clips, sampling
 from .video import VideoError
 
+PIECE = 256  # frames that are decoded at a time where a video is looked through
+
 
 class batches:
     """Iterate over (indices int64 [B], clips float32 [B, 3, T, H, W], labels int64 [B]) of a dataset.
@@ -110,15 +112,28 @@ class batches:
         return sampling.dense(length, self.n_frames, self.stride, rng, count)
 
 
+class _whole(batches):
+    """As `batches` of one frame, the last, but every frame of a video is decoded before it, some at a time."""
+
+    def _clip(self, i):
+        length = self.dataset.num_frames(i)
+        for first in range(0, length, PIECE):
+            frames = self.dataset.frames(i, np.arange(first, min(first + PIECE, length)))
+        return clips.to_clip(frames[-1:])
+
+
 def readable(dataset, n_frames, workers=0, **how):
     """Return (dataset without the videos that cannot be read, list of (index, id, reason) of those left out).
 
     For code that takes frames from a dataset itself: decodes `n_frames` frames of every video once, chosen by
-    `sampling` and `stride` as in `batches`. Needs a dataset with `subset`; others, rendered or in memory, are
-    returned as they are.
+    `sampling` and `stride` as in `batches`; all frames where `n_frames` is None. Needs a dataset with `subset`; others,
+    rendered or in memory, are returned as they are.
     """
     if not hasattr(dataset, "subset"):
         return dataset, []
-    loader = batches(dataset, n_frames, 1, workers=workers, **how)
+    if n_frames is None:
+        loader = _whole(dataset, 1, 1, workers=workers)
+    else:
+        loader = batches(dataset, n_frames, 1, workers=workers, **how)
     kept = [int(indices[0]) for indices, _, _ in loader]
     return (dataset.subset(kept) if loader.skipped else dataset), loader.skipped

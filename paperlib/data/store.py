@@ -57,12 +57,14 @@ class Stored:
 
 
 def clips_of(dataset, n, how="uniform", progress=True):
-    """Return what `training` takes clips of `n` frames from: `Stored` where the kept frames suffice, else `Direct`.
+    """Return what `training` takes clips of `n` frames from: `Stored` where the kept frames suffice, else `Direct`."""
+    return stored(dataset, progress) if suffice(dataset, n, how) else Direct(dataset)
 
-    Frames are kept only where they fit into memory (`ROOM`).
-    """
+
+def suffice(dataset, n, how="uniform"):
+    """Whether the KEPT frames of each video suffice for clips of `n` frames; they also have to fit into memory."""
     fits = len(dataset) * KEPT * 3 * getattr(dataset, "size", 0) ** 2 <= ROOM
-    return stored(dataset, progress) if how == "uniform" and n <= KEPT and fits else Direct(dataset)
+    return how == "uniform" and n <= KEPT and fits
 
 
 def stored(dataset, progress=True):
@@ -87,7 +89,7 @@ def _render(dataset, file, progress):
         with open(file, "r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, array.offset + array.nbytes)
     fork = multiprocessing.get_context("fork")  # workers inherit the data set, nothing is pickled
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork, _hold, (dataset,)) as pool:
+    with ProcessPoolExecutor(processes.cores(), fork, _hold, (dataset,)) as pool:
         work = pool.map(_kept_of_held, range(len(dataset)), chunksize=32)
         for i, frames in enumerate(
             tqdm(work, total=len(dataset), disable=not progress, leave=False, desc=f"rendering {dataset.name}")
@@ -125,8 +127,8 @@ def _kept_of_held(i):
     return _kept(_held, i)
 
 
-def _kept(dataset, i):
-    return dataset.frames(i, sampling.uniform(dataset.num_frames(i), KEPT))
+def _kept(dataset, i, which=slice(None)):
+    return dataset.frames(i, sampling.uniform(dataset.num_frames(i), KEPT)[which])
 
 
 def _key(dataset):
@@ -136,8 +138,7 @@ def _key(dataset):
     for label in np.unique(labels):
         members = np.flatnonzero((labels == label).reshape(len(labels), -1).any(1))  # to any question
         for i in {int(members[0]), int(members[-1])}:
-            count = dataset.num_frames(i)
-            seen.update(dataset.frames(i, np.array([0, count // 2, count - 1])).tobytes())
+            seen.update(_kept(dataset, i, [0, KEPT // 2, -1]).tobytes())  # not others, which may be damaged
     about = [dataset.name, len(dataset), getattr(dataset, "split", ""), getattr(dataset, "size", 0), KEPT]
     about += fingerprint.entry(dataset).values()
     seen.update(json.dumps(about).encode())

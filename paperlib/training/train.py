@@ -136,7 +136,7 @@ def _run(recipe, ranks, resume, progress, out, key):
     checkpoints.check_place(in_the_zoo, model.config, recipe.dataset, recipe.seed)
     if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
         model = model.to(memory_format=torch.channels_last_3d)
-    videos, unread = without_unreadable(videos, model.num_frames, ranks)
+    videos, unread = without_unreadable(videos, model.num_frames, recipe, ranks)
     notes = one_sided(*videos)
     if notes and ranks.first:
         print("\n".join(notes), flush=True)

@@ -24,21 +24,34 @@ def datasets(recipe):
     )
 
 
-def without_unreadable(videos, frames, ranks):
+def without_unreadable(videos, frames, recipe, ranks):
     """Return ([training videos, validation videos] that can be read, names of those left out); says which and why.
 
-    Of several processes the first one looks for all.
+    frames: of a clip. Of several processes the first one looks for all.
     """
     kept, names = [], []
-    for part in videos:
-        workers = store.READERS if hasattr(part, "path") else 0
-        skipped = ranks.share(lambda part=part, workers=workers: loading.readable(part, frames, workers)[1])
+    for part, at_random in zip(videos, (True, False), strict=True):
+        skipped = ranks.share(lambda about=(part, frames, recipe, at_random): unreadable(*about))
         left = {i for i, _, _ in skipped}
         kept.append(part.subset([i for i in range(len(part)) if i not in left]) if left else part)
         names += [name for _, name, _ in skipped]
         for _, name, reason in skipped if ranks.first else []:
             print(f"{part.name}: {name} is left out: {reason}")
     return kept, names
+
+
+def unreadable(part, frames, recipe, at_random):
+    """Return (index, id, reason) of the videos with a frame that cannot be read and that clips may be made of.
+
+    at_random: whether clips begin anywhere, as in training: then any frame may be asked for that is not kept.
+    """
+    if store.suffice(part, frames, recipe.sampling):
+        how = {"n_frames": store.KEPT}
+    elif at_random:
+        how = {"n_frames": None}
+    else:
+        how = {"n_frames": frames, "sampling": recipe.sampling, "stride": recipe.stride}
+    return loading.readable(part, workers=store.READERS if hasattr(part, "path") else 0, **how)[1]
 
 
 def one_sided(train, val):

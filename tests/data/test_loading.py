@@ -96,10 +96,13 @@ def test_unreadable_videos_can_be_sorted_out_beforehand(tmp_path):
     ((index, identity, reason),) = skipped
     assert (index, identity) == (0, dataset.ids[0]) and "damaged or not a video" in reason
     assert readable(Synthetic(), 4)[1] == []
+    good = data.load("kinetics400", "val", size=16, root=root).subset([1])
+    assert readable(good, None) == (good, [])
     dataset = data.load("frames", "train", size=16, root=layouts.frames(tmp_path / "frames"))
     (tmp_path / "frames/videos/a b/00003.jpg").unlink()  # which only a dense clip shows
     assert readable(dataset, 4)[1] == []
-    assert [i for i, *_ in readable(dataset, 4, sampling="dense", stride=2)[1]] == [0]
+    for looked in (readable(dataset, 4, sampling="dense", stride=2), readable(dataset, None, workers=2)):
+        assert [i for i, *_ in looked[1]] == [0]
 
 
 def test_it_is_found_in_the_package():

@@ -1,12 +1,14 @@
-"""What is trained on and what it is validated on: how many, how large, and classes that only one of both has."""
+"""What is trained on and what it is validated on: how many, how large, and what only one of both has or can read."""
 
 import numpy as np
 import pytest
 
 from paperlib import data
+from paperlib.data import store, video
 from paperlib.errors import InputError
-from paperlib.training import training_videos
+from paperlib.training import parallel, training_videos
 from paperlib.training.recipes import Recipe
+from tests import toy
 from tests.data import layouts
 
 
@@ -74,3 +76,57 @@ def test_people_held_out_change_neither_how_many_train_nor_how_large_they_are(tm
     if limit:  # one of each class before a second of any
         assert len({train.classes[k] for k in train.labels}) == min(limit, len(set(classes)))
     assert (train.split, val.split) == ("without human1", "only human1")
+
+
+class Films(Part):
+    """Videos of 640 frames of which one cannot be decoded: of video i frame `damaged[i]`, or none."""
+
+    size = 8
+
+    def __init__(self, damaged):
+        super().__init__("ab", [k % 2 for k in range(len(damaged))])
+        self.damaged, self.ids = list(damaged), [f"damaged at {frame}" for frame in damaged]
+
+    def __len__(self):
+        return len(self.damaged)
+
+    def num_frames(self, i):
+        return 640
+
+    def frames(self, i, indices):
+        if self.damaged[i] in list(indices):
+            raise video.VideoError(f"{self.ids[i]} is damaged.")
+        return np.zeros((len(indices), 8, 8, 3), np.uint8)
+
+    def subset(self, positions):
+        return Films([self.damaged[i] for i in positions])
+
+
+@pytest.mark.parametrize(
+    "sampling, size, left_out",
+    [
+        # frames are kept from the middle of every twentieth: 10, 30, ..., 630
+        ("uniform", 8, ([30, 630], [30, 630])),
+        # a clip of 4 begins anywhere, or in validation at 312, and its frames are 4 apart
+        ("dense", 8, ([0, 30, 255, 256, 316, 630, 639], [316])),
+        # too large to be kept: a frame of each quarter, in validation the middle one
+        ("uniform", 1e5, ([0, 30, 255, 256, 316, 630, 639], [])),
+    ],
+)
+def test_videos_are_left_out_that_are_damaged_where_a_clip_may_be_taken(
+    tmp_path, monkeypatch, capsys, sampling, size, left_out
+):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setattr(Films, "size", size)
+    damaged = [None, 0, 30, 255, 256, 316, 630, 639, None]
+    recipe = Recipe("TSN-R18-f4", "own", sampling=sampling)
+    with parallel.group("cpu") as ranks:
+        kept, names = training_videos.without_unreadable([Films(damaged), Films(damaged)], 4, recipe, ranks)
+    assert [part.damaged for part in kept] == [[one for one in damaged if one not in some] for some in left_out]
+    assert names == [f"damaged at {one}" for some in left_out for one in some]
+    assert capsys.readouterr().out.splitlines() == [f"own: {one} is left out: {one} is damaged." for one in names]
+    train, val = (store.clips_of(part, 4, sampling, progress=False) for part in kept)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        train.clips(range(len(train)), 4, sampling, 4, rng)
+    assert val.clips(range(len(val)), 4, sampling, 4).shape == (len(val), 4, 8, 8, 3)
