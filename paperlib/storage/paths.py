@@ -13,7 +13,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Whether only the library is installed: no clone of the project around it, and none named.
 ALONE = not os.environ.get("PAPERLIB_HOME") and not (CHECKOUT / "data" / "zoo.yaml").is_file()
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-ROOT = _CACHES / "paperlib" if ALONE else Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT)
+ROOT = _CACHES / "paperlib" if ALONE else Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT).absolute()
+if os.environ.get("PAPERLIB_HOME"):
+    os.environ["PAPERLIB_HOME"] = str(ROOT)  # processes that are started in another folder mean the same one
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 CACHE = ROOT / "data" / "cache"
 FIGURES = ROOT / "figures"

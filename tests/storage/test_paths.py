@@ -23,6 +23,30 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert file.read_text() == "first" and [f.name for f in file.parent.iterdir()] == ["n.csv"]
 
 
+def test_a_relative_project_folder_is_the_same_one_to_processes_started_elsewhere(tmp_path):
+    (tmp_path / "project").mkdir()
+    code = "from paperlib.storage import paths; print(paths.ROOT)"
+    start = (
+        f"import subprocess, sys; {code}; sys.stdout.flush(); subprocess.run([sys.executable, '-c', {code!r}], cwd='/')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        env={**os.environ, "PAPERLIB_HOME": "project", "PYTHONPATH": str(paths.CHECKOUT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [str(tmp_path / "project")] * 2, done.stderr
+
+
+def test_the_folder_of_the_data_sets_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAPERLIB_DATA", "")
+    assert paths.data_root() == ""
+    monkeypatch.setenv("PAPERLIB_DATA", "data")
+    assert paths.data_root() == str(tmp_path / "data") and paths.data_root("other") == str(tmp_path / "other")
+
+
 def test_caches_move_into_the_project_only_where_home_takes_none(tmp_path, monkeypatch):
     for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR"):
         monkeypatch.delenv(name, raising=False)
