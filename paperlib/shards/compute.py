@@ -180,7 +180,7 @@ def explained(model, header, videos, key, block):
         for k in set(range(len(readable))) - set(chosen.tolist()):
             notes[readable[k]] = f"not classified right with a score above {key['min_score']}"
     if len(chosen):
-        own = labels[readable][chosen]
+        own = labels[readable][chosen] if of_its_classes(header, videos) else None
         arguments = clips[chosen], found["target"][chosen], logits[chosen], own, key
         results = EXPLAIN[key["kind"]](model, header, *arguments)
     ids = getattr(videos, "ids", None)
@@ -196,6 +196,15 @@ def scored(logits, header, labels, target):
     predicted = scores.argmax(1)
     targets = labels if target == "label" else predicted
     return {"predicted": predicted, "target": targets, "score": scores[np.arange(len(scores)), targets]}
+
+
+def of_its_classes(header, videos):
+    """Whether the labels of videos number the classes of the checkpoint with this header."""
+    try:
+        analysis.check_answers("", header, videos)
+    except InputError:
+        return False
+    return True
 
 
 def worth_explaining(found, labels, min_score):
@@ -233,14 +242,14 @@ def relevance_columns(model, header, clips, targets, logits, labels, key):
 
 
 def mask_columns(model, header, clips, targets, logits, labels, key):
-    """Return the learned masks of one block and the scores under them."""
+    """Return the learned masks of one block and the scores under them; labels: None where they are of other classes."""
     options = key["options"]
     found = masks.learn(
         model,
         clips,
         torch.as_tensor(targets),
         options["iterations"],
-        torch.as_tensor(labels),
+        labels if labels is None else torch.as_tensor(labels),
         options["preset"],
         len(clips),
         perturbation=options["perturbation"],

@@ -240,6 +240,32 @@ def test_a_run_that_makes_no_sense_is_refused_before_it_starts(tmp_path, network
         runs.planned(tmp_path, network, **options)
 
 
+def test_a_data_set_of_other_classes_is_explained_without_the_score_of_its_labels(tmp_path, network):
+    """Labels from 0 to 5 of KTH are no classes of a network of 32, nor are 32 labels of one of two."""
+    of_two = runs.checkpoint(tmp_path, classes=["a", "b"])
+    for out, file, dataset in (("kth", network, "synth_kth"), ("two", of_two, "synth_ssv2"), ("own", network, None)):
+        options = {"dataset": dataset or "synth_ssv2", "iterations": 2, "limit": 6}
+        settings = runs.planned(tmp_path, file, "mask", out=f"{out}.parquet", **options)
+        table = shards.load(runs.finish(settings)["out"])
+        wrong = table["label"] != table["predicted"]
+        assert table["freeze"].notna().all() and wrong.any()
+        assert table["truth"].notna().tolist() == [bool(one) and dataset is None for one in wrong]
+
+
+def test_a_relative_folder_of_the_data_sets_is_that_of_the_command(tmp_path, monkeypatch):
+    """Workers run in the folder of the shards."""
+    for k in range(2):
+        videos.write(tmp_path / "data" / "train" / "ab"[k] / f"{k}.mp4", n=8, width=32, height=32)
+    network = runs.checkpoint(tmp_path, dataset="folder", classes=["a", "b"])
+    monkeypatch.chdir(tmp_path)
+    for given, said in (("", "data"), ("data", "elsewhere")):
+        monkeypatch.setenv("PAPERLIB_DATA", said)
+        settings = runs.planned(tmp_path, network, dataset="folder", split="train", data_root=given)
+        assert settings["data_root"] == str(tmp_path / "data")
+    monkeypatch.chdir("/")
+    assert len(compute.opened(settings, "cpu")[2]) == 2
+
+
 def test_load_names_a_file_that_is_no_table(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"x")
     with pytest.raises(InputError, match="x.parquet is not a table written by paperlib dataset"):
