@@ -76,11 +76,10 @@ def main(args):
     from ..shards import run, shard_files
     from ..shards.compute import OPTIONS, plan
 
-    same = ("split", "limit", "device", "threads", "batch", "memory", "target", "min_score", "shards")
+    same = ("split", "data_root", "limit", "device", "threads", "batch", "memory", "target", "min_score", "shards")
     gpus = [gpu.strip() for gpu in args.gpus.split(",") if gpu.strip()]
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs} is not a number of shards at a time; give 1 or more")
-    root = str(Path(args.data_root).resolve()) if args.data_root else ""
     out = args.out or usual_name(args)
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} should end in .parquet")

@@ -86,10 +86,15 @@ def _check(A, logits, sigma):
         raise InputError(
             f"frame_logits_of_target must be [B, T'] = {tuple(A.shape[:2])} like A, not {tuple(logits.shape)}"
         )
-    if not 0 < sigma <= 1:
-        raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
+    check_sigma(sigma)
     if not torch.isfinite(A).all():
         raise InputError("A has NaN or infinite entries; relevance must be finite")
+
+
+def check_sigma(sigma):
+    """Raise InputError where sigma is no share of a row's relevance."""
+    if not 0 < sigma <= 1:
+        raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
 
 
 def sum_blocks(A, size):

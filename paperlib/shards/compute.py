@@ -13,7 +13,8 @@ from ..errors import InputError, needs, whole
 from ..gradcam import blobs
 from ..models import devices
 from ..papers import analysis
-from ..storage import cache
+from ..relevance.atr import check_sigma
+from ..storage import cache, paths
 from ..training import checkpoints
 from . import shard_files
 
@@ -51,7 +52,11 @@ def plan(
     shards: number of files, by default one per 500 clips; never more than blocks of `batch` clips.
     memory: gigabytes that relevance may occupy; it decides how many clips and steps are propagated together.
     target: explain the "label" of each clip or the "predicted" class. min_score: explain only clips that are
-    classified right with a softmax score above it. options: those of the kind, see OPTIONS.
+    classified right with a softmax score above it. options: those of the kind, see OPTIONS. data_root: the folder of
+    the public data sets, by default that of PAPERLIB_DATA.
+
+    InputError for what no shard could compute: counts, sizes and options out of range, unknown names, labels of other
+    classes than the checkpoint's.
     """
     options = {**OPTIONS[kind], **options}
     for what, value in (("shards", shards), ("batch", batch), ("threads", threads), ("limit", limit)):
@@ -59,6 +64,10 @@ def plan(
             whole(what, value)
     if memory <= 0:
         raise InputError(f"memory is a number of gigabytes above 0, not {memory}")
+    if min_score is not None and not 0 <= min_score < 1:
+        raise InputError(f"min_score is a softmax score from 0 to below 1, not {min_score}")
+    if kind == "relevance":
+        check_sigma(options["sigma"])
     settings = {
         "checkpoint": str(checkpoints.find(checkpoint).resolve()),
         "dataset": dataset,
