@@ -88,7 +88,6 @@ def main(args):
         args.dataset,
         args.checkpoint,
         out.resolve(),
-        data_root=root,
         gpus=gpus,
         **{name: getattr(args, name) for name in (*same, *OPTIONS[args.kind])},
     )

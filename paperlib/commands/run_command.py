@@ -57,7 +57,7 @@ def main(args):
         raise InputError(f"--jobs {args.jobs} is not a number of notebooks at a time; give 1 or more")
     if args.data_root and not Path(args.data_root).is_dir():
         raise InputError(f"--data-root {args.data_root} is not a folder")
-    data_root = stale.data_root(args.data_root)
+    data_root = paths.data_root(args.data_root)
     options = stale.Options(args.profile, data_root, args.device)
     settings("", args.profile)  # an unknown profile is an error now, not in every notebook
     names = runner.select(args.notebooks)

@@ -196,7 +196,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if os.environ.get("PAPERLIB_RUNNER"):
         processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
-    options = stale.Options(args.profile, stale.data_root(args.data_root), args.device)
+    options = stale.Options(args.profile, paths.data_root(args.data_root), args.device)
     say("start", args.name)
     began = time.monotonic()
     try:

@@ -14,7 +14,6 @@ import ast
 import hashlib
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -163,12 +162,6 @@ def code(name):
     return ["\n".join(line for line in cell if not line.startswith(("%", "!", "?"))) for cell in lines]
 
 
-def data_root(given=""):
-    """Return the folder of the public data sets as an absolute path: `given`, else PAPERLIB_DATA; "" for none."""
-    root = given or os.environ.get("PAPERLIB_DATA", "")
-    return str(Path(root).resolve()) if root else ""
-
-
 def public(name, options):
     """Return the names of the public data sets that a notebook's settings or its code name."""
     texts = set(_strings(list(settings(name, options.profile).values()))).union(*map(_said, code(name)))
@@ -244,7 +237,7 @@ def inputs(name, options):
         "the options": _sha(json.dumps([options.profile, options.device]).encode()),
         "installed packages": _sha(json.dumps(software.versions()).encode()),
     }
-    rests_on, root = public(name, options), data_root(options.data_root)
+    rests_on, root = public(name, options), paths.data_root(options.data_root)
     found |= {"the data root": root} if rests_on else {}
     found |= {f"the data set {dataset}": _state_of(dataset, root) for dataset in rests_on}
     for file in others:

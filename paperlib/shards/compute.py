@@ -73,7 +73,7 @@ def plan(
         "dataset": dataset,
         "split": split,
         "limit": limit,
-        "data_root": data_root,
+        "data_root": paths.data_root(data_root),  # workers run in another folder
         "device": device,
         "gpus": list(gpus),
         "out": str(out),

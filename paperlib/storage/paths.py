@@ -31,6 +31,12 @@ def need_project(what):
         )
 
 
+def data_root(given=""):
+    """Return the folder of the public data sets as an absolute path: `given`, else PAPERLIB_DATA; "" for none."""
+    root = given or os.environ.get("PAPERLIB_DATA", "")
+    return str(Path(root).resolve()) if root else ""
+
+
 def figures(profile="mini"):
     """Return where results of a profile go: `figures/` for the default one, `figures-<profile>/` for any other."""
     return FIGURES if profile == "mini" else FIGURES.with_name(f"{FIGURES.name}-{Path(profile).stem}")
