@@ -41,7 +41,8 @@ def save(file: str | Path, model: VideoModel, meta: dict, bits: int = 16) -> Non
     """Write the model's weights and `meta` (JSON-able dict) plus its config to `file`.
 
     bits: of each weight. 32 and 16: as floating point numbers; 8: as whole numbers from -127 to 127 times one float32
-    scale per output channel; biases, norms and tensors of less than FEW numbers in 16. InputError for any other number.
+    scale per output channel; biases, norms and tensors of less than FEW numbers in 16. A tensor with a number above
+    65504, where those of 16 bits end, is stored in 32. InputError for any other number of bits.
     """
     tensors = {}
     for key, value in model.state_dict().items():
@@ -64,7 +65,8 @@ def _stored(key, value, bits):
     if not value.is_floating_point() or bits == 32:
         return {key: value}
     if bits == 16 or value.ndim < 2 or value.numel() < FEW:
-        return {key: value.half()}
+        half = value.half()
+        return {key: half if torch.equal(half.isfinite(), value.isfinite()) else value.float()}
     rows = value.float().flatten(1)
     scale = rows.abs().amax(1) / 127
     whole = (rows / scale.where(scale > 0, 1.0)[:, None]).round().to(torch.int8)

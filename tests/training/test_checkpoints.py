@@ -61,6 +61,21 @@ def test_eight_bits_round_each_weight_to_a_127th_of_its_channels_largest(tmp_pat
         checkpoints.save(eight, model, {}, bits=4)
 
 
+@pytest.mark.parametrize("bits", [16, 8])
+def test_numbers_beyond_those_of_sixteen_bits_stay_what_they_are(tmp_path, model, bits):
+    """A running variance of 70000 became infinite, and the network blind to that channel."""
+    state = model.state_dict()
+    state["bn1.running_var"][0], state["fc.bias"][0], state["fc.weight"][0, 0] = 7e4, -1e6, 65504
+    checkpoints.save(tmp_path / "a.safetensors", model, {}, bits)
+    again = checkpoints.load(tmp_path / "a.safetensors")[0].state_dict()
+    for key in ("bn1.running_var", "fc.bias"):
+        assert torch.equal(again[key], state[key])
+    assert again["fc.weight"][0, 0] == 65504 and all(value.isfinite().all() for value in again.values())
+    assert torch.equal(again["fc.weight"], state["fc.weight"].half().float())  # which 16 bits can hold
+    checkpoints.round_weights(model, bits)
+    assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
+
+
 def test_scales_that_do_not_fit_are_named(tmp_path, model):
     file = tmp_path / "a.safetensors"
     for wrong in ({"layer4.1.conv2.weight:scale": torch.ones(5)}, {"nothing:scale": torch.ones(3)}):
