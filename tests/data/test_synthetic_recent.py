@@ -59,3 +59,15 @@ def test_frames_that_are_kept_on_disk_serve_the_next_process(monkeypatch, tmp_pa
     count = len(list(tmp_path.rglob("*.npz")))
     asked(5, 0)
     assert count == 4 == len(list(tmp_path.rglob("*.npz")))
+
+
+def test_data_sets_that_call_their_videos_the_same_are_kept_apart_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    plain, hard = (data.load(name, split="val", size=16, limit=12) for name in ("synth_kth", "synth_kth_hard"))
+    assert plain.ids == hard.ids  # persons, actions and settings
+    for videos in (plain, hard):
+        videos.keeps = True
+        first, last = videos.frames(7, [0]), videos.frames(7, [20])
+        assert np.array_equal(first, videos._render(7, np.array([0.5 / 25]), 16))
+        assert np.array_equal(last, videos._render(7, np.array([20.5 / 25]), 16))
+    assert len(list(tmp_path.rglob("*.npz"))) == 4

@@ -95,7 +95,9 @@ class Procedural:
 
         if not self.keeps:
             return rendered()["frames"]
-        key = {"video": self.ids[i], "size": self.size, "fps": self.fps, "frames": indices.tolist()}
+        # not the id alone: two data sets may call their videos the same, as KTH's and its harder one do
+        video = {"dataset": self.name, "split": self.split, "video": self.ids[i]}
+        key = {**video, "size": self.size, "fps": self.fps, "frames": indices.tolist()}
         return cache.fetch("rendered", {**key, "code": cache.code("data/synthetic")}, rendered)["frames"]
 
     def _checked(self, i, indices):
