@@ -1,6 +1,7 @@
 """Unpack the archives that datasets come in, whole or not at all, and nothing that would land outside the folder."""
 
 import contextlib
+import lzma
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ from ..storage import locks
 from .public import files
 
 STAGING, LOCK = ".unpacking-", "lock"
-DAMAGE = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
+DAMAGE = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError)
 
 
 def unpack(archive, folder):
@@ -59,11 +60,20 @@ def _zip_entries(content):
 
 
 def _tar_entries(content):
-    return [
+    """List what `_zip_entries` does; tarfile.TarError and the like unless the archive is whole up to its last byte."""
+    entries = [
         (entry.name, entry.size, entry.isreg(), lambda entry=entry: content.extractfile(entry))
         for entry in content.getmembers()
         if not entry.isdir()
     ]
+    # tarfile stops where the entries seem to end: at the first header that it cannot read, and in front of the
+    # checksums that gzip, bzip2 and xz have at their end and compare when that is read
+    content.fileobj.seek(content.offset)
+    if content.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"behind {len(entries)} files there is neither an entry nor the mark of the end")
+    while content.fileobj.read(2**20):
+        pass
+    return entries
 
 
 def _unpack(archive, folder, entries):

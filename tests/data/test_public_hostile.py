@@ -1,10 +1,13 @@
 """Broken lists, escaping paths, links and archives, damaged images: refused in one sentence."""
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from paperlib import data
@@ -119,9 +122,6 @@ def test_damaged_images_are_reported(tmp_path):
 
 
 def test_archives_that_escape_are_refused(tmp_path):
-    import io
-    import tarfile
-
     unpack = archives.unpack
     good = tmp_path / "good.zip"
     with zipfile.ZipFile(good, "w") as archive:
@@ -138,9 +138,9 @@ def test_archives_that_escape_are_refused(tmp_path):
         assert not list(target.iterdir())
     link = tmp_path / "link.tar"
     with tarfile.open(link, "w") as archive:
-        entry = tarfile.TarInfo("x")
-        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
-        archive.addfile(entry)
+        lead = entry(0)
+        lead.type, lead.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(lead)
     with pytest.raises(InputError, match="link"):
         unpack(link, tmp_path / "target")
     through = tmp_path / "through"
@@ -150,9 +150,7 @@ def test_archives_that_escape_are_refused(tmp_path):
         unpack(good, through)
     packed = tmp_path / "fine.tar.gz"
     with tarfile.open(packed, "w:gz") as archive:
-        entry = tarfile.TarInfo("v/x.bin")
-        entry.size = 3
-        archive.addfile(entry, io.BytesIO(b"abc"))
+        archive.addfile(entry(3, "v/x.bin"), io.BytesIO(b"abc"))
     assert unpack(packed, tmp_path / "out") == 1
     damaged = bytearray(good.read_bytes())
     damaged[good.read_bytes().index(b"hello")] ^= 1
@@ -197,6 +195,47 @@ def test_an_archive_that_is_damaged_half_way_leaves_the_folder_as_it_was(packed,
     with pytest.raises(InputError, match="'jump/c.mp4' finds a folder or file in its place"):
         archives.unpack(archive, folder)
     assert there(folder) == {**before, "jump": b"a file where a folder should be"}
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz", "zip deflated", "zip bzip2", "zip lzma"])
+def test_one_byte_that_differs_is_found_by_the_checksum(tmp_path, kind):
+    """Of bytes that nothing compresses, so that a reader which compares no checksum unpacks another video."""
+    content, archive = np.random.default_rng(0).bytes(50_000), tmp_path / f"videos.{kind.split()[0]}"
+    if archive.suffix == ".zip":
+        how = dict(deflated=zipfile.ZIP_DEFLATED, bzip2=zipfile.ZIP_BZIP2, lzma=zipfile.ZIP_LZMA)[kind.split()[1]]
+        with zipfile.ZipFile(archive, "w", how) as packed:
+            packed.writestr("a.avi", content)
+    else:
+        with tarfile.open(archive, f"w:{archive.suffix[1:]}") as packed:
+            packed.addfile(entry(len(content)), io.BytesIO(content))
+    assert archives.unpack(archive, tmp_path / "out") == 1 and there(tmp_path / "out") == {"a.avi": content}
+    damaged = bytearray(archive.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    archive.write_bytes(damaged)
+    with pytest.raises(InputError, match=rf"{archive.name} is damaged"):
+        archives.unpack(archive, tmp_path / "none")
+    assert not there(tmp_path / "none")
+
+
+def test_entries_behind_a_damaged_header_or_behind_the_cut_are_missed(tmp_path):
+    archive = tmp_path / "videos.tar"
+    with tarfile.open(archive, "w") as packed:
+        for name in "abc":
+            packed.addfile(entry(512, f"{name}.avi"), io.BytesIO(name.encode() * 512))
+    whole = archive.read_bytes()
+    assert whole[1024:1029] == b"b.avi"
+    for other in (whole[:1024] + b"B" + whole[1025:], whole[:2048]):  # the second header; the first two entries alone
+        archive.write_bytes(other)
+        with pytest.raises(InputError, match=r"videos.tar is damaged .*behind [12] files there is neither"):
+            archives.unpack(archive, tmp_path / "none")
+    archive.write_bytes(whole)
+    assert archives.unpack(archive, tmp_path / "out") == 3
+
+
+def entry(size, name="a.avi"):
+    found = tarfile.TarInfo(name)
+    found.size = size
+    return found
 
 
 def test_a_killed_unpacking_shows_nothing_and_the_next_one_takes_its_remains_away(packed):
