@@ -155,6 +155,24 @@ def test_mini_datasets_are_the_papers_class_subsets(root):
     ]
 
 
+def test_of_several_folders_the_one_of_the_data_sets_own_name_is_read(tmp_path):
+    for name, classes in (("Moments_in_Time_Raw", 339), ("mini_mit", 200)):  # in alphabetical order, too
+        (tmp_path / name).mkdir()
+        lines = "".join(f"class {k},{k}\n" for k in range(classes))
+        (tmp_path / name / "moments_categories.txt").write_text(lines)
+    assert public.locate("mit", tmp_path).name == "Moments_in_Time_Raw"
+    assert public.locate("mini_mit", tmp_path).name == "mini_mit"
+    (tmp_path / "mit").mkdir()
+    (tmp_path / "mit/moments_categories.txt").write_text("clapping,0\n")  # a part of it, with as few classes
+    assert [public.locate(name, tmp_path).name for name in ("mit", "mini_mit")] == ["mit", "mini_mit"]
+    with pytest.raises(InputError, match="does not hold mit"):
+        public.locate("mit", tmp_path / "mini_mit")
+    for name in ("extracted_frames", "frames", "rawframes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "val.txt").write_text("a 1 2 0\n")
+    assert public.locate("frames", tmp_path).name == "frames"
+
+
 def test_ranges_end_with_their_recording(tmp_path):
     root = layouts.kth(tmp_path / "kth")
     (root / "00sequences.txt").write_text("person01_boxing_d1\tframes\t15-23, 21-40\n")

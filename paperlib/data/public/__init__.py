@@ -1,7 +1,8 @@
 """Public datasets in the layouts their authors publish, found under one data folder.
 
 Each adapter is a module with `WHERE` (one sentence: what to put where), `FOLDERS` (usual names of its folder
-inside the data folder), `recognise(folder)` and `load(name, folder, split, size)`.
+inside the data folder, of which the first that is there counts), `recognise(folder, name)` and
+`load(name, folder, split, size)`.
 """
 
 import importlib
@@ -83,8 +84,9 @@ def locate(name, root=None, explain=True):
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"the data root {root} is not a folder.")
-    wanted = {folder.lower() for folder in module.FOLDERS}
-    inside = sorted(f for f in root.iterdir() if f.is_dir() and f.name.lower() in wanted)
+    wanted = [folder.lower() for folder in module.FOLDERS]
+    inside = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name.lower() in wanted]
+    inside.sort(key=lambda f: wanted.index(f.name.lower()))
     for folder in [*inside, root]:
         if module.recognise(folder, name):
             return folder

@@ -10,24 +10,17 @@ WHERE = (
     "put moments_categories.txt, trainingSet.csv, validationSet.csv and the folders "
     "training/<class>/*.mp4 and validation/<class>/*.mp4, as published, under mit/ (or mini_mit/)"
 )
-FOLDERS = (
-    "mit",
-    "moments",
-    "moments_in_time",
-    "Moments_in_Time_Raw",
-    "Moments_in_Time_256x256_30fps",
-    "mini_mit",
-    "Moments_in_Time_Mini",
-)
+MINI = ("mini_mit", "moments_in_time_mini")
+FOLDERS = (*MINI, "mit", "moments", "moments_in_time", "Moments_in_Time_Raw", "Moments_in_Time_256x256_30fps")
 LISTS = {"train": ("trainingSet.csv", "training"), "val": ("validationSet.csv", "validation")}
 MINI_CLASSES = 200  # the full dataset has 339 (305 in its second version)
 
 
 def recognise(folder, name):
-    """The mini version has the full one's layout and fewer classes."""
+    """The mini version has the full one's layout and fewer classes; a folder of its name does not hold the full one."""
     if not (folder / "moments_categories.txt").is_file():
         return False
-    return name != "mini_mit" or len(_categories(folder)) <= MINI_CLASSES
+    return len(_categories(folder)) <= MINI_CLASSES if name == "mini_mit" else folder.name.lower() not in MINI
 
 
 def load(name, folder, split, size):
