@@ -88,8 +88,9 @@ def _split(name, folder, split, depth, workers, seen):
         return report
 
     def look(i):
-        key = (str(folder), dataset.ids[i])
-        if key not in seen:  # the mini datasets are part of the full ones
+        # the mini datasets are part of the full ones; an id alone may be that of several files or parts of one
+        key = (str(folder), dataset.ids[i], *map(str, dataset.source(i)))
+        if key not in seen:
             seen[key] = _problem(dataset, i, depth)
         return dataset.ids[i], seen[key]
 

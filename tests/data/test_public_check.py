@@ -68,6 +68,31 @@ def test_damage_between_the_sampled_frames_is_found_by_the_thorough_check(tmp_pa
     assert bad == {"frames": [], "all": ["one/a.avi"]}
 
 
+def test_videos_of_one_name_are_each_decoded(tmp_path):
+    for split in ("train", "val"):
+        videos.write(tmp_path / "videos" / split / "jump/001.mp4", n=4)
+    (tmp_path / "videos/val/jump/001.mp4").write_bytes(b"no video at all")
+    train, val = check.check(tmp_path, ["folder"])
+    assert train.fine and [reason.count("val/jump/001.mp4") for _, reason in val.unreadable] == [1]
+
+
+def test_parts_of_one_folder_of_images_are_each_decoded(tmp_path):
+    root = layouts.frames(tmp_path / "frames")
+    (root / "train.txt").write_text("videos/c 3 6 0\nvideos/c 7 10 1\n")
+    (root / "videos/c/00008.jpg").write_bytes(b"no image")
+    train, _ = check.check(tmp_path, ["frames"])
+    assert [(i, "00008.jpg" in reason) for i, reason in train.unreadable] == [("videos/c", True)]
+
+
+def test_a_video_of_two_data_sets_is_decoded_once(root, monkeypatch):
+    asked, look = [], check._problem
+    monkeypatch.setattr(
+        check, "_problem", lambda videos, i, depth: asked.append(videos.path(i)) or look(videos, i, depth)
+    )
+    check.check(root, ["kinetics400", "mini_kinetics", "ssv2", "mini_ssv2"])
+    assert len(asked) == len(set(asked)) == 5 + 5  # files of Kinetics and of Something-Something
+
+
 def test_the_command_prints_and_writes_it(root, tmp_path, capsys):
     out = tmp_path / "report.csv"
     assert main(["data", "check", str(root), "--output", str(out)]) == 1
