@@ -46,9 +46,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def class_scores(
-    model, dataset, frames=None, reverse=False, indices=None, batch_size=None, scores="auto", recipe=None
-):
+def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch_size=None, scores="auto", recipe=None):
     """Return the scores [n, K] of a data set's videos.
 
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
@@ -115,16 +113,18 @@ def accuracy(table, k=1):
 def confusion(table, classes=None):
     """Return the confusion matrix [K, K] as int64: rows are true classes, columns predicted ones.
 
-    classes: number of classes K, by default that of the table's data set.
+    classes: number of classes K, by default that of the table's data set. Where a network has classes beyond these and
+    predicts them, there are as many more columns.
     """
-    return _confusion(table["label"].to_numpy(), table["predicted"].to_numpy(), classes or len(table.attrs["classes"]))
+    return confused(table["label"].to_numpy(), table["predicted"].to_numpy(), classes or len(table.attrs["classes"]))
 
 
 def f1_per_class(table, k=1, classes=None):
     """Return the F1 score of each class [K]; NaN for classes that neither occur nor are predicted.
 
-    F1 = 2 TP / (2 TP + FP + FN). With k > 1 a video whose true class is among the k best counts as predicted
-    right, any other as the best class: the top-5 F1 score of ACCV Table 1, whose text does not define it.
+    F1 = 2 TP / (2 TP + FP + FN). A class that only the network has is a wrong answer and not among the K. With k > 1 a
+    video whose true class is among the k best counts as predicted right, any other as the best class: the top-5 F1
+    score of ACCV Table 1, whose text does not define it.
     """
     return f1_scores(table["label"].to_numpy(), within(table, k), classes or len(table.attrs["classes"]))
 
@@ -136,8 +136,8 @@ def f1_macro(table, k=1, classes=None):
 
 def f1_scores(labels, predicted, classes):
     """Return the F1 score of each class [K] for label and prediction arrays [n], as `f1_per_class`."""
-    matrix = _confusion(labels, predicted, classes)
-    total = matrix.sum(0) + matrix.sum(1)
+    matrix = confused(labels, predicted, classes)
+    total = matrix.sum(0)[:classes] + matrix.sum(1)
     return 2 * np.diag(matrix) / np.where(total > 0, total, np.nan)
 
 
@@ -146,8 +146,12 @@ def within(table, k):
     return np.where(table["rank"] <= k, table["label"], table["predicted"])
 
 
-def _confusion(labels, predicted, classes):
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+def confused(labels, predicted, classes):
+    """Return the confusion matrix of label and prediction arrays [n], as `confusion`; InputError for other labels."""
+    if labels.max() >= classes:
+        raise InputError(f"there is a video of class {labels.max()}; classes has to be more than that, not {classes}.")
+    columns = max(classes, 1 + predicted.max())
+    return np.bincount(labels * columns + predicted, minlength=classes * columns).reshape(classes, columns)
 
 
 @dataclass

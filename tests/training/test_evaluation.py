@@ -110,6 +110,20 @@ def test_f1_and_confusion_by_hand():
     assert evaluation.f1_per_class(table, k=2)[:3] == pytest.approx([1, 2 / 3, 2 / 3])
 
 
+def test_answers_that_the_data_set_does_not_have_are_wrong_and_no_other_class():
+    """A network of six classes asked about three: its answers 3, 4 and 5 are none of the data set's."""
+    labels, predicted = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 4, 4, 5, 1, 0, 2, 3])
+    table = pd.DataFrame({"label": labels, "predicted": predicted, "rank": 1 + (labels != predicted)})
+    table.attrs["classes"] = ["a", "b", "c"]
+    matrix = evaluation.confusion(table)
+    assert matrix.tolist() == [[1, 0, 0, 0, 2, 1], [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]]
+    precision, recall = np.array([1 / 2, 1, 1]), np.array([1 / 4, 1 / 2, 1 / 2])
+    assert evaluation.f1_per_class(table) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert evaluation.f1_macro(table) == pytest.approx((1 / 3 + 2 / 3 + 2 / 3) / 3)
+    with pytest.raises(InputError, match="class 2; classes has to be more than that, not 2"):
+        evaluation.confusion(table, classes=2)
+
+
 def test_drops_follow_the_papers_definition_and_filter():
     original = np.array([0.9, 0.8, 0.5, 0.9, 0.2])
     freeze = np.array([0.1, 0.2, 0.5, 0.3, 0.3])

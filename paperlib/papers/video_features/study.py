@@ -174,7 +174,6 @@ def predictions(run, checkpoint, reverse=False):
         "evaluating": cache.code("training/evaluation", "models/probing"),
     }
 
-
     def compute():
         return {"scores": evaluation.class_scores(model, videos, reverse=reverse, recipe=header["recipe"])}
 

@@ -85,11 +85,10 @@ def kinds(table):
 
 def confusion(predicted, classes, way="forward"):
     """Return {model: confusion matrix [K, K]}, rows true and columns predicted classes, over all folds."""
-    found = {}
-    for model, part in predicted.groupby("model", sort=False):
-        index = part["label"].to_numpy() * len(classes) + part[way].to_numpy()
-        found[model] = np.bincount(index, minlength=len(classes) ** 2).reshape(len(classes), -1)
-    return found
+    return {
+        model: evaluation.confused(part["label"].to_numpy(), part[way].to_numpy(), len(classes))
+        for model, part in predicted.groupby("model", sort=False)
+    }
 
 
 def confusion_table(predicted, classes):
