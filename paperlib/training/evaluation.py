@@ -52,8 +52,8 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
     1, "rev."). indices: only these videos. batch_size: clips at once, by default as many as suit the device. scores:
     "softmax" or "sigmoid", by default as `probing.scale` says. recipe: how the network was trained
-    (`checkpoints.recipe`), so that clips are sampled as for its validation; without it uniformly. Runs on the device
-    of the model's weights.
+    (`checkpoints.recipe`), so that clips are sampled as for its validation; without it uniformly. Clips are put on the
+    device and into the numbers (float64, bfloat16, float16) of the model's weights; the scores are float32.
     """
     frames = getattr(model, "num_frames", None) if frames is None else whole("frames", frames)
     if frames is None:
@@ -61,13 +61,13 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
     indices = np.arange(len(dataset)) if indices is None else np.asarray(indices)
     if not len(indices):
         raise InputError(f"there is no video of {dataset.name} to evaluate on.")
-    device = next(model.parameters()).device
-    batch_size, found = at_once(frames, device) if batch_size is None else whole("batch_size", batch_size), []
+    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    batch_size, found = at_once(frames, weight.device) if batch_size is None else whole("batch_size", batch_size), []
     with evaluating(model):
         for begin in range(0, len(indices), batch_size):
             clips = load_clips(dataset, indices[begin : begin + batch_size], frames, recipe)
             clips = clips.flip(2) if reverse else clips
-            found.append(probabilities(model(clips.to(device)).float(), scores).cpu())
+            found.append(probabilities(model(clips.to(weight)).float(), scores).cpu())
     return torch.cat(found).numpy()
 
 

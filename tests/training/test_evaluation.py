@@ -98,6 +98,19 @@ def test_scores_are_sigmoids_where_that_is_asked_for():
     assert not np.allclose(scores, Slope()(clips).softmax(1).detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("number", [torch.float64, torch.bfloat16, torch.float16])
+def test_networks_are_shown_clips_of_their_own_numbers(number):
+    network, shown = (
+        torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.AdaptiveMaxPool3d(1), torch.nn.Flatten()),
+        [],
+    )
+    wide = evaluation.class_scores(network, Ramps(), frames=4)
+    network.to(number).register_forward_pre_hook(lambda _, given: shown.append(given[0].dtype))
+    found = evaluation.class_scores(network, Ramps(), frames=4)
+    assert shown == [number] and found.dtype == np.float32
+    assert np.allclose(found, wide, atol=0.02)
+
+
 def test_f1_and_confusion_by_hand():
     table = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2], "predicted": [0, 0, 1, 1, 2, 0], "rank": [1, 1, 2, 1, 3, 2]})
     table.attrs["classes"] = ["a", "b", "c", "d"]
