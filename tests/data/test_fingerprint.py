@@ -10,6 +10,7 @@ from paperlib import data
 from paperlib.data import store
 from paperlib.data.fingerprint import entry, fingerprint
 from paperlib.data.public import grid, nagoya
+from paperlib.data.video import VideoError
 from paperlib.storage import paths
 from tests.data import layouts
 from tests.data import videos as encoded
@@ -116,6 +117,33 @@ def test_of_procedural_ones_name_split_and_size_are_all():
     assert entry(one()) == {}
     others = [one("synth_mit"), one(split="train"), one(size=64), one(limit=8)]
     assert len({fingerprint(other) for other in [one(), *others]}) == 5
+
+
+class Drawn:
+    """Grey videos of two classes that no file and no procedural set makes; `grey[i]` is how bright video i is."""
+
+    name, classes, labels, size = "drawn", ["a", "b"], np.array([0, 1, 0, 1, 0, 1]), 8
+
+    def __init__(self, grey=(10, 20, 30, 40, 50, 60)):
+        self.grey = grey
+
+    def num_frames(self, i):
+        return 5
+
+    def frames(self, i, indices):
+        if self.grey[i] is None:
+            raise VideoError(f"video {i} is damaged.")
+        return np.full((len(indices), 8, 8, 3), self.grey[i], np.uint8)
+
+
+def test_of_data_sets_without_a_source_the_pictures_count():
+    now = fingerprint(Drawn())
+    assert fingerprint(Drawn()) == now and entry(Drawn()) == {"data": now}
+    changed = [Drawn(tuple(v + (k == i) for k, v in enumerate(Drawn().grey))) for i in range(6)]
+    prints = [fingerprint(one) for one in changed]
+    assert [one != now for one in prints] == [True, True, False, False, True, True]  # first and last of both classes
+    damaged = [fingerprint(Drawn((None, 20, 30, 40, last, 60))) for last in (50, 51)]
+    assert len({now, *damaged}) == 3  # and what lies behind a damaged one is looked at
 
 
 def test_frames_kept_for_training_are_those_of_the_files_as_they_are_now(tmp_path, monkeypatch):

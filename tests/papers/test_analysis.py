@@ -10,7 +10,7 @@ from paperlib import data, models
 from paperlib.data import clips
 from paperlib.errors import InputError
 from paperlib.papers import analysis
-from paperlib.training import checkpoints, train
+from paperlib.training import checkpoints, evaluation, train
 
 from .. import toy
 from ..data import videos
@@ -66,6 +66,14 @@ def test_explained_clips_are_the_first_that_are_right_in_an_order_that_all_check
     order = analysis.in_turn(np.asarray(analysis.opened(trained, None, "val", None, "cpu", None)[2].labels))
     assert sorted(found.videos) == sorted([i for i in order if found.correct[i]][:3])
     assert found.correct.sum() == found.right and len(found.correct) == found.considered
+
+
+def test_results_are_those_of_the_pictures_that_a_data_set_without_files_gives_now(trained, monkeypatch):
+    before, real = analysis.predictions(trained)["scores"], toy.Bars.frames
+    monkeypatch.setattr(toy.Bars, "frames", lambda self, i, indices: 255 - real(self, i, indices))
+    now = analysis.predictions(trained)["scores"]
+    expected = evaluation.class_scores(checkpoints.load(trained)[0], toy.load("toy_bars", "val", size=32))
+    assert np.allclose(now, expected, atol=1e-5) and not np.allclose(now, before, atol=1e-2)
 
 
 @pytest.fixture
