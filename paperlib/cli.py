@@ -4,6 +4,7 @@ import argparse
 import ast
 import errno
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,10 @@ from .errors import InputError
 from .storage import paths
 
 FOLDER = Path(__file__).parent / "commands"
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
 DESCRIPTION = """Look inside video action models: which frames a prediction rests on, when the action happens for
 the model, where it looks.
 
@@ -39,6 +43,8 @@ def main(argv=None):
     """Run one subcommand; returns the process's exit code (0 done, 1 failed, 2 unusable input)."""
     argv = sys.argv[1:] if argv is None else list(argv)
     os.environ.update(paths.caches())
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be text: written out, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     known = commands()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)

@@ -13,9 +13,10 @@ examples:
 """
 
 import csv
+from pathlib import Path
 
 from ..data import archives, check, public
-from ..storage.paths import atomic
+from ..storage import paths
 
 SHOWN = 10  # ids listed per split on the screen; --output has all
 
@@ -49,6 +50,8 @@ def main(args):
     if args.action == "unpack":
         print(f"{archives.unpack(args.archive, args.folder)} files unpacked into {args.folder}")
         return 0
+    if args.output:
+        paths.check_writable(Path(args.output))
     reports = check.check(args.root, args.dataset, args.depth, args.workers)
     for report in reports:
         show(report)
@@ -76,8 +79,11 @@ def show(report):
 
 
 def write(reports, path):
-    """Write every video that is missing, unreadable or left out to a CSV file."""
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    """Write every video that is missing, unreadable or left out to a CSV file; bytes that are no text as on screen."""
+    with (
+        paths.atomic(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["dataset", "split", "video", "state", "reason"])
         for report in reports:

@@ -70,6 +70,7 @@ def main(args):
     for kind, file in files.items():
         if file.suffix.lower() != f".{kind}":
             raise InputError(f"--{kind} {file} should end with .{kind}")
+        paths.check_writable(file)
     if not (args.relevance or args.cam is not False or args.mask is not False):
         raise InputError("--no-relevance, --no-cam and --no-mask together leave nothing to look at")
     found = explain(

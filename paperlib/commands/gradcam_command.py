@@ -34,11 +34,11 @@ def main(args):
     from ..storage import paths
     from . import one_video
 
+    out = one_video.prefix(args, "gradcam")
     found, model = one_video.look(args)
     measured.cam(found, model, args.layer, args.normalise, args.softmax)
     table = blobs.measure(found.cam[None])
     found.info["detector"] = table.attrs["detector"]
-    out = one_video.prefix(args, "gradcam")
     shown = table.drop(columns="clip").assign(frame=table["frame"] + 1)
     shown.insert(1, "source_frame", [k + 1 for k in found.info["indices"]])
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:

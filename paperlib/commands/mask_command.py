@@ -37,11 +37,11 @@ def main(args):
     from ..storage import paths
     from . import one_video
 
+    out = one_video.prefix(args, "mask")
     found, model = one_video.look(args)
     options = {"preset": args.preset, "perturbation": args.perturbation, "iterations": args.iterations}
     result = measured.mask(found, model, **options)
     measured.cam(found, model)
-    out = one_video.prefix(args, "mask")
     table = pd.DataFrame(
         {
             "frame": range(1, len(found.frames) + 1),

@@ -68,8 +68,21 @@ def look(args):
 
 
 def prefix(args, command):
-    """Return the path prefix of the results: --out, or the video's name and the command in the current folder."""
-    return Path(args.out or f"{stem(args)}-{command}")
+    """Return the path prefix of the results: --out, or the video's name and the command in the current folder.
+
+    Raises InputError where they could not be written: ask before anything is computed.
+    """
+    from ..errors import InputError
+    from ..storage import paths
+
+    out = Path(args.out or f"{stem(args)}-{command}")
+    if not out.name:
+        raise InputError(
+            f"--out {out} is a folder; name what the files in it should begin with, as in --out {stem(args)}"
+        )
+    for kind in ("csv", "png", "npz"):
+        paths.check_writable(out.with_name(f"{out.name}.{kind}"))
+    return out
 
 
 def stem(args):

@@ -32,9 +32,9 @@ def main(args):
     from ..storage import paths
     from . import one_video
 
+    out = one_video.prefix(args, "relevance")
     found, model = one_video.look(args)
     measured.relevance(found, model, args.method, args.sigma)
-    out = one_video.prefix(args, "relevance")
     rows, columns = found.matrix.shape
     table = pd.DataFrame(found.matrix, columns=[f"frame {j + 1}" for j in range(columns)])
     table.insert(0, "output", range(1, rows + 1))

@@ -16,11 +16,14 @@ def arguments(parser):
 
 def main(args):
     """Print or write the page."""
+    from pathlib import Path
+
     from ..companion import paper_profile
     from ..storage import paths
 
     if not args.output:
         print(paper_profile.markdown(), end="")
         return
+    paths.check_writable(Path(args.output))
     with paths.atomic(args.output) as temporary:
         temporary.write_text(paper_profile.markdown(), encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import inspection, sampling
 from .public import ADAPTERS, adapter, files, locate
 from .video import VideoError
@@ -42,6 +42,7 @@ def check(root, names=None, depth="frames", workers=None):
     depth: "list" compares the lists with the files, "frames" also decodes eight frames of every video,
     "all" decodes every frame strictly. Raises InputError if a named dataset, or any, is not there.
     """
+    workers = os.cpu_count() if workers is None else whole("workers", workers)
     for name in names or ():
         if name not in ADAPTERS:
             raise InputError(f"there is no public dataset called {name!r}; known are {', '.join(ADAPTERS)}.")
@@ -54,7 +55,7 @@ def check(root, names=None, depth="frames", workers=None):
     seen, reports = {}, []
     for name, folder in places.items():
         for split in ("train", "val"):
-            report = _split(name, folder, split, depth, workers or os.cpu_count(), seen)
+            report = _split(name, folder, split, depth, workers, seen)
             if reports and (reports[-1].folder, reports[-1].left_out) == (report.folder, report.left_out):
                 report.left_out = []
             reports.append(report)

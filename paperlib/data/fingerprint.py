@@ -53,7 +53,7 @@ def look(dataset, digest):
                 count = dataset.num_frames(i)
                 digest.update(dataset.frames(i, np.array([0, count // 2, count - 1])).tobytes())
             except VideoError as error:  # left out later, by whoever needs it
-                digest.update(str(error).encode())
+                digest.update(str(error).encode(errors="surrogateescape"))
 
 
 def of_folder(folder):

@@ -1,11 +1,16 @@
 """The command line: help for every command, exit code 2 and one sentence for what the user got wrong."""
 
+import errno
 import subprocess
 import sys
 
 import pytest
 
 from paperlib import cli
+from paperlib.commands import requirements_command
+from paperlib.companion import paper_profile
+from paperlib.data import check
+from paperlib.explanation import explaining
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands()))
@@ -30,6 +35,47 @@ def test_user_errors_exit_with_2_and_without_a_traceback(capsys):
     assert cli.main(["relevance", "--video", "synth_ssv2/7", "--model", "nowhere/none"]) == 2
     error = capsys.readouterr().err
     assert "nowhere/none does not exist" in error and "Traceback" not in error
+
+
+ON = ["--video", "synth_ssv2/1", "--model", "nowhere/none"]
+
+
+@pytest.mark.parametrize(
+    ("option", "argv"),
+    [
+        *(("--out", [command, *ON]) for command in ("relevance", "mask", "gradcam")),
+        *((f"--{kind}", ["explain", *ON]) for kind in ("html", "npz", "png", "gif")),
+        ("--output", ["data", "check", "."]),
+        ("--output", ["requirements"]),
+    ],
+)
+def test_where_results_cannot_be_written_is_said_before_anything_is_computed(
+    option, argv, tmp_path, capsys, monkeypatch
+):
+    for where, what in ((explaining, "look"), (explaining, "explain"), (check, "check"), (paper_profile, "markdown")):
+        monkeypatch.setattr(where, what, lambda *_, **__: pytest.fail("this is computed first"))
+    ending = {"--out": "", "--output": ".csv"}.get(option, f".{option[2:]}")
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / ("taken.npz" if option == "--out" else f"taken{ending}")).mkdir()
+    for out in (tmp_path / f"file/x{ending}", tmp_path / f"file/y/x{ending}", tmp_path / f"taken{ending}"):
+        assert cli.main([*argv, option, str(out)]) == 2
+        error = capsys.readouterr().err
+        assert f"{out}" in error and "cannot be written" in error and error.count("\n") == 1
+
+
+def test_a_prefix_of_results_has_a_name(capsys):
+    assert cli.main(["relevance", *ON, "--out", "."]) == 2
+    assert "--out . is a folder; name what the files in it should begin with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EROFS", "EACCES", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG"])
+def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(name, capsys, monkeypatch):
+    def full(args):
+        raise OSError(getattr(errno, name), "as the system says it", "there/x.md")
+
+    monkeypatch.setattr(requirements_command, "main", full)
+    assert cli.main(["requirements"]) == 2
+    assert capsys.readouterr().err == "paperlib requirements: as the system says it: there/x.md\n"
 
 
 def test_unknown_command_exits_with_2():

@@ -1,6 +1,8 @@
 """The commands `mask` and `gradcam` and the example pictures, on a video written for the test."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,18 @@ def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     assert table["source_frame"].tolist() == [k + 1 for k in found.info["indices"]]
     assert json.dumps(found.info["detector"]) and found.info["detector"]["low"] == 0.25
     assert Image.open(f"{out}.png").size[0] > 800
+
+
+def test_a_video_whose_name_is_no_text_is_explained_under_its_name(prepared, tmp_path):
+    video, model = prepared
+    named = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    try:
+        shutil.copy(video, named)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    assert cli.main(["relevance", *on(named, model, tmp_path / "found")]) == 0
+    assert Image.open(tmp_path / "found.png").size[0] > 300
+    assert artifact.load(tmp_path / "found.npz").info["video"] == r"caf\udce9.mp4"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`paperlib data check`: what is there, what is missing, what cannot be decoded."""
 
 import csv
+import os
 
 import pytest
 
@@ -144,9 +145,29 @@ def test_what_is_left_out_of_own_videos_is_told_once(tmp_path, capsys):
     ]
 
 
-def test_unknown_names_are_refused(root):
+def test_names_that_are_no_text_are_checked_and_written_out(tmp_path, capsys):
+    """Archives packed on other systems have names in other encodings: bytes, of which Python makes surrogates."""
+    place = os.fsencode(tmp_path) + b"/videos/caf\xe9"
+    try:
+        os.makedirs(place)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    for k in range(5):
+        with open(place + b"/%d\xe9.mp4" % k, "wb") as file:
+            file.write(b"no video")
+    assert main(["data", "check", str(tmp_path), "--output", str(tmp_path / "out.csv")]) == 1
+    printed = capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    named = {rf"caf\udce9/{k}\udce9.mp4" for k in range(5)}
+    assert {row["video"] for row in rows} == named and all(name in printed for name in named)
+
+
+def test_unknown_names_and_numbers_of_workers_are_refused(root):
     with pytest.raises(InputError, match="ucf101"):
         check.check(root, ["ucf101"])
+    for workers in (-1, 0):
+        with pytest.raises(InputError, match=f"workers must be a whole number of at least 1, not {workers}"):
+            check.check(root, ["ssv2"], workers=workers)
 
 
 @pytest.mark.parametrize(

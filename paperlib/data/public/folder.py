@@ -35,7 +35,7 @@ def load(name, folder, split, size):
         parent = os.path.join(tops[split] or "", c)
         names = _videos(folder / parent)
         if not divided:
-            shuffled = sorted(names, key=lambda file: zlib.crc32(file.encode()))
+            shuffled = sorted(names, key=lambda file: zlib.crc32(file.encode(errors="surrogateescape")))
             validation = set(shuffled[: max(1, len(names) // 5)] if len(names) > 1 else ())
             names = [file for file in names if (file in validation) == (split == "val")]
         videos += [files.Video(os.path.join(parent, file), label, f"{c}/{file}") for file in names]
