@@ -51,8 +51,8 @@ def adopt(source, key, out=None, size=224, about=None, **options):
     source: a file that `models.load_published` reads. The network's width and number of classes are the file's,
     the sampling what the name says (`-dense`), size the side of its clips in pixels. about: more for the header.
     """
-    out = out or checkpoints.path(*key.split("/"))
     recipe = recipes.recipe(key, size=size)
+    out = out or checkpoints.path(*key.split("/"))
     state, origin = published_weights.read(source)
     classes, width = _classes(state, origin), _width(state, recipe.name, origin)
     extra = {**(recipe.options or {}), **options}

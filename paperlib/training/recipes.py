@@ -139,7 +139,7 @@ def parts(key):
     while found := SUFFIX.search(name):
         suffixes.insert(0, found[1])
         name = name[: found.start()]
-    if not dataset or not name:
+    if not dataset or not name or "/" in name:
         raise InputError(f"{key!r} is not a checkpoint's name; it should read <dataset>/<model>, as ssv2/I3D-R50-f8")
     return dataset, name, suffixes
 

@@ -89,6 +89,14 @@ def test_a_file_of_another_network_is_refused_by_name(project):
     assert not paths.CHECKPOINTS.exists()
 
 
+@pytest.mark.parametrize("key", ["I3D-R18-f8", "ssv2/I3D-R18-f8/x", "/I3D-R18-f8", "ssv2/"])
+def test_a_file_is_taken_in_under_a_data_sets_and_a_networks_name(project, key):
+    file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")
+    with pytest.raises(InputError, match=f"'{key}' is not a checkpoint's name; it should read <dataset>/<model>"):
+        adopted.adopt(file, key, size=64)
+    assert not paths.CHECKPOINTS.exists()
+
+
 def test_what_is_missing_is_named_with_the_way_to_get_it(project, monkeypatch):
     monkeypatch.setattr(public, "locate", lambda name, root: project)
     key = "ssv2/I3D-R50-f8"
