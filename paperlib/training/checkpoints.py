@@ -116,7 +116,8 @@ def meta(file: str | Path) -> dict:
 def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoModel, dict]:
     """Return (model in eval mode with float32 weights, header) of a checkpoint file or `<dataset>/<name>` of the zoo.
 
-    Nothing in the file is executed: safetensors holds numbers only.
+    Classes that the header does not name have their numbers, "class 0". Nothing in the file is executed: safetensors
+    holds numbers only.
     """
     file = find(file)
     header = meta(file)
@@ -138,6 +139,7 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
             f"shape are {some(wrong, 5)}"
         )
     model.load_state_dict({key: value.to(ours[key].dtype) for key, value in tensors.items()})
+    header.setdefault("classes", [f"class {k}" for k in range(header["config"]["num_classes"])])
     return model.eval().to(device), header
 
 

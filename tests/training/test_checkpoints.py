@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from paperlib import data, models, relevance
 from paperlib.errors import InputError
+from paperlib.papers import analysis
 from paperlib.storage import paths
 from paperlib.training import checkpoints, evaluation
 
@@ -30,6 +32,16 @@ def test_saved_model_comes_back_with_its_header(tmp_path, model):
     clip = torch.randn(2, 3, 8, 32, 32)
     assert torch.allclose(again(clip), model(clip), atol=2e-2)
     assert file.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 40_000  # fp16
+
+
+def test_classes_without_names_have_their_numbers_wherever_answers_are_compared(tmp_path, model):
+    file = tmp_path / "bare.safetensors"
+    checkpoints.save(file, model, {"recipe": {"size": 32}})
+    header = checkpoints.load(file)[1]
+    assert header["classes"] == ["class 0", "class 1", "class 2"]
+    analysis.check_answers(file, header, SimpleNamespace(name="own", classes=["x", "y", "z"]))
+    with pytest.raises(InputError, match="knows 3 classes and own has 2"):
+        analysis.check_answers(file, header, SimpleNamespace(name="own", classes=["x", "y"]))
 
 
 def test_eight_bits_round_each_weight_to_a_127th_of_its_channels_largest(tmp_path, model):
