@@ -63,6 +63,7 @@ def test_frames_that_are_kept_on_disk_serve_the_next_process(monkeypatch, tmp_pa
 
 def test_data_sets_that_call_their_videos_the_same_are_kept_apart_on_disk(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "CACHE", tmp_path)
+    monkeypatch.setattr(dataset, "_rendered", Recent(0))  # nothing is kept in memory
     plain, hard = (data.load(name, split="val", size=16, limit=12) for name in ("synth_kth", "synth_kth_hard"))
     assert plain.ids == hard.ids  # persons, actions and settings
     for videos in (plain, hard):
