@@ -45,7 +45,7 @@ def relevance(artifact: Record) -> plt.Figure:
     beside.set_ylabel("frame logit i")
     _strip(figure.add_subplot(grid[1, 1]), artifact.frames, columns, vertical=False)
     bar = figure.add_subplot(grid[2, 1])
-    shown = logits[np.linspace(0, rows - 1, columns).round().astype(int)]
+    shown = logits[np.arange(columns) * rows // columns]  # T / T' frames to a row
     low, high = min(0.0, float(logits.min())), max(float(logits.max()), 1e-9)
     colours = bar.imshow(shown[None], cmap="magma", aspect="auto", vmin=low, vmax=high)
     bar.set(yticks=[], xticks=range(columns), xlabel="input frame j (strip: frame logit of the class)")
