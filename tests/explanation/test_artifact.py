@@ -8,7 +8,7 @@ import pytest
 
 from paperlib import cli, data, models
 from paperlib.errors import InputError
-from paperlib.explanation import artifact
+from paperlib.explanation import artifact, pictures
 from paperlib.training import checkpoints
 
 CLASSES = ["Moving up", "Moving down", "Turning around"]
@@ -146,6 +146,34 @@ def test_artifact_survives_the_disk_and_foreign_files_are_refused(tmp_path):
     for name in ("b.npz", "c.npz", "none.npz"):
         with pytest.raises(InputError, match=name):
             artifact.load(tmp_path / name)
+
+
+def test_a_file_with_other_bytes_than_were_written_opens_or_is_named(tmp_path):
+    """Turned bits make zlib.error, NotImplementedError (a compression that there is not), RuntimeError (a password)."""
+    arrays = {"matrix": np.random.default_rng(0).random((8, 8))}
+    artifact.Artifact(np.zeros((8, 16, 16, 3), np.uint8), {"classes": ["a"], "target": 0}, arrays).save(
+        tmp_path / "whole.npz"
+    )
+    whole, refused = (tmp_path / "whole.npz").read_bytes(), 0
+    for place in range(0, len(whole), 7):
+        for bits in (0x01, 0xFF):
+            damaged = bytearray(whole)
+            damaged[place] ^= bits
+            (tmp_path / "damaged.npz").write_bytes(damaged)
+            try:
+                artifact.load(tmp_path / "damaged.npz")
+            except InputError as error:
+                refused += "damaged.npz is not an artifact" in str(error)
+    assert refused > len(whole) / 7
+
+
+def test_the_strip_under_the_matrix_shows_each_frame_its_rows_logit():
+    values = np.arange(4.0)
+    info = dict(video="v", model="m", classes=["a"], target=0, method="clrp", avg_atr=1.0)
+    arrays = {"matrix": np.ones((4, 16), np.float32), "row_values": values, "scores": np.ones(1)}
+    figure = pictures.relevance(artifact.Artifact(np.zeros((16, 8, 8, 3), np.uint8), info, arrays))
+    (strip,) = (drawn for axis in figure.axes for drawn in axis.images if drawn.get_array().shape == (1, 16))
+    assert strip.get_array()[0].tolist() == values.repeat(4).tolist()
 
 
 def test_a_name_goes_before_a_number():
