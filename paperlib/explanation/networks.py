@@ -12,7 +12,7 @@ from ..errors import InputError, needs
 from ..models import devices
 from ..models.adapt import LAYOUTS
 from ..models.inputs import first_line, network
-from ..models.known import known
+from ..models.known import class_names, known
 from ..training import checkpoints
 
 
@@ -24,8 +24,10 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     model: a checkpoint of the zoo or a file; "package.module:function", a function without arguments that returns a
     network; a folder with a network of transformers; any nn.Module, which stays on its device. adapting: for
     `models.adapt`, which finds out what networks that are not the project's take. offered: (frames, (H, W)) of a clip
-    that is there already, for networks that do not say how many frames of what size they take.
+    that is there already, for networks that do not say how many frames of what size they take. classes: their names, as
+    `known.class_names` takes them.
     """
+    classes = class_names(classes)
     if isinstance(model, nn.Module):
         net, header = model, {}
     elif isinstance(model, str | Path):
@@ -51,7 +53,7 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     name = (getattr(net, "config", None) or {}).get("name") or type(net).__name__
     return net if isinstance(model, nn.Module) else net.eval(), {
         "name": name,
-        "classes": classes or header.get("classes") or names,
+        "classes": classes or header.get("classes") or class_names(names),
         "frames": frames,
         "size": facts["size"] or recipe.get("size"),
         "recipe": recipe,

@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ class Known:
         if (mean is None) != (std is None):
             raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
         told = Known().learn("told", frames=frames, size=_size(size), mean=_three("mean", mean), std=_three("std", std))
-        told.learn("told", classes=None if classes is None else [str(name) for name in classes])
+        told.learn("told", classes=class_names(classes))
         return told.learn_from(self)
 
     def learn_from(self, other):
@@ -103,6 +104,33 @@ def known(net, processor=None):
     if isinstance(frames, int):
         facts.learn("its num_frames", frames=frames)
     return facts
+
+
+def class_names(classes):
+    """Return names of classes as a list of str in the network's order, from a list, an array, a tensor or a mapping.
+
+    A mapping counts from 0, {index: name} as id2label or {name: index} as class_to_idx, and may be in any order.
+    Raises InputError for one that does not, and for what has no order or is a single name.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, Mapping):
+        pairs = list(classes.items())
+        if not all(isinstance(index, Integral) for index, _ in pairs):
+            if all(isinstance(index, Integral) for _, index in pairs):
+                pairs = [(index, name) for name, index in pairs]
+            else:
+                pairs = [(int(index) if str(index).isdecimal() else -1, name) for index, name in pairs]  # JSON's keys
+        if sorted(index for index, _ in pairs) != list(range(len(pairs))):
+            raise InputError(
+                "classes that are a mapping must be {index: name} or {name: index} with the indices 0 to "
+                f"{len(pairs) - 1}, once each"
+            )
+        classes = [name for _, name in sorted(pairs)]
+    classes = classes.tolist() if hasattr(classes, "tolist") else classes
+    if isinstance(classes, str | bytes | set | frozenset) or not isinstance(classes, Iterable):
+        raise InputError(f"classes must be a list of names in the network's order, not {type(classes).__name__}")
+    return [str(name) for name in classes]
 
 
 def _of_transformers(facts, net, config):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import paperlib
+from paperlib import models
 from paperlib.errors import InputError
 
 NAMES = ["left", "right", "still"]
@@ -49,3 +50,35 @@ def test_a_network_without_maps_is_explained_without_grad_cam(tmp_path):
     assert "Grad-CAM is left out" in (tmp_path / "a.html").read_text("utf-8")
     with pytest.raises(InputError, match="no layer of Brightness"):
         paperlib.explain(FRAMES, Brightness().eval(), classes=NAMES, relevance=False, mask=False, cam=True)
+
+
+@pytest.mark.parametrize(
+    "classes, names",
+    [
+        (np.array(NAMES), NAMES),
+        (torch.tensor([3, 5, 7]), ["3", "5", "7"]),
+        (list(np.array([3, 5, 7])), ["3", "5", "7"]),
+        ({"right": 1, "still": 2, "left": 0}, NAMES),  # class_to_idx
+        ({"5": 1, "7": 2, "3": np.int64(0)}, ["3", "5", "7"]),
+        ({2: "still", 0: "left", 1: "right"}, NAMES),  # id2label
+        ({"2": "still", "0": "left", "1": "right"}, NAMES),  # the same read from JSON
+        (dict.fromkeys(NAMES).keys(), NAMES),
+        (set(NAMES), None),
+        ({"left": 1, "right": 2, "still": 3}, None),
+        ({"left": 0, "right": 1, "still": 1}, None),
+        ("abc", None),
+        (torch.tensor(3), None),
+    ],
+)
+def test_names_of_classes_come_in_the_networks_order_or_are_refused(tmp_path, classes, names):
+    torch.manual_seed(0)
+    network = Brightness().eval()
+    if names is None:
+        with pytest.raises(InputError, match="classes"):
+            paperlib.explain(FRAMES, network, classes=classes, mask=False)
+        return
+    found = paperlib.explain(FRAMES, network, classes=classes, mask=False)
+    assert found.classes == names
+    found.save(tmp_path / "found.npz")
+    assert paperlib.artifact.load(tmp_path / "found.npz").classes == names
+    assert models.adapt(network, torch.zeros(1, 3, 4, 8, 8), classes=classes).classes == names
