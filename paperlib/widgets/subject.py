@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
 from ..models import readout
-from ..models.probing import probabilities
+from ..models.inputs import class_logits
+from ..models.probing import evaluating, probabilities
 
 METHODS = ("clrp", "lrp")
 ROWS = ("matrix", "row_values")  # what belongs to a class and a method
@@ -134,8 +135,8 @@ class Subject:
             return self.artifact.info.get("mask_scores")
         clip, mask = self.clip, torch.as_tensor(self.mask)[None].to(self.device)
         both = torch.cat([masks.freeze(clip, mask), masks.reverse(clip, mask)])
-        with torch.inference_mode():
-            frozen, turned = probabilities(self.model(both).float(), self.scale)[:, self.target].tolist()
+        with torch.inference_mode(), evaluating(self.model):
+            frozen, turned = probabilities(class_logits(self.model, both), self.scale)[:, self.target].tolist()
         scores = {"OS": float(self.artifact.arrays["scores"][self.target]), "FS": frozen, "RS": turned}
         self.artifact.info["mask_scores"] = scores
         return scores
@@ -143,7 +144,7 @@ class Subject:
     def central_mask(self):
         """Set the mask that learning starts from (section 3.1 of the ACCV paper)."""
         target = torch.tensor([self.target], device=self.device)
-        self.mask = masks.central_mask(self.model.eval(), self.clip, target, scores=self.scale)[0].cpu().numpy()
+        self.mask = masks.central_mask(self.model, self.clip, target, scores=self.scale)[0].cpu().numpy()
 
     def learn(self, watch=None, **options):
         """Learn a mask for the class and set it; watch and options as in `masks.learn`."""
