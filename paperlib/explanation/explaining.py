@@ -1,6 +1,5 @@
 """`explain`: everything the instruments find about one video and one network, in one call."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,9 @@ def explain(
         layer = _layer(net, found, cam)
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
-    every = [_of_class(found, k, against) for k in (wanted + ranked)[:top]]
+    if against is not None:
+        found.info["against"] = int(against)
+    every = [found.of_class(k) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info and len(found.frames) > 1 if mask is None else mask
     for number, one in enumerate(every):
         seen = net if against is None else difference(net, measured.windows(found, net)[:1], one.target, against)
@@ -272,17 +273,6 @@ def _targets(classes, target):
     except (TypeError, ValueError):
         raise InputError(f"target is one class, or two of which the first is explained, not {target!r}") from None
     return (None if first is None else class_index(classes, first)), class_index(classes, second)
-
-
-def _of_class(found, target, against):
-    """Return a record of the same clip for one class, with results of its own."""
-    one = copy.copy(found)
-    one.info, one.arrays, one.others = {**copy.deepcopy(found.info), "target": int(target)}, dict(found.arrays), {}
-    if against is not None and against != target:
-        one.info["against"] = int(against)
-    elif against is not None:
-        raise InputError("the difference of a class and itself is nothing; name two classes")
-    return one
 
 
 def _clips(found):

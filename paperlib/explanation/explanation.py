@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..storage import paths
 from . import page, pictures, static
-from .record import Record, class_index
+from .record import OF_CLIP, Record, class_index
 
 ENDINGS = (".npz", ".html", ".png", ".gif")
 OTHER = "class{}."  # in front of the names of another class's arrays
@@ -105,11 +105,15 @@ class Explanation(Record):
         if self.others:
             info = {**info, "others": {str(k): one.info for k, one in self.others.items()}}
             for k, one in self.others.items():
-                own = {name: value for name, value in one.arrays.items() if value is not self.arrays.get(name)}
+                own = {name: value for name, value in one.arrays.items() if not self._shares(name, value)}
                 arrays.update({OTHER.format(k) + name: value for name, value in own.items()})
         about = np.frombuffer(json.dumps(info).encode(), np.uint8)
         with paths.atomic(file) as temporary, open(temporary, "wb") as out:  # given a name, NumPy may add .npz to it
             np.savez_compressed(out, frames=self.frames, info=about, **arrays)
+
+    def _shares(self, name, value):
+        """Whether another class's array is this record's, too, and need not be written again."""
+        return name in OF_CLIP and value is self.arrays.get(name)
 
 
 def load(file: str | Path) -> Explanation:
@@ -121,9 +125,10 @@ def load(file: str | Path) -> Explanation:
         every = found.info.pop("others", {})
         own = {k: OTHER.format(k) for k in every}
         found.arrays = {key: value for key, value in arrays.items() if not key.startswith(tuple(own.values()))}
+        shared = {name: found.arrays[name] for name in OF_CLIP if name in found.arrays}
         for k, start in own.items():
             theirs = {key[len(start) :]: value for key, value in arrays.items() if key.startswith(start)}
-            found.others[int(k)] = Explanation(found.frames, every[k], {**found.arrays, **theirs})
+            found.others[int(k)] = Explanation(found.frames, every[k], {**shared, **theirs})
         return found
     except FileNotFoundError:
         raise InputError(f"{file} does not exist") from None

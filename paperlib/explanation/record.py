@@ -1,15 +1,20 @@
 """`Record`: what is kept of one clip that was looked at, numbers only; `explanation` adds what one does with it."""
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from ..data import clips
 from ..errors import InputError
+
+OF_CLIP = ("scores", "logits", "frame_logits", "window_scores")  # arrays about every class; the others are about one
+OF_CLASS = ("method", "sigma", "avg_atr", "max_atr", "rows", "rows_from", "layer", "normalise", "softmax")
+OF_MASK = ("mask_settings", "mask_moved", "mask_windows", "mask_scores")  # these and OF_CLASS are entries of `info`
 
 
 @dataclass
@@ -82,6 +87,25 @@ class Record:
         if "row_values" in self.arrays:
             return self.arrays["row_values"]
         return self.arrays["frame_logits"][:, self.target]  # files that earlier versions wrote
+
+    def own(self) -> Self:
+        """Return a record of the same content in dictionaries of its own: what is put into one is not in the other."""
+        one = copy.copy(self)
+        one.info, one.arrays, one.others = copy.deepcopy(self.info), dict(self.arrays), dict(self.others)
+        return one
+
+    def of_class(self, target: int) -> Self:
+        """Return a record of the same clip for another class, without what was found about this one.
+
+        Of two classes that were compared the second stays; InputError where it is the one asked for.
+        """
+        one = self.own()
+        one.info = {key: value for key, value in one.info.items() if key not in (*OF_CLASS, *OF_MASK)}
+        one.arrays = {name: value for name, value in self.arrays.items() if name in OF_CLIP}
+        one.info["target"], one.others = int(target), {}
+        if one.info.get("against") == one.target:
+            raise InputError("the difference of a class and itself is nothing; name two classes")
+        return one
 
     @property
     def notes(self) -> list[str]:

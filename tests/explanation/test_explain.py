@@ -127,6 +127,13 @@ def test_further_classes_lie_beside_and_survive_the_disk(network, frames, tmp_pa
         assert all(np.array_equal(one.arrays[key], other.arrays[key]) for key in one.arrays)
     with pytest.raises(InputError, match="was not explained, only"):
         again.of(int(ranked[2]))
+    found.arrays["mask"], found.arrays["note"] = np.ones(4, np.float32), np.ones(1)  # of the first class alone
+    del second.arrays["mask"], second.arrays["matrix"]
+    second.arrays["cam"] = found.arrays["cam"]  # the same array, and yet about a class
+    found.save(tmp_path / "found.npz")
+    again = paperlib.artifact.load(tmp_path / "found.npz").of(int(ranked[1]))
+    assert again.mask is None and again.arrays.keys() == second.arrays.keys()
+    assert np.array_equal(again.cam, found.cam) and np.array_equal(again.scores, found.scores)
 
 
 def test_files_of_earlier_versions_open(tmp_path):
