@@ -84,8 +84,7 @@ def show(found):
     """
     if not found.features:
         raise InputError("nothing was computed that can be scrubbed; explain with relevance, mask or cam")
-    whole = "windows" not in found.info and "against" not in found.info
-    here = Subject(found, found.model if whole else None, device=place(found.model))
+    here = Subject(found, found.model if "against" not in found.info else None, device=place(found.model))
     return Explorer([here], found.features, found.info.get("method", "clrp"), found.info.get("sigma", 0.975))
 
 

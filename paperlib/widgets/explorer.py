@@ -125,9 +125,10 @@ class Explorer(anywidget.AnyWidget):
     def _perturb(self, here):
         if "mask" in self.features:
             here.maps()
-            if "mask" not in here.artifact.arrays and here.model is not None:
+            if "mask" not in here.artifact.arrays and here.perturbable:
                 here.central_mask()
-            here.score()
+            if "mask_scores" not in here.artifact.info:
+                here.score()
 
     def _learn(self, here, panel, options):
         losses, shown = [], 0.0
@@ -144,7 +145,6 @@ class Explorer(anywidget.AnyWidget):
 
         try:
             here.learn(watch, **{"iterations": self.iterations, **options})
-            here.score()
         except Exception as error:  # the thread has nobody to raise it to
             self.send({"kind": "error", "of": "learn", "panel": panel, "text": str(error)})
             if not isinstance(error, InputError):

@@ -10,35 +10,42 @@ from .. import masks
 from ..errors import InputError
 from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
+from ..explanation.record import OF_MASK
 from ..models import readout
 from ..models.inputs import class_logits
 from ..models.probing import evaluating, probabilities
 
 METHODS = ("clrp", "lrp")
-ROWS = ("matrix", "row_values")  # what belongs to a class and a method
+ROWS = ("matrix", "row_values", "beside", "beside_values")  # arrays that belong to a class and a method, and
+ABOUT = ("rows", "rows_from")  # what `info` says about them
 
 
 class Subject:
-    """An `artifact.Artifact` and, where there is one, the model it came from.
+    """A record of one class of a clip and, where there is one, the model it came from.
 
-    Without a model the class and the method stay as they were saved; sigma and the mask can still be changed.
+    `artifact` is a copy of the record that was given, which stays as it is; another class has another record, with what
+    is found about it alone. Without a model the class and the method stay as they were saved; sigma and the mask can
+    still be changed.
     """
 
     def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None, scores="auto"):
-        self.artifact, self.model, self.device, self.rules = found, model, device, rules
-        self._matrices, self._maps = {}, {}
-        for one in (found, *found.others.values()):
-            if "target" not in one.info:
-                continue
-            if "matrix" in one.arrays:
-                rows = {"matrix": one.arrays["matrix"], "row_values": one.row_values}
-                self._matrices[one.target, one.info.get("method", "clrp")] = rows
-            if "cam" in one.arrays:
-                self._maps[one.target] = one.arrays["cam"]
-        if model is not None and ("scores" not in found.arrays or target is not None):
-            artifact.score(found, model, target, device, scores)
-        if "target" not in found.info:
+        self.artifact, self.model, self.device, self.rules = found.own(), model, device, rules
+        if model is not None and "scores" not in found.arrays:
+            artifact.score(self.artifact, model, target, device, scores)
+        if "target" not in self.artifact.info:
             raise InputError("the artifact does not say which class it explains; give the model, too")
+        self._explained = {
+            one.target: one for one in (self.artifact, *(other.own() for other in found.others.values()))
+        }
+        self.artifact.others = self._but(self.target)
+        self._records = dict(self._explained)
+        self._matrices = {
+            (one.target, one.info.get("method", "clrp")): _rows(one)
+            for one in self._explained.values()
+            if "matrix" in one.arrays
+        }
+        if target is not None:
+            self.choose(target)
         if mask is not None:
             self.mask = mask
 
@@ -63,6 +70,11 @@ class Subject:
         return measured.windows(self.artifact, self.model)
 
     @property
+    def perturbable(self):
+        """Whether masks can be scored: there is a model, and one clip of two frames or more."""
+        return self.model is not None and "windows" not in self.artifact.info and len(self.artifact.frames) > 1
+
+    @property
     def mask(self):
         """The mask [T] with values in [0, 1]; none is a mask of zeros."""
         return self.artifact.arrays.get("mask", np.zeros(len(self.artifact.frames), np.float32))
@@ -70,7 +82,10 @@ class Subject:
     @mask.setter
     def mask(self, values):
         self.artifact.arrays["mask"] = self.checked(values)
-        self.artifact.arrays.pop("mask_loss", None)
+        for name in ("mask_loss", "mask_initial"):  # of the mask before, as its scores are
+            self.artifact.arrays.pop(name, None)
+        for key in OF_MASK:
+            self.artifact.info.pop(key, None)
 
     def checked(self, values):
         """Return the values of a mask as float32 [T]; InputError where they are none for this clip."""
@@ -84,21 +99,35 @@ class Subject:
     def index(self, target):
         """Return the index of a class, given by index or name; InputError where it cannot be explained."""
         target = artifact.class_index(self.classes, target)
-        if target != self.target:
+        if target not in self._records:
             self._need_model("another class")
         return target
 
     def choose(self, target):
-        """Explain another class, given by index or name."""
-        self.artifact.info["target"] = self.index(target)
+        """Explain another class, given by index or name; the mask stays unless that class has one of its own."""
+        index = self.index(target)
+        if index == self.target:
+            return
+        self._records[self.target] = self.artifact
+        one = self._records[index] if index in self._records else self.artifact.of_class(index)
+        if "mask" in self.artifact.arrays:
+            one.arrays.setdefault("mask", self.mask)
+        self.artifact.others, one.others = {}, self._but(index)
+        self.artifact = one
+
+    def _but(self, target):
+        """Return the records of the classes that were explained with the first one, but for one."""
+        return {k: one for k, one in self._explained.items() if k != target}
 
     @contextmanager
     def all_or_nothing(self):
         """Put the artifact back as it was where what is done inside fails."""
-        kept = [(held, dict(held)) for held in (self.artifact.arrays, self.artifact.info)]
+        here = self.artifact
+        kept = [(held, dict(held)) for held in (here.arrays, here.info)]
         try:
             yield
         except BaseException:
+            self.artifact, self.artifact.others = here, self._but(here.target)
             for held, before in kept:
                 held.clear()
                 held.update(before)
@@ -111,27 +140,27 @@ class Subject:
         key = (self.target, method)
         if key not in self._matrices:
             self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}")
+            _without_rows(self.artifact)
             measured.relevance(self.artifact, self.model, method, sigma, rules=self.rules)
-            self._matrices[key] = {name: self.artifact.arrays[name] for name in ROWS}
-        self.artifact.arrays.update(self._matrices[key])
+            self._matrices[key] = _rows(self.artifact)
+        _without_rows(self.artifact)
+        arrays, about = self._matrices[key]
+        self.artifact.arrays.update(arrays)
+        self.artifact.info.update(about)
         measured.ranges(self.artifact, sigma)
         self.artifact.info["method"] = method
 
     def maps(self):
         """Return the class's Grad-CAM maps [T, H, W]; none without a model and without saved ones."""
-        if self.target not in self._maps and self.model is not None:
+        if "cam" not in self.artifact.arrays and self.model is not None:
             measured.cam(self.artifact, self.model)
-            self._maps[self.target] = self.artifact.arrays["cam"]
-        cam = self._maps.get(self.target)
-        if cam is not None:
-            self.artifact.arrays["cam"] = cam
-        return cam
+        return self.artifact.cam
 
     def score(self, mask=None):
         """Set the mask and return the class's score on the clip, frozen and reversed by it."""
         if mask is not None:
             self.mask = mask
-        if self.model is None:
+        if not self.perturbable:
             return self.artifact.info.get("mask_scores")
         clip, mask = self.clip, torch.as_tensor(self.mask)[None].to(self.device)
         both = torch.cat([masks.freeze(clip, mask), masks.reverse(clip, mask)])
@@ -147,12 +176,13 @@ class Subject:
         self.mask = masks.central_mask(self.model, self.clip, target, scores=self.scale)[0].cpu().numpy()
 
     def learn(self, watch=None, **options):
-        """Learn a mask for the class and set it; watch and options as in `masks.learn`."""
+        """Learn a mask for the class, set and score it; watch, options and what is returned as in `masks.learn`."""
         self._need_model("learning a mask")
-        found = masks.learn(self.model, self.clip, self.target, watch=watch, **{"scores": self.scale, **options})
-        self.mask = found.mask[0].cpu().numpy()
-        self.artifact.arrays["mask_loss"] = found.loss[: int(found.iterations[0]), 0].cpu().numpy()
-        return found
+        if not self.perturbable:
+            raise InputError(
+                "a widget learns masks of one clip of two frames or more; explain(mask=True) takes several"
+            )
+        return measured.mask(self.artifact, self.model, watch, tries=0, **{"scores": self.scale, **options})
 
     def row(self):
         """Return what is known in one row of a table."""
@@ -176,6 +206,22 @@ class Subject:
     def _need_model(self, what):
         if self.model is None:
             raise InputError(f"{what} needs the model, and this artifact was opened without one")
+
+
+def _rows(one):
+    """Return a record's matrix with what belongs to it: (arrays, entries of its info)."""
+    return tuple({name: held[name] for name in names if name in held} for held, names in _held(one))
+
+
+def _without_rows(one):
+    """Take out of a record what belongs to its matrix."""
+    for held, names in _held(one):
+        for name in names:
+            held.pop(name, None)
+
+
+def _held(one):
+    return (one.arrays, ROWS), (one.info, ABOUT)
 
 
 def subject(
