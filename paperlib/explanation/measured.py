@@ -1,7 +1,7 @@
 """The three instruments on one record: each puts what it finds into the record's arrays and says how in its info."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating, probabilities, scale
 from . import sliding
-from .record import Record
+from .record import GIVEN, Record
 
 PORTION = 4  # clips of a video that are looked at together
 TRIES = 40  # masks besides the learned one whose scores are kept, so that a page without the network can show them
@@ -69,7 +69,8 @@ def relevance(
 ) -> None:
     """Put the class's relevance matrix, its ATR and what its rows are into the record.
 
-    method, and options such as rules and rows, as in `relevance.relevance_matrix`; sigma as in `relevance.atr`.
+    method, and options such as rules and rows, as in `relevance.relevance_matrix`; sigma as in `relevance.atr`. Which
+    rules, rows and split were asked for is kept, so that further classes can be asked in the same way.
     """
     blocks, values = [], []
     for clip in windows(found, net).split(PORTION):
@@ -92,7 +93,9 @@ def relevance(
         found.arrays.update(matrix=matrices[0, :steps], row_values=starting[0, :steps])
         if len(matrices[0]) > steps:  # what reaches the logit past all time steps
             found.arrays.update(beside=matrices[0, steps:], beside_values=starting[0, steps:])
-    found.info.update(method=method, rows=about.kind, rows_from=about.where)
+    found.rules = options.get("rules")
+    asked = {**kept, "rules": GIVEN} if isinstance(found.rules, Mapping) else kept
+    found.info.update(method=method, rows=about.kind, rows_from=about.where, asked=asked)
     ranges(found, sigma)
 
 

@@ -15,6 +15,7 @@ from ..errors import InputError
 OF_CLIP = ("scores", "logits", "frame_logits", "window_scores")  # arrays about every class; the others are about one
 OF_CLASS = ("method", "sigma", "avg_atr", "max_atr", "rows", "rows_from", "layer", "normalise", "softmax")
 OF_MASK = ("mask_settings", "mask_moved", "mask_windows", "mask_scores")  # these and OF_CLASS are entries of `info`
+GIVEN = "given"  # in the place of rules that have no name
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Record:
     arrays: named results: `scores` [K], `logits` [K], `frame_logits` [T', K], `matrix` [T', N], `row_values` [T'], what
     each row of it starts from, `atr` [T'], `segments` [T', 2], `mask` [N], `cam` [N, H, W] ...
     model: the network, where it is still there. given: the clip [1, 3, N, H, W] where it was no video: `clip` has its
-    pixels rounded. others: further classes that were explained, by their index.
+    pixels rounded. others: further classes that were explained, by their index. rules: those that the matrix was made
+    by, as they were given; `info["asked"]` has their name, or GIVEN where they are a dictionary.
     """
 
     frames: np.ndarray
@@ -34,6 +36,7 @@ class Record:
     model: Any = field(default=None, repr=False, compare=False)
     given: torch.Tensor | None = field(default=None, repr=False, compare=False)
     others: dict = field(default_factory=dict, repr=False, compare=False)
+    rules: Any = field(default=None, repr=False, compare=False)
 
     @property
     def clip(self) -> torch.Tensor:

@@ -10,14 +10,15 @@ from .. import masks
 from ..errors import InputError
 from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
-from ..explanation.record import OF_MASK
+from ..explanation.record import GIVEN, OF_MASK
 from ..models import readout
 from ..models.inputs import class_logits
 from ..models.probing import evaluating, probabilities
 
 METHODS = ("clrp", "lrp")
 ROWS = ("matrix", "row_values", "beside", "beside_values")  # arrays that belong to a class and a method, and
-ABOUT = ("rows", "rows_from")  # what `info` says about them
+ABOUT = ("rows", "rows_from", "asked")  # what `info` says about them
+LOOKED = ("layer", "normalise", "softmax")  # what it says about Grad-CAM's maps
 
 
 class Subject:
@@ -29,7 +30,10 @@ class Subject:
     """
 
     def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None, scores="auto"):
-        self.artifact, self.model, self.device, self.rules = found.own(), model, device, rules
+        self.artifact, self.model, self.device = found.own(), model, device
+        self._asked, self._looked = _asked(found), {key: found.info[key] for key in LOOKED if key in found.info}
+        saved = self._asked.get("rules") or "auto"
+        self._asked["rules"] = saved if rules is None else rules
         if model is not None and "scores" not in found.arrays:
             artifact.score(self.artifact, model, target, device, scores)
         if "target" not in self.artifact.info:
@@ -42,7 +46,7 @@ class Subject:
         self._matrices = {
             (one.target, one.info.get("method", "clrp")): _rows(one)
             for one in self._explained.values()
-            if "matrix" in one.arrays
+            if "matrix" in one.arrays and self._asked["rules"] == saved
         }
         if target is not None:
             self.choose(target)
@@ -139,9 +143,15 @@ class Subject:
             raise InputError(f"method must be clrp or lrp, not {method!r}")
         key = (self.target, method)
         if key not in self._matrices:
-            self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}")
+            rules = self._asked["rules"]
+            by = f" by rules {rules}" if isinstance(rules, str) and rules != "auto" else ""
+            self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}{by}")
+            if rules == GIVEN:
+                raise InputError(
+                    "the saved matrix was made by a dictionary of rules; give it as rules= to make another"
+                )
             _without_rows(self.artifact)
-            measured.relevance(self.artifact, self.model, method, sigma, rules=self.rules)
+            measured.relevance(self.artifact, self.model, method, sigma, **self._asked)
             self._matrices[key] = _rows(self.artifact)
         _without_rows(self.artifact)
         arrays, about = self._matrices[key]
@@ -153,7 +163,7 @@ class Subject:
     def maps(self):
         """Return the class's Grad-CAM maps [T, H, W]; none without a model and without saved ones."""
         if "cam" not in self.artifact.arrays and self.model is not None:
-            measured.cam(self.artifact, self.model)
+            measured.cam(self.artifact, self.model, **self._looked)
         return self.artifact.cam
 
     def score(self, mask=None):
@@ -206,6 +216,12 @@ class Subject:
     def _need_model(self, what):
         if self.model is None:
             raise InputError(f"{what} needs the model, and this artifact was opened without one")
+
+
+def _asked(found):
+    """Return the options that a record's matrix was made with: rules, rows, split."""
+    asked = dict(found.info.get("asked", {}))
+    return asked if found.rules is None else {**asked, "rules": found.rules}
 
 
 def _rows(one):

@@ -143,3 +143,58 @@ def test_a_clip_of_one_frame_and_several_clips_are_shown_without_scores_of_masks
             **({} if found is one else {"frames": 4, "clips": 2}),
         )
         np.testing.assert_allclose(widget.subjects[0].artifact.cam, again.cam, atol=1e-5)
+
+
+OPTIONS = dict(rows="split", layer="conv", mask=False)
+
+
+@pytest.mark.parametrize("rules", ["gamma", {"composite": "gamma"}])
+def test_another_class_is_asked_as_the_first_was(network, tmp_path, rules):
+    found = explained(network, rules=rules, **OPTIONS)
+    second = (found.target + 1) % 3
+    expected, plain = (explained(network, second, **how) for how in ({"rules": rules, **OPTIONS}, {}))
+    assert np.abs(expected.matrix).max() > 0 and not np.allclose(expected.cam, plain.cam, atol=1e-2)
+    found.save(tmp_path / "found.npz")
+    widget, first = widgets.show(found), content(found)[0]
+    again = widgets.scrub_relevance(tmp_path / "found.npz", network)
+    named = widgets.scrub_relevance(tmp_path / "found.npz", network, rules=rules)
+    every = [widget, named]
+    if isinstance(rules, str):
+        every.append(again)
+    else:  # numbers and JSON only are saved
+        with pytest.raises(InputError, match="give it as rules="):
+            again.explain(target=second)
+    for one in every:
+        here = one.subjects[0]
+        one.explain(target=second)
+        here.maps()
+        for name in ("matrix", "row_values", "cam"):
+            np.testing.assert_allclose(here.artifact.arrays[name], expected.arrays[name], atol=1e-6)
+        for key in ("rows", "rows_from", "asked", "layer", "method"):
+            assert here.artifact.info[key] == expected.info[key]
+    widget.explain(method="lrp")
+    widget.explain(target=found.target)
+    shown = widget.subjects[0].artifact
+    assert shown.info.pop("mask_scores") and shown.arrays.pop("mask") is not None  # what the widget starts with
+    assert content(shown)[0] == first
+
+
+def test_a_saved_matrix_is_shown_for_the_rules_that_it_was_made_by_alone(network, tmp_path):
+    explained(network, mask=False, cam=False).save(tmp_path / "found.npz")
+    gamma = explained(network, mask=False, cam=False, rules="gamma")
+    shown = widgets.scrub_relevance(tmp_path / "found.npz", network, rules="gamma").subjects[0].artifact
+    np.testing.assert_allclose(shown.matrix, gamma.matrix, atol=1e-6)
+    with pytest.raises(InputError, match="CLRP matrix of . by rules gamma needs the model"):
+        widgets.scrub_relevance(tmp_path / "found.npz", rules="gamma")
+    assert widgets.scrub_relevance(tmp_path / "found.npz", rules="auto").found[0]["method"] == "clrp"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_rows_that_stand_beside_go_with_their_matrix(network, beside):
+    found = explained(network, mask=False, cam=False)
+    found.arrays.update({"beside": np.ones((1, 6)), "beside_values": np.ones(1)} if beside else {})
+    widget = widgets.scrub_relevance(found, network)
+    widget.explain(method="lrp")
+    assert "beside" not in widget.subjects[0].artifact.arrays
+    widget.explain(method="clrp")
+    assert ("beside" in widget.subjects[0].artifact.arrays) == beside
