@@ -128,9 +128,10 @@ def look(
     video = artifact.checked(video)
     _check(video, adapting)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
-    found, first, _ = _scored(video, net, header, target, title, 1, None, scores, Bars(False))
-    found.info["target"] = found.info["predicted"] if first is None else first
-    return found
+    found, first, against = _scored(video, net, header, target, title, 1, None, scores, Bars(False))
+    if against is not None:
+        found.info["against"] = int(against)
+    return found.of_class(found.info["predicted"] if first is None else first)
 
 
 def device_of(net: nn.Module) -> torch.device:

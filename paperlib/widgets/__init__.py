@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..storage import paths
 from .explorer import Explorer, YourVideo
 from .samples import validation_video, write_video
-from .subject import Subject, place, subject
+from .subject import Subject, place, subject, verified
 
 __all__ = [
     "Explorer",
@@ -46,12 +46,14 @@ def scrub_relevance(
 ):
     """Return a widget with a clip, its relevance matrix and the ATR segment of every row (TRA section 3).
 
-    video: a video file, an artifact (.npz, as `paperlib relevance` writes, needs no model) or frames uint8
-    [T, H, W, 3]. model: a checkpoint, or a network, with the names of its `classes`.
-    target: class by index or name, the predicted one by default. sigma: share of a row that ATR must hold.
+    video: a video file, an artifact (.npz, as `explain` and the commands write, needs no model) or frames uint8
+    [T, H, W, 3]. model: a checkpoint, or a network, with the names of its `classes`; of an artifact the one it is of.
+    target: class by index or name, the predicted one by default; of two the first rather than the second, as `explain`
+    does. sigma: share of a row that ATR must hold.
     rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames. scores: "sigmoid" for labels
-    that do not exclude each other, by default as `probing.scale` says.
-    Raises InputError for a video, checkpoint or class that does not exist, or a layer without a rule.
+    that do not exclude each other, by default as `probing.scale` says; of an artifact both are by default its own.
+    Raises InputError for a video, checkpoint or class that does not exist, a layer without a rule, or an artifact of
+    another model.
     """
     here = subject(video, model, classes, target, None, device, title, rules, scores)
     return Explorer([here], ["relevance"], method, sigma)
@@ -78,14 +80,23 @@ def scrub_masks(
 
 
 def show(found):
-    """Return a widget with an `Explanation`; other classes and masks are computed where its model is still there.
+    """Return a widget with an `Explanation`; other classes and masks are computed where its model is still as it was.
 
+    The widget has a copy: `subjects[0].artifact` has what is found in it, and the explanation stays as it is.
     Raises InputError for one in which nothing was computed that can be scrubbed.
     """
     if not found.features:
         raise InputError("nothing was computed that can be scrubbed; explain with relevance, mask or cam")
-    here = Subject(found, found.model if "against" not in found.info else None, device=place(found.model))
+    here = Subject(found, _as_it_was(found), device=place(found.model))
     return Explorer([here], found.features, found.info.get("method", "clrp"), found.info.get("sigma", 0.975))
+
+
+def _as_it_was(found):
+    """Return the model of an explanation, none where it is gone or gives other logits by now: it was trained on."""
+    try:
+        return found.model if found.model is None or verified(found, found.model) else None
+    except InputError:
+        return None
 
 
 def compare_models(video, models, target=None, method="clrp", sigma=0.975, iterations=100, device="auto", title=None):
@@ -96,6 +107,8 @@ def compare_models(video, models, target=None, method="clrp", sigma=0.975, itera
     """
     if isinstance(models, str) or len(models) < 2:
         raise InputError("compare_models takes a list of at least two checkpoints")
+    if isinstance(target, list | tuple):
+        raise InputError(f"compare_models takes one class, not {target!r}; scrub_relevance compares two classes")
     subjects = [subject(video, models[0], None, target, None, device, title)]
     wanted = subjects[0].artifact.target_name
     for model in models[1:]:

@@ -1,5 +1,7 @@
 """One clip before one model: relevance, masks and maps of any class, computed when asked for and kept."""
 
+import copy
+import math
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ..models.probing import evaluating, probabilities
 METHODS = ("clrp", "lrp")
 ROWS = ("matrix", "row_values", "beside", "beside_values")  # arrays that belong to a class and a method, and
 ABOUT = ("rows", "rows_from", "asked")  # what `info` says about them
+CLOSE = 0.02  # of the largest logit saved, in which those of the same network may differ: rounded pixels, a GPU
 LOOKED = ("layer", "normalise", "softmax")  # what it says about Grad-CAM's maps
 
 
@@ -29,13 +32,14 @@ class Subject:
     still be changed.
     """
 
-    def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None, scores="auto"):
+    def __init__(self, found, model=None, target=None, mask=None, device="cpu", rules=None):
+        if model is not None and "scores" not in found.arrays:
+            found = verified(found, model)
         self.artifact, self.model, self.device = found.own(), model, device
+        self._differences = {}
         self._asked, self._looked = _asked(found), {key: found.info[key] for key in LOOKED if key in found.info}
         saved = self._asked.get("rules") or "auto"
         self._asked["rules"] = saved if rules is None else rules
-        if model is not None and "scores" not in found.arrays:
-            artifact.score(self.artifact, model, target, device, scores)
         if "target" not in self.artifact.info:
             raise InputError("the artifact does not say which class it explains; give the model, too")
         self._explained = {
@@ -65,8 +69,19 @@ class Subject:
 
     @property
     def scale(self):
-        """What the scores are, "softmax" or "sigmoid"; "auto" for an artifact that does not say."""
-        return self.artifact.info.get("scores", "auto")
+        """What scores under masks are, "softmax" or "sigmoid", as always where two classes are compared."""
+        return "sigmoid" if "against" in self.artifact.info else self.artifact.info.get("scores", "auto")
+
+    @property
+    def network(self):
+        """The model or, where two classes are compared, the network whose logit is their difference."""
+        against = self.artifact.info.get("against")
+        if self.model is None or against is None:
+            return self.model
+        if self.target not in self._differences:
+            clip = measured.windows(self.artifact, self.model)[:1]
+            self._differences[self.target] = readout.difference(self.model, clip, self.target, against)
+        return self._differences[self.target]
 
     @property
     def clip(self):
@@ -151,7 +166,7 @@ class Subject:
                     "the saved matrix was made by a dictionary of rules; give it as rules= to make another"
                 )
             _without_rows(self.artifact)
-            measured.relevance(self.artifact, self.model, method, sigma, **self._asked)
+            measured.relevance(self.artifact, self.network, method, sigma, **self._asked)
             self._matrices[key] = _rows(self.artifact)
         _without_rows(self.artifact)
         arrays, about = self._matrices[key]
@@ -163,7 +178,7 @@ class Subject:
     def maps(self):
         """Return the class's Grad-CAM maps [T, H, W]; none without a model and without saved ones."""
         if "cam" not in self.artifact.arrays and self.model is not None:
-            measured.cam(self.artifact, self.model, **self._looked)
+            measured.cam(self.artifact, self.network, **self._looked)
         return self.artifact.cam
 
     def score(self, mask=None):
@@ -174,16 +189,23 @@ class Subject:
             return self.artifact.info.get("mask_scores")
         clip, mask = self.clip, torch.as_tensor(self.mask)[None].to(self.device)
         both = torch.cat([masks.freeze(clip, mask), masks.reverse(clip, mask)])
-        with torch.inference_mode(), evaluating(self.model):
-            frozen, turned = probabilities(class_logits(self.model, both), self.scale)[:, self.target].tolist()
-        scores = {"OS": float(self.artifact.arrays["scores"][self.target]), "FS": frozen, "RS": turned}
-        self.artifact.info["mask_scores"] = scores
+        network = self.network
+        with torch.inference_mode(), evaluating(network):
+            frozen, turned = probabilities(class_logits(network, both), self.scale)[:, self.target].tolist()
+        self.artifact.info["mask_scores"] = scores = {"OS": self._original(), "FS": frozen, "RS": turned}
         return scores
+
+    def _original(self):
+        """Return the score of the clip as it is, on the scale of those under masks."""
+        arrays, against = self.artifact.arrays, self.artifact.info.get("against")
+        if against is None:
+            return float(arrays["scores"][self.target])
+        return 1 / (1 + math.exp(arrays["logits"][against] - arrays["logits"][self.target]))
 
     def central_mask(self):
         """Set the mask that learning starts from (section 3.1 of the ACCV paper)."""
         target = torch.tensor([self.target], device=self.device)
-        self.mask = masks.central_mask(self.model, self.clip, target, scores=self.scale)[0].cpu().numpy()
+        self.mask = masks.central_mask(self.network, self.clip, target, scores=self.scale)[0].cpu().numpy()
 
     def learn(self, watch=None, **options):
         """Learn a mask for the class, set and score it; watch, options and what is returned as in `masks.learn`."""
@@ -192,7 +214,7 @@ class Subject:
             raise InputError(
                 "a widget learns masks of one clip of two frames or more; explain(mask=True) takes several"
             )
-        return measured.mask(self.artifact, self.model, watch, tries=0, **{"scores": self.scale, **options})
+        return measured.mask(self.artifact, self.network, watch, tries=0, **{"scores": self.scale, **options})
 
     def row(self):
         """Return what is known in one row of a table."""
@@ -247,20 +269,56 @@ def subject(
 
     video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; of frames more than
     the model takes some are taken as `explain` does. model: a checkpoint (`<dataset>/<name>` or a file), or a network
-    and the names of its `classes`; an artifact needs none. scores: "softmax" or "sigmoid", by default as
-    `probing.scale` says.
+    and the names of its `classes`; an artifact needs none, and takes the one it is of. scores: "softmax" or "sigmoid",
+    by default those of the artifact, else as `probing.scale` says.
     """
-    if isinstance(video, artifact.Artifact) or (isinstance(video, str | Path) and str(video).endswith(".npz")):
-        found = video if isinstance(video, artifact.Artifact) else artifact.load(video)
-        net = None
-        if model is not None:
-            net, header = opened(model, device, (len(found.frames), found.frames.shape[1:3]), classes)
-            if header["heads"] and "question" in found.info:
-                part = header["heads"][found.info["question"]]
-                net = readout.question(net, *part, measured.windows(found, net)[:1])
-        return Subject(found, net, target, mask, place(net), rules, scores)
+    if isinstance(video, str | Path) and str(video).lower().endswith(".npz"):
+        video = artifact.load(video)
+    if isinstance(video, artifact.Artifact):
+        net = None if model is None else _of_artifact(video, model, device, classes)
+        if net is not None:
+            video = verified(video, net, scores)
+        elif scores not in ("auto", video.info.get("scores", scores)):
+            raise InputError(f"scores by {scores} need the model, and this artifact was opened without one")
+        return Subject(video, net, target, mask, place(net), rules)
     found = explaining.look(video, model, target, classes, scores, device, title)
     return Subject(found, found.model, None, mask, place(found.model), rules)
+
+
+def _of_artifact(found, model, device, classes):
+    """Return the network that a user names for a record; of one that answers several questions, the record's."""
+    frames = found.info["windows"]["frames"] if "windows" in found.info else len(found.frames)
+    net, header = opened(model, device, (frames, found.frames.shape[1:3]), classes)
+    heads, asked = header["heads"], found.info.get("question")
+    if not heads or asked is None:
+        return net
+    if asked not in heads:
+        raise InputError(f"{header['name']} does not answer the question {asked} of this artifact; open its own model")
+    return readout.question(net, *heads[asked], measured.windows(found, net)[:1])
+
+
+def verified(found, net, scores="auto"):
+    """Return a copy of a record with the network's scores, on another scale without what was found on the record's own.
+
+    Raises InputError where the logits that the record has are another network's.
+    """
+    saved = found.info.get("scores", "auto")
+    asked = artifact.Artifact(found.frames, copy.deepcopy(found.info), given=found.given)
+    measured.score(asked, net, saved if scores == "auto" else scores)
+    same = saved in ("auto", asked.info["scores"])
+    name = "logits" if "logits" in found.arrays or not same else "scores"  # earlier versions saved no logits
+    if name in found.arrays:
+        before, now = found.arrays[name], asked.arrays[name]
+        if np.abs(now - before).max() > CLOSE * np.abs(before).max():
+            raise InputError(
+                f"the {name} of {found.info['video']} by {found.info['model']} are not the given network's; give "
+                "the one that was explained, or explain the video again (a clip that was none was saved in 8 bits)"
+            )
+    found = found.own() if same or "scores" not in found.arrays else found.of_class(found.target)
+    found.arrays = {**asked.arrays, **found.arrays} if same else {**found.arrays, **asked.arrays}
+    found.info.update({key: asked.info[key] for key in ("predicted", "scores", "classes")})
+    found.info.setdefault("target", asked.info["predicted"])
+    return found
 
 
 def place(net):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import paperlib
-from paperlib import masks, widgets
+from paperlib import gradcam, masks, relevance, widgets
 from paperlib.data import clips
 from paperlib.errors import InputError
 
@@ -198,3 +198,84 @@ def test_rows_that_stand_beside_go_with_their_matrix(network, beside):
     assert "beside" not in widget.subjects[0].artifact.arrays
     widget.explain(method="clrp")
     assert ("beside" in widget.subjects[0].artifact.arrays) == beside
+
+
+def of_difference(network, first, second):
+    """Return the network with one logit, that of the first class minus that of the second, written by hand."""
+    hand = copy.deepcopy(network)
+    hand.fc = nn.Linear(16, 1)
+    with torch.no_grad():
+        hand.fc.weight.copy_(network.fc.weight[[first]] - network.fc.weight[[second]])
+        hand.fc.bias.copy_(network.fc.bias[[first]] - network.fc.bias[[second]])
+    return hand
+
+
+def test_one_class_rather_than_another_is_asked_as_a_difference(network, tmp_path):
+    found = explained(network, ("a", "b"))
+    found.save(tmp_path / "found.npz")
+    file, clip, mask = tmp_path / "found.npz", clips.to_clip(FRAMES)[None], torch.tensor([[0, 1, 1, 0, 0, 0.0]])
+    opened = [
+        widgets.show(found),
+        widgets.Explorer([widgets.subject(file, network)], ["relevance", "mask"]),
+        widgets.Explorer([widgets.subject(FRAMES, network, NAMES, ("a", "b"))], ["relevance", "mask"]),
+    ]
+    for widget in opened:
+        here = widget.subjects[0]
+        for first, name in enumerate(("a", "c")):
+            hand = of_difference(network, 2 * first, 1)
+            widget.explain(target=name, method="lrp")
+            assert here.artifact.target_name == f"{name} rather than b" and widget.found[0]["against"] == 1
+            expected = relevance.relevance_matrix(hand, clip, [0], method="lrp")[0]
+            np.testing.assert_allclose(here.artifact.matrix, expected, atol=1e-5)
+            np.testing.assert_allclose(here.maps(), gradcam.video_gradcam(hand, clip, 0)[0], atol=1e-4)
+            shown, every = (
+                widget.set_mask(mask[0].tolist()),
+                [clip, masks.freeze(clip, mask), masks.reverse(clip, mask)],
+            )
+            assert list(shown.values()) == pytest.approx(hand(torch.cat(every)).sigmoid()[:, 0].tolist(), abs=1e-5)
+        with pytest.raises(InputError, match="and itself"):
+            widget.explain(target="b")
+    assert widgets.scrub_masks(file, network).masks[0]["scores"] == pytest.approx(found.info["mask_scores"])
+    with pytest.raises(InputError, match="compare_models takes one class"):
+        widgets.compare_models(FRAMES, [network, network], target=("a", "b"))
+
+
+def test_an_artifacts_scores_stay_on_their_scale_unless_another_is_asked_for(network, tmp_path):
+    found = explained(network, scores="sigmoid", cam=False)
+    found.save(tmp_path / "found.npz")
+    logits = network(clips.to_clip(FRAMES)[None])[0].detach()
+    here = widgets.subject(tmp_path / "found.npz", network, target=(found.target + 1) % 3)
+    assert here.artifact.info["scores"] == "sigmoid"
+    np.testing.assert_allclose(here.artifact.scores, logits.sigmoid(), atol=1e-5)
+    other = widgets.subject(tmp_path / "found.npz", network, scores="softmax")
+    np.testing.assert_allclose(other.artifact.scores, logits.softmax(0), atol=1e-5)
+    assert other.artifact.mask is None and "mask_scores" not in other.artifact.info  # they were sigmoids
+    with pytest.raises(InputError, match="scores by softmax need the model"):
+        widgets.subject(tmp_path / "found.npz", scores="softmax")
+
+
+def test_an_artifact_of_another_network_is_refused(network, tmp_path):
+    found = explained(network, mask=False)
+    found.save(tmp_path / "FOUND.NPZ")
+    trained = copy.deepcopy(network)
+    with torch.no_grad():
+        trained.conv.weight.mul_(1.1)
+    for other in (made(5), trained):
+        with pytest.raises(InputError, match="are not the given network's; give the one that was explained"):
+            widgets.scrub_relevance(tmp_path / "FOUND.NPZ", other)
+    before = content(found)
+    network.load_state_dict(trained.state_dict())
+    widget = widgets.show(found)  # which shows what was found, and asks it no more
+    assert not widget.clips[0]["live"] and content(found) == before
+    with pytest.raises(InputError, match="another class needs the model"):
+        widget.explain(target=(found.target + 1) % 3)
+
+
+def test_without_its_model_an_artifact_shows_the_classes_that_were_explained(network, tmp_path):
+    found = explained(network, top=2, mask=False)
+    (second,) = found.others
+    found.save(tmp_path / "found.npz")
+    shown = widgets.scrub_relevance(tmp_path / "found.npz", target=second).subjects[0].artifact
+    np.testing.assert_allclose(shown.matrix, found.of(second).matrix)
+    with pytest.raises(InputError, match="another class needs the model"):
+        widgets.scrub_relevance(tmp_path / "found.npz", target=({0, 1, 2} - {second, found.target}).pop())
