@@ -123,7 +123,8 @@ def your_video(file=None, checkpoint=None, target=None, folder=".", iterations=1
     """Return a widget that opens a video file with a checkpoint and shows relevance, mask and Grad-CAM.
 
     file, checkpoint: what to open first (both can be changed in the widget; without a file nothing is open).
-    folder: where the widget looks for video files; one can also be uploaded.
+    folder: where the widget looks for video files, before it takes a name as a path; one can also be uploaded, and is
+    called uploaded/NAME then.
     """
     known = sorted(
         f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")

@@ -18,6 +18,7 @@ from .subject import subject
 with needs("anywidget", "ipywidgets", to="show widgets"):
     import anywidget
 
+UPLOADED = "uploaded"  # folder in front of the name of an uploaded file, which may be that of another one
 PERIOD = 0.05  # seconds between two pictures of the optimiser at work
 
 
@@ -203,10 +204,10 @@ class YourVideo(Explorer):
         super().__init__(subjects, ["open", "relevance", "mask"], **traits)
 
     def analyse(self, file, checkpoint, target=None):
-        """Analyse a video file, named as it is or from the widget's folder, with a checkpoint."""
+        """Analyse a video file with a checkpoint: UPLOADED/NAME, else one of the widget's folder, else a path."""
         if not str(file).strip():
             raise InputError("name a video file, or upload one")
-        places = [Path(file), self._folder / file, *([Path(self._uploads.name) / file] if self._uploads else [])]
+        places = [*([Path(self._uploads.name) / file] if self._uploads else []), self._folder / file, Path(file)]
         there = next((place for place in places if place.is_file()), None)
         if there is None:
             raise InputError(f"video {file} does not exist in {self._folder.resolve()}")
@@ -218,7 +219,8 @@ class YourVideo(Explorer):
             self.analyse(content["file"], content["checkpoint"])
         elif kind == "upload":
             self._uploads = self._uploads or tempfile.TemporaryDirectory(prefix="paperlib-")
-            there = Path(self._uploads.name) / Path(content["name"]).name
+            there = Path(self._uploads.name) / UPLOADED / Path(content["name"]).name
+            there.parent.mkdir(exist_ok=True)
             with open(there, "ab" if content["offset"] else "wb") as out:
                 out.write(buffers[0])
         else:

@@ -183,7 +183,7 @@ def test_your_video_opens_what_is_named_and_what_is_uploaded(zoo):
     for offset in (0, 700):
         piece = content[offset:700] if offset == 0 else content[offset:]
         widget._asked(None, {"kind": "upload", "panel": 0, "name": "../../mine.mp4", "offset": offset}, [piece])
-    widget._asked(None, {"kind": "open", "panel": 0, "file": "mine.mp4", "checkpoint": files[1]}, [])
+    widget._asked(None, {"kind": "open", "panel": 0, "file": "uploaded/mine.mp4", "checkpoint": files[1]}, [])
     assert said[-1][0]["kind"] == "done" and widget.clips[0]["title"] == "mine.mp4"
     assert not (folder.parent.parent / "mine.mp4").exists()
     widget._asked(None, {"kind": "open", "panel": 0, "file": "none.mp4", "checkpoint": files[1]}, [])
@@ -195,6 +195,23 @@ def test_your_video_opens_what_is_named_and_what_is_uploaded(zoo):
         assert said[-1][0]["kind"] == "error" and (standing(widget), widget.chosen) == before
     widget._asked(None, {"kind": "open", "panel": 0, "file": "moving.mp4", "checkpoint": files[0]}, [])
     assert said[-1][0]["kind"] == "done" and widget.chosen == {"file": "moving.mp4", "checkpoint": files[0]}
+
+
+def test_of_files_with_one_name_the_one_that_was_meant_is_opened(zoo, tmp_path, monkeypatch):
+    """In the folder that Python runs in, in the widget's folder and uploaded; told apart by their brightness."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "videos").mkdir()
+    for place, value in (("here", 10), ("videos", 120), (".", 240)):
+        widgets.write_video(tmp_path / place / "clip.mp4", np.full((8, 32, 32, 3), value, np.uint8))
+    monkeypatch.chdir(tmp_path / "here")
+    widget = widgets.your_video(checkpoint=zoo[1][0], folder=tmp_path / "videos")
+    heard(widget)
+    content = (tmp_path / "clip.mp4").read_bytes()
+    widget._asked(None, {"kind": "upload", "panel": 0, "name": "clip.mp4", "offset": 0}, [content])
+    for name, value in (("clip.mp4", 120), ("uploaded/clip.mp4", 240), ("../here/clip.mp4", 10)):
+        widget._asked(None, {"kind": "open", "panel": 0, "file": name, "checkpoint": zoo[1][0]}, [])
+        assert widget.subjects[0].artifact.frames.mean() == pytest.approx(value, abs=3)
+        assert widget.chosen["file"] == name and widget.clips[0]["title"] == "clip.mp4"
 
 
 def test_every_question_of_the_browser_is_answered(network, frames):

@@ -62,5 +62,5 @@ async function upload(view, file, done) {
       buffer = await file.slice(offset, offset + PIECE).arrayBuffer();
     view.model.send({ kind: "upload", panel: 0, name: file.name, offset, last }, undefined, [buffer]);
   }
-  done(file.name);
+  done(`uploaded/${file.name}`); // not the file of that name in the widget's folder
 }
