@@ -2,6 +2,8 @@
 
 import contextlib
 import sys
+import threading
+from typing import Any
 
 import torch
 from torch.utils import checkpoint
@@ -44,6 +46,9 @@ def _uncompiled():
 class _Kept:
     """Stands for torch's CheckpointFunction, which would recompute activations in the backward pass."""
 
+    lock, users = threading.Lock(), 0  # threads leave in any order: the last one puts the real one back
+    real: Any = None
+
     @staticmethod
     def apply(function, preserve_rng_state, *args):
         """Run what was to be checkpointed."""
@@ -53,12 +58,17 @@ class _Kept:
 @contextlib.contextmanager
 def _uncheckpointed():
     """Let reentrant checkpointing, which allows no torch.autograd.grad, have no effect."""
-    held = checkpoint.CheckpointFunction
-    checkpoint.CheckpointFunction = _Kept
+    with _Kept.lock:
+        if not _Kept.users:
+            _Kept.real, checkpoint.CheckpointFunction = checkpoint.CheckpointFunction, _Kept
+        _Kept.users += 1
     try:
         yield
     finally:
-        checkpoint.CheckpointFunction = held
+        with _Kept.lock:
+            _Kept.users -= 1
+            if not _Kept.users:
+                checkpoint.CheckpointFunction = _Kept.real
 
 
 def classes(logits, targets, what="target"):

@@ -39,18 +39,19 @@ class Explorer(anywidget.AnyWidget):
     frame = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, subjects, features, method="clrp", sigma=0.975, iterations=100, **traits):
-        self._stop, self._worker = threading.Event(), None
+        self._stop, self._done, self._worker, self._error = threading.Event(), threading.Event(), None, None
+        self._done.set()
         self.iterations = iterations
         super().__init__(features=list(features), **traits)
         self.on_msg(self._asked)
         self.show(subjects, method, sigma)
 
     def show(self, subjects, method="clrp", sigma=0.975):
-        """Look at other subjects; at those before where one of them is refused."""
+        """Look at other subjects; at those before where one of them is refused. Ends learning."""
+        self.stop()
         for each in subjects:
             self._compute(each, method, sigma)
             self._perturb(each)
-        self.stop()
         self.subjects = list(subjects)
         with self.hold_sync():
             self.frame = min(self.frame, max([len(s.artifact.frames) for s in self.subjects], default=1) - 1)
@@ -60,11 +61,14 @@ class Explorer(anywidget.AnyWidget):
             self.masks = [state.mask(s.artifact) for s in self.subjects]
 
     def explain(self, target=None, method="clrp", sigma=0.975, panel=0):
-        """Explain another class (name or index) or by another method or sigma; what is refused changes nothing."""
+        """Explain another class (name or index) or by another method or sigma; what is refused changes nothing.
+
+        Where the network has to be asked, learning ends first: it cannot be asked two things at a time.
+        """
         here = self._at(panel)
         before = here.target
         wanted = before if target is None else here.index(target)
-        if wanted != before:
+        if wanted != before or ("relevance" in self.features and not here.has(method)):
             self.stop()
         with here.all_or_nothing():
             here.choose(wanted)
@@ -88,20 +92,33 @@ class Explorer(anywidget.AnyWidget):
         return here.artifact.info.get("mask_scores")
 
     def learn(self, panel=0, wait=True, **options):
-        """Learn a mask, showing it on the way; options as in `masks.learn`. wait=False: in the background."""
+        """Learn a mask, showing it on the way; options as in `masks.learn`. wait=False: in the background.
+
+        Errors, such as InputError for an option that there is not, are raised where `wait` is true; without it the
+        browser shows them. Ctrl-C ends learning where it is.
+        """
         here = self._at(panel)
         self.stop()
         self._stop.clear()
-        self._worker = threading.Thread(target=self._learn, args=(here, panel, options), daemon=True)
-        self._worker.start()
-        if wait:
-            self._worker.join()
+        self._error = None
+        self._worker = threading.Thread(target=self._learn, args=(here, panel, options, wait), daemon=True)
+        self._done.clear()
+        try:
+            self._worker.start()
+            if wait:
+                self._done.wait()
+        except BaseException:
+            self.stop()
+            raise
+        if wait and self._error is not None:
+            raise self._error
 
     def stop(self):
         """End learning where it is."""
         self._stop.set()
-        if self._worker is not None and self._worker is not threading.current_thread():
-            self._worker.join()
+        if self._worker is not threading.current_thread():
+            while not self._done.wait(1) and self._worker.is_alive():  # not join: interrupted, it says that all is over
+                pass
 
     def figure(self):
         """Return what the widget shows as a matplotlib figure; shown in its place where no widget can be."""
@@ -131,7 +148,7 @@ class Explorer(anywidget.AnyWidget):
             if "mask_scores" not in here.artifact.info:
                 here.score()
 
-    def _learn(self, here, panel, options):
+    def _learn(self, here, panel, options, awaited):
         losses, shown = [], 0.0
 
         def watch(step, mask, loss):
@@ -146,12 +163,16 @@ class Explorer(anywidget.AnyWidget):
 
         try:
             here.learn(watch, **{"iterations": self.iterations, **options})
-        except Exception as error:  # the thread has nobody to raise it to
+        except Exception as error:
+            self._error = error  # `learn` raises it where it waits; else the thread has nobody to raise it to
             self.send({"kind": "error", "of": "learn", "panel": panel, "text": str(error)})
-            if not isinstance(error, InputError):
+            if not awaited and not isinstance(error, InputError):
                 raise
         finally:
-            self._put("masks", panel, state.mask(here.artifact))
+            try:
+                self._put("masks", panel, state.mask(here.artifact))
+            finally:
+                self._done.set()
 
     def _put(self, trait, panel, value):
         old = getattr(self, trait)
@@ -211,6 +232,7 @@ class YourVideo(Explorer):
         there = next((place for place in places if place.is_file()), None)
         if there is None:
             raise InputError(f"video {file} does not exist in {self._folder.resolve()}")
+        self.stop()
         self.show([subject(there, checkpoint, target=target, device=self._device)])
         self.chosen = {"file": str(file), "checkpoint": checkpoint}
 

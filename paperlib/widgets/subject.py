@@ -152,12 +152,16 @@ class Subject:
                 held.update(before)
             raise
 
-    def explain(self, method="clrp", sigma=0.975):
-        """Put the class's relevance matrix and its ATR into the artifact; the matrix is computed only once."""
+    def has(self, method):
+        """Whether the class's matrix by a method is there already; InputError for a method that there is not."""
         if method not in METHODS:
             raise InputError(f"method must be clrp or lrp, not {method!r}")
+        return (self.target, method) in self._matrices
+
+    def explain(self, method="clrp", sigma=0.975):
+        """Put the class's relevance matrix and its ATR into the artifact; the matrix is computed only once."""
         key = (self.target, method)
-        if key not in self._matrices:
+        if not self.has(method):
             rules = self._asked["rules"]
             by = f" by rules {rules}" if isinstance(rules, str) and rules != "auto" else ""
             self._need_model(f"the {method.upper()} matrix of {self.artifact.target_name}{by}")
