@@ -42,7 +42,7 @@ def adapt(
         "B (T C) H W", or "pathways": a list of the frames as a slow pathway (every alpha-th) and a fast one (all).
     mean, std: three numbers each, with which the network's pixels in 0 to 1 are normalised; clips are turned from
         ImageNet's into these inside. Without them, what the network's configuration or processor says, else ImageNet's.
-    classes: names, one per logit, by default those in the network's configuration.
+    classes: names, one per logit (see `known.class_names`), by default those in the network's configuration.
     processor: what prepares this network's clips elsewhere, to read size, mean and std from: an image or video
         processor of transformers, or weights or their transforms of torchvision.
 
