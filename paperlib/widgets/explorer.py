@@ -145,7 +145,7 @@ class Explorer(anywidget.AnyWidget):
             here.maps()
             if "mask" not in here.artifact.arrays and here.perturbable:
                 here.central_mask()
-            if "mask_scores" not in here.artifact.info:
+            if not here.artifact.info.get("mask_scores"):
                 here.score()
 
     def _learn(self, here, panel, options, awaited):

@@ -20,8 +20,8 @@ from ..models.probing import evaluating, probabilities
 METHODS = ("clrp", "lrp")
 ROWS = ("matrix", "row_values", "beside", "beside_values")  # arrays that belong to a class and a method, and
 ABOUT = ("rows", "rows_from", "asked")  # what `info` says about them
+LOOKED = ("layer", "normalise", "softmax")  # and about Grad-CAM's maps
 CLOSE = 0.02  # of the largest logit saved, in which those of the same network may differ: rounded pixels, a GPU
-LOOKED = ("layer", "normalise", "softmax")  # what it says about Grad-CAM's maps
 
 
 class Subject:
@@ -46,12 +46,12 @@ class Subject:
             one.target: one for one in (self.artifact, *(other.own() for other in found.others.values()))
         }
         self.artifact.others = self._but(self.target)
-        self._records = dict(self._explained)
-        self._matrices = {
-            (one.target, one.info.get("method", "clrp")): _rows(one)
-            for one in self._explained.values()
-            if "matrix" in one.arrays and self._asked["rules"] == saved
-        }
+        self._records, self._matrices = dict(self._explained), {}
+        for one in self._explained.values():
+            if self._asked["rules"] != saved:
+                _without_rows(one)
+            elif "matrix" in one.arrays:
+                self._matrices[one.target, one.info.get("method", "clrp")] = _rows(one)
         if target is not None:
             self.choose(target)
         if mask is not None:

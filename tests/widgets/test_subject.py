@@ -180,10 +180,11 @@ def test_another_class_is_asked_as_the_first_was(network, tmp_path, rules):
 
 
 def test_a_saved_matrix_is_shown_for_the_rules_that_it_was_made_by_alone(network, tmp_path):
-    explained(network, mask=False, cam=False).save(tmp_path / "found.npz")
+    explained(network, mask=False, cam=False, top=2).save(tmp_path / "found.npz")
     gamma = explained(network, mask=False, cam=False, rules="gamma")
     shown = widgets.scrub_relevance(tmp_path / "found.npz", network, rules="gamma").subjects[0].artifact
     np.testing.assert_allclose(shown.matrix, gamma.matrix, atol=1e-6)
+    assert [one.matrix for one in shown.others.values()] == [None]
     with pytest.raises(InputError, match="CLRP matrix of . by rules gamma needs the model"):
         widgets.scrub_relevance(tmp_path / "found.npz", rules="gamma")
     assert widgets.scrub_relevance(tmp_path / "found.npz", rules="auto").found[0]["method"] == "clrp"
