@@ -152,12 +152,36 @@ def _of_processor(facts, processor, source=None):
     source = source or "the processor"
     if hasattr(processor, "transforms") and hasattr(processor, "meta"):  # torchvision's weights
         facts.learn("the weights", classes=list(processor.meta.get("categories") or []) or None)
-        facts.learn("the weights", size=_size(processor.meta.get("min_size")))
         source, processor = "the weights", processor.transforms()
     take = processor.get if isinstance(processor, Mapping) else lambda key: getattr(processor, key, None)
-    facts.learn(source, size=_size(take("crop_size") or take("size")))
-    for key in ("mean", "std"):
-        facts.learn(source, **{key: _three(key, take(f"image_{key}") or take(key))})
+    crop = None if take("do_center_crop") is False else take("crop_size")
+    facts.learn(source, size=_size(crop or (None if take("do_resize") is False else take("size"))))
+    kind = take("image_processor_type") or take("video_processor_type") or type(processor).__name__
+    mean, std = _of_pixels(take, str(kind))
+    facts.learn(source, mean=mean, std=std)
+
+
+def _of_pixels(take, kind):
+    """Return (mean, std) by which a processor normalises pixels in 0 to 1, (None, None) where it does not say.
+
+    take(key): a setting of the processor, None where there is none; kind: its class. A processor multiplies pixels of 0
+    to 255 by its factor, takes its offset off and only then normalises, each of which may be switched off.
+    """
+    mean, std = (_three(key, take(f"image_{key}") or take(key)) for key in ("mean", "std"))
+    if take("do_normalize") is False:
+        mean, std = (0.0,) * 3, (1.0,) * 3
+    if mean is None or std is None:
+        return None, None
+    if take("do_rescale") is False:  # pixels stay as they are given; in which units, the mean tells
+        white, offset = 255.0 if max(mean) > 1 else 1.0, 0.0
+    else:
+        white, offset = 255 * float(take("rescale_factor") or 1 / 255), float(_offset(take, kind))
+    return tuple((m + offset) / white for m in mean), tuple(s / white for s in std)
+
+
+def _offset(take, kind):
+    """Return what a processor subtracts before it normalises: ViViT's, for pixels from -1 to 1, one of 1 by default."""
+    return kind.startswith("Vivit") if take("offset") is None else bool(take("offset"))
 
 
 def _size(value):

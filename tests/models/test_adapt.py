@@ -1,7 +1,5 @@
 """models.adapt: other people's networks as the project's, what is found out about them, and what is refused."""
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -237,33 +235,6 @@ def test_pixels_are_normalised_as_the_network_wants_them():
     lrp = relevance.relevance_matrix(adapted, x, [1], "lrp")  # the bounds of pixels go through the scaling
     assert torch.allclose(lrp.sum(2), relevance.rows_of(adapted, x, [1]).values, atol=1e-5)
     assert torch.allclose(adapted.double()(x.double()), adapted.float()(x).double(), atol=1e-5)
-
-
-def test_processors_and_configurations_are_read(tmp_path):
-    from torchvision.models.video import R3D_18_Weights
-
-    x = clip(4, 8)
-    adapted = models.adapt(Tiny(400), x, processor=R3D_18_Weights.DEFAULT)
-    assert adapted.mean == (0.43216, 0.394666, 0.37645) and adapted.classes[0] == "abseiling"
-
-    class Configured(Turned):
-        def __init__(self):
-            super().__init__()
-            self.config = Configuration()
-
-    class Configuration:
-        num_frames, image_size, id2label, _name_or_path = 6, 16, {0: "up", 1: "down", 2: "aside"}, str(tmp_path)
-
-        def to_dict(self):
-            return {}
-
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
-    adapted = models.adapt(Configured())
-    assert (adapted.frames, adapted.size, adapted.classes) == (6, 16, ["up", "down", "aside"])
-    assert adapted.mean == (0.5, 0.5, 0.5) and any("preprocessor_config.json says" in said for said in adapted.said)
-    with pytest.raises(InputError, match="takes 6 frames, as its configuration says, but the clip has 4: sample 6"):
-        models.adapt(Configured(), x)
-    assert models.adapt(Configured(), x, frames=4)(x).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
