@@ -1,6 +1,5 @@
 """`adapt`: a network of any layout as one that takes the project's clips and gives class logits."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,7 +11,7 @@ from . import base
 from .base import VideoModel
 from .inputs import first_line, network
 from .known import Known, known
-from .outputs import Output, read
+from .outputs import Output, check_batch, read
 from .probing import evaluating
 
 LAYOUTS = ("B C T H W", "B T C H W", "(B T) C H W", "B (T C) H W", "pathways")
@@ -102,9 +101,7 @@ class Adapted(nn.Module):
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """Clips [B, 3, N, H, W] -> class logits [B, K]."""
-        with _left_out(self.net, self.output.softmax):
-            found = self.net(self.way(self.given(clip)))
-        return self.output.logits(found, len(clip))
+        return self.output.run(self.net, self.way(self.given(clip)), len(clip))
 
     def extra_repr(self) -> str:
         return f"layout={self.layout!r}, frames={self.frames}, size={self.size}"
@@ -173,7 +170,9 @@ def _found(net, clip, layout, alpha, facts, said):
         batch = clip.repeat(2, 1, 1, 1, 1) if way.layout == "(B T) C H W" else clip  # else frames could be clips
         try:
             with evaluating(net):
-                good.append((way, read(net, way(batch), len(batch), classes)))
+                output = read(net, way(batch), len(batch), classes)
+                check_batch(net, way, clip, output)
+            good.append((way, output))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -235,19 +234,6 @@ def _renormalisation(mean, std):
     """Return (scale, shift) [3, 1, 1, 1] that turn ImageNet's normalisation into that by `mean` and `std`."""
     ours, spread, theirs, other = (torch.tensor(v).double().view(3, 1, 1, 1) for v in (MEAN, STD, mean, std))
     return spread / other, (ours - theirs) / other
-
-
-@contextlib.contextmanager
-def _left_out(net, path):
-    """Let the module at `path` hand on what it is given; '' for none."""
-    if not path:
-        yield
-        return
-    handle = net.get_submodule(path).register_forward_hook(lambda module, inputs, output: inputs[0])
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _name(net):

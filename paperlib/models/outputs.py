@@ -1,5 +1,6 @@
-"""Class logits [B, K] in whatever a network's forward returns: found out once, from one run."""
+"""Class logits [B, K] in whatever a network's forward returns: found out once from one run, checked by two more."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .inputs import are_probabilities
+from .inputs import LOOSE, are_probabilities, first_line, random_state
 
 KEYS = ("logits", "logit", "scores", "out", "output", "pred", "preds", "cls")  # where a dictionary may hold them
 
@@ -18,18 +19,30 @@ class Output:
 
     part: attribute, key or place of the tensor in it, None where it is the tensor. axes: of the tensor, from "B" clips,
     "F" frames of clips, "K" classes and "T" time steps, the last averaged over. softmax: path of a module that would
-    turn logits into probabilities, '' without one. said: sentences about it. width: K.
+    turn logits into probabilities, '' without one, and call: which of its calls in a forward does, from 1. said:
+    sentences about it. width: K.
     """
 
     part: str | int | None
     axes: str
     softmax: str = ""
+    call: int = 0
     said: list = field(default_factory=list)
     width: int = 0
 
+    def run(self, net, given, batch):
+        """Return the logits [batch, K] of `net(given)`, for `batch` clips."""
+        with _left_out(net, self.softmax, self.call):
+            found = net(given)
+        return self.logits(found, batch)
+
+    def tensor(self, found):
+        """Return the tensor of logits, axes as in `axes`, in what forward returned."""
+        return _squeezed(_taken(found, self.part))
+
     def logits(self, found, batch):
         """Return logits [batch, K] out of what forward returned."""
-        tensor = _squeezed(_taken(found, self.part))
+        tensor = self.tensor(found)
         if self.axes == "FK":
             return tensor.unflatten(0, (batch, -1)).mean(1)
         return tensor if self.axes == "BK" else tensor.mean(self.axes.index("T"))
@@ -67,9 +80,38 @@ def read(net, given, batch, classes=None):
     if classes not in (None, output.width):
         raise InputError(f"{classes} names of classes are given, but {name} gives {output.width} logits")
     if are_probabilities(output.logits(found, batch)):
-        output.softmax = _softmax(ran, name)
+        output.softmax, output.call = _softmax(ran, name)
         said.append(f"its softmax ({output.softmax}) is left out, so that it gives logits")
+        _check_softmax(net, given, output, output.tensor(found))
     return output
+
+
+def check_batch(net, way, clip, output):
+    """Raise InputError unless a clip [1, C, T, H, W] has the same logits beside another clip as alone.
+
+    way(clips): how clips become what `net` takes. A network that only runs single clips is said to; one that draws at
+    random is left to `inputs.class_logits`, as one that gives NaN is.
+    """
+    state = random_state(clip.device)
+    noise = torch.rand(clip.shape, generator=torch.Generator().manual_seed(0)).to(clip)
+    alone = output.run(net, way(clip.clone()), 1).float()
+    try:
+        pair = output.run(net, way(torch.cat([noise, clip])), 2).float()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        output.said.append(f"it does not run two clips together, one by one they run: {first_line(error)}")
+        return
+    if not alone.isfinite().all() or not torch.equal(state, random_state(clip.device)):
+        return
+    if pair.shape == (2, alone.shape[1]):
+        apart = (pair[1:] - alone).abs().max()
+        if apart <= LOOSE.get(clip.dtype, 1e-3) * alone.abs().max():
+            return
+    raise InputError(
+        f"{type(net).__name__} gives a clip other logits beside another clip than alone; where it returns a row of "
+        "logits for each frame, all frames of a clip must come before those of the next clip"
+    )
 
 
 def _opened(found, name, width):
@@ -140,9 +182,43 @@ def _axes(name, tensor, batch, classes, last):
 
 
 def _softmax(ran, name):
-    """Return the path of the last softmax that ran; InputError where no module made the probabilities."""
+    """Return (path, number of calls) of the last softmax that ran; InputError where no module made probabilities."""
     if ran and isinstance(ran[-1][1], nn.Softmax):
-        return ran[-1][0]
+        return ran[-1][0], sum(module is ran[-1][1] for _, module, _ in ran)
     raise InputError(
         f"forward of {name} returns probabilities that sum to one, not logits; let it return what its softmax is given"
     )
+
+
+def _check_softmax(net, given, output, probabilities):
+    """Raise InputError unless the network without its softmax gives what the softmax makes these probabilities from."""
+    with _left_out(net, output.softmax, output.call):
+        bare = output.tensor(net(given))
+    close = 1e-2 if bare.dtype in LOOSE else 1e-4
+    if bare.shape != probabilities.shape or not torch.allclose(
+        bare.softmax(output.axes.index("K")).float(), probabilities.float(), rtol=0, atol=close
+    ):
+        raise InputError(
+            f"forward of {type(net).__name__} goes on behind its softmax ({output.softmax}), so that its logits cannot "
+            "be had by leaving that out; let it return logits"
+        )
+
+
+@contextlib.contextmanager
+def _left_out(net, path, call):
+    """Let the module at `path`, '' for none, hand on what it is given at one of its calls, counted from 1."""
+    if not path:
+        yield
+        return
+    calls = 0
+
+    def hand_on(module, inputs, output):
+        nonlocal calls
+        calls += 1
+        return inputs[0] if calls == call else None
+
+    handle = net.get_submodule(path).register_forward_hook(hand_on)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -176,6 +176,39 @@ class Probabilities(Tiny):
         return self.soft(super().forward(x))
 
 
+class Attending(Probabilities):
+    """One softmax both weighs time steps and makes the probabilities."""
+
+    def logits(self, x):
+        steps = self.per_step(x)
+        return (self.soft(steps) * steps).mean(1)
+
+    def forward(self, x):
+        return self.soft(self.logits(x))
+
+
+class Sharpened(Probabilities):
+    """Its probabilities are not those that its softmax gives."""
+
+    def forward(self, x):
+        squares = super().forward(x) ** 2
+        return squares / squares.sum(1, keepdim=True)
+
+
+class FrameMajor(Tiny):
+    """Returns a row of logits per frame, the first frames of all clips first."""
+
+    def forward(self, x):
+        return self.per_step(x).transpose(0, 1).flatten(0, 1)
+
+
+class OneByOne(Tiny):
+    """Cannot run two clips together."""
+
+    def forward(self, x):
+        return super().forward(x.view(1, 3, *x.shape[2:]))
+
+
 KINDS = [Tiny, Turned, Viewed, Stacked, Dictionary, Pair, Features, PerStep, PerClass, Probabilities]
 
 
@@ -189,6 +222,18 @@ def test_whatever_forward_takes_and_returns_the_logits_are_those(kind):
     assert relevance.rows_of(adapted, x).kind == "logits"
     matrix, plain = (relevance.relevance_matrix(net, x, [0, 1]) for net in (adapted, Tiny()))
     assert torch.allclose(matrix, plain, atol=1e-6)
+
+
+def test_a_softmax_that_serves_twice_is_left_out_at_the_end_alone():
+    x, net = clip(5, 8, batch=2), Attending()
+    adapted = models.adapt(net, x)
+    assert torch.allclose(adapted(x), net.logits(x), atol=1e-6) and adapted.output.softmax == "soft"
+
+
+def test_a_network_for_single_clips_is_said_to_be_one():
+    adapted = models.adapt(OneByOne(), clip(5, 8))
+    assert any(said.startswith("it does not run two clips together") for said in adapted.said)
+    assert torch.allclose(adapted(clip(5, 8)), Tiny()(clip(5, 8)))
 
 
 def test_as_many_steps_as_classes_are_told_apart_by_the_last_layer():
@@ -248,13 +293,12 @@ def test_pixels_are_normalised_as_the_network_wants_them():
         (Tiny, dict(classes=["a"]), "1 names of classes are given, but Tiny gives 3 logits"),
         (lambda: nn.Conv3d(3, 3, 1), {}, "no axis of classes is found"),
         (lambda: torch.jit.trace(Tiny(), clip(5, 8)), {}, "is TorchScript.*give the Python network"),
-        (lambda: nn.Sequential(Tiny(), nn.LogSoftmax(1), nn.Softmax(0)), {}, None),
+        (lambda: nn.Sequential(Tiny(), nn.Softmax(0)), {}, "other logits beside another clip than alone"),
+        (FrameMajor, {}, "all frames of a clip must come before those of the next clip"),
+        (Sharpened, {}, r"goes on behind its softmax \(soft\)"),
     ],
 )
 def test_what_cannot_be_adapted_is_one_sentence(make, options, message):
-    if message is None:  # a softmax over clips makes no probabilities over classes
-        assert models.adapt(make(), clip(5, 8)).output.softmax == ""
-        return
     with pytest.raises(InputError, match=message) as error:
         models.adapt(make(), clip(5, 8), **options)
     assert "\n" not in str(error.value)
@@ -348,18 +392,3 @@ def test_values_of_frames_are_not_taken_for_classes_without_a_word():
     )
     named = models.adapt(Values(), clip(6, 16), classes=list("abcdef"))
     assert not any("read as classes" in x for x in named.said)
-
-
-def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
-    class Configured(Turned):
-        class Configuration:
-            num_frames, image_size = 3, 8
-
-            def to_dict(self):
-                return {}
-
-        def __init__(self):
-            super().__init__()
-            self.config = self.Configuration()
-
-    assert models.adapt(Configured()).layout == "B T C H W"  # as many frames as colours

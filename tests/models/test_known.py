@@ -88,3 +88,18 @@ def test_clips_are_as_large_as_what_comes_out_of_the_processor():
     assert known(nn.Identity(), crop | whole).size == 224
     assert known(nn.Identity(), crop | whole | {"do_center_crop": False}).size == 256
     assert known(nn.Identity(), crop | whole | {"do_center_crop": False, "do_resize": False}).size is None
+
+
+def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
+    class Configured(Turned):
+        class Configuration:
+            num_frames, image_size = 3, 8
+
+            def to_dict(self):
+                return {}
+
+        def __init__(self):
+            super().__init__()
+            self.config = self.Configuration()
+
+    assert models.adapt(Configured()).layout == "B T C H W"  # as many frames as colours
