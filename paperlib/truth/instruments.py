@@ -21,9 +21,11 @@ def clrp(model, clips, targets, **options):
     """Return contrastive relevance, the rows of `relevance_matrix` summed where what they start from is positive.
 
     Row i starts from frame logit i, so the logits' weights are in the rows; as in the avg-ATR only positive ones count.
+    options: those of `relevance.relevance_matrix`.
     """
     rows = relevance.relevance_matrix(model, clips, targets, **options)
-    return (rows * (relevance.rows_of(model, clips, targets).values > 0)[..., None]).sum(1)
+    same = {key: options[key] for key in ("rows", "split", "rules") if key in options}  # what rows start from
+    return (rows * (relevance.rows_of(model, clips, targets, **same).values > 0)[..., None]).sum(1)
 
 
 def lrp(model, clips, targets, **options):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import truth
+from paperlib import relevance, truth
 from paperlib.errors import InputError
 from paperlib.papers.statistics import bootstrap_interval
 from paperlib.truth import instruments
+from tests.relevance.networks import clip
 
 pytestmark = pytest.mark.numerics
 
@@ -133,3 +134,24 @@ def test_networks_without_frame_logits_are_asked_as_well():
     for name in ("CLRP", "LRP", "ATR's ranges"):
         found = truth.score(truth.INSTRUMENTS[name], Bare(), known.clips, known.inside, known.targets)
         assert found[["pointing", "mass", "precision"]].to_numpy() == pytest.approx(1, abs=1e-6), name
+
+
+def test_contrastive_relevance_takes_its_own_rows_where_they_start_above_zero():
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(
+        torch.nn.Conv3d(3, 8, 3, padding=1, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Conv3d(8, 16, 3, padding=1, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool3d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16, 3, bias=False),
+    ).eval()
+    clips, targets, signs = clip(6, 8, batch=3), [0, 1, 2], []
+    for options in ({}, dict(rows="split", split="0")):
+        matrix = relevance.relevance_matrix(net, clips, targets, **options)
+        begun = relevance.relevance_matrix(net, clips, targets, "lrp", **options).sum(2)  # kept: there are no biases
+        found = instruments.clrp(net, clips, targets, **options)
+        assert torch.allclose(found, (matrix * (begun > 0)[..., None]).sum(1), atol=1e-6)
+        signs.append(begun > 0)
+    assert not torch.equal(*signs)
