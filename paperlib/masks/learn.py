@@ -51,7 +51,7 @@ class Settings:
     learning_rate: float = 0.2  # of Adam, on the mask's logits
     tolerance: float = 1e-5  # a clip stops when its loss moves less than this; 0: never
     patience: int = 5  # in so many iterations one after the other
-    start: float = 5.0  # mask logits start at plus or minus this
+    start: float = 5.0  # mask logits start within plus or minus this; masks of zeros and ones at its ends
     initial: str = "central"  # or "central_released", "full"; see `central_mask`
     coverage: float = 0.9  # share of the full mask's drop that the initial mask keeps
     double_inner: bool = False  # count inner edges twice in the variation, as the released code does
@@ -155,7 +155,8 @@ def learn(
     labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
     preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
     lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
-    override it. `initial` may also be a mask [B, T] or [T] with values from 0 to 1.
+    override it. `initial` may also be a mask [B, T] or [T] with values from 0 to 1, from which the learned ones start;
+    the sigmoid of plus or minus `start` stands for values nearer to 0 or 1, which no step would leave.
     watch: called as watch(step, mask [b, T], loss [b]) after every step of a batch of b clips, with copies, of clips
     that have stopped those of their last step; learning ends early where it returns True.
     Raises InputError for unknown presets or options, unusable clips, clips of one frame and classes out of range.
@@ -243,7 +244,7 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         raise InputError(f"the initial mask has shape {list(initial.shape)}; the clips have {clips.shape[2]} frames.")
     wide = torch.promote_types(clips.dtype, torch.float32)  # whatever the network computes in
     initial = initial.to(clips.device, wide).expand(len(clips), -1)
-    began = (initial * 2 - 1) * settings.start
+    began = torch.logit(initial).clamp(-settings.start, settings.start)
     final, loss, steps = _descend(model, clips, targets, began, settings, watch)
     mask = final.sigmoid()
     own = scores.gather(1, targets[:, None])[:, 0]

@@ -129,6 +129,17 @@ def test_loss_is_equation_1():
     assert masks.total_variation(torch.tensor([m]), 3, double_inner=True).item() == pytest.approx(released)
 
 
+def test_a_mask_given_as_numbers_is_where_learning_starts():
+    model, clips = SmallVideoNet(), torch.randn(2, 3, 6, 8, 8)
+    given = [0, 0.1, 0.2, 0.5, 0.95, 1]
+    edge = 1 / (1 + np.exp(2.5))
+    for initial in (given, [given, given]):
+        result = masks.learn(model, clips, [0, 1], iterations=0, initial=initial, start=2.5)
+        for found in (*result.initial, *result.mask):
+            assert found.tolist() == pytest.approx([edge, 0.1, 0.2, 0.5, 1 - edge, 1 - edge])
+    assert (result.active == torch.tensor(given).gt(0.1)).all() and (result.flipped == 0).all()
+
+
 def test_learning_from_a_constant_mask_has_a_finite_gradient():
     # the released code takes the root of the TV sum, whose gradient is not a number where the sum is zero
     model, clips = SmallVideoNet(), torch.randn(2, 3, 5, 8, 8)
