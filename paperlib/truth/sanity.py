@@ -17,35 +17,54 @@ from .scoring import ranks
 def cascade(model: nn.Module, seed: int = 0):
     """Yield (name, network) with the weights of one more layer drawn anew, from the classifier down (Adebayo 2018).
 
-    A layer keeps the mean and spread of its weights, which are shuffled; statistics of batch norms stay. The first
-    network is the model itself, called "".
+    Layers are the modules with weights of their own: parameters called `weight`, and all others of two or more
+    dimensions; where a weight is computed from others, such as a weight norm's, those it is computed from. A layer
+    keeps the mean and spread of each, which is shuffled; statistics of batch norms stay. The first network is a copy of
+    the model itself, called "", and what a network holds beside its layers is called by the network's class.
     """
+    for name, shuffled in _cascade(model, seed):
+        yield name, copy.deepcopy(shuffled)
+
+
+def _cascade(model, seed):
+    """Yield (name, network) as `cascade` does, but one network in which one more layer is shuffled every time."""
     model = copy.deepcopy(network(model))
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(getattr(m, "weight", None), torch.Tensor)]
     generator = torch.Generator().manual_seed(seed)
     yield "", model
-    for name, layer in reversed(layers):
-        with torch.no_grad():
-            flat = layer.weight.flatten()
-            order = torch.randperm(len(flat), generator=generator).to(flat.device)
-            layer.weight.copy_(flat[order].view_as(layer.weight))
+    for name, weights in reversed(_layers(model)):
+        for weight in weights:
+            with torch.no_grad():
+                flat = weight.flatten()
+                order = torch.randperm(len(flat), generator=generator).to(flat.device)
+                weight.copy_(flat[order].view_as(weight))
         yield name, model
+
+
+def _layers(model):
+    """Return [(name, its own weights)] of a network's layers, from the clip up."""
+    found = []
+    for name, module in model.named_modules():
+        own = module.named_parameters(recurse=False)
+        weights = [weight for key, weight in own if key == "weight" or weight.dim() > 1]
+        if weights:
+            found.append((name or type(model).__name__, weights))
+    return found
 
 
 def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), seed=0, before=None) -> dict:
     """Return {share of layers randomised from the top: rank correlation [B] with the importance before}.
 
-    An instrument whose importance stays the same does not explain the network. Rank correlations of constant
-    importance count as 0.
+    depths: the shares, each of which stands for the nearest whole number of layers. An instrument whose importance
+    stays the same does not explain the network. Rank correlations of constant importance count as 0.
     """
     if np.ndim(depths) != 1 or not all(0 <= share <= 1 for share in depths):
         raise InputError(f"depths must be shares of the layers, a list of numbers from 0 to 1, not {depths!r}.")
-    layers = sum(1 for _ in cascade(model, seed)) - 1
-    wanted = {round(share * layers): share for share in depths}
+    layers = len(_layers(network(model)))
     before, found = _known(before, instrument, model, clips, targets), {}
-    for depth, (_, changed) in enumerate(cascade(model, seed)):
-        if depth in wanted:
-            found[wanted[depth]] = ranks(before, instrument(changed, clips, targets).cpu())
+    for depth, (_, changed) in enumerate(_cascade(model, seed)):
+        shares = [share for share in depths if round(share * layers) == depth]
+        if shares:
+            found |= dict.fromkeys(shares, ranks(before, instrument(changed, clips, targets).cpu()))
     return found
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from paperlib import data, truth
 from paperlib.errors import InputError
@@ -94,6 +95,52 @@ def test_randomised_weights_change_what_a_right_instrument_says_and_not_what_a_c
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     names = [name for name, _ in sanity.cascade(net)]
     assert names == ["", "fc", "read", "bright"]
+
+
+class Steps(nn.Module):
+    """Scores a clip's brightness over time by an LSTM, attention and a layer whose weights are computed from others."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.place = nn.Parameter(torch.randn(1, 6, 4))
+        self.gates, self.mix = nn.LSTM(3, 4, batch_first=True), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm, self.fc = nn.LayerNorm(4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+        nn.init.normal_(self.norm.weight)
+
+    def forward(self, x):
+        x = self.gates(x.mean((3, 4)).transpose(1, 2))[0] + self.place
+        return self.fc(self.norm(self.mix(x, x, x)[0]).mean(1))
+
+
+def test_every_weight_is_shuffled_whatever_its_layer_calls_it_and_each_network_is_one_of_its_own():
+    net, clips = Steps().eval(), torch.rand(2, 3, 6, 4, 4)
+    weights = dict(net.named_parameters())
+    found = list(sanity.cascade(net))
+    assert [name for name, _ in found] == [
+        "", "fc.parametrizations.weight", "norm", "mix.out_proj", "mix", "gates", "Steps"
+    ]  # fmt: skip
+    for depth, (_, shuffled) in enumerate(found):
+        own, changed = dict(shuffled.named_parameters()), {}
+        for name, weight in own.items():
+            assert torch.equal(weight.flatten().sort()[0], weights[name].flatten().sort()[0])
+            if not torch.equal(weight, weights[name]):
+                changed[name.rpartition(".")[0]] = True
+        assert set(changed) == {name if name != "Steps" else "" for name, _ in found[1 : depth + 1]}
+        assert depth == 0 or not torch.allclose(shuffled(clips), found[depth - 1][1](clips), atol=1e-4)
+    left = {k for k, weight in found[-1][1].named_parameters() if torch.equal(weight, weights[k])}
+    assert all(weights[name].dim() == 1 and "bias" in name for name in left)
+
+
+def test_every_share_of_few_layers_is_answered():
+    net = nn.Sequential(nn.Conv3d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    clips = torch.rand(2, 3, 6, 4, 4)
+    gradient = truth.INSTRUMENTS["gradient x input"]
+    found = sanity.randomised(gradient, net, clips, [0, 1])
+    assert set(found) == {0.0, 0.25, 0.5, 1.0}
+    before, (_, one, both) = gradient(net, clips, [0, 1]), dict(sanity.cascade(net)).values()
+    for share, changed in ((0.0, net), (0.25, net), (0.5, one), (1.0, both)):
+        assert np.allclose(found[share], truth.ranks(before, gradient(changed, clips, [0, 1])))
 
 
 def test_a_frame_shown_twice_and_a_clip_shifted():
