@@ -175,7 +175,7 @@ def score(
     clips: [B, 3, N, H, W]; inside: bool [B, N], the frames that the answer rests on; targets: classes [B], by default
     those that the network predicts. Returns a row per clip: pointing (does the most important frame lie inside), mass
     (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
-    each with its chance level `chance_...`. attrs: `importance` [B, N].
+    each with its chance level `chance_...`. attrs: `importance`, the instrument's, as a list of B lists of N numbers.
     """
     model, batch_size = network(model, scripted=True), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
@@ -191,5 +191,5 @@ def score(
         found = [_rows(instrument(model, *part), float, "importance that the instrument returns") for part in parts]
     importance = np.concatenate(found)
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
-    table.attrs["importance"] = importance
+    table.attrs["importance"] = importance.tolist()  # pandas compares attrs when it joins, and saves them as text
     return table

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -170,6 +171,18 @@ def test_scoring_takes_the_predicted_classes_by_default_and_batches_alike():
     whole = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, known.targets, batch_size=5)
     parts = truth.score(truth.INSTRUMENTS["CLRP"], net, known.clips, known.inside, batch_size=2)
     assert np.allclose(whole.attrs["importance"], parts.attrs["importance"], atol=1e-5)
+
+
+def test_tables_of_scores_can_be_joined_and_saved(tmp_path):
+    net, known = truth.oracle([(5, 9)], clips=2)
+    names = ["constant", "middle"]
+    tables = {name: truth.score(truth.CONTROLS[name], net, known.clips, known.inside) for name in names}
+    joined = pd.concat(tables, names=["instrument"])
+    assert joined.loc["middle"].equals(tables["middle"]) and pd.concat(list(tables.values()), axis=1).shape == (2, 16)
+    tables["middle"].to_parquet(tmp_path / "table.parquet")
+    kept = pd.read_parquet(tmp_path / "table.parquet")
+    centre = 8 - np.abs(np.arange(16) - 7.5)
+    assert kept.equals(tables["middle"]) and np.array_equal(kept.attrs["importance"], [centre, centre])
 
 
 def test_networks_and_clips_that_cannot_be_scored_are_named():

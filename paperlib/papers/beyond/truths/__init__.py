@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -43,7 +44,7 @@ def evaluated(asked, chosen, key):
     def compute(instrument):
         model, known = asked()
         table = truth.score(instrument, model, known.clips, known.inside, known.targets)
-        return {"scores": table[columns].to_numpy(), "importance": table.attrs["importance"]}
+        return {"scores": table[columns].to_numpy(), "importance": np.asarray(table.attrs["importance"])}
 
     computed = {
         name: cache.fetch("truth", {**key, "instrument": name}, functools.partial(compute, chosen[name]))
