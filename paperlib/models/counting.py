@@ -9,6 +9,7 @@ from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..errors import InputError
 from .base import VideoModel
+from .probing import evaluating
 
 aten = torch.ops.aten
 
@@ -32,13 +33,8 @@ def count(model: VideoModel, size: int = 224) -> Count:
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     clip = torch.empty(1, 3, model.num_frames, size, size, device="meta")
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), Convolutions(getattr(model, "attends", False)) as seen:
-            functional_call(model, tensors, (clip,))
-    finally:
-        model.train(training)
+    with evaluating(model), torch.no_grad(), Convolutions(getattr(model, "attends", False)) as seen:
+        functional_call(model, tensors, (clip,))
     return Count(sum(p.numel() for p in model.parameters()), seen.flops)
 
 

@@ -2,29 +2,75 @@
 
 import math
 import operator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx, nn
+from torch.nn.modules import activation, batchnorm, dropout
 
 from ..errors import InputError
-from . import base
+from . import base, original_i3d, slowfast
 from .adapt import Adapted
-from .clstm import Cell
+from .clstm import Cell, check_size
 from .inputs import first_line
 from .modules import NonLocal, Shift
+from .probing import evaluating
 
-KERNELS = (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d)
+ENDS = (nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax, nn.Softmin)  # behind a mean over time
+ONE_AXIS = (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d)  # of which the last axis is taken for time
+KERNELS = (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d, *ONE_AXIS)
+GLOBAL = (
+    *(NonLocal, Cell, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerDecoder),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer, nn.InstanceNorm1d, nn.InstanceNorm3d),
+)
+SHARES = ("Softmax", "LogSoftmax", "Softmin", "softmax", "log_softmax")
+# what computes every frame by itself; layers for pictures have the frames in their batch
+ALONE = (
+    *(nn.Identity, nn.Linear, nn.LayerNorm, batchnorm._BatchNorm, dropout._DropoutNd, nn.Conv2d, nn.InstanceNorm2d),
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    *(getattr(activation, name) for name in activation.__all__ if name not in ("MultiheadAttention", *SHARES)),
+)
+ALONE_FUNCTIONS = set(
+    """
+    add iadd sub isub mul imul truediv div neg pow abs exp log sqrt square clamp relu relu_ relu6 leaky_relu elu gelu
+    silu mish hardswish hardtanh sigmoid hardsigmoid tanh softplus dropout dropout1d dropout2d dropout3d batch_norm
+    linear transpose permute contiguous clone detach float to unsqueeze squeeze expand cat concat
+    """.split()
+)
+OWN_FUNCTIONS = (base.check_clip, check_size, original_i3d.same_pad, slowfast.pool)  # leave time alone, too
+REDUCTIONS = set("mean sum amax amin".split())
+NUMBERS = set("size dim ndim len shape device dtype".split())  # what is asked of a tensor is no part of the clip
+SPACE = ({3, 4}, {-1, -2}, {3}, {4})  # axes of [B, C, T, H, W] whose mean leaves time alone
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far one entry of a tensor sees: its field and the step to the next entry, in frames of the clip.
+
+    mean: the node that may have averaged over time, None without one.
+    """
+
+    field: float = 1
+    step: float = 1
+    mean: fx.Node | None = None
 
 
 def temporal_receptive_field(model: nn.Module) -> float:
     """Return the number of consecutive input frames that one output step of `model` can depend on.
 
-    Follows the model's graph with the usual recursion (field += (kernel - 1) x step; step *= stride) and
-    takes the largest field where branches meet. Frames beyond the clip's ends count, so the field can exceed
-    the clip; it is math.inf for networks with global exchange (non-local, C-LSTM, transformers). Of an adapted network
-    it is that of the network inside. Raises InputError where its Python code cannot be followed without a clip.
+    Follows the model's graph with the usual recursion (field += (kernel - 1) x dilation x step; step *= stride) and
+    takes the largest field where branches meet; a mean over time at the end is not part of a step. Frames beyond the
+    clip's ends count, so the field can exceed the clip; it is math.inf for networks with global exchange (non-local,
+    recurrent layers, attention, squeeze and excitation over all frames). Of an adapted network it is that of the
+    network inside, 1 where that is given frame by frame. Raises InputError where its Python code cannot be followed
+    without a clip, and for operations of which the code does not tell whether they look across time.
     """
-    model = model.net if isinstance(model, Adapted) else model
+    if isinstance(model, Adapted):
+        if model.layout == "(B T) C H W":
+            return 1
+        if model.layout == "B (T C) H W":
+            return math.inf
+        model = model.net
     if getattr(model, "attends", False):
         return math.inf
     try:
@@ -36,34 +82,110 @@ def temporal_receptive_field(model: nn.Module) -> float:
             f"the receptive field of {type(model).__name__} cannot be read off its code, which symbolic tracing cannot "
             f"follow: {first_line(error)}"
         ) from error
-    reach: dict[fx.Node, tuple[float, float]] = {}  # node -> (field, step), both in input frames
+    reach: dict[fx.Node, Reach] = {}  # of what depends on the clip
     for node in graph.nodes:
         inputs = [reach[n] for n in node.all_input_nodes if n in reach]
-        field = max((f for f, _ in inputs), default=1)
-        step = max((s for _, s in inputs), default=1)
-        kernel, stride = _extent(node, model)
-        reach[node] = (field + (kernel - 1) * step if kernel < math.inf else math.inf, step * stride)
-    field = max(f for f, _ in reach.values())
+        if node.op == "placeholder":
+            reach[node] = Reach()
+        elif inputs and node.op != "output" and _name(node) not in NUMBERS:
+            reach[node] = _behind(node, model, inputs)
+    field = max((r.field for r in reach.values()), default=1)
     return field if field == math.inf else round(field)
 
 
-def _extent(node, model):
-    """Return (kernel, stride) in time of one operation; (1, 1) if it does not look across time."""
+def _behind(node, model, inputs):
+    """Return the Reach of an operation's result, given those of what it takes."""
+    before = Reach(max(r.field for r in inputs), max(r.step for r in inputs), inputs[0].mean)
+    if before.field == math.inf:
+        return before
+    if len({r.mean is None for r in inputs}) == 2:  # what is averaged over time meets what is not
+        mean = next(r.mean for r in inputs if r.mean)
+        if mean.op == "call_module":
+            return Reach(math.inf)
+        raise _unknown(model, f"{_name(mean)}, which meets its own tensor in {_name(node)},")
+    extent = _extent(node, model, before.mean is not None)
+    if extent == "mean":
+        return replace(before, mean=node)
+    if extent is None:
+        layer = node.op == "call_module"
+        raise _unknown(model, _name(node) + (f" ({type(model.get_submodule(node.target)).__name__})" if layer else ""))
+    kernel, stride = extent
+    return replace(before, field=before.field + (kernel - 1) * before.step, step=before.step * stride)
+
+
+def _unknown(model, what):
+    """Return the InputError for an operation of which it is not known what it does with time."""
+    return InputError(
+        f"the receptive field of {type(model).__name__} cannot be read off its code, which does not tell whether "
+        f"{what} looks across time"
+    )
+
+
+def _name(node):
+    """Return the name of an operation, for a module that of its path."""
+    if node.target is getattr:
+        return node.args[1]
+    return node.target if isinstance(node.target, str) else node.target.__name__
+
+
+def _extent(node, model, averaged):
+    """Return (kernel, stride) in time of one operation, (1, 1) where it does not look across time.
+
+    averaged: whether its tensor may be averaged over time already. "mean" where that may happen here, None where what
+    it does with time is not known.
+    """
     if node.op == "call_module":
-        layer = model.get_submodule(node.target)
-        if isinstance(layer, KERNELS):
-            first = [v if isinstance(v, int) else v[0] for v in (layer.kernel_size, layer.stride)]
-            return tuple(first)
-        if isinstance(layer, (NonLocal, Cell)):
-            return math.inf, 1
-        return (3, 1) if isinstance(layer, Shift) else (1, 1)
-    if node.op == "call_function" and node.target is base.average_pairs:
+        return _of_layer(model.get_submodule(node.target), averaged)
+    name, rest = _name(node), node.args[1:]
+    if node.target is base.average_pairs:
         return 2, 1
-    if node.op == "call_function" and node.target is operator.getitem and isinstance(node.args[1], tuple):
-        frames = [index for index in node.args[1] if isinstance(index, list)]  # SlowFast's slow frames
-        if frames and len(frames[0]) > 1:
-            return 1, round((frames[0][-1] - frames[0][0]) / (len(frames[0]) - 1))
-    return 1, 1
+    if name == "scaled_dot_product_attention":
+        return math.inf, 1
+    if name in REDUCTIONS:
+        over = rest[0] if rest else node.kwargs.get("dim")
+        return (
+            (1, 1) if over is not None and {*(over if isinstance(over, tuple | list) else [over])} in SPACE else "mean"
+        )
+    if node.target is operator.getitem:
+        return _of_part(rest[0] if isinstance(rest[0], tuple) else (rest[0],), averaged)
+    if (
+        averaged
+        and name in ("flatten", "view", "reshape", "unflatten", *SHARES)
+        or name == "flatten"
+        and rest == (0, 1)
+    ):
+        return 1, 1
+    library = (getattr(node.target, "__module__", None) or "torch").partition(".")[0] in ("torch", "_operator")
+    return (1, 1) if name in ALONE_FUNCTIONS and library or node.target in OWN_FUNCTIONS else None
+
+
+def _of_layer(layer, averaged):
+    """Return what `_extent` does of a module."""
+    if isinstance(layer, KERNELS):
+        sizes = layer.kernel_size, layer.stride, getattr(layer, "dilation", 1)
+        kernel, stride, dilation = (v if isinstance(v, int) else v[0] for v in sizes)
+        return (kernel - 1) * dilation + 1, stride
+    if isinstance(layer, GLOBAL):
+        return math.inf, 1
+    if isinstance(layer, (nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d)):
+        size = layer.output_size
+        return {1: "mean", None: (1, 1)}.get(size[0] if isinstance(size, tuple | list) else size)
+    if isinstance(layer, Shift):
+        return 3, 1
+    return (1, 1) if isinstance(layer, ALONE) or averaged and isinstance(layer, ENDS) else None
+
+
+def _of_part(index, averaged):
+    """Return what `_extent` does of a tensor's part, by its index for each of the first axes."""
+    picked = [(axis, one) for axis, one in enumerate(index) if one not in (slice(None), None)]
+    if averaged or all(axis == 0 or axis > 2 for axis, _ in picked) and ... not in index:
+        return 1, 1
+    if len(picked) > 1:
+        return None
+    ((axis, one),) = picked
+    if axis == 2 and isinstance(one, list) and len(one) > 1 and one == sorted(one):  # SlowFast's slow frames
+        return 1, round((one[-1] - one[0]) / (len(one) - 1))
+    return "mean" if isinstance(one, int) else None  # one step, or one feature
 
 
 class Tracer(fx.Tracer):
@@ -71,14 +193,9 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, module, qualified_name):
         """Return whether to keep `module` as one operation."""
-        return isinstance(module, (*KERNELS, NonLocal, Cell, Shift)) or super().is_leaf_module(module, qualified_name)
+        return isinstance(module, (*KERNELS, *GLOBAL, Shift)) or super().is_leaf_module(module, qualified_name)
 
     def trace(self, root, concrete_args=None):
         """Trace in evaluation mode, without parameters' values being touched."""
-        training = root.training
-        root.eval()
-        try:
-            with torch.no_grad():
-                return super().trace(root, concrete_args)
-        finally:
-            root.train(training)
+        with evaluating(root), torch.no_grad():
+            return super().trace(root, concrete_args)
