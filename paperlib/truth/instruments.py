@@ -4,6 +4,7 @@ Larger is more important; instruments with a sign count what speaks against the 
 all with their defaults; a function of your own of the same signature is one more.
 """
 
+import contextlib
 import functools
 import zlib
 
@@ -14,6 +15,7 @@ from .. import gradcam, masks, relevance
 from ..errors import whole
 from ..models.inputs import check_clips, network
 from ..models.probing import check_count, classes, evaluating, indices
+from . import players
 from . import shapley as exact
 
 
@@ -53,7 +55,7 @@ def learned_mask(model, clips, targets, **options):
     window is near an optimum of equation 1, so a few steps suffice, from logits that these can turn.
     """
     few = {"iterations": 20, "start": 2.5, "learning_rate": 0.25, "keep": "best"}
-    options = {**few, "scores": getattr(model, "scores", "auto"), **options}
+    options = {**few, "scores": players.scale_of(model), **options}
     found, _ = masks.learn_from_window(model, clips, targets, **options)
     return torch.where(found.active, found.mask, 0.0)
 
@@ -85,6 +87,14 @@ def still(function):
             return function(logits, clips, targets, **options).detach()
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _seeded(seed, device):
+    """Draw by a seed; afterwards random numbers go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 @still
@@ -139,9 +149,10 @@ def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
 
     noise: its standard deviation as a share of the clips' range of values (Smilkov et al. 2017: 0.1 to 0.2).
     """
-    tunnel = attr.NoiseTunnel(attr.Saliency(model))
-    with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
-        torch.manual_seed(seed)
+    given = clips.dtype  # captum's noise is float32 at least, the network is given clips of its own numbers
+    clips = clips.to(torch.promote_types(given, torch.float32))
+    tunnel = attr.NoiseTunnel(attr.Saliency(lambda shown: model(shown.to(given))))
+    with _seeded(seed, clips.device):
         found = tunnel.attribute(
             clips.clone().requires_grad_(),
             target=targets,
@@ -163,8 +174,7 @@ def shapley(model, clips, targets, samples=8, seed=0):
     def switched(on, clips):
         return model(clips * on[:, None, :, None, None])
 
-    torch.manual_seed(seed)
-    with torch.no_grad():
+    with torch.no_grad(), _seeded(seed, clips.device):
         return attr.ShapleyValueSampling(switched).attribute(
             clips.new_ones(len(clips), clips.shape[2]),
             baselines=0,

@@ -71,9 +71,15 @@ def values(
     return worth(model, logits(model, clips, coalitions, absent), targets, value)
 
 
+def scale_of(model):
+    """Return the network's `scores`, "softmax" or "sigmoid", "auto" where it says nothing."""
+    said = getattr(model, "scores", None)
+    return said if isinstance(said, str) else "auto"  # a layer may have that name
+
+
 def worth(model, given, targets, value="logit"):
     """Return the logits or scores [B, M] of class targets[b] among logits [B, M, K]; see `values`."""
     if value == "score":
-        given = probabilities(given.flatten(0, 1), getattr(model, "scores", "auto")).view_as(given)
+        given = probabilities(given.flatten(0, 1), scale_of(model)).view_as(given)
     rows = torch.arange(len(given), device=given.device)
     return given[rows, :, classes(given[:, 0], indices(targets, given.device))].double()

@@ -138,7 +138,10 @@ def ranks(importance, exact) -> np.ndarray:
 def _rows(values, kind, what):
     """Return values as an array [B, N] of a kind; InputError for another shape, and for a clip's that is not finite."""
     try:
-        found = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, kind)
+        if isinstance(values, torch.Tensor):
+            values = values.detach().cpu()
+            values = values.double() if values.is_floating_point() else values  # NumPy has no bfloat16
+        found = np.asarray(values, kind)
     except (TypeError, ValueError):
         found = None
     if found is None or found.ndim != 2:

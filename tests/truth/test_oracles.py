@@ -89,9 +89,19 @@ def test_instruments_leave_the_network_as_it_was():
     net, known = truth.oracle(ONE, clips=2)
     net.train()
     for name, instrument in {**truth.INSTRUMENTS, **truth.CONTROLS}.items():
+        state = torch.get_rng_state()
         found = instrument(net, known.clips, known.targets)
         assert found.shape == (2, 16) and not found.requires_grad, name
+        assert torch.equal(state, torch.get_rng_state()), name
         assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters()), name
+
+
+def test_smooth_gradients_in_half_precision_are_those_of_float32():
+    net = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(256, 3))
+    clips = clip(6, 6, batch=2)
+    whole = instruments.smooth_grad(net, clips, [0, 1])
+    half = instruments.smooth_grad(net.bfloat16(), clips.bfloat16(), [0, 1])
+    assert half.dtype == torch.float32 and torch.allclose(half, whole, atol=0.05 * float(whole.max()))
 
 
 def test_events_that_an_oracle_cannot_read_are_named():

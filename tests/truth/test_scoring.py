@@ -114,6 +114,23 @@ def test_what_cannot_be_scored_is_one_sentence(importance, inside, message):
         truth.chance([[True, False], [True, True]])
 
 
+def test_importance_in_half_precision_is_scored():
+    importance, inside = torch.tensor([[0.0, 3, 1, -1, 1]]), [[False, True, False, True, False]]
+    for number in (torch.bfloat16, torch.float16):
+        assert truth.scores(importance.to(number), inside).equals(truth.scores(importance, inside))
+
+
+def test_a_layer_called_scores_says_nothing_about_the_scores():
+    net, known = truth.oracle([(5, 9)], clips=2)
+    importance = torch.rand(2, 16)
+    before = truth.curves(net, known.clips, known.targets, importance)
+    net.scores = torch.nn.Linear(1, 1)
+    assert truth.curves(net, known.clips, known.targets, importance).equals(before)
+    del net.scores
+    net.scores = "sigmoid"
+    assert not truth.curves(net, known.clips, known.targets, importance).equals(before)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_importance_that_is_not_finite_is_not_ranked(bad):
     net, known = truth.oracle([(5, 9)], clips=3)
