@@ -51,7 +51,7 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     """
     dataset = data.load(dataset, "val") if isinstance(dataset, str) else dataset
     rng, labels = np.random.default_rng(seed), np.asarray(dataset.labels)
-    whole("clips", clips)
+    order = in_turn(labels, seed)[: whole("clips", clips)]
     if len(np.unique(labels)) < 3 or whole("frames", frames) < 4:
         raise InputError(f"{dataset.name}: putting videos into each other takes three classes and four frames.")
 
@@ -59,7 +59,7 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
         return to_clip(dataset.frames(i, indices(dataset.num_frames(i), frames)))
 
     found = []
-    for i in in_turn(labels, seed)[:clips]:
+    for i in order:
         other = rng.choice(np.flatnonzero(labels != labels[i]))
         host = rng.choice(np.flatnonzero((labels != labels[i]) & (labels != labels[other])))
         length = max(1, round(frames * rng.uniform(SHORTEST, LONGEST)))
@@ -73,7 +73,12 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
 
 
 def in_turn(labels, seed=0):
-    """Return all positions in a random order in which every class comes once before any comes twice."""
+    """Return all positions in a random order in which every class comes once before any comes twice.
+
+    InputError for labels of several questions, among which there is no one class to a video.
+    """
+    if np.ndim(labels) != 1:
+        raise InputError(f"clips are drawn by one label to a video, not by labels of shape {list(np.shape(labels))}.")
     order = np.random.default_rng(seed).permutation(len(labels))
     turn, seen = [], {}
     for i in order:

@@ -73,6 +73,13 @@ def test_classes_come_in_turn():
     assert [len(set(labels[order[k : k + 3]])) for k in (0, 3)] == [3, 3] and set(labels[order[8:]]) == {0}
 
 
+def test_labels_of_several_questions_are_refused():
+    dataset = Three(30)
+    dataset.labels = np.stack([dataset.labels, dataset.labels], 1)
+    with pytest.raises(InputError, match=r"one label to a video, not by labels of shape \[30, 2\]"):
+        truth.spliced(dataset, 12, clips=9)
+
+
 def test_told_apart_are_clips_whose_difference_the_network_sees():
     net, known = truth.oracle([(5, 9)], clips=6)
     assert truth.told_apart(net, known).all()
