@@ -38,6 +38,13 @@ def build(frames, num_classes, width, dropout, size=224, layers=3, spatial_strid
     return model
 
 
+def cells(size, layers, strided):
+    """Return how many cells high the last maps of `size` pixels are: the first `strided` layers halve, all pool."""
+    for layer in range(layers):
+        size = ((size + 1) // 2 if layer < strided else size) // 2
+    return size
+
+
 class CLSTM(VideoModel):
     """Layers of [convolutional LSTM cell, dropout, batch norm, 2 x 2 max pool], then a linear classifier.
 
@@ -61,7 +68,7 @@ class CLSTM(VideoModel):
         for norm in self.bn[1:]:
             norm.weight, norm.bias = self.bn[0].weight, self.bn[0].bias
         self.pool = MaxPool3d((1, 2, 2))
-        self.fc = nn.Linear(num_frames * filters * (size // stride) ** 2, num_classes)
+        self.fc = nn.Linear(num_frames * filters * cells(size, layers, strided) ** 2, num_classes)
 
     def features(self, clip):
         """Clip [B, 3, T, size, size] -> output sequence [B, C, T, H', W']."""

@@ -279,6 +279,13 @@ def test_last_maps_have_as_many_cells_as_the_spatial_stride_says(name, options, 
     assert again.features(clip).shape[3:] == (cells, cells)
 
 
+@pytest.mark.parametrize("size, cells", [(112, 2), (96, 1), (127, 2), (128, 2)])
+def test_a_c_lstm_has_weights_for_the_cells_that_its_last_maps_have(size, cells):
+    model = models.create("C-LSTM-f2", num_classes=3, width=4, size=size).eval()
+    clip = torch.randn(1, 3, 2, size, size)
+    assert model.features(clip).shape[3:] == (cells, cells) and model(clip).shape == (1, 3)
+
+
 @pytest.mark.parametrize("name, right", [("I3D-original-f16", "16 or 32"), ("C-LSTM-f16", "8, 16, 32, 64")])
 def test_spatial_strides_that_do_not_exist_are_refused(name, right):
     with pytest.raises(InputError, match=rf"spatial_stride=12 for {name}.*{right}"):
