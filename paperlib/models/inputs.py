@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .architecture import architecture
 from .probing import evaluating
 
 PASSED_ON = {"Clone", "Mean", "Select", "Slice", "Squeeze", "ToCopy", "Transpose", "Unsqueeze", "UnsafeView", "View"}
 LOOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # rounding that a mean over frames may show; else 1e-3
 
-_without = weakref.WeakSet()  # networks that do not end in a sigmoid
+_without = weakref.WeakKeyDictionary()  # network -> its architecture, with which it did not end in a sigmoid
 
 
 def network(model, scripted=False):
@@ -125,8 +126,9 @@ def class_logits(model, clips):
 
 
 def _from_a_sigmoid(model, clips, logits):
-    """Whether what the network gives for clips is a sigmoid's, part of that or its mean; looked up once per network."""
-    if model in _without:
+    """Whether what the network gives for clips is a sigmoid's, part of that or its mean; looked up until it changes."""
+    now = architecture(model)
+    if _without.get(model) == now:
         return False
     if logits.grad_fn is None:
         with torch.inference_mode(False), torch.enable_grad():
@@ -136,7 +138,7 @@ def _from_a_sigmoid(model, clips, logits):
         step = step.next_functions[0][0]
     if step is not None and step.name().startswith("Sigmoid"):
         return True
-    _without.add(model)
+    _without[model] = now
     return False
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from ..errors import InputError
+from ..models.architecture import architecture
 from ..models.base import VideoModel
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating
@@ -50,8 +51,8 @@ class Graph:
     clip: fx.Node
     output: fx.Node
     operations: list
-    states: dict = field(default_factory=dict)  # placeholder -> path of a parameter or buffer, read live
-    constants: dict = field(default_factory=dict)  # placeholder -> tensor written into the network's code
+    states: dict = field(default_factory=dict)  # placeholder -> path of a module's tensor, read live
+    constants: dict = field(default_factory=dict)  # placeholder -> tensor written into the network's code, or in a list
     varies: set = field(default_factory=set)  # nodes whose value depends on the clip
 
 
@@ -78,20 +79,22 @@ def capture_forward(model, clip):
 
 
 def _kept(model, clip, method, check):
-    """Return the Graph of a method of the model, recorded anew after `check` where it is not known yet."""
-    key = (method, tuple(clip.shape), clip.dtype, clip.device, tuple(map(id, model.modules())))
+    """Return the Graph of a method of the model, recorded anew after `check` where there is none of it as it is now."""
+    place = (method, tuple(clip.shape), clip.dtype, clip.device)
     graphs = _captured.setdefault(model, {})
-    if key not in graphs:
+    recorded_of, graph = graphs.get(place, (None, None))
+    if recorded_of != architecture(model):
         check()
-        alike, shared = (*key[:-1], _architecture(model)), _shared.get(model, {})
+        now = architecture(model)  # a first run may have set what the network keeps
+        alike, shared = (*place, now), _shared.get(model, {})
         graph = shared.get(alike)
         if graph is None:
             name = f"{type(model).__name__}.{method}"
-            graph = _read(fused.apart(record(model, name, _Method(model, method), clip)), method)
-        if alike[-1] is not None:
+            graph = _read(model, fused.apart(record(model, name, _Method(model, method), clip)), method)
+        if isinstance(model, VideoModel) and model.config:
             shared[alike] = graph
-        graphs[key] = graph
-    return graphs[key]
+        graphs[place] = (now, graph)
+    return graph
 
 
 def share_recordings(model, graphs):
@@ -101,19 +104,6 @@ def share_recordings(model, graphs):
     differs: a function of torch that was replaced in between cannot be seen here.
     """
     _shared[model] = graphs
-
-
-def _architecture(model):
-    """Return what networks of the framework share that differ in weights alone, or None where that is not known."""
-    if not (isinstance(model, VideoModel) and model.config):
-        return None
-    parts = [(name, value.shape, value.dtype) for name, value in model.state_dict().items()]
-    for name, module in model.named_modules():
-        own = {key: value for key, value in vars(module).items() if key[0] != "_" and key != "training"}
-        if module._forward_hooks or module._forward_pre_hooks or any(map(torch.is_tensor, own.values())):
-            return None
-        parts.append((name, type(module), repr(sorted(own.items(), key=str))))
-    return tuple(parts)
 
 
 class _Method(nn.Module):
@@ -127,8 +117,8 @@ class _Method(nn.Module):
         return self.model(clip) if self.method == "forward" else self.model.frame_logits(clip)
 
 
-def _read(program, method):
-    """Turn an ExportedProgram into a Graph."""
+def _read(model, program, method):
+    """Turn an ExportedProgram of a model's method into a Graph."""
     signature = program.graph_signature
     nodes = list(program.graph.nodes)
     inputs = {node.name: node for node in nodes if node.op == "placeholder"}
@@ -139,7 +129,11 @@ def _read(program, method):
     for name, path in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items():
         graph.states[inputs[name]] = path.removeprefix("model.")
     for name, path in signature.inputs_to_lifted_tensor_constants.items():
-        graph.constants[inputs[name]] = program.constants[path]
+        path, value = path.removeprefix("model."), program.constants[path]
+        if torch.is_tensor(_attribute(model, path)):
+            graph.states[inputs[name]] = path
+        else:
+            graph.constants[inputs[name]] = value
     mark(graph)
     if graph.output not in graph.varies:
         raise InputError(f"{method} does not depend on the clip")
@@ -195,10 +189,15 @@ def valued(node):
 
 
 def fetch(model, graph, node):
-    """Return the present value of a parameter, buffer or constant of the graph."""
+    """Return the present value of a parameter, buffer, other tensor of a module or constant of the graph."""
     if node in graph.constants:
         return graph.constants[node]
-    return functools.reduce(getattr, graph.states[node].split("."), model).detach()
+    return _attribute(model, graph.states[node]).detach()
+
+
+def _attribute(model, path):
+    """Return what stands at a path in the network, None where there is nothing."""
+    return functools.reduce(lambda inside, name: getattr(inside, name, None), path.split("."), model)
 
 
 def opname(node):
@@ -219,7 +218,7 @@ def module_path(node):
 def owner(model, node):
     """Return the innermost module that ran the operation."""
     path = module_path(node)
-    return functools.reduce(getattr, path.split("."), model) if path else model
+    return _attribute(model, path) if path else model
 
 
 def describe(model, node):
