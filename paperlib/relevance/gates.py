@@ -2,7 +2,7 @@
 
 from torch import fx
 
-from .graph import LIKE, opname
+from .graph import opname, valued
 from .operations import COPIES, ELEMENTWISE, NORMS, PRODUCTS, ROUTES, SCALINGS, SOFTMAXES
 
 GATES = SOFTMAXES | {"sigmoid", "hardsigmoid"}
@@ -13,10 +13,7 @@ TOKEN_NORMS = {"layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm",
 
 def sources(node, varies):
     """Return the clip-dependent inputs of `node`, one entry for each place at which they stand."""
-    found = []
-    taken = (node.args[:1],) if opname(node) in LIKE else (node.args, node.kwargs)
-    fx.map_arg(taken, lambda x: found.append(x) if x in varies else None)
-    return found
+    return [source for source in valued(node) if source in varies]
 
 
 def factors(node):

@@ -36,9 +36,11 @@ VALUE_FREE = {
     "ones",
     "full",
     "arange",
+    "zero",
 }
 
-LIKE = {"type_as", "expand_as", "view_as", "reshape_as", "to"}  # take the type or shape of their second argument
+# operations whose result holds values of one argument only; of the other they take the type or the shape
+HELD = dict.fromkeys(("type_as", "expand_as", "view_as", "reshape_as", "to"), 0) | {"copy": 1, "fill": 1}
 
 _captured = weakref.WeakKeyDictionary()
 _shared = weakref.WeakKeyDictionary()  # network -> Graphs of networks that were said to differ in weights alone
@@ -144,7 +146,7 @@ def mark(graph):
     """Note which nodes of the graph depend on the clip."""
     graph.varies = {graph.clip}
     for node in graph.operations:
-        if opname(node) not in VALUE_FREE and any(source in graph.varies for source in valued(node)):
+        if any(source in graph.varies for source in valued(node)):
             graph.varies.add(node)
 
 
@@ -184,8 +186,13 @@ def run(model, graph, clips, keep, leaf=None):
 
 
 def valued(node):
-    """Return the nodes whose values an operation uses, not only their types or shapes."""
-    return [node.args[0]] if opname(node) in LIKE else node.all_input_nodes
+    """Return the nodes whose values an operation uses, not only their types or shapes, as often as they stand there."""
+    name, found = opname(node), []
+    if name in VALUE_FREE:
+        return found
+    taken = (node.args, node.kwargs) if name not in HELD else node.args[HELD[name]]
+    fx.map_arg(taken, lambda x: found.append(x))
+    return found
 
 
 def fetch(model, graph, node):

@@ -107,10 +107,9 @@ def _step(model, graph, node, rules):
         return Step(node, rule, receivers, [0], "norm")
     passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
     if isinstance(rule, R.Identity) or passive:
-        source = len(receivers) - 1 if name == "copy" else 0  # copy(destination, source)
-        if receivers[source].meta["val"].shape != _value(node).shape:
+        if receivers[0].meta["val"].shape != _value(node).shape:
             raise _unsupported(model, graph, node, "changes its input's shape, which the identity rule cannot undo")
-        return Step(node, rule, receivers, [source], "identity")
+        return Step(node, rule, receivers, [0], "identity")
     if name in CONVOLUTIONS | PRODUCTS:
         return _weights(model, graph, node, rule, receivers, rules.table)
     if name in SCALINGS:

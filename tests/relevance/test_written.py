@@ -1,0 +1,73 @@
+"""What is written over takes no relevance, nor does what only decides which values are taken."""
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib import relevance
+
+from .networks import clip
+
+
+class Written(nn.Module):
+    """Features of which the last frame's, or the first channel's, are written over by a constant."""
+
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(1)
+        self.how = how
+        self.conv = nn.Conv3d(3, 8, (1, 3, 3), padding=(0, 1, 1))
+        self.mix = nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0))
+        self.head = nn.Linear(8, 3)
+        self.token = nn.Parameter(torch.rand(8) + 0.5)
+
+    def frame_logits(self, clip):
+        x, token = torch.relu(self.conv(clip)).clone(), self.token[None, :, None, None]
+        if self.how == "a token":
+            x[:, :, -1] = token
+        elif self.how == "a token, joined":
+            x = torch.cat([x[:, :, :-1], token[:, :, None].expand(len(x), -1, 1, *x.shape[3:])], 2)
+        elif self.how == "zero":
+            x[:, :, -1] = 0
+        elif self.how == "zero in place":
+            x[:, :, -1].zero_()
+        elif self.how == "zero, multiplied":
+            x = x * (torch.arange(x.shape[2]) < x.shape[2] - 1).to(x)[:, None, None]
+        elif self.how == "another frame":
+            x[:, :, -1] = x[:, :, 0]
+        elif self.how == "another frame, joined":
+            x = torch.cat([x[:, :, :-1], x[:, :, :1]], 2)
+        return self.head(torch.relu(self.mix(x)).mean((3, 4)).transpose(1, 2))
+
+    def forward(self, clip):
+        return self.frame_logits(clip).mean(1)
+
+
+@pytest.mark.parametrize(
+    "how, same",
+    [
+        ("a token", "a token, joined"),
+        ("zero", "zero, multiplied"),
+        ("zero in place", "zero, multiplied"),
+        ("another frame", "another frame, joined"),
+    ],
+)
+@pytest.mark.parametrize("method", ["lrp", "clrp"])
+def test_what_is_written_over_takes_no_relevance(how, same, method):
+    net, x = Written(how).eval(), clip(4, size=8, batch=2)
+    A = relevance.relevance_matrix(net, x, [0, 2], method=method)
+    assert torch.allclose(A, relevance.relevance_matrix(Written(same).eval(), x, [0, 2], method=method), atol=1e-6)
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)
+    seen = gradient.abs().sum((0, 1, 3, 4)) > 0
+    assert torch.equal(A.abs().sum((0, 1)) > 0, seen) and not seen[-1]
+
+
+def test_the_ledger_books_what_a_written_constant_takes():
+    net, x = Written("a token").eval(), clip(4, size=8)
+    report = relevance.ledger(net, x, 0)
+    written = report[report.operation == "select_scatter"]
+    assert written.bias.abs().sum() > 0
+    total = float(relevance.relevance_matrix(net, x, 0, method="lrp").sum())
+    assert report.attrs["clip"] == pytest.approx(total, rel=1e-5)
+    assert report["in"].sum() == pytest.approx((report.out + report.bias + report.dead).sum(), rel=1e-4)
