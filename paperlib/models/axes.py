@@ -45,7 +45,7 @@ def size(axis):
 def regroup(axes, shape):
     """Return axes after a reshape to `shape`, None where atoms do not fit it."""
     atoms, found = [atom for axis in axes for atom in axis], []
-    for length in shape:
+    for place, length in enumerate(shape):
         axis, total = [], 1
         if length == 1 and atoms and atoms[0].size == 1:
             axis.append(atoms.pop(0))
@@ -63,6 +63,8 @@ def regroup(axes, shape):
             total *= atom.size
         if total != length:
             return None
+        if atoms and atoms[0].label == "B" and atoms[0].size == 1 and shape[place + 1 : place + 2] != (1,):
+            axis.append(atoms.pop(0))  # a single clip is folded into this axis, as two would be
         found.append(tuple(axis))
     if any(atom.size > 1 for atom in atoms):
         return None

@@ -43,8 +43,7 @@ class Places:
         for dim, (offset, outside) in enumerate(zip(self.offsets, self.outside, strict=True)):
             view = [-1 if i == dim else 1 for i in range(len(shape))]
             if offset is not None:
-                repeats = shape[dim] // len(offset)  # clips that stand on the same axis, in front
-                step = step + offset.repeat(repeats).to(device).view(view)
+                step = step + offset.to(device).view(view)
             if outside is not None:
                 step = torch.where(outside.to(device).view(view), -(2**40), step)
         return step.clamp(min=-1)
@@ -85,11 +84,9 @@ def _axis(axis):
     tokens = [atom for atom in axis if atom.inner]
     if tokens and len(axis) > 1:
         return None
-    atoms = list(tokens[0].inner) if tokens else [atom for atom in axis if atom.label != "B"]
+    atoms = tokens[0].inner if tokens else axis
     if not any(atom.label == "T" for atom in atoms):
         return (None, None)
-    if not tokens and any(atom.label == "B" for atom in axis[1:] if atom.size > 1):
-        return None  # clips within frames
     offset = torch.zeros(1, dtype=torch.int64)
     for atom in atoms:
         here = torch.arange(atom.size) * (atom.stride if atom.label == "T" else 0)

@@ -197,7 +197,10 @@ def pixel_bounds(clips, bounds=None):
 
 
 def prepared(model, clips, targets, memory, rules=None, rows="auto", split=None):
-    """Check the input and yield (clips, targets, rows at once, Plan) in portions that fit the memory."""
+    """Check the input and yield (clips, targets, rows at once, Plan) in portions that fit the memory.
+
+    Raises InputError where the rows of one portion are another quantity than those of another.
+    """
     model = network(model)
     clips = check_clips(model, clips)
     sample = largest_portion(clips)
@@ -209,7 +212,14 @@ def prepared(model, clips, targets, memory, rules=None, rows="auto", split=None)
         part = slice(first, first + at_once)
         if len(clips[part]) != len(sample):
             with evaluating(model):
-                plan = settle(model, clips[part], rules, rows, split)
+                other = settle(model, clips[part], rules, rows, split)
+            if (other.about, other.names) != (plan.about, plan.names):
+                raise InputError(
+                    f"the rows of {type(model).__name__} are {plan.about} for {len(sample)} clips at once, but "
+                    f"{other.about} for {len(clips[part])}; ask about one clip after the other, or name a layer with "
+                    "split="
+                )
+            plan = other
         sample = clips[part]
         yield clips[part], targets[part], width, plan
 

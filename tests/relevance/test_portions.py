@@ -1,0 +1,56 @@
+"""Clips that go through a network in portions, or alone, give what they give together."""
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib import relevance
+from paperlib.errors import InputError
+
+from .networks import clip
+
+
+class FramesFirst(nn.Module):
+    """Frames folded into the batch in front of the clips, [T * B, C, H, W], as networks with a time-major core do."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.mix, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, clip):
+        b, _, t, _, _ = clip.shape
+        x = torch.relu(self.conv(clip.permute(2, 0, 1, 3, 4).flatten(0, 1)))
+        return self.head(torch.relu(self.mix(x)).mean((2, 3))).view(t, b, -1).mean(0)
+
+    def by_hand(self, clip):
+        """The same network frame by frame: logits [B, T, K]."""
+        frames = [self.mix(torch.relu(self.conv(clip[:, :, i]))) for i in range(clip.shape[2])]
+        return torch.stack([self.head(torch.relu(x).mean((2, 3))) for x in frames], 1)
+
+
+@pytest.mark.parametrize("rows", ["auto", "split"])
+def test_one_clip_has_the_rows_that_it_has_among_others(rows):
+    net, x, targets = FramesFirst().eval(), clip(32, size=4, batch=3), [0, 1, 2]  # portions of two and one
+    logits = torch.stack([clip_logits[:, k] for clip_logits, k in zip(net.by_hand(x).detach(), targets, strict=True)])
+    expected = logits if rows == "auto" else logits / 32
+    for part in (slice(0, 3), slice(0, 2), slice(2, 3)):
+        A = relevance.relevance_matrix(net, x[part], targets[part], method="lrp", rows=rows)
+        found = relevance.rows_of(net, x[part], targets[part], rows=rows)
+        assert found.kind == ("logits" if rows == "auto" else "split")
+        assert torch.allclose(found.values, expected[part], atol=1e-6)
+        assert torch.allclose(A, torch.diag_embed(expected[part]), atol=1e-6)  # a row sees its own frame only
+
+
+def test_rows_that_are_something_else_in_the_last_portion_are_refused():
+    class Alone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv3d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+        def forward(self, clip):
+            x = torch.relu(self.conv(clip)).mean((3, 4))
+            return self.head(x.amax(2) if len(clip) == 1 else x.mean(2))
+
+    with pytest.raises(InputError, match="rows of Alone are logits: .* for 2 clips at once, but split: .* for 1;"):
+        relevance.relevance_matrix(Alone().eval(), clip(32, size=4, batch=3), 0)
