@@ -15,7 +15,8 @@ class InputError(ValueError):
 
 def meant(name, known):
     """Return the end of a sentence that asks for the known name nearest to `name`; '' where none is near."""
-    close = [other for other in known if other.rpartition("/")[2] == name] or get_close_matches(str(name), known, 1)
+    inside = (f"/{name}", f".{name}")  # a notebook in its folder, a layer in its network
+    close = [other for other in known if other.endswith(inside)] or get_close_matches(str(name), known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import fx, nn
 
-from ..errors import InputError
+from ..errors import InputError, meant
 from . import composites, gates
 from . import rules as R
 from .fused import FUSED
@@ -47,7 +47,7 @@ def plan(model, graph, rules=None):
     Raises InputError naming the layer and type of an operation without a rule, and how to register one.
     """
     rules = composites.chosen(graph, rules)
-    _check(model, rules.given)
+    _check(model, graph, rules.given)
     reached, steps, carries_weights = {graph.output}, [], {graph.output: False}
     shifted = set()  # nodes whose relevance is not proportional to their value
     for node in reversed(graph.operations):
@@ -204,8 +204,13 @@ def _value(node):
     return value[0] if isinstance(value, (tuple, list)) else value
 
 
-def _check(model, rules):
-    """Raise InputError for a key that names nothing or a value that is no rule."""
+def _check(model, graph, rules):
+    """Raise InputError for a name that is nothing in the network or in a composite, or a value that is no rule.
+
+    Module classes may be missing in a network: a set of rules is meant for several networks.
+    """
+    known = {path for path, _ in model.named_modules() if path}
+    known |= {opname(node) for node in graph.operations}.union(*composites.COMPOSITES.values())
     for key, rule in rules.items():
         if not isinstance(rule, R.Rule):
             raise InputError(f"rules[{key!r}] must be a rule such as ZPlus(), not {rule!r}")
@@ -220,8 +225,11 @@ def _check(model, rules):
                 f"rules names '{key}', which is taken apart into matmul, softmax and matmul; give a composite such as "
                 "'attnlrp' or 'cp-lrp', rules for these operations, or the path of the module that attends"
             )
-        if key not in composites.COMPOSITES["paper"] and key not in dict(model.named_modules()) and "." in key:
-            raise InputError(f"rules names '{key}', but the network has no module of that path")
+        if key not in known:
+            raise InputError(
+                f"rules names '{key}', but the network has no module of that path and no operation of that name"
+                f"{meant(key, sorted(known))}"
+            )
 
 
 def _override(model, node, rules):

@@ -208,7 +208,9 @@ def test_ledger_accounts_for_biases_and_excluded_branches():
         (dict(memory=0), "memory"),
         (dict(input_bounds=(1, 0)), "low below high"),
         (dict(input_bounds=3), "input_bounds"),
-        (dict(rules={"trunk.9": relevance.ZPlus()}), "no module of that path"),
+        (dict(rules={"trunk.9": relevance.ZPlus()}), "no module of that path and no operation of that name"),
+        (dict(rules={"conv3": relevance.ZPlus()}), "rules names 'conv3', .*; did you mean 'conv3d'?"),
+        (dict(rules={"3": relevance.ZPlus()}), "rules names '3', .*; did you mean 'trunk.3'?"),
         (dict(rules={nn.Conv3d: "z+"}), "must be a rule"),
     ],
 )
