@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import InputError
 from . import rules as R
+from .graph import module_path, opname
 from .held import Held, living, reference
 from .layers import Linear
 
@@ -268,6 +270,14 @@ def by_rule(linear, rule, w, bias=None, precision=None, spares=True):
     )
 
 
+def _alike(target, others, shape):
+    """Whether two Shareds hand on the same relevance, and any, of outputs of this shape that all have another one."""
+    a = target.layer.inputs[0]
+    r = torch.linspace(1, 2, shape.numel(), dtype=a.dtype, device=a.device).view(1, *shape)
+    one, other = (shares.carry(Held(r))[0].relevance() for shares in (target, others))
+    return nonzero(one) and torch.allclose(one, other, rtol=0, atol=1e-6 * float(one.abs().max()))
+
+
 def weighted(step, values, bounds, contrast, precision=None):
     """Return the shares of a convolution or linear layer; bounds, contrast: as in `shares.prepare`."""
     rule, linear = step.rule, Linear(step, values)
@@ -280,6 +290,12 @@ def weighted(step, values, bounds, contrast, precision=None):
     if contrast:
         # no spare: a class without positive evidence has none, whichever sign its weights carry
         both = [by_rule(linear, rule, sign * w, bias, spares=False) for sign in (1, -1)]
+        if step.given and _alike(*both, step.node.meta["val"].shape):
+            raise InputError(
+                f"the rule {rule!r} of the last layer, '{module_path(step.node) or opname(step.node)}', shares alike "
+                "for its weights and for negated ones, so that CLRP would be zero everywhere; leave the last layer out "
+                "of rules, which gives it ZPlus(), or use method='lrp'"
+            )
         return both[1] if contrast == "dual" else Contrast(*both)
     if getattr(rule, "by_sign", False):
         return BySign(linear, rule, precision)
