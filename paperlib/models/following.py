@@ -26,7 +26,7 @@ RESIZES = AVERAGES | set(
 )
 VIEWS = set("view reshape _unsafe_view flatten unflatten view_as squeeze unsqueeze".split())
 REDUCTIONS = set("mean sum amax amin max min var std prod logsumexp any all norm linalg_vector_norm".split())
-PERMUTES = set("permute transpose t movedim swapaxes numpy_T".split())
+PERMUTES = set("permute transpose t movedim swapaxes numpy_T mT mH matrix_H adjoint".split())
 PICKS = set("index_select index gather take_along_dim sort topk scatter".split())  # in any order
 # these hold nothing of their inputs
 CONSTANT = re.compile(r"(new_)?(zeros|ones|full|empty|rand|randn)(_like)?|arange|sym_size")

@@ -55,7 +55,7 @@ class Graph:
     operations: list
     states: dict = field(default_factory=dict)  # placeholder -> path of a module's tensor, read live
     constants: dict = field(default_factory=dict)  # placeholder -> tensor written into the network's code, or in a list
-    varies: set = field(default_factory=set)  # nodes whose value depends on the clip
+    varies: set = field(default_factory=set)  # nodes whose value depends on the clip, and may have relevance
 
 
 def capture(model, clip):
@@ -138,16 +138,26 @@ def _read(model, program, method):
             graph.constants[inputs[name]] = value
     mark(graph)
     if graph.output not in graph.varies:
-        raise InputError(f"{method} does not depend on the clip")
+        raise InputError(f"{method} does not depend on the clip, or by comparisons and indices alone")
     return graph
 
 
 def mark(graph):
-    """Note which nodes of the graph depend on the clip."""
+    """Note which nodes of the graph depend on the clip.
+
+    Truth values and indices do not count, nor what is made of them alone: they decide which values are taken.
+    """
     graph.varies = {graph.clip}
     for node in graph.operations:
-        if any(source in graph.varies for source in valued(node)):
+        if _continuous(node) and any(source in graph.varies for source in valued(node)):
             graph.varies.add(node)
+
+
+def _continuous(node):
+    """Whether an operation gives numbers that are no integers, in one of its results at least."""
+    value = node.meta["val"]
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    return any(isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex()) for x in parts)
 
 
 def walk(model, graph, clips, keep):

@@ -23,12 +23,12 @@ COPIES = set(
 )
 ROUTES = set(
     """
-    _unsafe_view as_strided broadcast_to cat channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten
-    flip gather index index_copy index_put index_select masked_fill movedim narrow pad permute pixel_shuffle
-    pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d
-    replication_pad2d replication_pad3d reshape roll scatter select select_scatter slice slice_scatter split
-    split_with_sizes squeeze stack swapaxes t tensor_split transpose unbind unflatten unfold unsqueeze
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d view view_as where
+    _unsafe_view adjoint as_strided broadcast_to cat channel_shuffle chunk constant_pad_nd diagonal expand
+    expand_as flatten flip gather index index_copy index_put index_select mH mT masked_fill matrix_H movedim narrow
+    numpy_T pad permute pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat
+    repeat_interleave replication_pad1d replication_pad2d replication_pad3d reshape roll scatter select
+    select_scatter slice slice_scatter split split_with_sizes squeeze stack swapaxes t tensor_split transpose
+    unbind unflatten unfold unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view view_as where
     """.split()
 )
 SUMS = set(

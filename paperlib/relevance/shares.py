@@ -118,7 +118,7 @@ class Routed:
 
     def _zeros(self):
         which = self.takes if self.signal else range(len(self.shapes))
-        return [self.inputs[0].new_zeros(self.shapes[i]) for i in which]
+        return [self.inputs[i].new_zeros(self.shapes[i]) for i in which]
 
     def carry(self, held):
         if self.same:

@@ -122,8 +122,6 @@ def _sharing(model, graph, node, rule, receivers, table):
     name, everything = opname(node), list(range(len(receivers)))
     if isinstance(rule, R.SignalTakesAll):
         raise _unsupported(model, graph, node, "is not a product, so SignalTakesAll does not apply")
-    if name == "where" and node.args[0] in graph.varies:  # the condition decides, it is no signal
-        return Step(node, R.Route(), receivers, everything[1:], "route")
     if name in SUMS:
         rule = rule if isinstance(rule, (R.Proportional, R.Epsilon, R.EqualShares)) else table[name]
         return Step(node, rule, receivers, everything, "sum")

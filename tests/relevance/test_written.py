@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from paperlib import relevance
+from paperlib.errors import InputError
 
 from .networks import clip
 
@@ -61,6 +62,78 @@ def test_what_is_written_over_takes_no_relevance(how, same, method):
     (gradient,) = torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)
     seen = gradient.abs().sum((0, 1, 3, 4)) > 0
     assert torch.equal(A.abs().sum((0, 1)) > 0, seen) and not seen[-1]
+
+
+class Picked(nn.Module):
+    """Values of which the clip decides which go on: a form of it, or the same written otherwise."""
+
+    def __init__(self, how, picks=None):
+        super().__init__()
+        torch.manual_seed(2)
+        self.how, self.picks = how, picks  # picks: frames that were picked before, [B, 2]
+        self.conv = nn.Conv3d(3, 8, (1, 3, 3), padding=(0, 1, 1))
+        self.mix = nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0))
+        self.score, self.head = nn.Linear(8, 1), nn.Linear(8, 3)
+
+    def frame_logits(self, clip):
+        x, clips = self.conv(clip), torch.arange(len(clip))
+        x = {
+            "leaky": lambda: torch.where(x > 0, x, 0.1 * x),
+            "leaky, by torch": lambda: nn.functional.leaky_relu(x, 0.1),
+            "filled": lambda: x.masked_fill(x < 0.3, 0),
+            "multiplied": lambda: x * (x > 0.3),
+            "multiplied by numbers": lambda: (x > 0.3).to(x) * x,
+            "threshold": lambda: nn.functional.threshold(x, 0.3, 0),
+        }.get(self.how, lambda: torch.relu(x))()
+        f = torch.relu(self.mix(x)).mean((3, 4)).transpose(1, 2)
+        if self.how == "transposed":
+            f = torch.relu(self.mix(x)).mean((3, 4)).mT
+        scores = self.score(f)[..., 0]
+        if self.how == "largest":
+            f = f.gather(1, scores.topk(2, 1).indices[..., None].expand(-1, -1, 8))
+        elif self.how == "first":
+            f = f[clips[:, None], torch.stack([scores.argmax(1), scores.argmin(1)], 1)]
+        elif self.picks is not None:
+            f = torch.stack([steps[picked] for steps, picked in zip(f, self.picks, strict=True)])
+        return self.head(f)
+
+    def forward(self, clip):
+        return self.frame_logits(clip).mean(1)
+
+    def ranked(self, clip):
+        """The clip's frames by their scores, largest first, [B, T]."""
+        f = torch.relu(self.mix(torch.relu(self.conv(clip)))).mean((3, 4)).transpose(1, 2)
+        return self.score(f)[..., 0].argsort(1, descending=True)
+
+
+@pytest.mark.parametrize(
+    "how, same",
+    [
+        ("leaky", "leaky, by torch"),
+        ("filled", "threshold"),
+        ("multiplied", "threshold"),
+        ("multiplied by numbers", "threshold"),
+        ("largest", lambda ranked: ranked[:, :2]),
+        ("first", lambda ranked: ranked[:, [0, -1]]),
+        ("transposed", ""),
+    ],
+)
+@pytest.mark.parametrize("rules", ["paper", "attnlrp"])
+def test_a_mask_or_an_index_made_of_the_clip_only_decides(how, same, rules):
+    net, x = Picked(how).eval(), clip(8, size=8, batch=2)  # as many frames as features: a square to transpose
+    other = Picked(same) if isinstance(same, str) else Picked("", same(net.ranked(x)))
+    assert torch.equal(net(x), other.eval()(x))
+    A, B = (relevance.relevance_matrix(n, x, [0, 1], method="lrp", rules=rules) for n in (net, other))
+    assert A.abs().max() > 0 and torch.allclose(A, B, atol=1e-5 * float(B.abs().max()))
+
+
+def test_a_network_that_only_compares_has_nothing_to_explain():
+    class Compares(nn.Module):
+        def forward(self, clip):
+            return (clip.mean((2, 3, 4)) > 0).float() * 2 - 1
+
+    with pytest.raises(InputError, match="by comparisons and indices alone"):
+        relevance.relevance_matrix(Compares(), clip(4), 0, method="lrp")
 
 
 def test_the_ledger_books_what_a_written_constant_takes():
