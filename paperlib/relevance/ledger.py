@@ -1,5 +1,6 @@
 """The conservation ledger: how much relevance enters and leaves every layer, and what becomes of the rest."""
 
+import collections
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +11,7 @@ from torch import nn
 from ..models.inputs import network
 from . import matrix
 from .composites import chosen
+from .graph import module_path, opname
 from .starts import origin, ranges
 from .table import role
 
@@ -44,11 +46,15 @@ def ledger(
     matrix.choose("method", method, ("lrp", "dual"))
     model = network(model)
     books: dict = {}
+    roles: dict = {}
     started = 0.0
     each: dict = {}
     for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, rules, rows, split):
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method)
-        watch = functools.partial(_book, books, sweep.shares)
+        places = _places(plan.steps)
+        for step in reversed(plan.steps):
+            roles.setdefault(places[step.node], role(model, step)[:4])
+        watch = functools.partial(_book, books, places, sweep.shares)
         starts = origin(sweep, plan, target_part, method, watch=watch)
         logits = sweep.logits if plan.cut else sweep.logits.sum(1)
         started += float(logits.gather(1, target_part[:, None]).sum(dtype=torch.float64))
@@ -58,11 +64,11 @@ def ledger(
                 before = each.get(plan.names[row], (0.0, 0.0))
                 each[plan.names[row]] = (before[0] + values[row], before[1] + _sum(r))
     lines = []
-    for step in reversed(sweep.steps):
-        if step.node in books:
-            kept = books[step.node]
+    for place, about in roles.items():
+        if place in books:
+            kept = books[place]
             rest = kept["in"] - kept["out"] - sum(kept[name] for name in LOSSES)
-            lines.append((*role(model, step)[:4], *kept.values(), rest))
+            lines.append((*about, *kept.values(), rest))
     columns = ["layer", "type", "operation", "rule", "in", "out", *LOSSES, "stabiliser"]
     frame = pd.DataFrame(lines, columns=columns)
     arrived = sum(clip for _, clip in each.values())
@@ -71,9 +77,19 @@ def ledger(
     return frame
 
 
-def _book(books, shares, step, arriving, leaving):
+def _places(steps):
+    """Return {node: (module path, operation, the how manieth of these)}, the same in every portion of the clips."""
+    counts, places = collections.Counter(), {}
+    for step in steps:
+        kind = module_path(step.node), opname(step.node)
+        places[step.node] = (*kind, counts[kind])
+        counts[kind] += 1
+    return places
+
+
+def _book(books, places, shares, step, arriving, leaving):
     """Add up what a step of a downward sweep takes in and hands on."""
-    kept = books.setdefault(step.node, dict.fromkeys(("in", "out", *LOSSES), 0.0))
+    kept = books.setdefault(places[step.node], dict.fromkeys(("in", "out", *LOSSES), 0.0))
     into, out = _sum(arriving), sum(_sum(part) for part in leaving)
     kept["in"] += into
     kept["out"] += out

@@ -7,7 +7,7 @@ from torch import nn
 from paperlib import relevance
 from paperlib.errors import InputError
 
-from .networks import clip
+from .networks import clip, plain, settle
 
 
 class FramesFirst(nn.Module):
@@ -54,3 +54,15 @@ def test_rows_that_are_something_else_in_the_last_portion_are_refused():
 
     with pytest.raises(InputError, match="rows of Alone are logits: .* for 2 clips at once, but split: .* for 1;"):
         relevance.relevance_matrix(Alone().eval(), clip(32, size=4, batch=3), 0)
+
+
+def test_the_ledger_sums_over_all_portions():
+    torch.manual_seed(0)
+    net, x, targets = settle(plain()), clip(32, size=8, batch=3), [0, 1, 2]  # portions of two and one
+    together = relevance.ledger(net, x, targets)
+    alone = [relevance.ledger(net, x[i : i + 1], targets[i : i + 1]) for i in range(3)]
+    for column in ("in", "out", "dead", "stabiliser"):
+        expected = sum(each[column] for each in alone)
+        assert list(together[column]) == pytest.approx(list(expected), rel=1e-4, abs=1e-4)
+    assert together["in"][0] == pytest.approx(together.attrs["logits"], rel=1e-5)
+    assert together["out"].iloc[-1] == pytest.approx(together.attrs["clip"], rel=1e-5)
