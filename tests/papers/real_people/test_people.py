@@ -166,6 +166,38 @@ def test_intervals_are_over_people_not_over_videos():
     assert pooled.to_dict() == {"a": 3, "b": 2}
 
 
+def test_two_models_are_compared_on_the_clips_that_both_get_right():
+    rows = [  # the clips *3 are right in one model only, and their values would turn the difference round
+        *[("I3D", who, f"{who}{k}", value) for who in "ab" for k, value in ((1, 5.0), (2, 7.0), (3, -90.0))],
+        *[("C-LSTM", who, f"{who}{k}", value) for who in "ab" for k, value in ((1, 4.0), (2, 4.0), (4, 90.0))],
+        *[("I3D", "c", "c1", 3.0), ("C-LSTM", "c", "c1", 1.0), ("I3D", "c", "c2", np.nan), ("C-LSTM", "c", "c2", 50.0)],
+        *[("TSN", "a", "a3", 0.0), ("C-LSTM", "d", "d1", 99.0)],
+    ]
+    table = pd.DataFrame(rows, columns=["model", "person", "id", "mask_length"]).sample(frac=1, random_state=0)
+    found = claims.paired("id", table, "mask_length", claims.BOTH, "toy")
+    assert found.interval == pytest.approx(statistics.mean_interval([2.0, 2.0, 2.0]))  # (1 + 3) / 2, the same, 3 - 1
+    assert found.rests_on == "3 persons, 2 networks, 5 clips that both get right (1 left out: no value for one of them)"
+    of_both = claims.paired("id", table, "mask_length", claims.BOTH, "toy", lambda i3d, lstm: (i3d + lstm) / 2)
+    assert of_both.interval == pytest.approx(statistics.mean_interval([5.0, 5.0, 2.0]))
+    assert claims.paired("id", table[table["model"] != "I3D"], "mask_length", claims.BOTH, "toy").interval is None
+    assert claims.paired("id", table, "drop_ratio", claims.BOTH, "toy").interval is None
+
+
+def test_an_empty_mask_has_no_length_and_no_drop():
+    found = {
+        "mask": np.array([[0.0, 1.0, 1.0], [0.01, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+        "original": np.array([0.9, 0.9, 0.9]),
+        "freeze": np.array([0.3, 0.9, 0.3]),
+        "reverse": np.array([0.7, 0.9, 0.9]),
+    }
+    table = explain._mask_measures(found)
+    assert table.loc[1].isna().all()
+    assert table.loc[0].to_dict() == pytest.approx(
+        {"mask_length": 2, "reverse_drop": 0.2, "drop_ratio": 3, "drop_difference": 0.4}
+    )
+    assert table.loc[2, "mask_length"] == 1 and np.isnan(table.loc[2, "drop_ratio"])  # the paper's filter
+
+
 def test_networks_that_single_frames_suffice_do_not_say_how_wide_a_window_must_be():
     right = {"blind": (1, 1, 1), "patient": (0, 0, 1), "quick": (0, 1, 1)}  # with windows of 1, 4 and all 8 frames
     rows = [
@@ -204,7 +236,7 @@ def test_every_instrument_and_claim_comes_out(prepared):
     found = explain.explain(prepared, opened)
     n = len(found.table)
     assert n and found.matrix.shape == (n, 4, 4) and found.mask.shape == (n, 4)
-    assert found.table["avg_atr"].between(1, 4).all() and found.table["mask_length"].between(0, 4).all()
+    assert found.table["avg_atr"].between(1, 4).all() and found.table["mask_length"].dropna().between(1, 4).all()
     model = found.table["model"].iloc[0]
     matrix = explain.mean_matrix(found, model=model)
     assert matrix.sum() == pytest.approx(1, abs=1e-5) or matrix.sum() == 0

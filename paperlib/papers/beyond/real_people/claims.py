@@ -1,7 +1,8 @@
 """What the papers say, decided on real people: every interval is over people, who are left out whole.
 
 A person's value is the mean over the networks that a statement speaks of, and people are few: Student's t over their
-values. Every function returns `Finding`s; `set_name` ("nagoya", "weizmann") is how their ids begin.
+values. Two models that are compared are compared on the clips that both explain. Every function returns `Finding`s;
+`set_name` ("nagoya", "weizmann") is how their ids begin.
 """
 
 import numpy as np
@@ -35,6 +36,24 @@ def pooled(parts):
     """Return the mean over networks of Series indexed by person; None without any."""
     parts = list(parts)
     return pd.concat(parts, axis=1).mean(axis=1, skipna=False) if parts else None
+
+
+def paired(id, table, column, models, dataset, of_two=np.subtract):
+    """Return the finding of a column of two models on the clips that both get right and that have a value for both.
+
+    of_two: (values of the first model, of the second) -> values [clips], by default their differences.
+    """
+    wide = table.reindex(columns=["person", "id", "model", column])
+    wide = wide[wide["model"].isin(models)].set_index(["person", "id", "model"])[column]
+    clips = wide.index.droplevel("model").value_counts()
+    right = wide.unstack("model").reindex(clips.index[clips == 2], columns=models)
+    kept = right.dropna()
+    values = of_two(*(kept[model] for model in models)).groupby(level="person").mean()
+    found = finding(id, values, dataset, 2)
+    if found.interval is None:
+        return found
+    left_out = f" ({len(right) - len(kept)} left out: no value for one of them)" if len(kept) < len(right) else ""
+    return found._replace(rests_on=f"{found.rests_on}, {len(kept)} clips that both get right{left_out}")
 
 
 def reversing(set_name, predicted, classes, dataset, critical=()):
@@ -92,8 +111,7 @@ def ranges(set_name, found, dataset):
         parts = [table[table["model"] == model] for model in models]
         values = pooled(means(p[p["motion"]], "avg_atr") - means(p[~p["motion"]], "avg_atr") for p in parts)
         decided = [finding(f"{set_name}.{name}", values, dataset, len(models)) for name in ("atr-motion", "scattered")]
-    i3d, tam = (means(table[table["model"] == model], "avg_atr") for model in LOCATED)
-    return [*decided, finding(f"{set_name}.i3d-tam", i3d - tam, dataset, 2)]
+    return [*decided, paired(f"{set_name}.i3d-tam", table, "avg_atr", LOCATED, dataset)]
 
 
 def windows(set_name, table, width, dataset):
@@ -115,21 +133,15 @@ def windows(set_name, table, width, dataset):
 
 def features(set_name, found, dataset):
     """Decide ACCV Tables 3 and 4: masks and blobs of I3D against those of the C-LSTM."""
-    table, decided = found.table, []
-    for measure in MEASURES:
-        there = measure in table
-        i3d, lstm = (means(table[table["model"] == model], measure) if there else None for model in BOTH)
-        values = i3d - lstm if there else None
-        decided.append(finding(f"{set_name}.{measure.replace('_', '-')}", values, dataset, 2))
-    return decided
+    return [
+        paired(f"{set_name}.{measure.replace('_', '-')}", found.table, measure, BOTH, dataset) for measure in MEASURES
+    ]
 
 
 def cycles(set_name, found, dataset):
     """Decide ACCV section 5.2: reversing the masked frames hardly matters for periodic actions."""
-    table = found.table
-    parts = [table[table["model"] == model] for model in BOTH if "OS" in table]
-    drops = pooled(means(part.assign(drop=part["OS"] - part["RS"]), "drop") for part in parts if len(part))
-    return [finding(f"{set_name}.reverse-little", drops, dataset, len(parts))]
+    id = f"{set_name}.reverse-little"
+    return [paired(id, found.table, "reverse_drop", BOTH, dataset, lambda i3d, lstm: (i3d + lstm) / 2)]
 
 
 def when(set_name, table, dataset):

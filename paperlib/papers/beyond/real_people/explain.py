@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from .... import gradcam, masks, relevance
 from ....gradcam import blobs
+from ....models.probing import evaluating, score
 from ....storage import cache
 from ....training import evaluation
 from ... import analysis
@@ -103,7 +104,10 @@ def one(fold, chosen, own, settings, masked):
         }
         if masked:
             result = masks.learn(fold.network, clips, labels, batch_size=32, **options)
-            found |= {name: getattr(result, name).cpu().numpy() for name in ("mask", "original", "freeze", "reverse")}
+            with evaluating(fold.network), torch.no_grad():  # whole frames, as the text says; the code blends them
+                whole = score(fold.network, masks.reverse(clips, result.mask), result.targets, result.settings.scores)
+            found |= {name: getattr(result, name).cpu().numpy() for name in ("mask", "original", "freeze")}
+            found["reverse"] = whole.cpu().numpy()
         return found
 
     key = fold.key(
@@ -122,21 +126,24 @@ def one(fold, chosen, own, settings, masked):
 
 
 def _mask_measures(found):
-    """Return mask length, OS, FS, RS and the ACCV paper's drop ratio (NaN where its filter removes a clip)."""
-    scores = [found[name] for name in ("original", "freeze", "reverse")]
-    drops = evaluation.drops(*scores)
+    """Return mask length, drop under reversal (OS - RS) and the ACCV paper's drop ratio and difference, a row per clip.
+
+    All are NaN where the mask is empty, since freezing nothing of the clip lowers its score; so is the ratio where the
+    paper's filter removes a clip.
+    """
+    drops = evaluation.drops(*(found[name] for name in ("original", "freeze", "reverse")))
     ratio = np.full(len(drops.kept), np.nan)
     ratio[drops.kept] = drops.ratio
-    return pd.DataFrame(
+    length = (found["mask"] > masks.THRESHOLD).sum(1)
+    table = pd.DataFrame(
         {
-            "mask_length": (found["mask"] > masks.THRESHOLD).sum(1),
-            "OS": scores[0],
-            "FS": scores[1],
-            "RS": scores[2],
+            "mask_length": length,
+            "reverse_drop": found["original"] - found["reverse"],
             "drop_ratio": ratio,
             "drop_difference": drops.difference,
         }
     )
+    return table[length > 0].reindex(table.index)
 
 
 def per_class(found, seed=0):
