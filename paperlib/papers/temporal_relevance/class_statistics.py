@@ -4,7 +4,7 @@ import numpy as np
 from scipy import integrate, stats
 
 from ..statistics import Interval, crossed_interval
-from . import pooled, split
+from . import heatmaps, pooled, split
 
 FEWEST = 5  # classes of each kind that a data set needs for its temporal and static ones to be told apart
 
@@ -57,18 +57,21 @@ def expected_range(count):
     return integrate.quad(outside, -10, 10)[0]
 
 
-def heatmaps_vary(matrices):
+def heatmaps_vary(explained):
     """Return the share of heatmaps' variance over clips that lies between classes (omega squared), with its interval.
 
-    matrices: [(values [n, ...], labels [n])], one per network and run; the share is averaged over those.
+    explained: {checkpoint: Explained}; the share is averaged over runs, then networks.
     """
-    blocks = [[values.reshape(1, len(values), -1), np.asarray(labels, float)[None]] for values, labels in matrices]
 
-    def share(blocks):
-        parts = [components(values[0], labels[0]) for values, labels in blocks]
-        return float(np.mean([between / (between + within) for between, within in parts]))
+    def labelled(found):
+        return np.column_stack([found.labels, heatmaps.normalised(found).reshape(len(found.labels), -1)])
 
-    return crossed_interval(share, blocks)
+    def share(run):
+        there = run[np.isfinite(run[:, 0])]
+        between, within = components(there[:, 1:], there[:, 0])
+        return between / (between + within)
+
+    return pooled.pool(pooled.tables(explained, labelled), of_run=share)
 
 
 def with_both_kinds(explained):

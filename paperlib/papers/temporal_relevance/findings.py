@@ -8,7 +8,6 @@ statements about classes or networks have intervals over those.
 import numpy as np
 
 from ..findings import Check, Finding, declare
-from ..statistics import crossed_interval
 from . import architectures, class_statistics, heatmaps, method, pairs, pooled, split
 from .pooled import (
     UNTRAINED,
@@ -69,13 +68,12 @@ def _all_contribute(explained, names):
     """Return whether the least relevant frame contributes: of each run the minimum over frames of the clips' mean."""
     if not names:
         return Finding("tr.fig2.all-contribute", None, UNTRAINED)
-    blocks = [[heatmaps.frame_shares(found)[None]] for found in only(explained, names).values()]
-
-    def least(blocks):
-        return float(np.mean([shares[0].mean(0).min() * shares.shape[2] for (shares,) in blocks]))
-
     chosen = only(explained, names)
-    interval = crossed_interval(least, blocks)
+
+    def least(shares):
+        return np.nanmean(shares, axis=0).min() * shares.shape[1]
+
+    interval = pooled.pool(pooled.tables(chosen, heatmaps.frame_shares), of_run=least)
     return Finding("tr.fig2.all-contribute", interval, rests_on(chosen), datasets_of(chosen))
 
 
@@ -84,8 +82,9 @@ def _classes_vary(explained):
     chosen = {key: found for key, found in explained.items() if len(np.unique(found.labels)) < len(found.labels)}
     if not chosen:
         return Finding("tr.fig2.classes-vary", None, "no class has two explained clips")
-    found = class_statistics.heatmaps_vary([(heatmaps.normalised(one), one.labels) for one in chosen.values()])
-    return Finding("tr.fig2.classes-vary", found, rests_on(chosen), datasets_of(chosen))
+    return Finding(
+        "tr.fig2.classes-vary", class_statistics.heatmaps_vary(chosen), rests_on(chosen), datasets_of(chosen)
+    )
 
 
 def of_modules(explained):

@@ -37,14 +37,15 @@ def first(explained):
 
 
 def table(runs, quantity):
-    """Return a quantity's values of a network's runs by video, [runs, videos]; NaN where a run did not explain one.
+    """Return a quantity's values of a network's runs by video, [runs, videos, ...]; NaN where a run has no value.
 
-    quantity: function of an Explained that gives a value per explained clip [n] or per scored video [considered].
+    quantity: function of an Explained that gives a value, or an array of values, per explained clip [n, ...] or per
+    scored video [considered, ...].
     """
-    rows = np.full((len(runs), max(found.considered for found in runs)), np.nan)
-    for row, found in zip(rows, runs, strict=True):
-        values = np.asarray(quantity(found), dtype=float)
-        row[found.videos if len(values) == len(found.videos) else slice(found.considered)] = values
+    found = [np.asarray(quantity(one), dtype=float) for one in runs]
+    rows = np.full((len(runs), max(one.considered for one in runs), *found[0].shape[1:]), np.nan)
+    for row, one, values in zip(rows, runs, found, strict=True):
+        row[one.videos if len(values) == len(one.videos) else slice(one.considered)] = values
     return rows
 
 
@@ -53,32 +54,37 @@ def tables(explained, quantity):
     return {network: table(runs, quantity) for network, runs in networks(explained).items()}
 
 
-def pool(values, of=None, span=None):
+def pool(values, of=None, span=None, of_run=lambda run: np.nanmean(run, axis=0)):
     """Return a statistic of networks' means with its 95 % interval over videos and training runs.
 
-    values: {`<data set>/<name>`: [runs, videos]} as from `tables`; videos of one data set are compared one by one
-    where networks share them. of: function of `mean`, where mean(name) is the mean over a network's videos, then runs;
-    by default the mean over networks. span: as in `crossed_interval`.
+    values: {`<data set>/<name>`: [runs, videos, ...]} as from `tables`; videos of one data set are compared one by one
+    where networks share them. of: function of `mean`, where mean(name) is the mean over a network's runs of what
+    of_run gives for the run's [videos, ...], by default the mean over videos; `of` is by default the mean over
+    networks. span: as in `crossed_interval`.
     """
     blocks, place = [], {}
     for dataset in dict.fromkeys(split(name)[0] for name in values):
         names = [name for name in values if split(name)[0] == dataset]
         width = max(values[name].shape[1] for name in names)
-        block = [
-            np.pad(values[name], ((0, 0), (0, width - values[name].shape[1])), constant_values=np.nan) for name in names
-        ]
-        seen = np.any([np.isfinite(model).any(0) for model in block], axis=0)
+        block = [_widened(values[name], width) for name in names]
+        seen = np.any([np.isfinite(model).reshape(len(model), width, -1).any((0, 2)) for model in block], axis=0)
         place.update({name: (len(blocks), k) for k, name in enumerate(names)})
         blocks.append([model[:, seen] for model in block])
 
     def statistic(blocks):
         def mean(name):
             at, k = place[name]
-            return float(np.nanmean(np.nanmean(blocks[at][k], axis=1)))
+            return float(np.nanmean([of_run(run) for run in blocks[at][k]]))
 
         return of(mean) if of else float(np.mean([mean(name) for name in values]))
 
     return crossed_interval(statistic, blocks, span=span)
+
+
+def _widened(table, width):
+    """Return a table [runs, videos, ...] with NaN behind its videos, so that there are `width` of them."""
+    behind = [(0, width - size if axis == 1 else 0) for axis, size in enumerate(table.shape)]
+    return np.pad(table, behind, constant_values=np.nan)
 
 
 def compared(id, explained, pairs, quantity=avg, weights=None):

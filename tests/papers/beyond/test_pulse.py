@@ -11,7 +11,7 @@ import torch
 from paperlib import masks, relevance
 from paperlib.data import clips
 from paperlib.errors import InputError
-from paperlib.papers import published, report
+from paperlib.papers import published, report, statistics
 from paperlib.papers.beyond import pulse
 from paperlib.papers.beyond.pulse import decided, measure, physformer, planted
 from paperlib.papers.beyond.pulse.reader import PulseReader
@@ -209,6 +209,10 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
     values = {one.id: one.interval for one in found}
     assert values["pulse.when"].value == pytest.approx(0.7) and 0.6 < values["pulse.when"].low < 0.7
+    beats = 0.7 + wiggle.reshape(5, 2).mean(1)  # the same ones for all three networks
+    assert values["pulse.when"] == pytest.approx(statistics.mean_interval(beats))
+    fewer = [rows.iloc[::2] if rows.network.iloc[0] == "PhysFormer" else rows for rows in tables]
+    assert decided.over_beats(fewer[::2]).value == pytest.approx(0.7 + wiggle[::2].mean() / 3)
     assert values["pulse.3d"].value == pytest.approx(12)
     assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
     assert values["pulse.skin"].value == pytest.approx(5 / 3)

@@ -46,10 +46,28 @@ def test_the_range_of_normal_values():
 
 def test_heatmaps_that_differ_by_class_and_those_that_do_not():
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(4), 8)
-    own = rng.random((4, 5, 5))[labels] + 0.1 * rng.random((32, 5, 5))
-    assert class_statistics.heatmaps_vary([(own, labels)]).low > 0.8
-    alike = class_statistics.heatmaps_vary([(rng.random((32, 5, 5)), labels)])
+    own = explained(rng.random((4, 5, 5))[labels] + 0.1 * rng.random((32, 5, 5)), labels=labels)
+    assert class_statistics.heatmaps_vary({"m/x": own}).low > 0.8
+    alike = class_statistics.heatmaps_vary({"m/x": explained(rng.random((32, 5, 5)), labels=labels)})
     assert alike.low < 0 < alike.high
+
+
+def test_clips_that_several_runs_explain_count_once():
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(4), 4)
+    one = explained(rng.random((16, 5, 5)), labels=labels)
+    runs = {"m/x": one, "m/x-s1": one, "m/x-s2": one, "m/y": one}
+    alone = class_statistics.heatmaps_vary({"m/x": one})
+    assert class_statistics.heatmaps_vary(runs) == pytest.approx(alone)  # no run says more than the first
+    flat = one.matrix.reshape(16, -1) / one.matrix.reshape(16, -1).sum(1, keepdims=True)
+    between, within = class_statistics.components(flat, labels)
+    assert alone.value == pytest.approx(between / (between + within))
+    other = explained(
+        rng.random((12, 5, 5)), labels=labels[:12]
+    )  # explains twelve of the clips, the others are missing
+    assert class_statistics.heatmaps_vary({"m/x": one, "n/y": other}).value == pytest.approx(
+        (alone.value + class_statistics.heatmaps_vary({"n/y": other}).value) / 2
+    )
+    assert np.isfinite(class_statistics.heatmaps_vary({"m/x": one, "m/x-s1": other})).all()
 
 
 def test_agreement_is_one_for_equal_orders_zero_by_chance_and_ties_count_by_halves():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paperlib.papers import claims, published, temporal_relevance
+from paperlib.papers import claims, published, statistics, temporal_relevance
 from paperlib.papers.temporal_relevance import (
     appendix,
     architectures,
@@ -95,6 +95,25 @@ def test_what_the_heatmaps_show():
     assert table["tr.fig2.middle-ssv2"] == "undecided"
     even[:, :, 0] = 1e-4
     assert verdicts(findings.of_heatmaps(found))["tr.fig2.all-contribute"] == "contradicted"
+
+
+def test_the_least_relevant_frame_rests_on_clips_and_runs_not_on_their_product():
+    names = [f"synth_kinetics/I3D-R50-f8{suffix}" for suffix in ("", "-s1", "-s2")]
+
+    def found(least):  # the last frame's share of every clip, one list for each run; the others share the rest alike
+        columns = [np.column_stack([*[(1 - share) / 7] * 7, share]) for share in map(np.asarray, least)]
+        runs = [explained(np.repeat(shares[:, None], 8, 1)) for shares in columns]
+        (one,) = [
+            one
+            for one in findings.of_heatmaps(dict(zip(names, runs, strict=True)))
+            if one.id == "tr.fig2.all-contribute"
+        ]
+        return one.interval
+
+    shares = 0.05 + 0.02 * np.random.default_rng(0).random(12)
+    assert found([shares] * 3) == pytest.approx(statistics.mean_interval(8 * shares))
+    apart = found([np.full(12, share) for share in (0.04, 0.05, 0.06)])
+    assert apart == pytest.approx(statistics.mean_interval([0.32, 0.40, 0.48]))
 
 
 def described(values, **columns):

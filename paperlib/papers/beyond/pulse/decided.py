@@ -1,6 +1,7 @@
 """What the pulse decides: statements of papers and our own, with intervals over beats of one face, maps or networks."""
 
 import numpy as np
+import pandas as pd
 
 from ...findings import Finding
 from ...statistics import crossed_interval, mean_interval
@@ -36,12 +37,15 @@ def _first_rules(rows):
 
 
 def over_beats(tables):
-    """Return the mean over networks of the mean correlation of frames, with its interval over the planted beats."""
-    tables = list(tables)
+    """Return the mean over networks of the mean correlation of frames, with its interval over the planted beats.
+
+    A network may be asked about fewer frames than others; a beat is the same one for all of them.
+    """
+    wide = pd.concat([rows.set_index("frame").correlation for rows in tables], axis=1).sort_index()
     return crossed_interval(
-        lambda blocks: np.mean([block[0].mean() for block in blocks]),
-        [[rows.correlation.to_numpy()] for rows in tables],
-        [beat_of(rows.frame) for rows in tables],
+        lambda blocks: np.mean([np.nanmean(network) for network in blocks[0]]),
+        [list(wide.to_numpy().T)],
+        [beat_of(wide.index)],
     )
 
 
