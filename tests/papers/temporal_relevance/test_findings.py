@@ -213,6 +213,17 @@ def test_an_ensemble_is_compared_on_the_same_rows():
     assert ensembles.avg_over(full, [0, 7]) == pytest.approx(full.atr[:, [0, 7]].mean(1))
 
 
+def test_runs_of_the_model_of_all_frames_count_once_however_many_ensembles_it_is_compared_with():
+    few, rng = [f"d/T-f8-e{k}" for k in (1, 2, 4)], np.random.default_rng(0)
+    used = {"d/T-f8": np.arange(8), **{name: np.arange(4 - k, 4 + k) for k, name in enumerate(few, 1)}}
+    found = {name: explained(np.ones((10, 8, 8)), np.full(10, 5.0)) for name in few}
+    for suffix, range_ in (("", 4.0), ("-s1", 5.0), ("-s2", 6.0)):
+        one = found[f"d/T-f8{suffix}"] = explained(np.ones((10, 8, 8)))
+        one.atr = np.full((10, 8), range_) + 1e-6 * rng.random((10, 1))
+    (finding,) = questions.of_ensemble(found, used)
+    assert finding.interval == pytest.approx(statistics.mean_interval([1.0, 0.0, -1.0]), abs=1e-4)
+
+
 def test_correlations_over_networks():
     rng, names = np.random.default_rng(0), [f"m{k}" for k in range(40)]
     apart = described(rng.normal(size=40), model=names, accuracy=rng.normal(size=40))
