@@ -43,8 +43,8 @@ SIMILAR = 2.0  # points of top-1: "very similar performance (difference of less 
 class Scored:
     """One network's answers and what it is: correct [runs, n] (bool), a row for each of its training runs.
 
-    key: the name of its run with seed 0, which names the network; runs: the names of those that are there; steep:
-    whether training stopped early (`steep`).
+    key: the name of its run with seed 0, which names the network, with what else was asked of the same network behind
+    a space; runs: the names of those that are there; steep: whether training stopped early (`steep`).
     """
 
     key: str
@@ -52,6 +52,11 @@ class Scored:
     row: dict
     steep: bool = False
     runs: tuple = ()
+
+    @property
+    def network(self):
+        """The network's name, whatever was asked of it."""
+        return self.key.partition(" ")[0]
 
 
 def listed(run):
@@ -181,25 +186,31 @@ def difference(a, b):
 def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
     """Return a quantity of two networks, pooled over pairs, with its 95 % interval over runs and videos.
 
-    pairs: [(a, b)] of `Scored`, both on the same videos. function: of the accuracies of a and b in percent (their
-    difference, or equation 1). weights: of the pairs, by default those of a mean. span: the most that one video can
-    change the function's value per video. among: of how many comparisons this was chosen as the largest; the interval
-    then covers all of them at once (Bonferroni).
+    pairs: [(a, b)] of `Scored`, both on the same videos; a run of a network that was asked twice is left out of both.
+    function: of the accuracies of a and b in percent (their difference, or equation 1). weights: of the pairs, by
+    default those of a mean. span: the most that one video can change the function's value per video. among: of how
+    many comparisons this was chosen as the largest; the interval then covers all of them at once (Bonferroni).
     """
     weights = np.full(len(pairs), 1 / len(pairs)) if weights is None else np.asarray(weights)
-    blocks = {}
+    sets = {}
     for one in [one for pair in pairs for one in pair]:
-        blocks.setdefault(one.row["dataset"], {})[one.key] = one.correct
-    place = {name: (i, list(models)) for i, (name, models) in enumerate(blocks.items())}
+        sets.setdefault(one.row["dataset"], {}).setdefault(one.network, {})[one.key] = one.correct
+    place = {
+        (dataset, key): (i, j, k)
+        for i, (dataset, networks) in enumerate(sets.items())
+        for j, asked in enumerate(networks.values())
+        for k, key in enumerate(asked)
+    }
 
     def statistic(values):
         def top1(one):
-            i, keys = place[one.row["dataset"]]
-            return 100 * values[i][keys.index(one.key)].mean()
+            i, j, k = place[one.row["dataset"], one.key]
+            return 100 * values[i][j][..., k].mean()
 
         return sum(w * function(top1(a), top1(b)) for w, (a, b) in zip(weights, pairs, strict=True))
 
-    answers, level = [list(models.values()) for models in blocks.values()], 1 - 0.05 / max(1, among)
+    answers = [[np.stack(list(asked.values()), -1) for asked in networks.values()] for networks in sets.values()]
+    level = 1 - 0.05 / max(1, among)
     return statistics.crossed_interval(statistic, answers, level=level, span=span)
 
 
@@ -218,7 +229,7 @@ def rests_on(models):
     each = f"{runs[0]} run{'s' if runs[0] > 1 else ''}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
     videos = {one.row["dataset"]: one.correct.shape[1] for one in models}
     seen = " and ".join(str(n) for n in dict.fromkeys(videos.values()))
-    networks = len({one.key.partition(" ")[0] for one in models})  # with one clip and with many it is one network
+    networks = len({one.network for one in models})
     many = "s" if networks > 1 else ""
     return f"{each} each of {networks} network{many}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
 

@@ -16,9 +16,10 @@ from . import COLOURS
 def pairs(run, studied, names):
     """Return [(I3D's Example, C-LSTM's Example)] of one clip for each of the named classes.
 
-    The clip is the class's first among those studied: nothing is picked by its result.
+    The clip is the class's first among those studied, the network the model's first run: nothing is picked by its
+    result.
     """
-    by_model = {each.model: each for each in studied.values()}
+    by_model = {each.model: each for each in reversed(studied.values())}
     first = by_model["I3D"]
     videos = data.load(
         first.dataset,

@@ -9,7 +9,7 @@ from ... import data
 from ...training import evaluation
 from ..findings import UNTRAINED, Check, Finding
 from ..statistics import crossed_interval, mean_interval, share_interval
-from . import COLOURS, features, paper_name, short, shown, study
+from . import COLOURS, features, paper_name, performance, short, shown, study
 
 I3D, CLSTM = COLOURS
 LOW = 0.1  # section 5.3: the score is "brought close to, or below, 0.1"; one that starts there cannot be
@@ -45,12 +45,11 @@ def of_reversing(run, predicted):
 
     def lost(block):
         labels, *models = block
-        f1 = [np.mean([_macro_f1(labels[0], run_) for run_ in one]) for one in models]
-        return np.mean([1 - f1[1] / f1[0], 1 - f1[3] / f1[2]])
+        return np.mean([1 - reversed_ / forward for forward, reversed_ in (_both_f1(labels[0], one) for one in models)])
 
     def ahead(blocks):
-        labels, i3d, _, clstm, _ = blocks[0]
-        return _macro_f1(labels[0], i3d[0]) - _macro_f1(labels[0], clstm[0])
+        labels, i3d, clstm = blocks[0]
+        return _both_f1(labels[0], i3d)[0] - _both_f1(labels[0], clstm)[0]
 
     return [
         finding("vf.table1.reversed-ssv2", ["SSV2"], lambda blocks: lost(blocks[0])),
@@ -61,13 +60,13 @@ def of_reversing(run, predicted):
 
 
 def _answers(models):
-    """Return [labels, I3D forward, I3D reversed, C-LSTM forward, C-LSTM reversed], each [runs, clips]."""
+    """Return [labels [1, clips], the answers of I3D, of C-LSTM], answers [runs, clips, 2] forward and reversed."""
     labels = next(iter(models.values()))[0][1]["label"].to_numpy()
-    block = [labels[None]]
-    for model in COLOURS:
-        for direction in (1, 2):
-            block.append(np.stack([tables[direction]["predicted"].to_numpy() for tables in models[model]]))
-    return block
+    answers = [
+        np.stack([np.column_stack([table["predicted"] for table in both]) for _, *both in models[model]])
+        for model in COLOURS
+    ]
+    return [labels[None], *answers]
 
 
 def _persons(run, models):
@@ -80,6 +79,11 @@ def _persons(run, models):
     return None if persons is None else np.asarray(persons)[forward["clip"]]
 
 
+def _both_f1(labels, answers):
+    """Return the macro F1 scores, forward and reversed, of answers [runs, clips, 2]: means over runs."""
+    return np.mean([[_macro_f1(labels, way) for way in run.T] for run in answers], axis=0)
+
+
 def _macro_f1(labels, predicted):
     """Return the mean F1 score over the classes that are there."""
     labels, predicted = labels.astype(int), predicted.astype(int)
@@ -88,35 +92,43 @@ def _macro_f1(labels, predicted):
 
 def _rests_on(runs, clips, units):
     """Return in words how many runs, clips and persons a comparison of the two models sees."""
-    each = f"{len(runs)} run{'s' if len(runs) > 1 else ''} each"
+    each = f"{_counted(runs)} each"
     who = "" if units is None or len(np.unique(units)) == clips else f" of {len(np.unique(units))} persons"
     return f"{each}, {clips} clips{who}"
 
 
+def _counted(runs):
+    """Return how many training runs there are, in words."""
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+
+
 def of_classes(predicted, table):
     """Return the findings of Table 2; table: of `performance.table02`, predicted: of `performance.predict_all`."""
-    forward = {short(checkpoint)[0]: tables[0] for checkpoint, tables in predicted.items()}
-    dataset = short(next(iter(predicted)))[1]
-    names = list(next(iter(forward.values())).attrs["classes"])
-    f1 = {model: evaluation.f1_per_class(one) for model, one in forward.items()}
+    forward, dataset = performance.forward(predicted), short(next(iter(predicted)))[1]
+    names = list(next(iter(predicted.values()))[0].attrs["classes"])
+    f1 = {model: performance.mean_f1(runs) for model, runs in forward.items()}
     eleven = study.eleven(names)
     model, worst = min(((m, k) for m in f1 for k in eleven), key=lambda at: f1[at[0]][at[1]])
-    answers = [forward[model][column].to_numpy()[None] for column in ("label", "predicted")]
+    runs = forward[model]
+    labels, answers = runs[0]["label"].to_numpy()[None], np.stack([run["predicted"] for run in runs])
 
-    def times_chance(blocks):
-        labels, found = (one[0].astype(int) for one in blocks[0])
+    def times_chance(labels, found):
         return evaluation.f1_scores(labels, found, len(names))[worst] * len(names)
 
-    seen = int((forward[model]["label"] == worst).sum())
+    def mean_times_chance(blocks):
+        labels, answers = (one.astype(int) for one in blocks[0])
+        return np.mean([times_chance(labels[0], run) for run in answers])
+
+    seen, each = int((labels == worst).sum()), " and ".join(dict.fromkeys(map(_counted, forward.values())))
     apart = (table[I3D] - table[CLSTM]).dropna()
     return [
         Finding(
             "vf.table2.above-chance",
-            crossed_interval(times_chance, [answers]),
-            f"1 run, {seen} clips of the class {names[worst]!r} ({model})",
+            crossed_interval(mean_times_chance, [[labels, answers]]),
+            f"{_counted(runs)}, {seen} clips of the class {names[worst]!r} ({model})",
             dataset,
         ),
-        Finding("vf.table2.similar", mean_interval(apart), f"1 run each, {len(apart)} classes", dataset),
+        Finding("vf.table2.similar", mean_interval(apart), f"{each} each, {len(apart)} classes", dataset),
     ]
 
 

@@ -89,6 +89,15 @@ def test_more_runs_are_seen_and_pairs_and_data_sets_pooled():
     assert own.finding("x", []).interval is None
 
 
+def test_a_run_asked_twice_is_left_out_of_both():
+    videos, later = np.arange(40), np.arange(40) >= 34  # more clips bring every run the same six videos
+    once = np.stack([videos < right for right in (10, 20, 30)])
+    one, many = network("a", once), network("a (all clips)", once | later)
+    apart = stats.ttest_1samp(100.0 * later, 0).confidence_interval()
+    assert own.pooled([(many, one)]) == pytest.approx((15, apart.low, apart.high))
+    assert own.rests_on([one, many]) == "3 runs each of 1 network, 40 videos"
+
+
 def test_runs_of_one_network_are_scored_together(run, monkeypatch):
     keys = [save("S3D-R18-f8", suffix=f"-s{seed}" if seed else "", seed=seed) for seed in range(3)]
     scored = own.score(run, keys)

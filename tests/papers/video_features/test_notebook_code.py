@@ -168,6 +168,38 @@ def test_findings_of_table_1_follow_the_share_of_f1_lost(run, monkeypatch):
     assert found["vf.table1.i3d-higher"].rests_on == "1 run each, 240 clips"
 
 
+def test_table_1_takes_all_runs_of_both_models_and_leaves_a_run_out_both_ways(run, monkeypatch):
+    monkeypatch.setattr(findings, "_persons", lambda run, models: None)
+    shares = {"I3D-original": (0.3, 0.8, 0.85), "C-LSTM": (0.5, 0.45, 0.4)}
+    predictions = {
+        f"synth_ssv2/{model}-f16{suffix}": (predicted(share), predicted(share / 2))
+        for model, each in shares.items()
+        for share, suffix in zip(each, ("", "-s1", "-s2"), strict=True)
+    }
+    found = {one.id: one for one in findings.of_reversing(run, predictions)}
+    higher, lost = found["vf.table1.i3d-higher"], found["vf.table1.reversed-ssv2"]
+    assert higher.interval.value == pytest.approx(0.65 - 0.45) and higher.rests_on == "3 runs each, 240 clips"
+    assert higher.interval.low < 0 < higher.interval.high  # the first runs alone, 0.3 and 0.5, would contradict
+    # of every run reversing takes about half, however good it is: runs add next to nothing to what clips vary
+    alone = {name: tables for name, tables in predictions.items() if name.endswith("f16")}
+    (first,) = [one for one in findings.of_reversing(run, alone) if one.id == "vf.table1.reversed-ssv2"]
+    assert lost.interval.value == pytest.approx(0.5, abs=0.02)
+    assert lost.interval.high - lost.interval.low < first.interval.high - first.interval.low
+
+
+def test_table_2_is_the_mean_over_runs():
+    tables = {
+        f"synth_ssv2/{model}-f16{suffix}": (predicted(share), None)
+        for model, each in (("I3D-original", (0.9, 0.7)), ("C-LSTM", (0.9, 0.4)))
+        for share, suffix in zip(each, ("", "-s1"), strict=True)
+    }
+    table = performance.table02(tables)
+    assert table["I3D"].tolist() == pytest.approx([0.8] * 12) and table["C-LSTM"].tolist() == pytest.approx([0.65] * 12)
+    above, similar = findings.of_classes(tables, table)
+    assert above.interval.value == pytest.approx(0.65 * 12) and above.rests_on.startswith("2 runs, 20 clips")
+    assert similar.interval.value == pytest.approx(0.15) and similar.rests_on == "2 runs each, 12 classes"
+
+
 def test_the_lowest_class_is_held_against_chance():
     tables = {f"synth_ssv2/{m}-f16": (predicted(share), None) for m, share in (("I3D-original", 0.9), ("C-LSTM", 0.7))}
     table = pd.DataFrame({"class": list("abc"), "I3D": [0.9, 0.8, 0.7], "C-LSTM": [0.8, 0.7, 0.7]})
@@ -334,7 +366,7 @@ def test_examples_are_the_first_studied_clip_of_each_class(run, monkeypatch):
     monkeypatch.setattr(
         clips.evaluation, "load_clips", lambda videos, rows, frames: clips.torch.zeros(1, 3, frames, 32, 32)
     )
-    found = clips.pairs(run, pair, ["moving something up", "burying"])
+    found = clips.pairs(run, pair | {"later": studied("I3D-original", seed=2)}, ["moving something up", "burying"])
     assert [(a.model, b.model, a.label) for a, b in found] == [
         ("I3D", "C-LSTM", Videos.classes[0]),
         ("I3D", "C-LSTM", Videos.classes[2]),
