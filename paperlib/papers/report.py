@@ -68,10 +68,11 @@ class Run:
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        former = self.path("claims.csv")
-        self.former = former.read_bytes() if former.is_file() else None  # what a skipped notebook leaves in place
-        former.unlink(missing_ok=True)
-        self.path("checks.csv").unlink(missing_ok=True)
+        self.former = {}  # what a skipped notebook leaves in place
+        for file in (self.path("claims.csv"), self.path("checks.csv")):
+            if file.is_file():
+                self.former[file] = file.read_bytes()
+                file.unlink()
         if os.environ.get("PAPERLIB_EXECUTED"):
             self.stamp()
 
@@ -135,9 +136,10 @@ class Run:
 
     def skip(self, reason):
         """Stop the notebook without an error: what it needs is not here. Results of an earlier run stay."""
-        if self.former is not None and not self.claims:
-            with paths.atomic(self.path("claims.csv")) as temporary:
-                temporary.write_bytes(self.former)
+        for file, content in self.former.items():
+            if not file.exists():  # nothing was entered in this run
+                with paths.atomic(file) as temporary:
+                    temporary.write_bytes(content)
         self.stamp(status="skipped", reason=reason)
         raise Skipped(reason)
 

@@ -125,6 +125,21 @@ def test_skipping_is_recorded_with_its_reason(run, tmp_path):
     assert (stamp["status"], stamp["reason"]) == ("skipped", "no data")
 
 
+def test_a_skipped_notebook_keeps_the_claims_and_checks_of_an_earlier_run(run, tmp_path):
+    run.not_testable("da.fig2.backbone", "the papers that were counted are not here")
+    run.check("cells that follow", 27, 27, True)
+    files = [tmp_path / f"paper/figure.{what}.csv" for what in ("claims", "checks")]
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(report.Skipped):
+        report.start("paper/figure", device="cpu").skip("no data")
+    assert [file.read_bytes() for file in files] == before
+    again = report.start("paper/figure", device="cpu")
+    again.check("cells that follow", 27, 26, False)
+    with pytest.raises(report.Skipped):
+        again.skip("no data behind the first cell")
+    assert files[0].read_bytes() == before[0] and files[1].read_bytes() != before[1]  # what this run found stays
+
+
 def test_device_names_are_checked():
     assert report.device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="'tpu5'"):
