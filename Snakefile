@@ -43,6 +43,12 @@ def starts_from(wildcards):
     return relative([stale.checkpoint(parent)]) if parent and not stale.checkpoint(wildcards.key).is_file() else []
 
 
+def notebook_inputs(wildcards):
+    """What a notebook needs, and the records of the notebooks that it rests on where those are executed as well."""
+    below = [stale.record(name, OPTIONS) for name in stale.rests_on(wildcards.name, OPTIONS) if name in PLACES]
+    return relative([*stale.needed(wildcards.name, OPTIONS, config.get("train", False)), *below])
+
+
 localrules:
     all,
     gallery,
@@ -69,7 +75,7 @@ rule gallery:
 
 rule notebook:
     input:
-        lambda wildcards: relative(stale.needed(wildcards.name, OPTIONS, config.get("train", False))),
+        notebook_inputs,
     output:
         RECORDS + "/{name}.json",
     priority: lambda wildcards: -PLACES.get(wildcards.name, 0)

@@ -96,16 +96,20 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
         if retrain:
             train_again(names, options)
         outdated = [name for name in names if force or stale.why_stale(name, options)]
-        results = {name: Result(name, "up to date") for name in names if name not in outdated}
-        if outdated:
-            jobs = min(jobs or useful_jobs(), len(outdated))
-            print(f"{len(outdated)} of {len(names)} notebooks to execute, {jobs} at a time", flush=True)
+        results = {name: Result(name, "up to date") for name in names}
+        while outdated:
+            at_once = min(jobs or useful_jobs(), len(outdated))
+            print(f"{len(outdated)} of {len(names)} notebooks to execute, {at_once} at a time", flush=True)
             seconds = schedule.expected(outdated, options)
             if train:
                 remove_damaged(outdated, options)
             for name in outdated:
                 stale.record(name, options).unlink(missing_ok=True)
-            results.update(execute_all(seconds, options, jobs, train))
+            results.update(execute_all(seconds, options, at_once, train))
+            waiting = [
+                name for name in names if results[name].status == "up to date"
+            ]  # until what they rest on changed
+            outdated = [name for name in waiting if stale.rests_on(name, options) and stale.why_stale(name, options)]
         return [results[name] for name in names]
 
 

@@ -214,6 +214,11 @@ def checkpoints(name, options):
     )
 
 
+def rests_on(name, options):
+    """Return the notebooks whose settings or table a notebook takes up, as its settings say (`rests_on`)."""
+    return settings(name, options.profile).get("rests_on", [])
+
+
 def files(name, options):
     """Return every file a notebook's result depends on: itself, its checkpoints, the library code it uses."""
     return [source(name), *(checkpoint(key) for key in checkpoints(name, options)), *uses(name)]
@@ -233,17 +238,22 @@ def inputs(name, options):
     notebook, *others = files(name, options)
     found = {
         "the notebook": _notebook_sha(name),
-        "its settings": _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode()),
+        "its settings": _settings_sha(name, options),
         "the options": _sha(json.dumps([options.profile, options.device]).encode()),
         "installed packages": _sha(json.dumps(software.versions()).encode()),
     }
-    rests_on, root = public(name, options), paths.data_root(options.data_root)
-    found |= {"the data root": root} if rests_on else {}
-    found |= {f"the data set {dataset}": _state_of(dataset, root) for dataset in rests_on}
+    below = rests_on(name, options)
+    for other in below:
+        found[f"the settings of {other}"] = _settings_sha(other, options)
+        found[f"the table of {other}"] = _digest(paths.figures(options.profile) / f"{other}.csv")
+        others += [checkpoint(key) for key in checkpoints(other, options)]
+    used = sorted({dataset for one in (name, *below) for dataset in public(one, options)})
+    root = paths.data_root(options.data_root)
+    found |= {"the data root": root} if used else {}
+    found |= {f"the data set {dataset}": _state_of(dataset, root) for dataset in used}
     for file in others:
-        stat = file.stat() if file.is_file() else None
         shown = file.relative_to(PACKAGE.parent if file.is_relative_to(PACKAGE) else paths.ROOT).as_posix()
-        found[shown] = _file_sha(file, stat.st_mtime_ns, stat.st_size) if stat else "missing"
+        found[shown] = _digest(file)
     return found
 
 
@@ -251,7 +261,7 @@ def outputs(name, options):
     """Return {file name: digest} of what lies in the profile's figures folder for a notebook."""
     folder = (paths.figures(options.profile) / name).parent
     found = sorted(folder.glob(f"{source(name).stem}.*")) if folder.is_dir() else []
-    return {f.name: _file_sha(f, f.stat().st_mtime_ns, f.stat().st_size) for f in found if f.is_file()}
+    return {f.name: _digest(f) for f in found if f.is_file()}
 
 
 def read_record(name, options):
@@ -310,8 +320,7 @@ def page_digest(figures):
     shown = [f for f in sorted([*merged, *figures.glob("*/*")]) if not f.name.startswith(".")]
     for file in [*made_by, *shown, *(source(name) for name in notebooks())]:
         if file.is_file():
-            stat, place = file.stat(), f"{file.parent.name}/{file.name}"
-            digest.update(f"{place} {_file_sha(file, stat.st_mtime_ns, stat.st_size)}\n".encode())
+            digest.update(f"{file.parent.name}/{file.name} {_digest(file)}\n".encode())
     return digest.hexdigest()
 
 
@@ -342,6 +351,16 @@ def _notebook_sha(name):
         return _sha(json.dumps(cells(name)).encode())
     except InputError:
         return _sha(source(name).read_bytes())
+
+
+def _settings_sha(name, options):
+    return _sha(json.dumps(settings(name, options.profile), sort_keys=True, default=str).encode())
+
+
+def _digest(file):
+    """Return the digest of a file's content, or "missing"."""
+    stat = file.stat() if file.is_file() else None
+    return _file_sha(file, stat.st_mtime_ns, stat.st_size) if stat else "missing"
 
 
 def _sha(content):

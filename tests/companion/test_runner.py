@@ -82,6 +82,19 @@ def test_one_run_the_next_and_what_changes_in_between(project):
     assert [line.split("  ")[-1].strip() for line in listed.stdout.splitlines()] == ["up to date"] * 3
 
 
+def test_a_notebook_comes_after_those_that_it_rests_on_and_again_when_they_changed(tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: mini\nnotebooks: {p/a_sum: {rests_on: [p/part]}}\n")
+    into = 'from paperlib.storage import paths\nfolder = paths.figures(profile) / "p"\n'
+    reads = into + '(folder / "a_sum.csv").write_text((folder / "part.csv").read_text())'
+    projects.notebook(tmp_path, "p/a_sum", reads)
+    for value in ("1", "2"):
+        projects.notebook(tmp_path, "p/part", into + f'(folder / "part.csv").write_text("{value}")')
+        done = projects.run(tmp_path, "--profile", "own.yaml", "--jobs", "2")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / "figures-own/p/a_sum.csv").read_text() == value
+    assert set(rows(projects.run(tmp_path, "--profile", "own.yaml").stdout).values()) == {"up to date"}
+
+
 def test_unusable_options_are_one_sentence_and_exit_code_2(project):
     for arguments, words in {
         ("nonsense",): "no notebook matches 'nonsense'; run_all.sh --list",

@@ -143,6 +143,28 @@ def test_settings_options_and_packages_make_it_stale(project, monkeypatch):
     assert stale.why_stale("p/n", OPTIONS) is None
 
 
+def test_what_a_notebook_takes_up_from_others_makes_it_stale(project, monkeypatch):
+    of = {"p/sum": {"rests_on": ["p/part"]}, "p/part": {"clips": 2, "models": ["toy/I3D"]}}
+    monkeypatch.setattr(stale, "settings", lambda name, profile: of.get(name, {}))
+    for name in ("p/sum", "p/part", "p/other"):
+        projects.notebook(project, name, "1")
+    table, weights = project / "figures/p/part.csv", stale.checkpoint("toy/I3D")
+    for file in (table, weights):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before")
+    for name in ("p/sum", "p/other"):
+        executed(project, name)
+    for file, said in (
+        (table, "the table of p/part changed"),
+        (weights, "data/checkpoints/toy/I3D.safetensors changed"),
+    ):
+        file.write_text("after it")
+        assert stale.why_stale("p/sum", OPTIONS) == said and stale.why_stale("p/other", OPTIONS) is None
+        executed(project, "p/sum")
+    of["p/part"]["clips"] = 3
+    assert stale.why_stale("p/sum", OPTIONS) == "the settings of p/part changed"
+
+
 def on_data(root, label="sit"):
     """Put a video of one's own under a data root."""
     (root / "videos" / label).mkdir(parents=True)
