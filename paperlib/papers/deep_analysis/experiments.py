@@ -10,6 +10,8 @@ from ...training import checkpoints
 from .. import published
 from . import own
 
+SIZE = ("dataset", "backbone", "num_frames")  # in which networks agree that are compared in something else
+
 
 def printed(name, panel, x, series):
     """Return a printed table for `draw_own.dots`; panel, x, series: names of its columns, or a text."""
@@ -47,7 +49,7 @@ def of_placement(scored):
         chosen = [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role]
         if role == "mini-SSV2":
             top = [s for s in chosen if s.row["placement"] == "top"]
-            pairs, among = own.matched(top, [s for s in chosen if s not in top], "dataset"), 1
+            pairs, among = own.matched(top, [s for s in chosen if s not in top], *SIZE), 1
         else:
             pairs, among = farthest(chosen, "placement")
         found.append(own.finding(id, pairs, among=among))
@@ -61,7 +63,7 @@ def farthest(chosen, entry):
 
     def pairs(a, b):
         first, second = ([s for s in chosen if s.row[entry] == value] for value in (a, b))
-        return own.matched(first, second, "dataset", "backbone", "num_frames")
+        return own.matched(first, second, *SIZE)
 
     def apart(a, b):
         found = pairs(a, b)
@@ -120,18 +122,21 @@ def of_transfer(scored):
     """Return the finding of Table 4 for our own networks: I3D and TAM transfer alike, where transfer was trained to
     its end, that is to within `own.SIMILAR` points of the same network from scratch (which has to be there to tell)."""
     moved = [s for s in scored.values() if own.from_kinetics(s.row)]
-    scratch = {(s.row["dataset"], s.row["module"]): s for s in own.plain(scored)}
-    behind = []
+    same = (*SIZE, "module", "temporal_pooling")
+    scratch = {tuple(s.row[name] for name in same): s for s in own.plain(scored)}
+    done, behind = [], []
     for one in moved:
-        alone = scratch.get((one.row["dataset"], one.row["module"]))
+        alone = scratch.get(tuple(one.row[name] for name in same))
         if alone is None:
-            behind.append((one.row["dataset"], f"{one.key} (none from scratch to tell by)"))
+            behind.append(f"{one.key} (none from scratch to tell by)")
         elif 100 * one.correct.mean() < 100 * alone.correct.mean() - own.SIMILAR:
             percent = f"{100 * one.correct.mean():.0f} % against {100 * alone.correct.mean():.0f} %"
-            behind.append((one.row["dataset"], f"{one.key} ({percent} from scratch)"))
-    done = [s for s in moved if s.row["dataset"] not in {dataset for dataset, _ in behind}]
-    pairs = own.matched(*([s for s in done if s.row["module"] == m] for m in ("I3D", "TAM")), "dataset")
-    why = f"fine-tuning was stopped too early, or nothing tells whether: {', '.join(text for _, text in behind)}"
+            behind.append(f"{one.key} ({percent} from scratch)")
+        else:
+            done.append(one)
+    modules = ([s for s in done if s.row["module"] == m] for m in ("I3D", "TAM"))
+    pairs = own.matched(*modules, *SIZE, "temporal_pooling")
+    why = f"fine-tuning was stopped too early, or nothing tells whether: {', '.join(behind)}"
     return [own.finding("da.table4.alike.own", pairs, why if behind else own.EARLY)]
 
 

@@ -1,5 +1,7 @@
 """What uniform and dense sampling give with one clip of a video and with many (Figures 5 and 8, Table 3)."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -88,7 +90,7 @@ def curves(found):
 
 
 def answers(found, which):
-    """Return {(dataset, module, sampling): Scored} of trained networks; which: row -> its answers [runs, n]."""
+    """Return {(dataset, model, sampling): Scored} of trained networks; which: row -> its answers [runs, n]."""
     early = [] if found.empty else list(found.key[found.steep.astype(bool)])
     if early:
         print(f"shown but not compared, training was stopped early: {', '.join(early)}")
@@ -96,16 +98,16 @@ def answers(found, which):
     scored = {}
     for row in rows:
         described = {name: row[name] for name in ("dataset", "module", "sampling")}
-        scored[row["dataset"], row["module"], row["sampling"]] = own.Scored(row["key"], which(row), described)
+        scored[row["dataset"], row["model"], row["sampling"]] = own.Scored(row["key"], which(row), described)
     return scored
 
 
 def between(first, second, sampling=("uniform", "dense"), modules=None, role=None):
-    """Return the pairs of two `answers` that differ in sampling as said and agree in data set and module."""
+    """Return the pairs of two `answers` that differ in sampling as said and agree in data set and model."""
     pairs = []
-    for (dataset, module, how), one in first.items():
-        other = second.get((dataset, module, sampling[1]))
-        if how != sampling[0] or other is None or (modules and module not in modules):
+    for (dataset, model, how), one in first.items():
+        other = second.get((dataset, model, sampling[1]))
+        if how != sampling[0] or other is None or (modules and one.row["module"] not in modules):
             continue
         if role in (None, own.STANDS_FOR.get(dataset)):
             pairs.append((one, other))
@@ -155,18 +157,20 @@ def of_clips(found, enough=5):
 
 def at_equal_cost(found):
     """Return the pairs (dense SlowFast, uniform I3D with one clip) at as many clips as cost about the same."""
-    single = answers(found, lambda row: row["correct"][1])
-    cost = {(row.dataset, row.module): row.cost for row in found.itertuples() if row.sampling == "uniform"}
+    pairs = []
+    for i3d in answers(found, lambda row: row["correct"][1]).values():
+        if (i3d.row["module"], i3d.row["sampling"]) != ("I3D", "uniform"):
+            continue
+        fast = answers(found, functools.partial(afforded, cost=found.cost[found.key == i3d.key].iloc[0]))
+        wanted = i3d.row["dataset"], "SlowFast", "dense"
+        same = [one for one in fast.values() if (one.row["dataset"], one.row["module"], one.row["sampling"]) == wanted]
+        pairs += [(renamed(one, f"for {i3d.key}"), i3d) for one in same]
+    return pairs
 
-    def afforded(row):
-        clips = row["correct"]
-        wanted = cost.get((row["dataset"], "I3D"), row["cost"]) / row["cost"]
-        return clips[min(clips, key=lambda k: abs(k - wanted))]
 
-    fitting = answers(found, afforded)
-    keys = [(dataset, module, how) for dataset, module, how in fitting if (module, how) == ("SlowFast", "dense")]
-    pairs = [(fitting[key], single.get((key[0], "I3D", "uniform"))) for key in keys]
-    return [pair for pair in pairs if pair[1] is not None]
+def afforded(row, cost):
+    """Return a row's answers with as many clips as cost about so many GMACs."""
+    return row["correct"][min(row["correct"], key=lambda k: abs(k - cost / row["cost"]))]
 
 
 def last(row):
@@ -174,6 +178,6 @@ def last(row):
     return row["correct"][max(row["correct"])]
 
 
-def renamed(one):
-    """Return a network's answers under another name, to be told from its answers with fewer clips."""
-    return own.Scored(f"{one.key} (all clips)", one.correct, one.row)
+def renamed(one, clips="all clips"):
+    """Return a network's answers under another name, to be told from its answers with other clips."""
+    return own.Scored(f"{one.key} ({clips})", one.correct, one.row)

@@ -131,13 +131,31 @@ def test_transfer_that_was_stopped_early_decides_nothing():
     assert early.interval is None and "80 % against 90 % from scratch" in early.rests_on
 
 
+def test_only_networks_of_one_size_are_compared():
+    start, deep = "synth_kinetics/x", dict(backbone="ResNet50")
+    found = {}
+    for name, share, more in (("I3D-R18-f8", 0.5, {}), ("TAM2D-R18-f8", 0.6, {}), ("I3D-R50-f8", 0.9, deep)):
+        found |= scored(f"synth_kth/{name}", share, **more)
+        found |= scored(f"synth_kth/{name}-transfer", share, init_from=start, **more)
+    (alike,) = experiments.of_transfer(found)  # I3D-R50 was trained to its end as well, and has no TAM of its size
+    assert alike.interval.value == pytest.approx(-10) and "2 networks" in alike.rests_on
+    (alike,) = experiments.of_transfer(found | scored("synth_kth/I3D-R50-f8", 0.99, **deep))  # says nothing of R18
+    assert alike.interval.value == pytest.approx(-10)
+    placed = {}
+    for depth, top, rest in (("18", 0.7, 0.6), ("50", 0.95, 0.9)):
+        for place, share in (("top", top), ("all", rest)):
+            key = f"synth_ssv2/TAM2D-R{depth}-f8-{place}"
+            placed |= scored(key, share, placement=place, backbone=f"ResNet{depth}")
+    assert value(experiments.of_placement(placed), "da.table6.top-half.own") == pytest.approx((10 + 5) / 2)
+
+
 def viewed(rows, clips=10):
-    """Return a table as `multi_clip.scored` gives it; rows: (dataset, module, sampling, share by clips)."""
+    """Return a table as `multi_clip.scored` gives it; rows: (dataset, model, sampling, share by clips)."""
     table = []
-    for dataset, module, sampling, share in rows:
+    for dataset, model, sampling, share in rows:
         correct = {k: (np.arange(100) < share(k))[None] for k in range(1, clips + 1)}
-        suffix = "-dense" if sampling == "dense" else ""
-        row = {"key": f"{dataset}/{module}{suffix}", "model": module, "module": module, "sampling": sampling}
+        suffix, module = "-dense" if sampling == "dense" else "", model.partition("-")[0]
+        row = {"key": f"{dataset}/{model}{suffix}", "model": model, "module": module, "sampling": sampling}
         table.append({**row, "dataset": dataset, "one": correct[1], "correct": correct, "steep": False, "cost": 2.0})
     return pd.DataFrame(table)
 
@@ -159,6 +177,25 @@ def test_sampling_findings():
     assert value(table3, "da.table3.flexible.own") == pytest.approx(90 - 70)
     assert value(table3, "da.table3.slowfast.own") == pytest.approx(-8)
     assert value(multi_clip.of_sampling(viewed([])), "da.fig5.uniform-better") is None
+
+
+def test_all_networks_of_a_module_are_decided_upon():
+    shares = {"I3D-R18-f8": (50, 70), "I3D-R18-f16": (75, 55), "SlowFast-R50": (0, 60)}
+    found = viewed(
+        [
+            ("synth_kinetics", model, sampling, lambda k, share=share: share + k)
+            for model, each in shares.items()
+            for sampling, share in zip(("uniform", "dense"), each, strict=True)
+            if share
+        ]
+    )
+    better = [one for one in multi_clip.of_sampling(found) if one.id == "da.fig5.uniform-better"][0]
+    assert better.interval.value == pytest.approx((50 - 70 + 75 - 55) / 2) and "4 networks" in better.rests_on
+    assert value(multi_clip.of_flexibility(found), "da.table3.flexible.own") == pytest.approx(0)
+    found.loc[found.model == "I3D-R18-f16", "cost"] = 10.0  # as much as five clips of SlowFast
+    figure8 = multi_clip.of_clips(found)
+    assert value(figure8, "da.fig8.same-efficiency") == pytest.approx(((61 - 51) + (65 - 76)) / 2)
+    assert value(figure8, "da.fig8.uniform-little") == pytest.approx(9)
 
 
 def test_saturation_findings_and_equal_cost():
