@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from paperlib import masks, relevance
 from paperlib.data import clips
@@ -204,7 +205,8 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     for network, atr, correlation in (("PhysNet", 20, 0.9), ("TS-CAN", 8, 0.7), ("PhysFormer", 90, 0.5)):
         about = dict(network=network, frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle)
         tables += [pd.DataFrame(about | dict(rules="paper")), pd.DataFrame(about | dict(rules="attnlrp", atr=0))]
-    placed = pd.DataFrame(dict(network=list("aabbcc"), skin=[1.0, 2, 1, 2, 1, 3], follows=[0, 0.2, 0, 0, 0, 0.1]))
+    maps = dict(network=list("aabbcc"), instrument=["CLRP", "Grad-CAM"] * 3)
+    placed = pd.DataFrame({**maps, "skin": [1.0, 2, 1, 2, 1, 3], "follows": [0, 0.2, 0, 0, 0, 0.1]})
     found = decided.findings(pd.concat(tables), placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
     assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
     values = {one.id: one.interval for one in found}
@@ -215,7 +217,11 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     assert decided.over_beats(fewer[::2]).value == pytest.approx(0.7 + wiggle[::2].mean() / 3)
     assert values["pulse.3d"].value == pytest.approx(12)
     assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
-    assert values["pulse.skin"].value == pytest.approx(5 / 3)
+    parts = [np.var([1.5, 1.5, 2], ddof=1) / 3, np.var([1, 7 / 3], ddof=1) / 2]  # of networks' and instruments' means
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(parts))
+    assert values["pulse.skin"] == pytest.approx((5 / 3, 5 / 3 - half, 5 / 3 + half))
+    assert np.isfinite(decided.over_maps(placed[:5], "skin")).all()  # a network that one instrument was not asked of
     assert decided.beat_of([0, 23, 24, 119]).tolist() == [0, 0, 1, 4]
 
 

@@ -1,4 +1,4 @@
-"""What the pulse decides: statements of papers and our own, with intervals over beats of one face, maps or networks."""
+"""What the pulse decides: statements of papers and our own, with intervals over beats, networks or instruments."""
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,8 @@ def findings(rows, placed, masked, when):
     return [
         Finding("pulse.when", over_beats(unasked.values()), f"{beats}, {len(unasked)} networks trained once", FACE),
         Finding("pulse.3d", difference(unasked["PhysNet"], unasked["TS-CAN"]), f"{beats}, 1 network each", FACE),
-        Finding("pulse.skin", mean_interval(placed["skin"].to_numpy()), asked, FACE),
-        Finding("pulse.follows", mean_interval(placed["follows"].to_numpy()), asked, FACE),
+        Finding("pulse.skin", over_maps(placed, "skin"), asked, FACE),
+        Finding("pulse.follows", over_maps(placed, "follows"), asked, FACE),
         Finding(
             "pulse.mask", mean_interval(masked["inside"].to_numpy() - chance), f"{len(masked)} networks, 1 face", FACE
         ),
@@ -47,6 +47,12 @@ def over_beats(tables):
         [list(wide.to_numpy().T)],
         [beat_of(wide.index)],
     )
+
+
+def over_maps(placed, column):
+    """Return the mean over maps of a column with its interval over networks and instruments: a map has one of each."""
+    table = placed.pivot(index="network", columns="instrument", values=column)
+    return crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[table.to_numpy()]])
 
 
 def difference(one, other):
