@@ -155,7 +155,7 @@ def mark(graph):
 
 def _continuous(node):
     """Whether an operation gives numbers that are no integers, in one of its results at least."""
-    value = node.meta["val"]
+    value = node.meta.get("val")  # none of checks that give nothing
     parts = value if isinstance(value, (tuple, list)) else [value]
     return any(isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex()) for x in parts)
 
