@@ -7,6 +7,7 @@ import torch
 from ... import models
 from ...explanation import plotting
 from .. import published
+from ..findings import Check, Finding
 
 PAPER = {  # the paper's networks for Something-Something: 174 classes, 16 frames of 224 x 224 pixels
     "I3D": ("I3D-original-f16", {"reduced_strides": True}),
@@ -90,6 +91,13 @@ def parameters():
         paper = int(published.value("video_features_text", row=model, column="parameters", dataset="SSV2"))
         rows.append({"model": model, "parameters": ours, "paper": paper, "equal": ours == paper})
     return pd.DataFrame(rows)
+
+
+def findings(table):
+    """Return section 4.2's statement on time, and the checks that our networks have the paper's parameters."""
+    checks = [Check(f"parameters of {row.model}", row.paper, row.parameters, row.equal) for row in table.itertuples()]
+    why = "time depends on the widths, which are a quarter and three sixteenths of the paper's here"
+    return [Finding("vf.sec4.slower", None, why)], checks
 
 
 def draw(tables):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import data
 from ...training import evaluation
-from ..findings import UNTRAINED, Check, Finding
+from ..findings import UNTRAINED, Finding
 from ..statistics import crossed_interval, mean_interval, share_interval
 from . import COLOURS, features, paper_name, performance, short, shown, study
 
@@ -16,13 +16,6 @@ LOW = 0.1  # section 5.3: the score is "brought close to, or below, 0.1"; one th
 MAP_SIDE = 4  # pixels that a Grad-CAM map needs at least: of 2 x 2, a blob is a corner
 NO_TRUTH = "nothing says when in these videos the action starts, and where hands, objects and people are"
 DIRECTION = {"blob_count": -1, "blob_size": 1, "center_distance": -1, "drop_ratio": 1, "drop_difference": 1}
-
-
-def of_architectures(table):
-    """Return the checks that our networks have the paper's parameters, and section 4.2's statement on time."""
-    checks = [Check(f"parameters of {row.model}", row.paper, row.parameters, row.equal) for row in table.itertuples()]
-    why = "time depends on the widths, which are a quarter and three sixteenths of the paper's here"
-    return [Finding("vf.sec4.slower", None, why)], checks
 
 
 def of_reversing(run, predicted):
@@ -80,14 +73,11 @@ def _persons(run, models):
 
 
 def _both_f1(labels, answers):
-    """Return the macro F1 scores, forward and reversed, of answers [runs, clips, 2]: means over runs."""
-    return np.mean([[_macro_f1(labels, way) for way in run.T] for run in answers], axis=0)
-
-
-def _macro_f1(labels, predicted):
-    """Return the mean F1 score over the classes that are there."""
-    labels, predicted = labels.astype(int), predicted.astype(int)
-    return np.nanmean(evaluation.f1_scores(labels, predicted, int(max(labels.max(), predicted.max())) + 1))
+    """Return macro F1, forward and reversed, of answers [runs, clips, 2]: the mean over runs and classes that occur."""
+    labels, answers = labels.astype(int), answers.astype(int)
+    classes = int(max(labels.max(), answers.max())) + 1
+    f1 = [[evaluation.f1_scores(labels, way, classes) for way in run.T] for run in answers]
+    return np.nanmean(f1, axis=2).mean(0)
 
 
 def _rests_on(runs, clips, units):
