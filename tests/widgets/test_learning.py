@@ -55,7 +55,15 @@ def test_an_error_of_another_kind_is_raised_too(network, monkeypatch):
     assert not widget.masks[0]["running"]
 
 
-def test_an_interrupt_ends_learning_before_it_is_raised(network):
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise KeyboardInterrupt, which tests in the background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_ends_learning_before_it_is_raised(network, interruptible):
     widget = widgets.scrub_masks(FRAMES, network, classes=NAMES)
     asked = []
 
