@@ -8,11 +8,12 @@ import os
 import sys
 
 from paperlib.companion import prefork, schedule, runner, stale
+from paperlib.storage import paths
 
 PYTHON = sys.executable
 EXECUTE = [*prefork.command("run"), "paperlib.companion.execute"]
 OPTIONS = stale.Options(
-    config.get("profile", "mini"), stale.paths.data_root(config.get("data_root", "")), config.get("device", "auto")
+    config.get("profile", "mini"), paths.data_root(config.get("data_root", "")), config.get("device", "auto")
 )
 WANTED = config.get("notebooks") or schedule.order(
     schedule.expected(stale.notebooks(), OPTIONS), workflow.resource_settings.cores or 1

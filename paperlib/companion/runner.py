@@ -106,9 +106,7 @@ def run(names, options, jobs=None, force=False, retrain=False, train=False):
             for name in outdated:
                 stale.record(name, options).unlink(missing_ok=True)
             results.update(execute_all(seconds, options, at_once, train))
-            waiting = [
-                name for name in names if results[name].status == "up to date"
-            ]  # until what they rest on changed
+            waiting = [name for name in names if results[name].status == "up to date"]  # it may rest on a changed table
             outdated = [name for name in waiting if stale.rests_on(name, options) and stale.why_stale(name, options)]
         return [results[name] for name in names]
 
