@@ -112,7 +112,7 @@ def study(run, checkpoint):
 
     def compute(some, compared):
         """Return the arrays of `Studied` for the videos `some`, the first `compared` of them from both starts."""
-        clips = evaluation.load_clips(videos, some, model.num_frames, header["recipe"]).to(run.device)
+        clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
         options = dict(run.settings.get("mask", {}))
         found = from_the_best_window(model, clips, videos.labels[some], preset, options)
         found |= {"released": np.full_like(found["mask"], np.nan), "released_loss": np.full_like(found["loss"], np.nan)}
@@ -173,11 +173,9 @@ def predictions(run, checkpoint, reverse=False):
         "reverse": reverse,
         "evaluating": cache.code("training/evaluation", "models/probing"),
     }
-
-    def compute():
-        return {"scores": evaluation.class_scores(model, videos, reverse=reverse, recipe=header["recipe"])}
-
-    scores = cache.fetch("evaluations", key, compute)["scores"]
+    scores = cache.fetch(
+        "evaluations", key, lambda: {"scores": evaluation.class_scores(model, videos, reverse=reverse)}
+    )["scores"]
     return evaluation.predictions(scores, videos, np.arange(len(videos)), reverse)
 
 
