@@ -107,9 +107,7 @@ class batches:
         return torch.stack([clips.to_clip(f) for f in frames])
 
     def _indices(self, length, rng, count=None):
-        if self.sampling == "uniform":
-            return sampling.uniform(length, self.n_frames, rng, count)
-        return sampling.dense(length, self.n_frames, self.stride, rng, count)
+        return sampling.chosen(self.sampling, length, self.n_frames, self.stride, rng, count)
 
 
 class _whole(batches):

@@ -57,6 +57,13 @@ def dense(
     return indices[0] if clips is None else indices
 
 
+def chosen(
+    how: str, n_video: int, n: int, stride: int, rng: np.random.Generator | None = None, clips: int | None = None
+) -> np.ndarray:
+    """Take frames "dense" or "uniform", as `how` says: what `dense` or `uniform` (which has no stride) returns."""
+    return dense(n_video, n, stride, rng, clips) if how == "dense" else uniform(n_video, n, rng, clips)
+
+
 def partial_uniform(n: int, i: int, left: int, right: int) -> np.ndarray:
     """Limit what frame `i` of an `n`-frame clip can see to the window [left, right] (TRA section 4.3).
 

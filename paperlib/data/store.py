@@ -29,12 +29,9 @@ class Direct:
 
     def clips(self, indices, n, how="uniform", stride=4, rng=None):
         """Return uint8 [len(indices), n, H, W, 3]; with `rng` the frames are jittered as in training."""
-
-        def chosen(i):
-            length = self.dataset.num_frames(i)
-            return sampling.uniform(length, n, rng) if how == "uniform" else sampling.dense(length, n, stride, rng)
-
-        wanted = [(int(i), chosen(i)) for i in indices]  # drawn in order, whoever decodes first
+        lengths = [(int(i), self.dataset.num_frames(i)) for i in indices]
+        # drawn in order, whoever decodes first
+        wanted = [(i, sampling.chosen(how, length, n, stride, rng)) for i, length in lengths]
         if not self.decodes:
             return np.stack([self.dataset.frames(i, steps) for i, steps in wanted])
         with ThreadPoolExecutor(READERS) as pool:

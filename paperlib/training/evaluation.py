@@ -12,14 +12,14 @@ from ..errors import InputError, whole
 from ..models.probing import at_once, evaluating, probabilities, scale
 
 
-def sampled(length, frames, recipe=None):
+def sampled(length, frames, recipe=None, clips=None):
     """Return the frames [frames] of a video of `length` frames that a network is validated on.
 
-    Dense ones where its recipe (`checkpoints.recipe`) says so, else uniform ones.
+    Dense ones where its recipe (`checkpoints.recipe`) says so, else uniform ones. clips: several clips of the video,
+    [clips, frames].
     """
-    if recipe and recipe.get("sampling") == "dense":
-        return sampling.dense(length, frames, recipe["stride"])
-    return sampling.uniform(length, frames)
+    recipe = recipe or {}
+    return sampling.chosen(recipe.get("sampling", "uniform"), length, frames, recipe.get("stride", 0), clips=clips)
 
 
 def load_clips(dataset, indices, frames, recipe=None):

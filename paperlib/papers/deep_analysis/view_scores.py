@@ -8,11 +8,12 @@ import torch
 
 from ... import data
 from ...data import clips as clip_format
-from ...data import fingerprint, sampling
+from ...data import fingerprint
 from ...errors import InputError
 from ...storage import cache, locks, paths
-from ...training import checkpoints
+from ...training import checkpoints, evaluation
 
+CODE = ("training/checkpoints", "training/evaluation", "papers/deep_analysis/view_scores")
 TOGETHER = 8  # videos whose frames are held at once, for all networks that are asked about them
 
 
@@ -66,7 +67,7 @@ def _portion(networks, videos, some, device, now):
             "videos": [videos.ids[i] for i in some],
             "clips and crops": network[2:],
             "torch": torch.__version__,
-            "code": cache.code("models", "data", "training/checkpoints", "papers/deep_analysis/view_scores"),
+            "code": cache.code("models", "data", *CODE),
             **now,
         }
         compute = functools.partial(_scores, network, videos, some, frames_of, device)
@@ -92,10 +93,7 @@ def _scores(network, videos, some, frames_of, device):
 
 def _steps(model, header, clips, length):
     """Return the frames of each clip, [clips, N], sampled as the checkpoint was trained."""
-    recipe = header["recipe"]
-    if recipe.get("sampling") == "dense":
-        return sampling.dense(length, model.num_frames, recipe["stride"], clips=clips)
-    return sampling.uniform(length, model.num_frames, clips=clips)
+    return evaluation.sampled(length, model.num_frames, header["recipe"], clips)
 
 
 def multi_clip(found, clips):
