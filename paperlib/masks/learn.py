@@ -108,6 +108,11 @@ class MaskResult:
         """Number of frames per clip [B] that were switched on or off since the start."""
         return (self.active != (self.initial > THRESHOLD)).sum(1)
 
+    def whole_reverse(self, model, clips):
+        """Return RS [B] with the masked frames reversed whole, as the paper's text has it, whatever `soft_reverse`."""
+        with evaluating(model), torch.no_grad():
+            return score(model, reverse(clips, self.mask), self.targets, self.settings.scores)
+
     def table(self):
         """Return a DataFrame, one row per clip: classes, scores, mask length, movement, iterations, loss."""
         columns = {

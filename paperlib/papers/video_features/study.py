@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 from ... import data, gradcam, masks
 from ...data import fingerprint
 from ...gradcam import blobs
-from ...models.probing import evaluating, score
 from ...storage import cache, locks, paths
 from ...training import checkpoints, evaluation
 from .. import analysis, needs, published
@@ -154,10 +153,13 @@ def from_the_best_window(model, clips, labels, preset, options):
     settings, _ = masks.resolve(preset, None, dict(options))
     shorter = {**options, "iterations": min(REFINE, settings.iterations)}
     found, window = masks.learn_from_window(model, clips, labels=labels, preset=preset, **shorter)
-    with evaluating(model), torch.no_grad():
-        whole = score(model, masks.reverse(clips, found.mask), found.targets, found.settings.scores)
     chosen = {name: getattr(found, name) for name in FIELDS}
-    chosen |= {"whole": whole, "loss": found.loss[-1], "window": window.mask, "window_loss": window.value}
+    chosen |= {
+        "whole": found.whole_reverse(model, clips),
+        "loss": found.loss[-1],
+        "window": window.mask,
+        "window_loss": window.value,
+    }
     return {name: value.cpu().numpy() for name, value in chosen.items()}
 
 

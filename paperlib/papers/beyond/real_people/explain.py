@@ -9,7 +9,6 @@ from tqdm.auto import tqdm
 
 from .... import gradcam, masks, relevance
 from ....gradcam import blobs
-from ....models.probing import evaluating, score
 from ....storage import cache
 from ....training import evaluation
 from ... import analysis
@@ -104,10 +103,8 @@ def one(fold, chosen, own, settings, masked):
         }
         if masked:
             result = masks.learn(fold.network, clips, labels, batch_size=32, **options)
-            with evaluating(fold.network), torch.no_grad():  # whole frames, as the text says; the code blends them
-                whole = score(fold.network, masks.reverse(clips, result.mask), result.targets, result.settings.scores)
             found |= {name: getattr(result, name).cpu().numpy() for name in ("mask", "original", "freeze")}
-            found["reverse"] = whole.cpu().numpy()
+            found["reverse"] = result.whole_reverse(fold.network, clips).cpu().numpy()
         return found
 
     key = fold.key(
