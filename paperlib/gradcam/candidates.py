@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models.architecture import architecture
+from ..models.architecture import kept
 from ..models.axes import CLIPS, Layout, layout
 from ..models.following import WEIGHTED, follow, name
 from ..models.inputs import class_logits
@@ -65,13 +65,8 @@ def layers(model, clip):
 
     clip: [B, 3, T, H, W]; only its first is used. Raises InputError where the network cannot be recorded.
     """
-    place, now = (tuple(clip.shape[1:]), clip.dtype, clip.device), architecture(model)
-    known = _recorded.setdefault(model, {})
-    recorded_of, found = known.get(place, (None, None))
-    if recorded_of != now:
-        found = _read(model, clip[:1].repeat(CLIPS, 1, 1, 1, 1))
-        known[place] = (now, found)
-    return found
+    place = (tuple(clip.shape[1:]), clip.dtype, clip.device)
+    return kept(_recorded, model, place, lambda: _read(model, clip[:1].repeat(CLIPS, 1, 1, 1, 1)))
 
 
 class _Outputs(nn.Module):

@@ -28,6 +28,19 @@ class Same:
         return isinstance(other, Same) and self.value() is not None and self.value() is other.value()
 
 
+def kept(memory, model, place, make):
+    """Return what `make()` found at a place for a network, found anew once the network runs other operations.
+
+    memory: weak dictionary {network: {place: (architecture, what was found)}}.
+    """
+    known = memory.setdefault(model, {})
+    found_of, found = known.get(place, (None, None))
+    if found_of != architecture(model):
+        found = make()
+        known[place] = (architecture(model), found)  # a first run may have set what the network keeps
+    return found
+
+
 def architecture(model):
     """Return what decides on the operations that a network runs, to be compared: equal as long as only weights change.
 

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from ..errors import InputError
-from ..models.architecture import architecture
+from ..models.architecture import architecture, kept
 from ..models.base import VideoModel
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating
@@ -83,20 +83,19 @@ def capture_forward(model, clip):
 def _kept(model, clip, method, check):
     """Return the Graph of a method of the model, recorded anew after `check` where there is none of it as it is now."""
     place = (method, tuple(clip.shape), clip.dtype, clip.device)
-    graphs = _captured.setdefault(model, {})
-    recorded_of, graph = graphs.get(place, (None, None))
-    if recorded_of != architecture(model):
+
+    def make():
         check()
-        now = architecture(model)  # a first run may have set what the network keeps
-        alike, shared = (*place, now), _shared.get(model, {})
+        alike, shared = (*place, architecture(model)), _shared.get(model, {})
         graph = shared.get(alike)
         if graph is None:
             name = f"{type(model).__name__}.{method}"
             graph = _read(model, fused.apart(record(model, name, _Method(model, method), clip)), method)
         if isinstance(model, VideoModel) and model.config:
             shared[alike] = graph
-        graphs[place] = (now, graph)
-    return graph
+        return graph
+
+    return kept(_captured, model, place, make)
 
 
 def share_recordings(model, graphs):
