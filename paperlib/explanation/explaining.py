@@ -80,8 +80,6 @@ def explain(
         layer = _layer(net, found, cam)
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
-    if against is not None:
-        found.info["against"] = int(against)
     every = [found.of_class(k) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info and len(found.frames) > 1 if mask is None else mask
     for number, one in enumerate(every):
@@ -129,9 +127,7 @@ def look(
     video = artifact.checked(video)
     _check(video, adapting)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
-    found, first, against = _scored(video, net, header, target, title, 1, None, scores, Bars(False))
-    if against is not None:
-        found.info["against"] = int(against)
+    found, first, _ = _scored(video, net, header, target, title, 1, None, scores, Bars(False))
     return found.of_class(found.info["predicted"] if first is None else first)
 
 
@@ -217,7 +213,10 @@ def _scored(video, net, header, target, title, clips, slide, scores, watch):
         measured.score(found, net, scores, step)
     found.model = net
     asked = asked or _targets(found.classes, target)
-    return found, *(None if k is None else k - first for k in asked)
+    chosen, against = (None if k is None else int(k) - first for k in asked)
+    if against is not None:
+        found.info["against"] = against
+    return found, chosen, against
 
 
 def _otherwise(header, video):
