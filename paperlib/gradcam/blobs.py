@@ -38,7 +38,8 @@ class Detector:
 
     The map is cut at the thresholds low, low + step, ... below high; connected bright regions whose centres
     lie less than `min_distance` apart at successive thresholds are one blob if they are found at
-    `repeatability` thresholds or more.
+    `repeatability` thresholds or more. As in OpenCV a region whose centre is not in it (a ring, a
+    crescent) is no blob.
     """
 
     low: float = 0.25  # lowest threshold: fainter patches are no blobs

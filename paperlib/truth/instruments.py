@@ -6,7 +6,6 @@ all with their defaults; a function of your own of the same signature is one mor
 
 import contextlib
 import functools
-import zlib
 
 import torch
 from captum import attr
@@ -147,21 +146,26 @@ def integrated_gradients(model, clips, targets, steps=16):
 def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
     """Return the gradient's size, averaged over clips with noise (captum's NoiseTunnel), summed over a frame's pixels.
 
-    noise: its standard deviation as a share of the clips' range of values (Smilkov et al. 2017: 0.1 to 0.2).
+    noise: its standard deviation as a share of a clip's range of values (Smilkov et al. 2017: 0.1 to 0.2). Clips are
+    explained one by one, so that neither range nor noise of one depends on what it comes with.
     """
     given = clips.dtype  # captum's noise is float32 at least, the network is given clips of its own numbers
     clips = clips.to(torch.promote_types(given, torch.float32))
     tunnel = attr.NoiseTunnel(attr.Saliency(lambda shown: model(shown.to(given))))
-    with _seeded(seed, clips.device):
-        found = tunnel.attribute(
-            clips.clone().requires_grad_(),
-            target=targets,
-            nt_type="smoothgrad",
-            nt_samples=whole("samples", samples),
-            nt_samples_batch_size=1,
-            stdevs=noise * float(clips.max() - clips.min()),
-        )
-    return found.sum((1, 3, 4))
+    found = []
+    for clip, target in zip(clips.split(1), targets.split(1), strict=True):
+        with _seeded(seed, clips.device):
+            found.append(
+                tunnel.attribute(
+                    clip.clone().requires_grad_(),
+                    target=target,
+                    nt_type="smoothgrad",
+                    nt_samples=whole("samples", samples),
+                    nt_samples_batch_size=1,
+                    stdevs=noise * float(clip.max() - clip.min()),
+                )
+            )
+    return torch.cat(found).sum((1, 3, 4))
 
 
 @still
@@ -192,10 +196,7 @@ def freeze_shapley(model, clips, targets, permutations=8, seed=0):
 
 def random(model, clips, targets, seed=0):
     """Return random numbers, other ones for every clip and always the same for one: the control that knows nothing."""
-    rows = []
-    for clip in clips.detach().float().cpu():
-        own = torch.Generator().manual_seed(zlib.crc32(clip.numpy().tobytes(), seed))
-        rows.append(torch.rand(clip.shape[1], generator=own))
+    rows = [torch.rand(clip.shape[1], generator=players.generator_for(clip, seed)) for clip in clips]
     return torch.stack(rows).to(clips)
 
 

@@ -1,5 +1,7 @@
 """Frames as players of a game: clips of which some frames are absent, and what the network says of them."""
 
+import zlib
+
 import torch
 from torch import nn
 
@@ -83,3 +85,8 @@ def worth(model, given, targets, value="logit"):
         given = probabilities(given.flatten(0, 1), scale_of(model)).view_as(given)
     rows = torch.arange(len(given), device=given.device)
     return given[rows, :, classes(given[:, 0], indices(targets, given.device))].double()
+
+
+def generator_for(clip: torch.Tensor, seed: int = 0) -> torch.Generator:
+    """Return a generator of random numbers for a clip: other ones for every clip, the same whatever its batch."""
+    return torch.Generator().manual_seed(zlib.crc32(clip.detach().float().cpu().numpy().tobytes(), seed))

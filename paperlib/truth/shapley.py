@@ -59,12 +59,13 @@ def sampled(
 
     Each order begins one frame later in the same circle as the one before, a new circle after N: in N orders every
     frame arrives at every place once. The first to arrive takes all that a clip without frames lacks: much noise else.
+    Every clip has orders of its own, the same ones whatever the batch.
     """
-    frames, generator = clips.shape[2], torch.Generator().manual_seed(seed)
+    frames, generators = clips.shape[2], [players.generator_for(clip, seed) for clip in clips]
     total = clips.new_zeros(len(clips), frames, dtype=torch.float64)
     for k in range(whole("permutations", permutations)):
         if k % frames == 0:
-            circle = torch.stack([torch.randperm(frames, generator=generator) for _ in clips])
+            circle = torch.stack([torch.randperm(frames, generator=own) for own in generators])
         order = circle.roll(-(k % frames), 1)
         given = players.values(model, clips, targets, arriving(order), absent, value)
         total.scatter_add_(1, order.to(clips.device), given.diff(dim=1))

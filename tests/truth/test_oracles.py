@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import relevance, truth
+from paperlib import models, relevance, truth
 from paperlib.errors import InputError
 from paperlib.papers.statistics import bootstrap_interval
 from paperlib.truth import instruments
@@ -60,11 +60,20 @@ def test_what_reads_runs_of_frames_fails_where_the_truth_is_no_run():
     assert (one.iou == 1).all() and (two.pointing == 1).all() and (two.iou < 1).all()
 
 
-def test_random_numbers_are_a_clips_own_whatever_the_batch():
+@pytest.mark.parametrize("name", [*truth.INSTRUMENTS, *truth.CONTROLS])
+def test_what_is_said_of_a_clip_is_its_own_whatever_the_batch(name):
+    torch.manual_seed(0)
+    net = models.create("TAM2D-R18-f8", num_classes=5, width=4).eval()
+    clips, targets = torch.rand(3, 3, 8, 16, 16) * torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1, 1, 1), [3, 0, 1]
+    instrument = {**truth.INSTRUMENTS, **truth.CONTROLS}[name]
+    alone = torch.cat([instrument(net, clips[k : k + 1], targets[k : k + 1]) for k in range(3)])
+    assert torch.allclose(instrument(net, clips, targets), alone, rtol=1e-4, atol=1e-4 * float(alone.abs().max()))
+
+
+def test_random_numbers_are_other_ones_for_every_clip_and_seed():
     clips = torch.rand(5, 3, 16, 4, 4)
     found = truth.CONTROLS["random"](None, clips, None)
-    assert torch.equal(found[3:], truth.CONTROLS["random"](None, clips[3:], None)) and len(found.unique()) == 5 * 16
-    assert not torch.equal(found, instruments.random(None, clips, None, seed=1))
+    assert len(found.unique()) == 5 * 16 and not torch.equal(found, instruments.random(None, clips, None, seed=1))
 
 
 def test_controls_score_by_chance():
