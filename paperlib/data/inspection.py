@@ -2,7 +2,7 @@
 
 import os
 
-from . import video
+from . import upright, video
 
 KINDS = {
     ".mp4": "mov",
@@ -30,7 +30,10 @@ def problems(path):
     try:
         with video.opened(path, strict=True) as (container, stream):
             kind = container.format.name.split(",")[0]
-            count = sum(1 for _ in video.sequential(container, stream))
+            count = 0
+            for count, (_, frame) in enumerate(video.sequential(container, stream), 1):
+                if count == 1:
+                    video.painter(path, upright.form(frame, stream))  # can its pictures be shown?
             promised = stream.frames if kind == "mov" else 0  # elsewhere it is an estimate
         if not count:
             found.append(f"{path} is damaged: it holds no frame that can be decoded.")

@@ -93,8 +93,8 @@ def decode(path, indices=None, short_side=None, backend="pyav"):
     if index is not None and wanted[-1] < len(index.times):
         try:
             frames = _collect(path, wanted, index, short_side)
-        except _Unreliable:
-            pass
+        except (_Unreliable, VideoError):
+            pass  # what cannot be jumped to may still be read from the start
     if frames is None:
         frames = _collect(path, wanted, None, short_side)
     return frames[np.searchsorted(wanted, indices)]
@@ -259,7 +259,7 @@ def _index(path, size, modified):
 
 def _collect(path, wanted, index, short_side):
     """Return the upright, scaled frames at the sorted positions `wanted` (None: all)."""
-    painter, frames = None, []
+    painting, frames = None, []
     first = None if index is None else _opening(path, *_version(path))[0]
     with opened(path) as (container, stream):
         found = sequential(container, stream, wanted) if first is None else _seeking(container, stream, wanted, index)
@@ -267,8 +267,8 @@ def _collect(path, wanted, index, short_side):
             form = upright.form(frame, stream)
             if form != (first or form):  # decoding from the start finds where they begin to differ
                 raise _Unreliable
-            painter = painter or _painter(path, form, short_side)
-            frames.append(painter.picture(frame))
+            painting = painting or painter(path, form, short_side)
+            frames.append(painting.picture(frame))
     if wanted is not None and len(frames) < len(wanted):
         raise VideoError(f"{path} ends before frame {wanted[len(frames)]} (frames count from 0).")
     if not frames:
@@ -276,13 +276,14 @@ def _collect(path, wanted, index, short_side):
     return np.stack(frames)
 
 
-def _painter(path, form, short_side):
+def painter(path, form, short_side=None):
+    """Return the `upright.Painter` of a file's frames; VideoError for those that make no upright pictures."""
     if form.tilted:
         raise VideoError(f"{path} is to be shown at an angle that is no quarter turn; turn its pictures first.")
-    painter = upright.Painter(form, short_side)
-    if painter.size[0] * painter.size[1] > MAX_PIXELS:
+    found = upright.Painter(form, short_side)
+    if found.size[0] * found.size[1] > MAX_PIXELS:
         raise VideoError(f"{path} is damaged: {form.shown[0]} x {form.shown[1]} pixels are implausible.")
-    return painter
+    return found
 
 
 def sequential(container, stream, wanted=None):

@@ -92,6 +92,7 @@ def test_other_angles_are_refused(tmp_path):
     path = videos.write(tmp_path / "tilted.mp4", n=3, matrix=((0.8, 0.6), (-0.6, 0.8)))
     with pytest.raises(video.VideoError, match=r"tilted.mp4 is to be shown at an angle that is no quarter turn"):
         video.decode(path)
+    assert [line.split("; ")[1] for line in inspection.problems(path)] == ["turn its pictures first."]
     nearly = videos.write(tmp_path / "nearly.mp4", n=3, matrix=((0.01, 1), (-1, 0.01)))
     assert video.decode(nearly, [2]).shape == (1, 64, 48, 3)
 

@@ -176,6 +176,14 @@ def test_wrong_counts_in_the_header_do_not_matter(folder, tmp_path):
     assert videos.number(video.decode(path, [19])[0]) == 19
 
 
+def test_frames_that_cannot_be_jumped_to_are_read_from_the_start(tmp_path):
+    path = videos.write(tmp_path / "x.y4m", n=8, codec="rawvideo")
+    whole, content = video.decode(path), path.read_bytes()
+    end = content.index(b"\n")
+    path.write_bytes(content[: end - 3] + b"\n" + content[end - 2 :])  # jumps go by a header of one line
+    assert np.array_equal(video.decode(path, [7, 0]), whole[[7, 0]])
+
+
 def test_reference_pictures_that_are_never_shown_do_not_count(folder, tmp_path):
     """VP8's alternate references are packets without a frame: here made by clearing one packet's show bit."""
     content = bytearray((folder / "vp8.webm").read_bytes())
