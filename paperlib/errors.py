@@ -1,5 +1,6 @@
 """The one exception type that is meant to be read by the person who caused it."""
 
+import math
 import numbers
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -34,6 +35,17 @@ def whole(what, value, least=1):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f"{what} must be a whole number of at least {least}, not {value!r}")
     return int(value)
+
+
+def number(what, value, wanted, fits):
+    """Return `value`; InputError unless it is a finite number, as `wanted`, of which `fits` holds.
+
+    what: the parameter's name, as its user knows it; wanted: what the number should be, as in "above 0 and at most 1".
+    Truth values, texts and None are no numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (math.isfinite(value) and fits(value)):
+        raise InputError(f"{what} must be a number {wanted}, not {value!r}")
+    return value
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Numbers that count: one check of them everywhere, and a sentence that names the parameter."""
+"""Numbers that count and numbers that measure: one check of each, and a sentence that names the parameter."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,10 @@ from torch import nn
 
 from paperlib import gradcam, masks, models, relevance, truth
 from paperlib.data import sampling
-from paperlib.errors import InputError, whole
+from paperlib.errors import InputError, number, whole
 from paperlib.explanation import sliding
 from paperlib.papers import statistics
+from paperlib.relevance import rules
 
 NO_COUNTS = [0, -3, 2.5, 2.0, True, np.bool_(True), "2", None, float("nan"), float("inf"), np.float64(2), torch.ones(2)]
 
@@ -80,3 +81,43 @@ def test_whole_numbers_are_those_of_any_kind():
     for value in NO_COUNTS[1:]:
         with pytest.raises(InputError, match="^n must be a whole number of at least 0, not "):
             whole("n", value, least=0)
+
+
+NO_NUMBERS = [float("nan"), float("inf"), -float("inf"), -0.5, "0.5", None, True, 1j, torch.ones(2), [0.5]]
+NUMBERS = {
+    "relevance.atr sigma": lambda x: relevance.atr(torch.eye(4)[None], torch.ones(1, 4), x),
+    "relevance.relevance_matrix memory": lambda x: relevance.relevance_matrix(NET, CLIPS, 0, memory=x),
+    "rules.Epsilon epsilon": rules.Epsilon,
+    "rules.Gamma gamma": rules.Gamma,
+    "rules.Gamma epsilon": lambda x: rules.Gamma(epsilon=x),
+    "masks.learn length_weight": lambda x: masks.learn(NET, CLIPS, iterations=1, length_weight=x),
+    "masks.learn tv_weight": lambda x: masks.learn(NET, CLIPS, iterations=1, tv_weight=x),
+    "masks.learn beta": lambda x: masks.learn(NET, CLIPS, iterations=1, beta=x),
+    "masks.learn learning_rate": lambda x: masks.learn(NET, CLIPS, iterations=1, learning_rate=x),
+    "masks.learn tolerance": lambda x: masks.learn(NET, CLIPS, iterations=1, tolerance=x),
+    "masks.learn start": lambda x: masks.learn(NET, CLIPS, iterations=1, start=x),
+    "masks.learn coverage": lambda x: masks.learn(NET, CLIPS, iterations=1, coverage=x),
+    "masks.central_mask coverage": lambda x: masks.central_mask(NET, CLIPS, [0, 0], coverage=x),
+    "masks.reverse threshold": lambda x: masks.reverse(CLIPS, torch.ones(4), threshold=x),
+    "masks.shuffle threshold": lambda x: masks.shuffle(CLIPS, torch.ones(4), threshold=x),
+    "masks.blur sigma of the blur": lambda x: masks.blur(CLIPS, torch.ones(4), sigma=x),
+    "models.create dropout": lambda x: models.create("TSN-R18-f8", 3, dropout=x),
+    "statistics.bootstrap_interval level of the interval": lambda x: statistics.bootstrap_interval([1.0, 2], level=x),
+    "truth.INSTRUMENTS noise": lambda x: truth.INSTRUMENTS["SmoothGrad"](ORACLE, KNOWN.clips, KNOWN.targets, noise=x),
+}
+
+
+@pytest.mark.parametrize("what", NUMBERS)
+def test_what_measures_is_a_finite_number_in_its_range_and_named(what):
+    for value in NO_NUMBERS:
+        if value is None and what.startswith("masks.blur"):  # its default
+            continue
+        with pytest.raises(
+            InputError, match=rf"^{what.partition(' ')[2]} must be a number (of|from|above|between) .*, not"
+        ):
+            NUMBERS[what](value)
+
+
+def test_numbers_are_those_of_any_kind():
+    for value in (1, 0.5, np.float32(0.5), np.int64(1)):
+        assert number("n", value, "above 0", lambda x: x > 0) is value

@@ -34,7 +34,7 @@ from torch import nn
 
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
-from ..errors import InputError, whole
+from ..errors import InputError, number, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
@@ -62,6 +62,15 @@ class Settings:
     keep: str = "last"  # or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good
 
 
+NUMBERS = {  # of the settings: what they should be
+    "length_weight": ("of at least 0", lambda weight: weight >= 0),
+    "tv_weight": ("of at least 0", lambda weight: weight >= 0),
+    "beta": ("of at least 1", lambda beta: beta >= 1),
+    "learning_rate": ("above 0", lambda rate: rate > 0),
+    "tolerance": ("of at least 0", lambda tolerance: tolerance >= 0),
+    "start": ("above 0", lambda start: start > 0),
+    "coverage": ("from 0 to 1", lambda share: 0 <= share <= 1),
+}
 AS_RELEASED = Settings(tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True, soft_reverse=True)
 PRESETS = {
     "default": Settings(),
@@ -213,6 +222,7 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     the full mask. released=True does as the released code: shrink from the full mask and return the first
     one that fails.
     """
+    number("coverage", coverage, *NUMBERS["coverage"])
     frames = with_time(clips).shape[2]
     apply = prepare(clips, perturbation, **_soft(perturbation))
     centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
@@ -359,10 +369,8 @@ def resolve(preset, iterations, options):
         raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
     whole("iterations", settings.iterations, 0)
     whole("patience", settings.patience)
-    if settings.learning_rate <= 0 or settings.beta < 1:
-        raise InputError(
-            f"learning_rate ({settings.learning_rate}) must be positive, beta ({settings.beta}) at least 1."
-        )
+    for name, (wanted, fits) in NUMBERS.items():
+        number(name, getattr(settings, name), wanted, fits)
     return settings, given
 
 

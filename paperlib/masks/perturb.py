@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from ..data.clips import MEAN, STD
-from ..errors import InputError
+from ..errors import InputError, number
 
 THRESHOLD = 0.1  # above it a frame counts as masked (ACCV 2020, section 3.1)
 
@@ -116,7 +116,7 @@ def segments(mask, threshold=THRESHOLD):
     A frame whose mask value is not above the threshold is a run of its own.
     """
     steps = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
-    active = mask > threshold
+    active = mask > number("threshold", threshold, "from 0 to 1", lambda share: 0 <= share <= 1)
     edge = torch.zeros_like(active[:, :1])
     begins = active & ~torch.cat([edge, active[:, :-1]], 1)
     ends = active & ~torch.cat([active[:, 1:], edge], 1)
@@ -163,8 +163,7 @@ def _blurred(clips, sigma=None):
     from torchvision.transforms.functional import gaussian_blur  # here, because it takes two seconds
 
     sigma = 10 / 224 * min(clips.shape[-2:]) if sigma is None else sigma
-    if not sigma > 0:
-        raise InputError(f"the blur's sigma is {sigma}; it must be a positive number of pixels.")
+    number("sigma of the blur", sigma, "of pixels above 0", lambda pixels: pixels > 0)
     reach = [min(int(3 * sigma) + 1, side - 1) for side in clips.shape[:2:-1]]  # reflection needs it < side
     images = clips.flatten(0, 2)[:, None]
     return gaussian_blur(images, [2 * r + 1 for r in reach], [float(sigma)] * 2).view_as(clips)

@@ -2,7 +2,7 @@
 
 import re
 
-from ..errors import InputError, whole
+from ..errors import InputError, number, whole
 from . import clstm, original_i3d, slowfast, torchvision_transformers, torchvision_video, vit
 from .base import VideoModel, check_options, initialise
 from .inception import PLACES, InceptionV1
@@ -50,9 +50,7 @@ def create(name: str, num_classes: int, width: int = 64, dropout: float = 0.0, *
 
 def _rate(dropout):
     """Return `dropout` if it is a probability below one."""
-    if not 0 <= dropout < 1:
-        raise InputError(f"dropout must be at least 0 and below 1, not {dropout!r}")
-    return float(dropout)
+    return float(number("dropout", dropout, "of at least 0 and below 1", lambda rate: 0 <= rate < 1))
 
 
 def _build(name, settings):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..errors import InputError, whole
+from ..errors import InputError, number, whole
 
 ROUNDING = 1e-12  # of the largest value: what lies no farther apart is the same
 
@@ -252,8 +252,7 @@ def _bootstrap(samples, units, statistic, level, seed, method, resamples):
 
 
 def _check_level(level):
-    if not 0 < level < 1:
-        raise InputError(f"the interval's level is {level}; it must lie between 0 and 1, for example 0.95")
+    number("level of the interval", level, "between 0 and 1, for example 0.95", lambda level: 0 < level < 1)
 
 
 def _per_sample(units, count, what):

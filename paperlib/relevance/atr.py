@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import InputError, whole
+from ..errors import InputError, number, whole
 
 
 class ATR(NamedTuple):
@@ -93,8 +93,7 @@ def _check(A, logits, sigma):
 
 def check_sigma(sigma):
     """Raise InputError where sigma is no share of a row's relevance."""
-    if not 0 < sigma <= 1:
-        raise InputError(f"sigma must be above 0 and at most 1, not {sigma}")
+    number("sigma", sigma, "above 0 and at most 1", lambda share: 0 < share <= 1)
 
 
 def sum_blocks(A, size):

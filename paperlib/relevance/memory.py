@@ -5,7 +5,7 @@ import math
 import psutil
 import torch
 
-from ..errors import InputError
+from ..errors import number
 
 HELD = 5  # tensors of the largest size alive at once per target: R, s, their product, two branches
 CPU_PORTION = 512 * 2**20  # beyond this, more clips at once no longer run faster on a CPU
@@ -41,9 +41,7 @@ def _equal(total, most):
 def budget(device, memory):
     """Return the bytes that relevance may occupy."""
     if memory != "auto":
-        if isinstance(memory, bool) or not isinstance(memory, (int, float)) or memory <= 0:
-            raise InputError(f"memory must be 'auto' or a number of bytes above 0, not {memory!r}")
-        return memory
+        return number("memory", memory, "of bytes above 0 or 'auto'", lambda size: size > 0)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

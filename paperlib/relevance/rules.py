@@ -35,6 +35,8 @@ Everything else:
 
 import torch
 
+from ..errors import number
+
 
 class Rule:
     """What all rules share: a readable name. Rules hold settings, never data."""
@@ -108,11 +110,15 @@ class ZBeta(Weighted):
         return [(a - self.low, w.clamp(min=0)), (a - self.high, w.clamp(max=0))]
 
 
+def _stabiliser(epsilon):
+    return number("epsilon", epsilon, "of at least 0", lambda size: size >= 0)
+
+
 class Epsilon(Weighted):
     """All contributions, with their signs; epsilon keeps the denominator away from zero."""
 
     def __init__(self, epsilon=1e-9, bias=False):
-        self.epsilon, self.bias = epsilon, bias
+        self.epsilon, self.bias = _stabiliser(epsilon), bias
 
     def parts(self, a, w):
         return [(a, w)]
@@ -128,7 +134,8 @@ class Gamma(Weighted):
     by_sign = False
 
     def __init__(self, gamma=0.25, epsilon=1e-9, bias=False, by_sign=False):
-        self.gamma, self.epsilon, self.bias = gamma, epsilon, bias
+        self.gamma = number("gamma", gamma, "of at least 0", lambda gamma: gamma >= 0)
+        self.epsilon, self.bias = _stabiliser(epsilon), bias
         if by_sign:
             self.by_sign = True
 
@@ -184,7 +191,7 @@ class Proportional(Rule):
     bias = False
 
     def __init__(self, epsilon=0.0, signed=None, bias=False):
-        self.epsilon, self.signed = epsilon, signed
+        self.epsilon, self.signed = _stabiliser(epsilon), signed
         if bias:  # reports name it only where it is asked for
             self.bias = True
 

@@ -9,7 +9,7 @@ import torch
 
 from .. import data, gradcam, masks
 from ..data.video import VideoError
-from ..errors import InputError, needs, whole
+from ..errors import InputError, needs, number, whole
 from ..gradcam import blobs
 from ..models import devices
 from ..papers import analysis
@@ -62,10 +62,9 @@ def plan(
     for what, value in (("shards", shards), ("batch", batch), ("threads", threads), ("limit", limit)):
         if value is not None:
             whole(what, value)
-    if memory <= 0:
-        raise InputError(f"memory is a number of gigabytes above 0, not {memory}")
-    if min_score is not None and not 0 <= min_score < 1:
-        raise InputError(f"min_score is a softmax score from 0 to below 1, not {min_score}")
+    number("memory", memory, "of gigabytes above 0", lambda size: size > 0)
+    if min_score is not None:
+        number("min_score", min_score, "from 0 to below 1, a softmax score", lambda score: 0 <= score < 1)
     if kind == "relevance":
         check_sigma(options["sigma"])
     settings = {

@@ -11,7 +11,7 @@ import torch
 from captum import attr
 
 from .. import gradcam, masks, relevance
-from ..errors import whole
+from ..errors import number, whole
 from ..models.inputs import check_clips, network
 from ..models.probing import check_count, classes, evaluating, indices
 from . import players
@@ -149,6 +149,7 @@ def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
     noise: its standard deviation as a share of a clip's range of values (Smilkov et al. 2017: 0.1 to 0.2). Clips are
     explained one by one, so that neither range nor noise of one depends on what it comes with.
     """
+    number("noise", noise, "of at least 0", lambda share: share >= 0)
     given = clips.dtype  # captum's noise is float32 at least, the network is given clips of its own numbers
     clips = clips.to(torch.promote_types(given, torch.float32))
     tunnel = attr.NoiseTunnel(attr.Saliency(lambda shown: model(shown.to(given))))

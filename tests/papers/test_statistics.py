@@ -135,7 +135,7 @@ def test_a_share_that_never_varied_is_not_certain():
         ((-1, 11), "successes must be"),
         ((0, 0), "trials must be a whole number of at least 1, not 0"),
         ((12, 11), "12 successes of 11 trials"),
-        ((2, 11, 95), "level is 95"),
+        ((2, 11, 95), "level of the interval must be .*, not 95"),
     ],
 )
 def test_counts_that_are_no_share_are_refused(arguments, message):
