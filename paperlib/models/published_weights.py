@@ -23,17 +23,17 @@ LISTED = 20  # names of each kind in an error
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
-def load_published(model: nn.Module, source: str | Path | dict) -> nn.Module:
+def load_published(model: nn.Module, source: str | Path | dict, origin: str = "") -> nn.Module:
     """Load a public checkpoint into `model` (in place) and return the model.
 
     source: a file (.pth, .pt, .pth.tar, .pyth, .safetensors) or a state dict, with or without a `state_dict`
-    wrapper and `module.` prefixes. Accepted layouts (layouts.py): the ones released with the CVPR 2021 and
-    ACCV 2020 papers, the public PyTorch port of the original I3D, SlowFast as in PyTorchVideo and as in
-    PySlowFast, torchvision's video networks, and the project's own.
+    wrapper and `module.` prefixes; origin: what to call it in an error. Accepted layouts (layouts.py): the ones
+    released with the CVPR 2021 and ACCV 2020 papers, the public PyTorch port of the original I3D, SlowFast as in
+    PyTorchVideo and as in PySlowFast, torchvision's video networks, and the project's own.
     An I3D-Inc network gets the last pool of the released code (`last_pool=3`), whatever it had.
     Raises InputError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
     """
-    theirs, origin = read(source)
+    theirs, called = read(source)
     found = match(theirs, model.state_dict())
     problems = [
         f"{len(keys)} {what}: {', '.join(keys[:LISTED])}{' ...' if len(keys) > LISTED else ''}"
@@ -45,7 +45,7 @@ def load_published(model: nn.Module, source: str | Path | dict) -> nn.Module:
         if keys
     ]
     if problems:
-        raise InputError(f"{origin} does not fit {describe(model)}: {'; '.join(problems)}")
+        raise InputError(f"{origin or called} does not fit {describe(model)}: {'; '.join(problems)}")
     model.load_state_dict(found.tensors)
     settle(model, theirs)
     return model

@@ -7,6 +7,7 @@ The public ones of `models/weights.yaml` that have a `key` are fetched when that
 import re
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 
 from .. import data, models
 from ..data.clips import MEAN, STD
@@ -50,21 +51,26 @@ def adopt(source, key, out=None, size=224, about=None, **options):
 
     source: a file that `models.load_published` reads. The network's width and number of classes are the file's,
     the sampling what the name says (`-dense`), size the side of its clips in pixels. about: more for the header.
+    Raises InputError, with nothing written, for a file that does not fit and for a name in the zoo under which the
+    checkpoint could not be opened.
     """
     recipe = recipes.recipe(key, size=size)
-    out = out or checkpoints.path(*key.split("/"))
+    out = Path(out or checkpoints.path(*key.split("/"))).absolute()
+    paths.check_writable(out)
     state, origin = published_weights.read(source)
     classes, width = _classes(state, origin), _width(state, recipe.name, origin)
     extra = {**(recipe.options or {}), **options}
     if recipe.kernel_size != 3:
         extra["kernel_size"] = recipe.kernel_size
     model = models.create(recipe.name, num_classes=classes, width=width, **extra)
-    models.load_published(model, state)
+    checkpoints.check_place(out, model.config, recipe.dataset, recipe.seed)
+    models.load_published(model, state, origin)
     names = class_names(key.partition("/")[0], classes)
     header = {
         "dataset": recipe.dataset,
         "classes": names,
         "recipe": {**asdict(recipe), "width": width},
+        "seed": recipe.seed,
         "source": origin,
         "num_frames": model.num_frames,
         **(about or {}),

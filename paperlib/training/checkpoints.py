@@ -185,13 +185,13 @@ def digest(file):
 
 
 def check_place(file, config, dataset, seed):
-    """Raise InputError where a checkpoint that is still to be trained could not be opened under its name in the zoo."""
+    """Raise InputError where a checkpoint that is still to be written could not be opened under its name in the zoo."""
     try:
         _check_name(file, {"config": config, "dataset": dataset, "seed": seed})
     except InputError:
         right = path(dataset, zoo_lists.with_seed(config["name"], seed))
         raise InputError(
-            f"{file} could not be opened once trained: by its name it is not {config['name']} of {dataset} with seed "
+            f"{file} could not be opened once written: by its name it is not {config['name']} of {dataset} with seed "
             f"{seed}; name it {right}"
         ) from None
 

@@ -84,9 +84,22 @@ def test_slowfast_takes_our_clips_and_sees_its_own_normalisation():
 
 def test_a_file_of_another_network_is_refused_by_name(project):
     file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")
-    with pytest.raises(InputError, match="does not fit TAM2D-R18-f8 with 7 classes"):
+    with pytest.raises(InputError, match=f"^{file} does not fit TAM2D-R18-f8 with 7 classes"):
         adopted.adopt(file, "ssv2/TAM2D-R18-f8", size=64)
     assert not paths.CHECKPOINTS.exists()
+
+
+def test_what_is_adopted_can_be_opened_under_its_name_or_is_not_written(project):
+    file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")
+    adopted.adopt(file, "ssv2/I3D-R18-f8-s2", size=64)
+    assert checkpoints.load("ssv2/I3D-R18-f8-s2")[1]["seed"] == 2
+    right = checkpoints.path("ssv2", "I3D-R18-f8-s2")
+    with pytest.raises(InputError, match=f"i3d-r18-f8-s2.safetensors could not be opened.*; name it {right}"):
+        adopted.adopt(file, "ssv2/i3d-r18-f8-s2", size=64)
+    (project / "file").touch()
+    with pytest.raises(InputError, match="net.safetensors cannot be written"):
+        adopted.adopt(project / "none.pth", "ssv2/I3D-R18-f8", project / "file" / "net.safetensors")
+    assert list(paths.CHECKPOINTS.rglob("*.safetensors")) == [right]
 
 
 @pytest.mark.parametrize("key", ["I3D-R18-f8", "ssv2/I3D-R18-f8/x", "/I3D-R18-f8", "ssv2/"])

@@ -191,7 +191,7 @@ def test_a_place_where_a_checkpoint_could_not_be_opened_is_refused_before_it_is_
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     config = {"name": "TAM2D-R18-f8"}
     right = tmp_path / "d" / ("TAM2D-R18-f8-s1" if seed else "TAM2D-R18-f8")
-    with pytest.raises(InputError, match=f"could not be opened once trained.*; name it {right}.safetensors"):
+    with pytest.raises(InputError, match=f"could not be opened once written.*; name it {right}.safetensors"):
         checkpoints.check_place(tmp_path / f"{place}.safetensors", config, "d", seed)
     for fine in (f"{right}.safetensors", f"{right}-own.safetensors", tmp_path / "deeper" / f"{place}.safetensors"):
         checkpoints.check_place(Path(fine), config, "d", seed)

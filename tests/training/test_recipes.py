@@ -90,7 +90,7 @@ def test_no_video_is_opened_where_the_zoo_could_not_open_the_checkpoint(tmp_path
     toy.project(tmp_path, monkeypatch)
     monkeypatch.setattr(train, "without_unreadable", lambda *_: pytest.fail("the videos were opened"))
     for out in (f"checkpoints/toy_bars/{name}", f"data/runs/fresh/toy_bars/{name}"):  # the zoo's trainings end there
-        with pytest.raises(InputError, match=f"toy_bars/{name}.safetensors could not be opened once trained"):
+        with pytest.raises(InputError, match=f"toy_bars/{name}.safetensors could not be opened once written"):
             train.run(RECIPE, device="cpu", progress=False, out=tmp_path / f"{out}.safetensors")
 
 
