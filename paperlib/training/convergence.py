@@ -20,8 +20,10 @@ def doubts(header):
     TSN-R18-f8 with 12, 24, 48, 96 epochs 0.22 -> 18.3, 0.16 -> 1.1, 0.12 -> 5.3, 0.05 -> 3.0, of I3D-R18-f8 with 12
     and 24 epochs 0.25 -> 9.0, 0.18 -> 5.4. With 192 epochs TSN ends with 0.004 of the loss of guessing.
     """
-    losses = [row["loss"] for row in header["history"]]
-    guessing = heads.guessing(len(header["classes"]), header.get("heads"))
+    losses = [row["loss"] for row in header.get("history", [])]
+    guessing = heads.guessing(header["config"]["num_classes"], header.get("heads"))
+    if not losses:
+        return ["its header does not say how the loss fell"]
     if len(losses) < TOLD:
         return [f"{len(losses)} epochs are too few to tell"]
     if losses[-1] > GUESS * guessing:

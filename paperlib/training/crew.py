@@ -132,7 +132,8 @@ class Crew:
             there = zoo.header(key)
             made = {**there, **progress.read(key)}  # what was trained now may be worse than what is there
             how = f"{made['accuracy']:.1%} after {self.chosen[key].epochs} epochs, {words(made['seconds'])}"
-            kept = f"; the one before, of {there['accuracy']:.1%}, is kept" * (there["accuracy"] > made["accuracy"])
+            best = there.get("accuracy", 0)
+            kept = f"; the one before, of {best:.1%}, is kept" * (best > made["accuracy"])
             self.finish(key, how + kept)
         else:
             self.fail(key, _reason(key, code))

@@ -140,7 +140,8 @@ def same_videos(one, other):
 def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait=False):
     """Train one checkpoint in this process; one that is there by this recipe is replaced only by a better one.
 
-    Accuracies are compared where both answered the same videos: one of other classes or other videos is replaced.
+    Accuracies are compared where both answered the same videos: one of other classes or other videos is replaced, and
+    so is one whose header has none.
     missing: where it is there by this recipe, do nothing. Returns whether it was trained. Raises progress.Busy where
     another process trains it, or waits for that one.
     """
@@ -153,7 +154,7 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
         meta = run(recipe, device, progress=progress_bar, out=fresh, held=True)
         before = header(key)
         equal = state(key, recipe) == "trained" and same_videos(before, meta)
-        if not equal or meta["accuracy"] > before["accuracy"]:
+        if not equal or meta["accuracy"] > before.get("accuracy", -1):
             try:
                 with paths.atomic(file) as temporary:
                     shutil.copyfile(fresh, temporary)  # not renamed: the checkpoints may be on another disk

@@ -28,6 +28,9 @@ COLUMNS = {  # of the table in words: column of `summary` -> title
     "minutes": "minutes",
 }
 
+# Of `status`, which has them without a row, too.
+OF_A_CHECKPOINT = "checkpoint model state recipe epochs lr loss accuracy converged train val seconds device MB".split()
+
 
 def status(file=None):
     """Return one row per listed checkpoint, trained or not.
@@ -36,7 +39,7 @@ def status(file=None):
     epochs, lr, loss (training loss of the last epoch), accuracy (share of the validation videos), converged, train and
     val (numbers of videos), seconds, device (on which it was trained), MB.
     """
-    return pd.DataFrame([_row(key, recipe) for key, recipe in zoo.recipes(file).items()])
+    return pd.DataFrame([_row(key, recipe) for key, recipe in zoo.recipes(file).items()], columns=OF_A_CHECKPOINT)
 
 
 def _row(key, recipe):
@@ -119,6 +122,8 @@ def summary(table):
 
 def text(table):
     """Return the table of `status()` for a terminal: one line per model, and the totals."""
+    if table.empty:
+        return "no model is listed"
     models = summary(table)
     shown = pd.DataFrame([_in_words(row) for row in models.to_dict("records")]).rename(columns=COLUMNS)
     trained = table[table.state == "trained"]

@@ -102,6 +102,18 @@ def test_what_is_adopted_can_be_opened_under_its_name_or_is_not_written(project)
     assert list(paths.CHECKPOINTS.rglob("*.safetensors")) == [right]
 
 
+def test_the_zoos_table_shows_what_was_adopted_and_a_list_of_nothing(project, capsys):
+    (project / "data").mkdir()
+    listed = project / "data" / "zoo.yaml"
+    listed.write_text("models: [{model: I3D-R18-f8, dataset: toy_bars, width: 4}]")
+    file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")
+    for command in ("weights", "adopt", str(file), "toy_bars/I3D-R18-f8"), ("zoo", "status"):
+        assert cli.main(list(command)) == 0
+    assert "toy_bars/I3D-R18-f8 other recipe" in capsys.readouterr().out
+    listed.write_text("models: []")
+    assert cli.main(["zoo", "status"]) == 0 and "no model is listed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("key", ["I3D-R18-f8", "ssv2/I3D-R18-f8/x", "/I3D-R18-f8", "ssv2/"])
 def test_a_file_is_taken_in_under_a_data_sets_and_a_networks_name(project, key):
     file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")

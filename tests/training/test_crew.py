@@ -166,12 +166,12 @@ def test_two_calls_at_once_share_the_work(project, capsys):
 
 def test_what_is_told_of_a_training_is_its_own_not_that_of_a_better_one_that_stays(project, capsys):
     key, recipe = "toy_bars/TSN-R18-f4", Recipe("TSN-R18-f4", "toy_bars", width=4, epochs=3)
-    about = {"recipe": vars(recipe), "dataset": "toy_bars", "accuracy": 0.9, "seconds": 600}
+    about = {"recipe": vars(recipe), "dataset": "toy_bars", "seconds": 600}
     model = models.create("TSN-R18-f4", num_classes=2, width=4)
-    checkpoints.save(checkpoints.path(*key.split("/")), model, about)
     at_work = crew.Crew({key: recipe}, "cpu", 1)
     at_work.waiting.clear()
-    for accuracy, kept in ((0.5, "; the one before, of 90.0%, is kept"), (0.9, "")):
+    for before, accuracy, kept in ((0.9, 0.5, "; the one before, of 90.0%, is kept"), (0.9, 0.9, ""), (None, 0.5, "")):
+        checkpoints.save(checkpoints.path(*key.split("/")), model, about | ({"accuracy": before} if before else {}))
         progress.Watch(key, {}, total=96, done=96, seconds=30.0).note(finished=1.0, accuracy=accuracy)
         at_work.ended(key, crew.MADE)
         said = f": {key}: {accuracy:.1%} after 3 epochs, 30 s{kept}; none left\n"

@@ -66,5 +66,5 @@ def test_two_questions_are_learned_at_once(tmp_path, monkeypatch, sampling):
     assert {name: tuple(ends) for name, ends in header["heads"].items()} == HEADS and len(header["classes"]) == 5
     if sampling == "uniform":
         assert meta["accuracy"] > 0.78  # with one question answered always and the other guessed it is 0.67 or 0.75
-    guess = {"heads": header["heads"], "classes": header["classes"], "history": [{"loss": 0.88}] * 8}
+    guess = {"heads": header["heads"], "config": header["config"], "history": [{"loss": 0.88}] * 8}
     assert "hardly better than guessing" in convergence.doubts(guess)[0]  # 0.9 of it, of five classes it were half

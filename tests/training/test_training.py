@@ -194,10 +194,11 @@ def test_a_recorded_step_trains_as_one_called_kernel_by_kernel(folder, monkeypat
 
 def test_a_training_that_still_learned_in_its_second_half_did_not_converge():
     def doubts(*losses):  # of 32 classes: guessing costs ln 32 = 3.47
-        return convergence.doubts({"classes": ["c"] * 32, "history": [{"loss": loss} for loss in losses]})
+        return convergence.doubts({"config": {"num_classes": 32}, "history": [{"loss": loss} for loss in losses]})
 
     assert doubts(3.4, 0.96, 0.9, 0.86) == []  # by 0.1, 3 % of it
     assert "lowered the loss by 6%" in doubts(3.4, 1.0, 0.9, 0.8)[0]
     assert doubts(3.4, 0.5, 0.1, 0.03) == []  # nothing left to learn
     assert "hardly better than guessing" in doubts(*[3.46] * 8)[0]
     assert "3 epochs are too few" in doubts(0.1, 0.1, 0.1)[0]
+    assert convergence.doubts({"config": {"num_classes": 32}}) == ["its header does not say how the loss fell"]

@@ -250,6 +250,9 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.8, [1]))
     assert trained(0.5, classes=["left", "up"]) == 0.5  # answers to other questions
     assert trained(0.8) == 0.8
+    checkpoints.save(checkpoints.path(*key.split("/")), model, {"recipe": asdict(recipe)})
+    assert trained(0.5) == 0.5  # how good the one before was is not known
+    assert trained(0.8) == 0.8
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
     assert not list((folder / "data" / "runs").rglob("*.safetensors"))
 

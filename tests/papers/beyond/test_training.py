@@ -24,7 +24,8 @@ def header(losses, accuracy, start="", seed=0, **recipe):
     history = [{"epoch": k + 1, "loss": loss * log(4)} for k, loss in enumerate(losses)]
     history[-1]["accuracy"] = accuracy
     about = Recipe("TSN-R18-f8", "d", epochs=len(losses), init_from=start, seed=seed, **recipe)
-    return {"dataset": "d", "classes": list("abcd"), "history": history, "accuracy": accuracy, "recipe": asdict(about)}
+    known = {"dataset": "d", "config": {"num_classes": 4}, "classes": list("abcd")}
+    return {**known, "history": history, "accuracy": accuracy, "recipe": asdict(about)}
 
 
 @pytest.fixture
