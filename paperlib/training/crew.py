@@ -107,7 +107,7 @@ class Crew:
     def trainer(self, key):
         """Start the process that trains a model; what it prints goes to its log."""
         options = ["--missing"] if self.missing else []
-        command = [*TRAINER, key, json.dumps(asdict(self.chosen[key])), "--device", self.device, *options]
+        command = [*TRAINER, key, json.dumps(asdict(self.chosen[key])), "--device", str(self.device), *options]
         threads = THREADS if devices.device(self.device).type == "cpu" else {}
         file = progress.file(key, "log")
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import InputError
 from ..models import devices
 
 PATIENCE = timedelta(hours=12)  # process 0 looks through all videos while the others wait
@@ -63,12 +62,7 @@ def group(device="auto"):
         return
     own = devices.device(device)
     if own.type == "cuda":
-        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        if own.index >= torch.cuda.device_count():
-            raise InputError(
-                f"torchrun started a process for GPU {own.index}, but there are "
-                f"{torch.cuda.device_count()}; lower --nproc-per-node"
-            )
+        own = devices.device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:

@@ -13,6 +13,7 @@ import yaml
 from paperlib.errors import InputError
 from paperlib.papers import claims, report, settings
 from paperlib.storage import paths, zoo_lists
+from paperlib.training import parallel
 
 
 @pytest.fixture
@@ -140,13 +141,24 @@ def test_a_skipped_notebook_keeps_the_claims_and_checks_of_an_earlier_run(run, t
     assert files[0].read_bytes() == before[0] and files[1].read_bytes() != before[1]  # what this run found stays
 
 
-def test_device_names_are_checked():
-    assert report.device("cpu") == torch.device("cpu")
-    with pytest.raises(InputError, match="'tpu5'"):
-        report.device("tpu5")
-    if not torch.cuda.is_available():
+def test_devices_are_checked(monkeypatch):
+    assert report.device("cpu") == report.device(torch.device("cpu")) == torch.device("cpu")
+    for wrong in ("tpu5", "meta", "mps", torch.device("meta"), None, "cudax", "cuda:-1", ""):
+        with pytest.raises(InputError, match=f"device '{wrong}' is not one of auto, cpu, cuda, cuda:N"):
+            report.device(wrong)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for gpu in ("cuda", "cuda:0", torch.device("cuda")):
         with pytest.raises(InputError, match="no GPU"):
-            report.device("cuda")
+            report.device(gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [report.device(gpu).index for gpu in ("auto", "cuda", "cuda:0", "cuda:1")] == [None, None, 0, 1]
+    with pytest.raises(InputError, match="GPU 2 was asked for but torch sees 2, counted from 0; .* --nproc-per-node"):
+        report.device("cuda:2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match="GPU 2 was asked for"), parallel.group():
+        pytest.fail("a process without a GPU of its own began")
 
 
 def test_tables_are_shown_with_few_digits_and_intervals_beside_their_numbers(run):
