@@ -15,7 +15,7 @@ def build(network, frames, num_classes, width, dropout, **options):
     """Build torchvision's network with fresh weights, as `r3d_18` (16 frames) or `r3d_18-f8`."""
     from torchvision.models import video  # here, because it takes two seconds
 
-    frames = int(frames or 16)
+    network, frames = network.lower(), int(frames or 16)  # names are known in any case, torchvision's functions in one
     name = f"{network}-f{frames}"
     check_options(name, options, [])
     if width != 64:

@@ -118,6 +118,17 @@ def test_options_of_transformers_that_cannot_be_are_named(name, options, said):
 
 @pytest.mark.parametrize(
     "name",
+    "i3d-r18-f8 I3d-ORIGINAL-f16 c-lstm-f8 SLOWFAST-r50-4X8 R3D_18 Mc3_18-f8 S3D-f16 vit-JOINT-f8 SWIN3D-F8".split(),
+)
+def test_a_network_is_meant_whatever_the_case_of_its_name(name):
+    with torch.device("meta"):
+        model = models.create(name, num_classes=2)
+        assert model.config["name"].lower().startswith(name.lower())
+        assert models.create(**model.config).config == model.config
+
+
+@pytest.mark.parametrize(
+    "name",
     [
         "I3D-R18-f{}",
         "TAM2D-Inc-f{}",
