@@ -5,6 +5,7 @@ from torch import nn
 from ..errors import InputError, whole
 from . import base
 from .base import VideoModel, check_options
+from .vit import heads
 
 PUBLISHED = {"mvit_v1_b": 16, "mvit_v2_s": 16, "swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32}  # frames by default
 SMALL = ("Swin3D", "MViT")
@@ -54,9 +55,9 @@ def small_swin(frames, num_classes, width, tubelet=2, window=4):
     from torchvision.models.video.swin_transformer import SwinTransformer3d
 
     channels = 4 * width
-    heads = [max(1, channels * 2**stage // 32) for stage in range(3)]
+    shared = [heads(channels * 2**stage) for stage in range(3)]
     return SwinTransformer3d(
-        [tubelet, 4, 4], channels, [2, 2, 2], heads, [window, 4, 4], num_classes=num_classes, stochastic_depth_prob=0.1
+        [tubelet, 4, 4], channels, [2, 2, 2], shared, [window, 4, 4], num_classes=num_classes, stochastic_depth_prob=0.1
     )
 
 
@@ -73,7 +74,7 @@ def small_mvit(frames, num_classes, width, size=224, tubelet=2):
         (16, 16, same, same),
     ]
     blocks = [
-        MSBlockConfig(max(1, last * width // 32), first * width, last * width, pooled, pooled, queries, keys)
+        MSBlockConfig(heads(last * width), first * width, last * width, pooled, pooled, queries, keys)
         for first, last, queries, keys in scales
     ]
     return MViT(

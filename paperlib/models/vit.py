@@ -16,7 +16,7 @@ from .base import VideoModel, check_options
 
 PATTERN = r"ViT-(?P<kind>joint|divided)-f(?P<frames>[1-9]\d*)"
 EXAMPLE = "ViT-joint-f8"
-HEAD = 32  # channels of a head
+HEAD = 32  # channels of a head, where these divide a layer's
 POSITIONS = ("sine", "none")
 
 
@@ -102,6 +102,11 @@ def sines(time, height, width, channels):
     return found
 
 
+def heads(channels):
+    """Return among how many heads of attention channels are shared: as many of HEAD each as divide them evenly."""
+    return next(count for count in range(max(1, channels // HEAD), 0, -1) if channels % count == 0)
+
+
 class Attention(nn.Module):
     """A norm, then self-attention of the tokens [..., N, C] among each other."""
 
@@ -110,7 +115,7 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
-        self.heads = max(1, channels // HEAD)
+        self.heads = heads(channels)
 
     def forward(self, x):
         """[..., N, C] -> [..., N, C]."""

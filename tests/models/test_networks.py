@@ -8,6 +8,7 @@ from torch import nn
 
 from paperlib import models
 from paperlib.errors import InputError
+from paperlib.models import vit
 from paperlib.training.train import prediction
 
 from .tiny import tiny
@@ -97,6 +98,17 @@ def test_the_transformers_attend_as_they_say():
         nn.init.zeros_(block.time.out.weight)
     assert torch.equal(seen(alone), torch.eye(8) > 0)
     assert torch.equal(seen(tiny("Swin3D-f8", window=1)), torch.eye(4).repeat_interleave(2, 1) > 0)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 11, 14, 20])
+def test_transformers_run_at_any_width_with_heads_that_share_the_channels_evenly(width):
+    for channels in (width, 12 * width, 16 * width):
+        allowed = [n for n in range(1, channels + 1) if channels % n == 0 and channels / n >= 32]
+        assert vit.heads(channels) == max(allowed, default=1)
+    for name, options in (("ViT-joint-f2", {"depth": 1}), ("Swin3D-f2", {}), ("MViT-f2", {"size": 32})):
+        model = models.create(name, num_classes=3, width=width, **options).eval()
+        with torch.no_grad():
+            assert model(torch.zeros(1, 3, 2, 32, 32)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
