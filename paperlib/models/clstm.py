@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import base
 from .base import MaxPool3d, VideoModel, check_options
 
@@ -21,8 +21,9 @@ def build(frames, num_classes, width, dropout, size=224, layers=3, spatial_strid
     """
     name = f"C-LSTM-f{frames}"
     check_options(name, options, ["size", "layers", "spatial_stride"])
+    size, layers = whole(f"size of {name}", size), whole(f"layers of {name}", layers)
     allowed = [2 ** (layers + strided) for strided in range(layers + 1)]
-    stride = allowed[-1] if spatial_stride is None else spatial_stride
+    stride = allowed[-1] if spatial_stride is None else whole(f"spatial_stride of {name}", spatial_stride)
     if stride not in allowed:
         raise InputError(
             f"spatial_stride={stride!r} for {name} with {layers} layers: "

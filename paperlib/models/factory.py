@@ -88,6 +88,7 @@ def framework(
     kind, backbone, num_frames, temporal_pooling, num_classes, width, dropout, kernel_size=3, placement="all", **options
 ):
     """Build backbone x module x temporal pooling, without initialising it."""
+    kernel_size = whole("kernel_size", kernel_size)
     module = MODULES[kind](kernel_size)
     if kernel_size not in (module.kernel_sizes or (3,)):
         allowed = (
@@ -118,8 +119,9 @@ def framework(
     )
     if backbone == "Inc" and module.joint_pooling:
         given = options.pop("last_pool", None)
-        shared["last_pool"] = config["last_pool"] = given or default_last_pool(config, kind, temporal_pooling)
-        if config["last_pool"] not in (2, 3):
+        last_pool = default_last_pool(config, kind, temporal_pooling) if given is None else given
+        shared["last_pool"] = config["last_pool"] = whole(f"last_pool of {config['name']}", last_pool)
+        if last_pool not in (2, 3):
             raise InputError(f"last_pool={given!r} for {config['name']}: it should be 2 or 3")
         if shared["last_pool"] == 2 and num_frames < (8 if temporal_pooling else 2):
             raise InputError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -204,7 +205,14 @@ def _three(name, values):
         numbers = tuple(float(x) for x in ([values] * 3 if isinstance(values, (int, float)) else values))
     except (TypeError, ValueError):
         numbers = ()
-    if len(numbers) != 3 or (name == "std" and min(numbers) <= 0):
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or (name == "std" and min(numbers) <= 0):
         above = " above 0" if name == "std" else ""
         raise InputError(f"{name} must be three numbers{above}, one for each colour, not {values!r}")
     return numbers
+
+
+def statistics(mean, std):
+    """Return (mean, std) of pixels as three numbers each, (None, None) where neither is given; InputError for one."""
+    if (mean is None) != (std is None):
+        raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
+    return _three("mean", mean), _three("std", std)

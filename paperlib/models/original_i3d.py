@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import base
 from .base import MaxPool3d, VideoModel, check_options
 from .inception import UNITS, ConvUnit, InceptionUnit
@@ -23,12 +23,15 @@ def build(frames, num_classes, width, dropout, reduced_strides=False, spatial_st
     """
     name = f"I3D-original-f{frames}"
     check_options(name, options, ["reduced_strides", "spatial_stride"])
+    spatial_stride = whole(f"spatial_stride of {name}", spatial_stride)
     if spatial_stride not in (16, 32):
         raise InputError(f"spatial_stride={spatial_stride!r} for {name}: it should be 16 or 32")
-    model = OriginalI3D(int(frames), num_classes, width, dropout, bool(reduced_strides), spatial_stride)
+    if not isinstance(reduced_strides, bool):
+        raise InputError(f"reduced_strides={reduced_strides!r} for {name}: it should be True or False")
+    model = OriginalI3D(int(frames), num_classes, width, dropout, reduced_strides, spatial_stride)
     model.config = dict(
         name=name, num_classes=num_classes, width=width, dropout=dropout,
-        reduced_strides=bool(reduced_strides), spatial_stride=spatial_stride,
+        reduced_strides=reduced_strides, spatial_stride=spatial_stride,
     )  # fmt: skip
     return model
 

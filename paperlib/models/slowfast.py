@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from ..data.clips import MEAN, STD
-from ..errors import InputError
+from ..errors import InputError, whole
 from . import base
 from .base import MaxPool3d, TimeConv, VideoModel, check_options
+from .known import statistics
 from .resnet import DEPTHS
 
 PATTERN = r"SlowFast-R(?P<depth>50|101|152)-(?P<slow>[1-9]\d*)x(?P<stride>[1-9]\d*)"
@@ -21,6 +22,8 @@ def build(depth, slow, stride, num_classes, width, dropout, alpha=4, mean=None, 
     """
     name = f"SlowFast-R{depth}-{slow}x{stride}"
     check_options(name, options, ["alpha", "mean", "std"])
+    alpha = whole(f"alpha of {name}", alpha)
+    mean, std = statistics(mean, std)
     if width < 8 or width % 8:
         raise InputError(
             f"width={width} for {name}: it should be a multiple of 8, since the fast pathway has an eighth"

@@ -25,11 +25,12 @@ def build(network, frames, num_classes, width, dropout, **options):
     frames = int(frames or PUBLISHED.get(network, 8))
     name = f"{network}-f{frames}"
     known = {"Swin3D": ["tubelet", "window"], "MViT": ["tubelet", "size"]}.get(network, [])
-    given = {key: options.pop(key) for key in list(options) if key in known}
+    given = {key: whole(f"{key} of {name}", options.pop(key)) for key in list(options) if key in known}
     check_options(name, options, known)
-    for key, value in given.items():
-        if whole(f"{key} of {name}", value) > 2 and key == "tubelet":
-            raise InputError(f"tubelet={value!r} for {name}: it should be 1 or 2")
+    if given.get("tubelet", 2) > 2:
+        raise InputError(f"tubelet={given['tubelet']} for {name}: it should be 1 or 2")
+    if given.get("size", 224) % 4 or given.get("size", 224) < 16:
+        raise InputError(f"size={given['size']} for {name}: it should be a multiple of 4 of at least 16")
     if not small and width != 64:
         raise InputError(f"width={width} for {name}: torchvision's video networks come in width 64 only")
     if network.startswith("mvit") and frames != PUBLISHED[network]:

@@ -31,11 +31,11 @@ def build(kind, frames, num_classes, width, dropout, tubelet=1, patch=16, depth=
     check_options(name, options, ["tubelet", "patch", "depth", "positions"])
     if positions not in POSITIONS:
         raise InputError(f"positions={positions!r} for {name}: it should be one of {', '.join(POSITIONS)}")
-    if tubelet not in (1, 2) or frames % tubelet:
-        raise InputError(f"tubelet={tubelet!r} for {name}: it should be 1, or 2 for an even number of frames")
     depth = {"joint": 4, "divided": 3}[kind] if depth is None else depth
-    for what, value in (("patch", patch), ("depth", depth)):
-        whole(f"{what} of {name}", value)
+    counts = {"tubelet": tubelet, "patch": patch, "depth": depth}
+    tubelet, patch, depth = (whole(f"{what} of {name}", value) for what, value in counts.items())
+    if tubelet > 2 or frames % tubelet:
+        raise InputError(f"tubelet={tubelet!r} for {name}: it should be 1, or 2 for an even number of frames")
     model = ViT(kind, frames, num_classes, 12 * width, depth, (tubelet, patch, patch), dropout, positions)
     model.config = dict(
         name=name, num_classes=num_classes, width=width, dropout=dropout,

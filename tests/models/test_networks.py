@@ -121,11 +121,34 @@ def test_transformers_run_at_any_width_with_heads_that_share_the_channels_evenly
         ("Swin3D-f7", {}, "frames in pairs.*tubelet=1"),
         ("Swin3D-f8", {"size": 64}, "no option 'size'; it has width, dropout, tubelet, window"),
         ("mvit_v2_s-f8", {}, "takes 16 frames"),
+        ("MViT-f8", {"size": 50}, "size=50 for MViT-f8: it should be a multiple of 4 of at least 16"),
+        ("MViT-f8", {"size": 12}, "size=12 for MViT-f8: it should be .* of at least 16"),
     ],
 )
 def test_options_of_transformers_that_cannot_be_are_named(name, options, said):
     with pytest.raises(InputError, match=said):
         models.create(name, num_classes=3, **options)
+
+
+@pytest.mark.parametrize(
+    "name, counts",
+    [
+        ("TAM2D-R18-f4", "kernel_size"),
+        ("I3D-Inc-f4", "last_pool"),
+        ("I3D-original-f8", "spatial_stride"),
+        ("C-LSTM-f2", "size layers spatial_stride"),
+        ("SlowFast-R50-2x1", "alpha"),
+        ("ViT-joint-f2", "tubelet patch depth"),
+        ("Swin3D-f2", "tubelet window"),
+        ("MViT-f2", "tubelet size"),
+    ],
+)
+def test_options_that_count_are_whole_numbers(name, counts):
+    for count in counts.split():
+        for wrong in (0, -1, "4", 16.0, True):
+            said = rf"^{count}( of {name})? must be a whole number of at least 1, not {wrong!r}"
+            with pytest.raises(InputError, match=said), torch.device("meta"):
+                models.create(name, num_classes=3, **{count: wrong})
 
 
 @pytest.mark.parametrize(
@@ -236,6 +259,12 @@ def test_a_clip_of_the_wrong_shape_is_refused(name, shape, word):
         ("C-LSTM-f8", {"size": 32}, "size"),
         ("SlowFast-R50-8x8", {"width": 20}, "multiple of 8"),
         ("SlowFast-R50-8x8", {"placement": "top"}, "placement"),
+        ("SlowFast-R50-8x8", {"std": [1, 1, 1]}, "give mean and std together, not std alone"),
+        ("SlowFast-R50-8x8", {"mean": [1, 1, 1]}, "give mean and std together, not mean alone"),
+        ("SlowFast-R50-8x8", {"mean": [1, 1], "std": [1, 1, 1]}, "mean must be three numbers"),
+        ("SlowFast-R50-8x8", {"mean": [1, 1, math.nan], "std": [1, 1, 1]}, "mean must be three numbers"),
+        ("SlowFast-R50-8x8", {"mean": [1, 1, 1], "std": [1, 0, 1]}, "std must be three numbers above 0"),
+        ("I3D-original-f16", {"reduced_strides": "no"}, "reduced_strides='no' .* should be True or False"),
         ("r3d_18", {"width": 32}, "width"),
         ("TSN-R18-f8", {"width": 0}, "width"),
         ("S3D-Inc-f1", {}, "frames"),
