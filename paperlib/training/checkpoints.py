@@ -227,16 +227,16 @@ def _open(file):
 
 
 def initialise(model, file):
-    """Start `model` from a checkpoint of another frame count, class count or smaller depth; returns the fresh keys.
+    """Start `model` from a checkpoint of other frames or classes or of smaller depth; returns the fresh keys.
 
     Progressive training: an f16 model starts from the f8 one (CVPR 2021 paper, section 4.1). Tensors whose
     shapes differ (the classifier of another dataset) keep their random start. The blocks that a shallower ResNet
     lacks start as the identity, so that the deeper one starts as the same function.
     """
-    ours = model.state_dict()
+    ours, theirs = model.state_dict(), _tensors(find(file))
     fitting = {
         key: value.to(ours[key].dtype)
-        for key, value in _tensors(find(file)).items()
+        for key, value in theirs.items()
         if key in ours and ours[key].shape == value.shape
     }
     fresh = sorted(ours.keys() - fitting.keys())
@@ -244,10 +244,12 @@ def initialise(model, file):
         if hasattr(block, "start_as_identity") and not any(key.startswith(f"{path}.") for key in fitting):
             block.start_as_identity()
             fresh = [key for key in fresh if not key.startswith(f"{path}.")]
-    if len({key.rpartition(".")[0] for key in fresh}) > 1:  # more than the classifier
+    wrong = fresh if len({key.rpartition(".")[0] for key in fresh}) > 1 else []  # more than the classifier
+    wrong = wrong or sorted(theirs.keys() - ours.keys())  # blocks of a deeper one would be thrown away
+    if wrong:
         raise InputError(
-            f"{file} does not fit {model.config['name']} in {', '.join(fresh[:3])} and others; init_from "
-            "must name a model that differs in frames, classes or ResNet depth only"
+            f"{file} does not fit {model.config['name']} in {some(wrong, 3)}; init_from must name a model that "
+            "differs in frames or classes or is a ResNet of fewer layers"
         )
     with torch.no_grad():
         model.load_state_dict(fitting, strict=False)

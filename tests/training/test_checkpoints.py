@@ -223,5 +223,13 @@ def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
 
 def test_another_module_is_no_shallower_network(tmp_path, model):
     checkpoints.save(tmp_path / "a.safetensors", models.create("I3D-R18-f8", num_classes=3, width=4), {})
-    with pytest.raises(InputError, match="differs in frames, classes or ResNet depth only"):
+    with pytest.raises(InputError, match="differs in frames or classes or is a ResNet of fewer layers"):
         checkpoints.initialise(models.create("S3D-R34-f8", num_classes=3, width=4), tmp_path / "a.safetensors")
+
+
+def test_a_shallower_network_does_not_start_from_half_of_a_deeper_one(tmp_path, model):
+    deep, before = models.create("TAM2D-R34-f8", num_classes=3, width=4), model.conv1.weight.clone()
+    checkpoints.save(tmp_path / "a.safetensors", deep, {})
+    with pytest.raises(InputError, match=r"does not fit TAM2D-R18-f8 in layer1.2.bn1.bias, .* more; init_from"):
+        checkpoints.initialise(model, tmp_path / "a.safetensors")
+    assert torch.equal(model.conv1.weight, before)
