@@ -170,6 +170,8 @@ def find(file: str | Path) -> Path:
         provided = provide(str(file))
         if provided is not None:
             return provided
+    if paths.ALONE and Path(file).suffix:  # names of the zoo have none
+        raise InputError(f"there is no checkpoint file {file}")
     paths.need_project("the zoo's checkpoints")
     there = sorted(
         f.relative_to(paths.CHECKPOINTS).with_suffix("").as_posix() for f in paths.CHECKPOINTS.glob("*/*.safetensors")

@@ -130,6 +130,16 @@ def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):
     assert "set/net" in str(said.value) and str(said.value).count("set/") < 10  # those named alike, not all
 
 
+def test_where_only_the_library_is_installed_a_file_and_a_name_of_the_zoo_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "ALONE", True)
+    for file in ("my_net.safetensors", tmp_path / "set" / "net.safetensors"):
+        with pytest.raises(InputError, match=f"^there is no checkpoint file {file}$"):
+            checkpoints.load(file)
+    with pytest.raises(InputError, match="the zoo's checkpoints come with a clone of the project"):
+        checkpoints.load("set/net")
+
+
 def test_weights_of_another_kind_are_named_with_what_opens_them(tmp_path, model):
     file = tmp_path / "mine.pt"
     torch.save(model.state_dict(), file)
