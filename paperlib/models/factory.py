@@ -84,6 +84,15 @@ def _pick(what, text, allowed, name):
     raise InputError(f"'{text}' in '{name}' is not a {what}; it should be one of {', '.join(allowed)}")
 
 
+def backbone_of(name):
+    """Return the backbone, as BACKBONES has it, in the name of a network of the framework; None for other networks."""
+    found = re.fullmatch(r"\w+-(\w+)-f\d+(-tp)?", name)
+    try:
+        return _pick("backbone", found[1], BACKBONES, name) if found else None
+    except InputError:  # the middle of another family's name, as in ViT-joint-f8
+        return None
+
+
 def framework(
     kind, backbone, num_frames, temporal_pooling, num_classes, width, dropout, kernel_size=3, placement="all", **options
 ):

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import InputError, whole
+from ..models.factory import backbone_of
 from ..storage import zoo_lists
 from .checkpoints import BITS
 
@@ -185,7 +186,7 @@ def _cvpr(name, dataset, suffixes):
         shorter = name.replace(f"-f{count}", f"-f{PROGRESSIVE[count]}")
         kept = "".join(f"-{s}" for s in suffixes if not s.startswith("e"))
         return found | dict(epochs=45, init_from=f"{dataset}/{shorter}{kept}")
-    return found | ({} if name.startswith("SlowFast") else dict(inflate="ImageNet"))
+    return found | (dict(inflate="ImageNet") if backbone_of(name) else {})
 
 
 def _from(suffixes):

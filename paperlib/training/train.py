@@ -18,6 +18,7 @@ from ..data import sampling
 from ..data.fingerprint import fingerprint
 from ..data.video import VideoError
 from ..errors import InputError
+from ..models.factory import BACKBONES, backbone_of
 from ..storage import paths, software, zoo_lists
 from . import checkpoints, heads, interrupted, parallel
 from . import progress as runs
@@ -52,7 +53,11 @@ def imagenet(name):
     """Return torchvision's ImageNet weights (state dict) for the backbone in a model's name, fetched once."""
     from torchvision.models import get_model_weights
 
-    backbone = name.split("-")[1]
+    backbone = backbone_of(name)
+    if backbone is None:
+        raise InputError(
+            f"inflate of {name} is 'ImageNet', whose weights fit backbones {', '.join(BACKBONES)} only; leave it out"
+        )
     weights = get_model_weights("googlenet" if backbone == "Inc" else f"resnet{backbone[1:]}").IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -131,6 +131,25 @@ def test_only_the_data_sets_of_the_papers_that_do_not_tell_left_from_right_are_m
         recipes.check(recipes.recipe(key))
 
 
+def test_weights_of_imagenet_are_for_networks_that_have_its_backbones(monkeypatch):
+    from torchvision.models import ResNet50_Weights, get_model_weights
+
+    fetched = []
+    monkeypatch.setattr(ResNet50_Weights, "get_state_dict", lambda weights, **_: fetched.append(weights))
+    monkeypatch.setattr(
+        get_model_weights("googlenet"), "get_state_dict", lambda weights, **_: fetched.append(weights), raising=False
+    )
+    for name in ("I3D-R50-f8", "i3d-ResNet50-f8-tp", "TSN-Inc-f8", "i3d-inc-f8", "TSN-GoogLeNet-f8"):
+        assert recipes.recipe(f"ssv2/{name}").inflate == "ImageNet"
+        train.imagenet(name)
+    expected = 2 * [ResNet50_Weights.IMAGENET1K_V1] + 3 * [get_model_weights("googlenet").IMAGENET1K_V1]
+    assert fetched == expected
+    for name in "ViT-joint-f8 C-LSTM-f8 r3d_18-f8 r3d_18 I3D-original-f8 SlowFast-R50-8x8 swin3d_t MViT-f8".split():
+        assert recipes.recipe(f"ssv2/{name}").inflate == ""
+        with pytest.raises(InputError, match=f"inflate of {name} is 'ImageNet', whose weights fit backbones R18, "):
+            train.imagenet(name)
+
+
 @pytest.mark.parametrize("gpus", [0, -1, 1.5, "8", None, True])
 def test_a_command_for_no_whole_number_of_gpus_is_refused(gpus):
     assert "--nproc-per-node 2 -m" in recipes.command("ssv2/TSN-R50-f8", 2)
