@@ -74,7 +74,8 @@ def main(args):
     from ..training import checkpoints, recipes, train
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
-    if bool(args.paper) == bool(args.model and args.dataset):
+    named = [args.model, args.dataset]
+    if any(named) if args.paper else not all(named):
         raise InputError("give either --paper KEY, or --model and --dataset")
     if args.data_root:
         os.environ["PAPERLIB_DATA"] = args.data_root

@@ -87,7 +87,8 @@ def _options(value):
         json.dumps(value)
     except (TypeError, ValueError):
         return False
-    return value is None or isinstance(value, dict) and not OWN & value.keys()
+    named = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    return value is None or named and not OWN & value.keys()
 
 
 OWN = {"name", "num_classes", "width", "kernel_size", "dropout"}  # arguments of models.create that are no options

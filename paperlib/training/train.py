@@ -95,6 +95,10 @@ def prediction(model, clip, ensemble=0):
             raise InputError(f"{model.config['name']} has no frame logits, so there is no ensemble={ensemble} of them")
         return model(clip)
     logits = model.frame_logits(clip)
+    if ensemble > logits.shape[1]:
+        raise InputError(
+            f"{model.config['name']} has {logits.shape[1]} frame logits, so there is no ensemble={ensemble} of them"
+        )
     if ensemble:
         logits = logits[:, sampling.uniform(logits.shape[1], ensemble)]
     return logits.mean(1)

@@ -37,7 +37,7 @@ WRONG = {
     "held_out": [None, ["bob"]],
     "mirror": [-0.1, 1.1, True],
     "seed": [-1, 2**32, 1.0, "0"],
-    "options": [[], "size", {"width": 8}, {"num_classes": 2}, {"size": {1}}],
+    "options": [[], "size", {"width": 8}, {"num_classes": 2}, {"size": {1}}, {1: 2}],
     "optimiser": ["SGD", "rmsprop", None, False],
     "bits": [5, 16.0, True, "16"],
     "zoom": [0.9, math.inf, None],
@@ -104,6 +104,10 @@ def test_a_recipe_is_refused_before_anything_is_read_or_written(tmp_path, monkey
     assert capsys.readouterr().err == (
         "paperlib train: epochs of TAM2D-R18-f8 is 0; it should be a whole number from 1 up\n"
     )
+    key = ["--paper", "toy_bars/I3D-R18-f8"]
+    for few in ([], options[:2], options[2:], key + options, key + options[:2], key + options[2:]):
+        assert cli.main(["train", *few]) == 2
+        assert capsys.readouterr().err == "paperlib train: give either --paper KEY, or --model and --dataset\n"
     assert list(tmp_path.iterdir()) == []
 
 

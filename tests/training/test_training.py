@@ -98,11 +98,16 @@ def test_augmentation_keeps_direction_and_depends_on_its_generator_only():
 
 def test_ensemble_averages_evenly_spaced_outputs():
     class Model:
+        config = {"name": "TSN-R18-f16"}
+
         def frame_logits(self, clip):
             return torch.arange(16.0).view(1, 16, 1)
 
     assert train.prediction(Model(), None, 0).item() == 7.5
     assert train.prediction(Model(), None, 2).item() == (4 + 12) / 2
+    assert train.prediction(Model(), None, 16).item() == 7.5
+    with pytest.raises(InputError, match="TSN-R18-f16 has 16 frame logits, so there is no ensemble=17 of them"):
+        train.prediction(Model(), None, 17)
 
 
 def test_init_from_takes_all_but_the_classifier_of_another_data_set(folder):
