@@ -145,7 +145,18 @@ def _of_transformers(facts, net, config):
     facts.learn("its configuration", frames=frames, size=_size(size), classes=None if made_up or not names else names)
     for file in (Path(str(getattr(config, "_name_or_path", "") or "")) / name for name in MADE_BY):
         if file.is_file():
-            _of_processor(facts, json.loads(file.read_text(encoding="utf-8")), file.name)
+            _of_processor(facts, _content(file), file.name)
+
+
+def _content(file):
+    """Return the settings {name: value} in a processor's file; InputError where there are none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: JSON's and Unicode's errors
+        raise InputError(f"{file} is not readable JSON ({error}); fetch it again or take it away") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{file} holds no settings of a processor, name by name; fetch it again or take it away")
+    return found
 
 
 def _of_processor(facts, processor, source=None):
@@ -168,7 +179,9 @@ def _of_pixels(take, kind):
     take(key): a setting of the processor, None where there is none; kind: its class. A processor multiplies pixels of 0
     to 255 by its factor, takes its offset off and only then normalises, each of which may be switched off.
     """
-    mean, std = (_three(key, take(f"image_{key}") or take(key)) for key in ("mean", "std"))
+    mean, std = (
+        _three(key, take(key) if take(f"image_{key}") is None else take(f"image_{key}")) for key in ("mean", "std")
+    )
     if take("do_normalize") is False:
         mean, std = (0.0,) * 3, (1.0,) * 3
     if mean is None or std is None:

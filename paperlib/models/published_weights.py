@@ -76,11 +76,12 @@ def read(source):
     for wrapper in WRAPPERS:
         if isinstance(source, dict) and isinstance(source.get(wrapper), dict):
             source = source[wrapper]
-    if not isinstance(source, dict) or not any(isinstance(value, torch.Tensor) for value in source.values()):
+    pairs = source.items() if isinstance(source, dict) else ()
+    tensors = {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    if not tensors:
         raise InputError(
             f"{origin} holds no state dict: expected a mapping from names to tensors, possibly under 'state_dict'"
         )
-    tensors = {key: value for key, value in source.items() if isinstance(value, torch.Tensor)}
     while all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     return tensors, origin

@@ -1,6 +1,7 @@
 """What processors and configurations say about clips, as `models.adapt` reads them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +67,23 @@ def test_pixels_are_those_of_the_processor_whatever_it_switches_on(changed):
     settings = dict(rescale_factor=1 / 255, image_mean=[0.5, 0.4, 0.3], image_std=[0.5, 0.25, 0.2]) | changed
     shown = known(nn.Identity(), settings).normalised(to_clip(FRAMES)[None])
     assert torch.allclose(shown, processed(settings), atol=1e-5)
+
+
+def test_means_of_a_processor_may_be_arrays():
+    means, stds = [0.5, 0.4, 0.3], [0.5, 0.25, 0.2]
+    for make in (np.array, torch.tensor, tuple):
+        facts = known(nn.Identity(), {"image_mean": make(means), "image_std": make(stds)})
+        assert facts.mean == pytest.approx(means) and facts.std == pytest.approx(stds)
+
+
+@pytest.mark.parametrize("content", [b"{broken", b"\xff\xfe{", b"[1, 2]", b""])
+def test_a_damaged_file_of_a_processor_is_named(tmp_path, content):
+    file = tmp_path / "preprocessor_config.json"
+    file.write_bytes(content)
+    net = nn.Identity()
+    net.config = SimpleNamespace(to_dict=dict, _name_or_path=str(tmp_path))
+    with pytest.raises(InputError, match=f"^{file} (is not readable JSON|holds no settings of a processor)"):
+        known(net)
 
 
 @pytest.mark.parametrize("kind", ["VivitImageProcessor", "VivitVideoProcessor", "VideoMAEImageProcessor"])

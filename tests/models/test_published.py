@@ -166,6 +166,9 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=word):
             models.load_published(make(), tmp_path / name)
+    for nameless in ({0: torch.zeros(1)}, {"state_dict": {0: torch.zeros(1)}}, {}):
+        with pytest.raises(InputError, match="holds no state dict: expected a mapping from names to tensors"):
+            models.load_published(make(), nameless)
 
 
 def test_released_i3d_inception_brings_its_padded_last_pool():
