@@ -18,7 +18,8 @@ def build(network, frames, num_classes, width, dropout, **options):
     `MViT-f<frames>`, with fresh weights.
 
     options of the small ones: tubelet, frames per token (1 or 2, by default 2 as in the published ones), window, time
-    steps that Swin3D's windows hold (4), and size, MViT's side in pixels (224), with which its weights change.
+    steps that Swin3D's windows hold (4), and size, MViT's side in pixels (224, or any multiple of 4 from 16 up), with
+    which its weights change.
     """
     small = {name.lower(): name for name in SMALL}.get(network.lower())
     network = small or network.lower()
