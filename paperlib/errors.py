@@ -38,14 +38,14 @@ def whole(what, value, least=1):
 
 
 def number(what, value, wanted, fits):
-    """Return `value`; InputError unless it is a finite number, as `wanted`, of which `fits` holds.
+    """Return `value` as a float; InputError unless it is a finite number, as `wanted`, of which `fits` holds.
 
     what: the parameter's name, as its user knows it; wanted: what the number should be, as in "above 0 and at most 1".
     Truth values, texts and None are no numbers.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (math.isfinite(value) and fits(value)):
         raise InputError(f"{what} must be a number {wanted}, not {value!r}")
-    return value
+    return float(value)
 
 
 @contextmanager

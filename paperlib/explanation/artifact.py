@@ -84,7 +84,7 @@ def read(
     indices, starts = sliding.plan(total, frames or total, clips, slide, fps, dense)
     shown, given = picked(indices)
     info = {
-        "video": (title or name).encode(errors="backslashreplace").decode(),  # a file's name need not be text
+        "video": str(title or name).encode(errors="backslashreplace").decode(),  # a file's name need not be text
         "indices": indices.tolist(),
         "video_frames": int(total),
         "fps": fps,

@@ -13,6 +13,7 @@ from ..errors import InputError, whole
 from ..gradcam import default_layer
 from ..models import devices
 from ..models.readout import difference
+from ..relevance.atr import check_sigma
 from . import artifact, measured, networks
 from .explanation import Explanation
 from .record import class_index
@@ -72,7 +73,9 @@ def explain(
     Raises InputError for a video, model, class or layer that does not exist or fit, in one sentence.
     """
     watch, video = Bars(progress), artifact.checked(video)
-    _check(video, adapting, top)
+    _check(video, adapting)
+    top, sigma = whole("top", top), check_sigma(sigma)
+    iterations = None if iterations is None else whole("iterations", iterations, 0)
     net, header = networks.opened(model, device, _offered(video), classes, **adapting)
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
@@ -169,7 +172,7 @@ class _Bar:
             self.bar.close()
 
 
-def _check(video, adapting, top=1):
+def _check(video, adapting):
     unknown = sorted(set(adapting) - set(ADAPTING))
     if unknown:
         raise InputError(
@@ -186,7 +189,6 @@ def _check(video, adapting, top=1):
             f"size={size} is cut out of videos that are read from files, but these frames are {here[1][0]} x "
             f"{here[1][1]} pixels; crop them, or leave size out"
         )
-    whole("top", top)
 
 
 def _offered(video):

@@ -105,7 +105,7 @@ def ranges(found: Record, sigma: float = 0.975) -> None:
         warnings.simplefilter("ignore", UserWarning)  # rows without relevance: whoever shows the ATR says so
         result = measured(found, sigma)
     found.arrays.update(atr=result.frames, segments=result.segments)
-    found.info.update(sigma=sigma, avg_atr=result.avg, max_atr=result.max)
+    found.info.update(sigma=float(sigma), avg_atr=result.avg, max_atr=result.max)
 
 
 def measured(found: Record, sigma: float):

@@ -367,11 +367,10 @@ def resolve(preset, iterations, options):
     scale(2, settings.scores)  # an unknown name is an error before anything runs
     if settings.keep not in ("last", "best"):
         raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
-    whole("iterations", settings.iterations, 0)
-    whole("patience", settings.patience)
-    for name, (wanted, fits) in NUMBERS.items():
-        number(name, getattr(settings, name), wanted, fits)
-    return settings, given
+    checked = {name: number(name, getattr(settings, name), *NUMBERS[name]) for name in NUMBERS}
+    checked["iterations"] = whole("iterations", settings.iterations, 0)
+    checked["patience"] = whole("patience", settings.patience)
+    return replace(settings, **checked), given
 
 
 def _checked(mask):

@@ -50,7 +50,7 @@ def create(name: str, num_classes: int, width: int = 64, dropout: float = 0.0, *
 
 def _rate(dropout):
     """Return `dropout` if it is a probability below one."""
-    return float(number("dropout", dropout, "of at least 0 and below 1", lambda rate: 0 <= rate < 1))
+    return number("dropout", dropout, "of at least 0 and below 1", lambda rate: 0 <= rate < 1)
 
 
 def _build(name, settings):

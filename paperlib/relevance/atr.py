@@ -92,8 +92,8 @@ def _check(A, logits, sigma):
 
 
 def check_sigma(sigma):
-    """Raise InputError where sigma is no share of a row's relevance."""
-    number("sigma", sigma, "above 0 and at most 1", lambda share: 0 < share <= 1)
+    """Return sigma as a float; InputError where it is no share of a row's relevance."""
+    return number("sigma", sigma, "above 0 and at most 1", lambda share: 0 < share <= 1)
 
 
 def sum_blocks(A, size):

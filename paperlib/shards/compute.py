@@ -59,14 +59,13 @@ def plan(
     classes than the checkpoint's.
     """
     options = {**OPTIONS[kind], **options}
-    for what, value in (("shards", shards), ("batch", batch), ("threads", threads), ("limit", limit)):
-        if value is not None:
-            whole(what, value)
-    number("memory", memory, "of gigabytes above 0", lambda size: size > 0)
+    counts = {"shards": shards, "batch": batch, "threads": threads, "limit": limit}
+    shards, batch, threads, limit = (None if n is None else whole(what, n) for what, n in counts.items())
+    memory = number("memory", memory, "of gigabytes above 0", lambda size: size > 0)
     if min_score is not None:
-        number("min_score", min_score, "from 0 to below 1, a softmax score", lambda score: 0 <= score < 1)
+        min_score = number("min_score", min_score, "from 0 to below 1, a softmax score", lambda score: 0 <= score < 1)
     if kind == "relevance":
-        check_sigma(options["sigma"])
+        options["sigma"] = check_sigma(options["sigma"])
     settings = {
         "checkpoint": str(checkpoints.find(checkpoint).resolve()),
         "dataset": dataset,

@@ -52,6 +52,20 @@ def test_a_network_without_maps_is_explained_without_grad_cam(tmp_path):
         paperlib.explain(FRAMES, Brightness().eval(), classes=NAMES, relevance=False, mask=False, cam=True)
 
 
+def test_settings_that_are_numpys_are_saved_and_wrong_ones_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net, given = Brightness().eval(), dict(sigma=np.float32(0.75), iterations=np.int64(2), top=np.int64(1), title=5)
+    found = paperlib.explain(FRAMES, net, **given)
+    for name in ("a.npz", "a.html"):
+        found.save(tmp_path / name)
+    again = paperlib.artifact.load(tmp_path / "a.npz").info
+    assert (again["sigma"], again["mask_settings"]["iterations"], again["video"]) == (0.75, 2, "5")
+    monkeypatch.setattr("paperlib.explanation.networks.opened", lambda *_, **__: pytest.fail("work began"))
+    for wrong in (dict(sigma=1.5), dict(iterations=2.5), dict(top=0)):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            paperlib.explain(FRAMES, net, **wrong)
+
+
 @pytest.mark.parametrize(
     "classes, names",
     [
