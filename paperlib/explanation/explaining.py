@@ -11,7 +11,7 @@ from torch import nn
 from ..data import public
 from ..errors import InputError, whole
 from ..gradcam import default_layer
-from ..models import devices
+from ..models import devices, known
 from ..models.readout import difference
 from ..relevance.atr import check_sigma
 from . import artifact, measured, networks
@@ -178,13 +178,8 @@ def _check(video, adapting):
         raise InputError(
             f"explain has no option {unknown[0]}; for what the network takes there are {', '.join(ADAPTING)}"
         )
-    size = adapting.get("size")
-    sides = list(size) if isinstance(size, (list, tuple)) else [size]
-    right = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
-    if size is not None and not (right and len(sides) in (1, 2)):
-        raise InputError(f"size must be the pixels of a square, or (height, width), not {size!r}")
-    here = _offered(video)
-    if size is not None and here and tuple(here[1]) != (sides[0], sides[-1]):
+    size, here = known.told_size(adapting.get("size")), _offered(video)
+    if size is not None and here and tuple(here[1]) != (size if isinstance(size, tuple) else (size, size)):
         raise InputError(
             f"size={size} is cut out of videos that are read from files, but these frames are {here[1][0]} x "
             f"{here[1][1]} pixels; crop them, or leave size out"

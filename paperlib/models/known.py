@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -40,11 +40,10 @@ class Known:
 
     def given(self, frames, size, mean, std, classes):
         """Return what is known with the arguments of `adapt` in front of it, or raise InputError for one of no use."""
-        if frames is not None:
-            whole("frames", frames)
+        frames = None if frames is None else whole("frames", frames)
         if (mean is None) != (std is None):
             raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
-        told = Known().learn("told", frames=frames, size=_size(size), mean=_three("mean", mean), std=_three("std", std))
+        told = Known().learn("told", frames=frames, size=told_size(size), mean=_three("mean", mean), std=_three("std", std))
         told.learn("told", classes=class_names(classes))
         return told.learn_from(self)
 
@@ -102,8 +101,8 @@ def known(net, processor=None):
         facts.learn("timm's configuration", mean=_three("mean", timm.get("mean")), std=_three("std", timm.get("std")))
         facts.learn("timm's configuration", size=_size(tuple(size[1:])) if size else None)
     frames = getattr(net, "num_frames", None)
-    if isinstance(frames, int):
-        facts.learn("its num_frames", frames=frames)
+    if isinstance(frames, Integral):
+        facts.learn("its num_frames", frames=int(frames))
     return facts
 
 
@@ -198,16 +197,29 @@ def _offset(take, kind):
     return kind.startswith("Vivit") if take("offset") is None else bool(take("offset"))
 
 
+def told_size(size):
+    """Return a size that a user gives, H or (H, W), as int; H alone where both are the same, None where none is given.
+
+    Raises InputError for what is neither one nor two whole numbers of at least 1.
+    """
+    if size is None:
+        return None
+    sides = [whole("size", side) for side in (size if isinstance(size, list | tuple) else [size])]
+    if len(sides) not in (1, 2):
+        raise InputError(f"size must be the pixels of a square, or (height, width), not {size!r}")
+    return _size(sides)
+
+
 def _size(value):
     """Return a size in pixels, from whatever form configurations have it in: H, or (H, W) where they differ."""
     if isinstance(value, Mapping) or hasattr(value, "get"):
         value = [value.get("height") or value.get("shortest_edge"), value.get("width") or value.get("shortest_edge")]
     if isinstance(value, (list, tuple)):
-        if not value or not all(isinstance(x, int) for x in value):
+        if not value or not all(isinstance(x, Integral) for x in value):
             return None
-        value = (value[0], value[-1])
+        value = (int(value[0]), int(value[-1]))
         return value[0] if value[0] == value[1] else value
-    return int(value) if isinstance(value, (int, float)) and value else None
+    return int(value) if isinstance(value, Real) and value else None
 
 
 def _three(name, values):
@@ -215,7 +227,7 @@ def _three(name, values):
     if values is None:
         return None
     try:
-        numbers = tuple(float(x) for x in ([values] * 3 if isinstance(values, (int, float)) else values))
+        numbers = tuple(float(x) for x in ([values] * 3 if isinstance(values, Real) else values))
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or (name == "std" and min(numbers) <= 0):

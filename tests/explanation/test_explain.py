@@ -72,7 +72,7 @@ def test_the_network_stays_in_its_mode_and_frames_are_not_cut_without_a_word(net
     assert paperlib.explain(frames, network, size=32, mask=False, relevance=False).cam.shape == (4, 32, 32)
     with pytest.raises(InputError, match="size=16 is cut out of videos .* these frames are 32 x 32 pixels"):
         paperlib.explain(frames, network, size=16)
-    with pytest.raises(InputError, match="size must be the pixels of a square"):
+    with pytest.raises(InputError, match="size must be a whole number of at least 1, not -3"):
         paperlib.explain(frames, network, size=-3)
 
 

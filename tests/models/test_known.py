@@ -108,6 +108,31 @@ def test_clips_are_as_large_as_what_comes_out_of_the_processor():
     assert known(nn.Identity(), crop | whole | {"do_center_crop": False, "do_resize": False}).size is None
 
 
+@pytest.mark.parametrize(
+    "told, pixels",
+    [
+        *((told, (8, 8)) for told in (8, np.int64(8), (8,), [8, np.int64(8)], (np.int64(8),) * 2)),
+        *((told, (6, 8)) for told in ((6, 8), [np.int64(6), np.uint8(8)])),
+        *((told, None) for told in ("8", 0, -3, 8.0, 8.7, True, (1, 2, 3), (), (8, 0), (8, True), np.array([8, 8]))),
+    ],
+)
+def test_the_size_that_is_told_is_taken_or_refused(told, pixels):
+    if pixels is None:
+        with pytest.raises(InputError, match="^size must be "):
+            models.adapt(Tiny(), frames=np.int64(4), size=told)
+        return
+    adapted = models.adapt(Tiny(), frames=np.int64(4), size=told)
+    assert f"4 frames (told) of {pixels[0]} x {pixels[1]} pixels (told)" in " ".join(adapted.said)
+    assert json.dumps([adapted.frames, adapted.size]) == json.dumps([4, 8 if pixels == (8, 8) else pixels])
+
+
+def test_numbers_in_configurations_may_be_numpys():
+    net = nn.Identity()
+    net.num_frames, net.pretrained_cfg = np.int64(6), dict(input_size=(3, np.int64(8), np.int64(8)), mean=np.float32(0.5))
+    facts = known(net)
+    assert (facts.frames, facts.size, facts.mean) == (6, 8, (0.5,) * 3) and type(facts.frames) is type(facts.size) is int
+
+
 def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
     class Configured(Turned):
         class Configuration:
