@@ -76,7 +76,8 @@ def explain(
     _check(video, adapting)
     top, sigma = whole("top", top), check_sigma(sigma)
     iterations = None if iterations is None else whole("iterations", iterations, 0)
-    net, header = networks.opened(model, device, _offered(video), classes, **adapting)
+    offered = _offered(video, parts=bool(slide) or clips != 1)
+    net, header = networks.opened(model, device, offered, classes, **adapting)
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
     if cam is not False and layer is None:
@@ -186,11 +187,15 @@ def _check(video, adapting):
         )
 
 
-def _offered(video):
-    """Return (frames, (H, W)) of a video that is already frames or a clip, None for one that is to be decoded."""
+def _offered(video, parts=False):
+    """Return (frames, (H, W)) of a video that is already frames or a clip, None for one that is to be decoded.
+
+    parts: whether several clips of it are explained, whose frames are not those of the whole; then frames is None.
+    """
     if isinstance(video, str | Path):
         return None
-    return (len(video), video.shape[1:3]) if isinstance(video, np.ndarray) else (video.shape[2], video.shape[3:])
+    frames, *size = video.shape[:3] if isinstance(video, np.ndarray) else video.shape[2:]
+    return None if parts else frames, tuple(size)
 
 
 def _scored(video, net, header, target, title, clips, slide, scores, watch):

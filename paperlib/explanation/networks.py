@@ -10,7 +10,7 @@ from torch import nn
 from .. import models
 from ..errors import InputError, needs
 from ..models import devices
-from ..models.adapt import LAYOUTS
+from ..models.adapt import LAYOUTS, noise
 from ..models.inputs import first_line, network
 from ..models.known import class_names, known
 from ..training import checkpoints
@@ -24,8 +24,8 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     model: a checkpoint of the zoo or a file; "package.module:function", a function without arguments that returns a
     network; a folder with a network of transformers; any nn.Module, which stays on its device. adapting: for
     `models.adapt`, which finds out what networks that are not the project's take. offered: (frames, (H, W)) of a clip
-    that is there already, for networks that do not say how many frames of what size they take. classes: their names, as
-    `known.class_names` takes them.
+    that is there already, for networks that do not say how many frames of what size they take; frames is None where
+    they are to see parts of it. classes: their names, as `known.class_names` takes them.
     """
     classes = class_names(classes)
     if isinstance(model, nn.Module):
@@ -36,17 +36,17 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         raise InputError("give the model, too: a checkpoint such as synth_ssv2_hard/TAM2D-R50-f8, or a network")
     else:
         raise InputError(f"a model is a network or the name of a checkpoint, not {type(model).__name__}")
-    size = tuple(offered[1]) if offered and adapting.get("size") is None else adapting.get("size")
-    recipe = checkpoints.recipe(model, header, size) if header else {}
+    size = adapting.get("size")
+    recipe = checkpoints.recipe(model, header, size or (offered and offered[1])) if header else {}
     own = isinstance(network(net), models.base.VideoModel) or isinstance(net, models.Adapted)
     if own and not any(value is not None for value in adapting.values()):
         net = network(net)
         facts = {"said": getattr(net, "said", []), "size": getattr(net, "size", None)}
         frames, names = getattr(net, "num_frames", None), getattr(net, "classes", None)
     else:
-        if offered and adapting.get("frames") is None and known(network(net), adapting.get("processor")).frames is None:
-            adapting["frames"] = offered[0]
-        net = models.adapt(net, classes=classes, **{**adapting, "size": size or recipe.get("size")})
+        here = (_frames(network(net), **adapting) or offered[0]) if offered else None
+        clip = noise(here, *offered[1]) if here else None
+        net = models.adapt(net, clip, classes=classes, **{**adapting, "size": size or recipe.get("size")})
         facts = {"said": net.said, "size": net.size}
         frames, names = net.frames, net.classes
         net = _unwrapped(net)
@@ -63,6 +63,11 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         "accuracy": header.get("accuracy"),
         "config": getattr(net, "config", None) or {"name": name},
     }
+
+
+def _frames(net, frames=None, processor=None, **_):
+    """Return how many frames a network takes, as told or as is known of it, None where nothing is."""
+    return known(net, processor).given(frames, None, None, None, None).frames
 
 
 def _unwrapped(adapted):

@@ -53,13 +53,14 @@ def adapt(
     net = network(model)
     said = [] if net is model else [f"the wrapper {type(model).__name__} around it is taken off"]
     facts = known(net, processor).given(frames=frames, size=size, mean=mean, std=std, classes=classes)
-    clip = _checked(net, clip, facts)
+    clip, given = _checked(net, clip, facts), clip is not None
+    facts = facts.seen(clip, "clip" if given else None)
     if layout not in (None, *LAYOUTS):
         raise InputError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
     way, output = _found(net, facts.normalised(clip), layout, alpha, facts, said)
-    said += facts.said(clip)
+    said += facts.said()
     kind = AdaptedRows if way.layout == LAYOUTS[0] and callable(getattr(net, "frame_logits", None)) else Adapted
-    return kind(net, way, output, facts.about(clip), said)
+    return kind(net, way, output, facts, said)
 
 
 class Adapted(nn.Module):
@@ -78,8 +79,8 @@ class Adapted(nn.Module):
         super().__init__()
         self.net, self.way, self.output = net, way, output
         self.layout, self.alpha = way.layout, way.alpha
-        self.frames, self.size = facts.frames or 1, facts.size
-        self.mean, self.std, self.classes = facts.mean, facts.std, facts.classes
+        self.frames, self.size, self.classes = facts.frames or 1, facts.size, facts.classes
+        self.mean, self.std = facts.mean or MEAN, facts.std or STD
         self.said = said
         self.config = {"name": _name(net)}
         self.renormalises = (self.mean, self.std) != (MEAN, STD)
@@ -208,6 +209,11 @@ def _refusal(name, shape, failed):
     )
 
 
+def noise(frames, high, wide):
+    """Return a clip [1, 3, N, H, W] of noise, the same every time, to try a network on."""
+    return torch.rand(1, 3, frames, high, wide, generator=torch.Generator().manual_seed(0))
+
+
 def _checked(net, clip, facts):
     """Return the clip to try the network on, of its numbers and on its device."""
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
@@ -217,8 +223,7 @@ def _checked(net, clip, facts):
                 f"how many frames {type(net).__name__} takes stands in no configuration; give frames= or a clip"
             )
         high, wide = facts.size if isinstance(facts.size, tuple) else (facts.size or 224,) * 2
-        noise = torch.rand(1, 3, facts.frames, high, wide, generator=torch.Generator().manual_seed(0))
-        return noise.to(weight)
+        return noise(facts.frames, high, wide).to(weight)
     if not isinstance(clip, torch.Tensor) or not clip.is_floating_point() or clip.dim() != 5 or clip.shape[1] != 3:
         kind = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, torch.Tensor) else type(clip).__name__
         raise InputError(f"a clip is a float tensor [B, 3, T, H, W], normalised as by data.clips.to_clip, not {kind}")

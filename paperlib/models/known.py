@@ -55,7 +55,8 @@ class Known:
 
     def source(self, key):
         """Say where a fact stands."""
-        return {"told": "told", None: "assumed"}.get(self.by.get(key), f"{self.by.get(key)} says")
+        words = {"told": "told", "clip": "the clip has them", None: "assumed"}
+        return words.get(self.by.get(key), f"{self.by.get(key)} says")
 
     def normalised(self, clip):
         """Return a clip normalised by ImageNet's statistics as one normalised by these."""
@@ -66,18 +67,17 @@ class Known:
         )
         return (clip * spread + ours - theirs) / other
 
-    def about(self, clip):
-        """Return the facts with what the clip [B, 3, N, H, W] that ran tells, and ImageNet's statistics by default."""
-        high, wide = clip.shape[3:]
-        size = high if high == wide else (high, wide)
-        return dataclasses.replace(self, frames=clip.shape[2], size=size, mean=self.mean or MEAN, std=self.std or STD)
+    def seen(self, clip, source):
+        """Return the facts with frames and size of a clip [B, 3, N, H, W], known from `source` where they are others."""
+        has = {"frames": clip.shape[2], "size": _size(clip.shape[3:])}
+        by = {key: source for key, value in has.items() if getattr(self, key) != value}
+        return dataclasses.replace(self, **has, by=self.by | by)
 
-    def said(self, clip):
+    def said(self):
         """Return sentences about frames, size, normalisation and classes."""
-        frames, (high, wide) = clip.shape[2], clip.shape[3:]
-        source = self.source("frames") if self.frames else "the clip has them"
-        size = self.source("size") if self.size else "the clip has them" if self.by.get("frames") is None else "assumed"
-        said = [f"clips have {frames} frames ({source}) of {high} x {wide} pixels ({size})"]
+        high, wide = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        sources = self.source("frames"), self.source("size")
+        said = [f"clips have {self.frames} frames ({sources[0]}) of {high} x {wide} pixels ({sources[1]})"]
         if self.mean is None:
             said.append("pixels are normalised by ImageNet's mean and std (assumed; mean= and std= say others)")
         else:

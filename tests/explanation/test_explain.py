@@ -276,6 +276,19 @@ def test_a_network_of_any_layout_and_one_that_a_function_makes(frames, tmp_path,
     sys.modules.pop("mine_for_the_test", None)
 
 
+def test_parts_of_frames_are_no_clip_of_all_of_them(frames):
+    torch.manual_seed(0)
+    quick = dict(mask=False, relevance=False, cam=False)
+    for several in (dict(slide=2), dict(clips=2)):
+        with pytest.raises(InputError, match="how many frames Framewise takes .* give frames="):
+            paperlib.explain(frames, Framewise(), **several, **quick)
+        found = paperlib.explain(frames, Framewise(), frames=4, **several, **quick)
+        assert found.info["windows"]["frames"] == 4
+        assert any("4 frames (told) of 32 x 32 pixels (the clip has them)" in note for note in found.notes)
+    whole = paperlib.explain(frames, Framewise(), slide=False, **quick)
+    assert whole.info["indices"] == list(range(20)) and "20 frames (the clip has them)" in " ".join(whole.notes)
+
+
 def test_a_folder_of_transformers(frames, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="has no config.json"):
         paperlib.explain(frames, str(tmp_path))

@@ -251,7 +251,7 @@ def test_what_was_found_out_is_said():
     for part in (
         "the wrapper DataParallel around it is taken off",
         "Turned takes clips as [B, T, C, H, W]",
-        "clips have 6 frames (the clip has them) of 8 x 8 pixels",
+        "clips have 6 frames (the clip has them) of 8 x 8 pixels (the clip has them)",
         "normalised by ImageNet's mean and std (assumed",
         "3 classes have names (told)",
     ):

@@ -46,6 +46,9 @@ def test_processors_and_configurations_are_read(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
     adapted = models.adapt(Configured())
     assert (adapted.frames, adapted.size, adapted.classes) == (6, 16, ["up", "down", "aside"])
+    assert "6 frames (its configuration says) of 8 x 8 pixels (the clip has them)" in " ".join(
+        models.adapt(Configured(), clip(6, 8)).said
+    )
     assert adapted.mean == (0.5, 0.5, 0.5) and any("preprocessor_config.json says" in said for said in adapted.said)
     with pytest.raises(InputError, match="takes 6 frames, as its configuration says, but the clip has 4: sample 6"):
         models.adapt(Configured(), x)
