@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import traceback
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -88,31 +90,49 @@ def _named(name, device):
 
 
 def _made(module, function):
-    """Return the network that a function of a module makes; modules of the current folder are found, too."""
-    name, here = f"{module}:{function}", str(Path.cwd())
+    """Return the network that a function of a module makes; both find modules of the current folder, too."""
+    name = f"{module}:{function}"
+    with _here():
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise InputError(f"module {module} cannot be imported ({error}); is it in this folder?") from error
+        except Exception as error:
+            raise InputError(f"module {module} cannot be imported: {_raised(error)}") from error
+        if not hasattr(found, function):
+            raise InputError(f"module {module} has no {function}; --model {name} should name a function that it has")
+        made = getattr(found, function)
+        try:
+            net = made if isinstance(made, nn.Module) else made()
+        except Exception as error:
+            raise InputError(f"{name}() does not return a network: {_raised(error)}") from error
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{name}() must return a torch.nn.Module, not {type(net).__name__}")
+    return net
+
+
+@contextmanager
+def _here():
+    """Let modules of the current folder be found meanwhile."""
+    here = str(Path.cwd())
     added = here not in sys.path
     if added:
         sys.path.insert(0, here)
     try:
-        made = getattr(importlib.import_module(module), function)
-    except AttributeError:
-        raise InputError(
-            f"module {module} has no {function}; --model {name} should name a function that it has"
-        ) from None
-    except ImportError as error:
-        raise InputError(f"module {module} cannot be imported ({first_line(error)}); is it in this folder?") from error
+        yield
     finally:
-        if added:
+        if added and here in sys.path:
             sys.path.remove(here)
-    try:
-        net = made if isinstance(made, nn.Module) else made()
-    except Exception as error:
-        raise InputError(
-            f"{name}() does not return a network but raises {type(error).__name__}: {first_line(error)}"
-        ) from error
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{name}() must return a torch.nn.Module, not {type(net).__name__}")
-    return net
+
+
+def _raised(error):
+    """Return what code of a user's own raised: the type, the last line of the current folder's files, what it says."""
+    places = [(place.filename, place.lineno) for place in traceback.extract_tb(error.__traceback__)]
+    places = [place for place in places if Path(place[0]).is_relative_to(Path.cwd()) and place[0] != __file__]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    where = f" in line {places[-1][1]} of {Path(places[-1][0]).name}" if places else ""
+    return f"{type(error).__name__}{where}: {getattr(error, 'msg', None) or first_line(error)}"
 
 
 def _of_transformers(folder):

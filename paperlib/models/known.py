@@ -43,8 +43,8 @@ class Known:
         frames = None if frames is None else whole("frames", frames)
         if (mean is None) != (std is None):
             raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
-        told = Known().learn("told", frames=frames, size=told_size(size), mean=_three("mean", mean), std=_three("std", std))
-        told.learn("told", classes=class_names(classes))
+        told = Known().learn("told", frames=frames, size=told_size(size), classes=class_names(classes))
+        told.learn("told", mean=_three("mean", mean), std=_three("std", std))
         return told.learn_from(self)
 
     def learn_from(self, other):
@@ -68,7 +68,7 @@ class Known:
         return (clip * spread + ours - theirs) / other
 
     def seen(self, clip, source):
-        """Return the facts with frames and size of a clip [B, 3, N, H, W], known from `source` where they are others."""
+        """Return the facts with frames and size of a clip [B, 3, N, H, W], known from `source` where they differ."""
         has = {"frames": clip.shape[2], "size": _size(clip.shape[3:])}
         by = {key: source for key, value in has.items() if getattr(self, key) != value}
         return dataclasses.replace(self, **has, by=self.by | by)

@@ -131,9 +131,10 @@ def test_the_size_that_is_told_is_taken_or_refused(told, pixels):
 
 def test_numbers_in_configurations_may_be_numpys():
     net = nn.Identity()
-    net.num_frames, net.pretrained_cfg = np.int64(6), dict(input_size=(3, np.int64(8), np.int64(8)), mean=np.float32(0.5))
+    net.num_frames, net.pretrained_cfg = np.int64(6), dict(input_size=(3, *np.array([8, 8])), mean=np.float32(0.5))
     facts = known(net)
-    assert (facts.frames, facts.size, facts.mean) == (6, 8, (0.5,) * 3) and type(facts.frames) is type(facts.size) is int
+    assert (facts.frames, facts.size, facts.mean) == (6, 8, (0.5,) * 3)
+    assert type(facts.frames) is type(facts.size) is int
 
 
 def test_of_two_layouts_the_usual_one_of_transformers_is_taken():
