@@ -14,9 +14,9 @@ from .record import Record
 def relevance(artifact: Record) -> plt.Figure:
     """Draw the relevance matrix with the frames along both axes and a logit colour bar under each frame.
 
-    As Figure 16 of the relevance paper: row i explains frame logit i, bright cells are the input frames it
-    rests on; the strip under the columns shows each frame's logit of the explained class; the white
-    brackets are the ATR of each row.
+    As Figure 16 of the relevance paper: row i explains frame logit i (or a part of the clip's logit), bright cells are
+    the input frames it rests on, purple ones speak against it; the strip under the columns shows what each frame's row
+    starts from; the brackets are the ATR of each row.
     """
     matrix, info = artifact.arrays["matrix"], artifact.info
     logits = artifact.row_values
@@ -37,18 +37,18 @@ def relevance(artifact: Record) -> plt.Figure:
         bottom=0.5 / height,
     )
     centre = figure.add_subplot(grid[0, 1])
-    image = centre.imshow(matrix, cmap=plotting.MAP, aspect="auto", vmin=0, interpolation="nearest")
+    image = centre.imshow(matrix, **plotting.colours(matrix), aspect="auto", interpolation="nearest")
     centre.set(xticks=[], yticks=[])
-    _brackets(centre, artifact.arrays.get("segments"))
+    plotting.brackets(centre, matrix, artifact.arrays.get("segments", []), lw=0.8)
     beside = figure.add_subplot(grid[0, 0])
     _strip(beside, artifact.frames, rows, vertical=True)
-    beside.set_ylabel("frame logit i")
+    beside.set_ylabel(f"{artifact.row_name()} i")
     _strip(figure.add_subplot(grid[1, 1]), artifact.frames, columns, vertical=False)
     bar = figure.add_subplot(grid[2, 1])
     shown = logits[np.arange(columns) * rows // columns]  # T / T' frames to a row
     low, high = min(0.0, float(logits.min())), max(float(logits.max()), 1e-9)
     colours = bar.imshow(shown[None], cmap="magma", aspect="auto", vmin=low, vmax=high)
-    bar.set(yticks=[], xticks=range(columns), xlabel="input frame j (strip: frame logit of the class)")
+    bar.set(yticks=[], xticks=range(columns), xlabel=f"input frame j (strip: {artifact.row_name()} of the class)")
     bar.set_xticklabels([str(j + 1) for j in range(columns)], fontsize=7)
     figure.colorbar(image, cax=figure.add_subplot(grid[0, 2]), label="relevance")
     figure.colorbar(colours, cax=figure.add_subplot(grid[1:, 2])).ax.tick_params(labelsize=7)
@@ -82,10 +82,3 @@ def _strip(axis, frames, count, vertical):
     chosen = frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
     axis.imshow(np.concatenate(chosen, axis=0 if vertical else 1), aspect="auto")
     axis.set(xticks=[], yticks=[])
-
-
-def _brackets(axis, segments):
-    """Outline each row's ATR; segments: [T', 2] first and last frame, or None."""
-    for row, (first, last) in enumerate(segments if segments is not None else []):
-        if first >= 0:
-            axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec="white", lw=0.8))

@@ -3,7 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import FuncNorm, PowerNorm
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
@@ -34,6 +34,7 @@ MODULES = {  # colours of temporal modules and of families of networks, the same
     "MViT": ORANGE,
 }
 MAP = "viridis"
+SIGNED = "PuOr_r"  # of matrices with negative values, 0 in its middle, as in the front end
 
 
 def style():
@@ -62,16 +63,41 @@ def colour_of(name, place=0):
     return next(known, COLOURS[place % len(COLOURS)])
 
 
-def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True, power=1):
+def signed(matrix):
+    """Whether a relevance matrix has values below 0, by more than rounding."""
+    return bool(np.nanmin(matrix) < -1e-6 * np.nanmax(np.abs(matrix)))
+
+
+def colours(matrix, vmax=None, power=1):
+    """Return norm and colour map of a relevance matrix: from 0 to the largest value; around 0 where it is signed.
+
+    vmax: the end of the scale, by default the matrix's own; power: as `heatmap` has it.
+    """
+    if not signed(matrix):
+        return {"norm": PowerNorm(power, vmin=0, vmax=vmax), "cmap": MAP}
+    end = max(vmax or 0, np.nanmax(np.abs(matrix)))
+    bent, straight = (lambda x, p=p: np.sign(x) * np.abs(x) ** p for p in (power, 1 / power))
+    return {"norm": FuncNorm((bent, straight), -end, end), "cmap": SIGNED}
+
+
+def brackets(axis, matrix, segments, lw):
+    """Outline the ATR of each of a drawn matrix's rows; segments: [T', 2] first and last frame, below 0 for none."""
+    edge = "black" if signed(matrix) else "white"  # 0 is white where there are two signs
+    for row, (first, last) in enumerate(segments):
+        if first >= 0:
+            axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec=edge, lw=lw))
+
+
+def heatmap(axis, matrix, title="", vmax=None, labels=True, power=1, row="frame logit"):
     """Draw a relevance matrix [T', N]: rows are outputs i, columns input frames j, counted from 1.
 
-    power: exponent of the colour scale; 0.5 shows what is weak beside a few entries that are strong.
+    power: exponent of the colour scale; 0.5 shows what is weak beside a few entries that are strong. row: what a row
+    is, see `Record.row_name`.
     """
     matrix = np.asarray(matrix, dtype=float)
     image = axis.imshow(
         matrix,
-        norm=PowerNorm(power, vmin=0, vmax=vmax),
-        cmap=cmap,
+        **colours(matrix, vmax, power),
         aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal",
         interpolation="nearest",
     )
@@ -82,7 +108,7 @@ def heatmap(axis, matrix, title="", vmax=None, cmap=MAP, labels=True, power=1):
         ticks(shown, [str(k + 1) for k in shown])
     if labels:
         axis.set_xlabel("input frame j")
-        axis.set_ylabel("frame logit i")
+        axis.set_ylabel(f"{row} i")
     axis.set_title(title)
     for side in axis.spines.values():
         side.set_visible(False)

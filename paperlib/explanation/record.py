@@ -91,6 +91,11 @@ class Record:
             return self.arrays["row_values"]
         return self.arrays["frame_logits"][:, self.target]  # files that earlier versions wrote
 
+    def row_name(self, many: bool = False) -> str:
+        """What a row of the matrix explains, in words; many: the word for several."""
+        part, one = ("parts", "frame logits") if many else ("part", "frame logit")
+        return f"{part} of the logit" if self.info.get("rows") == "split" else one
+
     def own(self) -> Self:
         """Return a record of the same content in dictionaries of its own: what is put into one is not in the other."""
         one = copy.copy(self)

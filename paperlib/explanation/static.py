@@ -77,10 +77,8 @@ def _block(block, found, features):
 
 def _matrix(axis, found):
     title = f"{found.info['method'].upper()}, avg-ATR {found.info['avg_atr']:.2f} of {len(found.frames)} frames"
-    plotting.heatmap(axis, found.arrays["matrix"], title)
-    for row, (first, last) in enumerate(found.arrays["segments"]):
-        if first >= 0:
-            axis.add_patch(plt.Rectangle((first - 0.5, row - 0.5), last - first + 1, 1, fill=False, ec="w", lw=0.7))
+    plotting.heatmap(axis, found.arrays["matrix"], title, row=found.row_name())
+    plotting.brackets(axis, found.arrays["matrix"], found.arrays["segments"], lw=0.7)
 
 
 def _frames(axis, found, mask):
@@ -102,5 +100,5 @@ def _shares(axis, found):
     colours = plt.get_cmap(plotting.MAP)(share / max(share.max(), 1e-12))
     axis.bar(np.arange(len(share)), share, color=colours, width=0.94)
     axis.set(xlim=(-0.5, len(share) - 0.5), xticks=[])
-    axis.set_xlabel("share of the relevance of all frame logits", fontsize=8)
+    axis.set_xlabel(f"share of the relevance of all {found.row_name(many=True)}", fontsize=8)
     axis.tick_params(labelsize=6)

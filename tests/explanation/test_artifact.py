@@ -3,12 +3,14 @@
 import csv
 
 import av
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from paperlib import cli, data, models
 from paperlib.errors import InputError
-from paperlib.explanation import artifact, pictures
+from paperlib.explanation import artifact, pictures, plotting
 from paperlib.training import checkpoints
 
 CLASSES = ["Moving up", "Moving down", "Turning around"]
@@ -174,6 +176,43 @@ def test_the_strip_under_the_matrix_shows_each_frame_its_rows_logit():
     figure = pictures.relevance(artifact.Artifact(np.zeros((16, 8, 8, 3), np.uint8), info, arrays))
     (strip,) = (drawn for axis in figure.axes for drawn in axis.images if drawn.get_array().shape == (1, 16))
     assert strip.get_array()[0].tolist() == values.repeat(4).tolist()
+
+
+def drawn(matrix, rows="logits"):
+    """Return (colours [T', N, 4] of the matrix in every picture, what the pictures' axes are called)."""
+    info = dict(video="v", model="m", classes=["a"], target=0, method="lrp", avg_atr=1.0, rows=rows)
+    arrays = {"matrix": np.array(matrix, np.float32), "row_values": np.ones(2), "scores": np.ones(1)}
+    found = artifact.Artifact(np.zeros((3, 8, 8, 3), np.uint8), info, {**arrays, "segments": np.zeros((2, 2), int)})
+    whole = found.figure()
+    axes = [*pictures.relevance(found).axes, *(axis for part in whole.subfigs for axis in part.axes)]
+    axes += [inner for axis in axes for inner in axis.child_axes]
+    shown = [image for axis in axes for image in axis.images if image.get_array().shape == (2, 3)]
+    return [image.to_rgba(image.get_array()) for image in shown], {
+        name for axis in axes for name in (axis.get_xlabel(), axis.get_ylabel())
+    }
+
+
+def test_negative_relevance_is_drawn_as_such():
+    for rounding in (0, -1e-9):
+        for plain in drawn([[0, 1, 2], [rounding, 4, 2]])[0]:
+            np.testing.assert_allclose(plain[1], matplotlib.colormaps["viridis"]([0.0, 1.0, 0.5]))
+    pictured = drawn([[-4, 0, 2], [1, -1, -2]])[0]
+    assert len(pictured) == 2
+    for both in pictured:  # from -4, the largest value's size, to 4
+        expected = matplotlib.colormaps["PuOr_r"]([[0.0, 0.5, 0.75], [0.625, 0.375, 0.25]])
+        np.testing.assert_allclose(both, expected, atol=0.02)
+    _, axis = plt.subplots()
+    image = plotting.heatmap(axis, np.array([[-4.0, 1.0, 0.0]]), power=0.5)
+    np.testing.assert_allclose(image.norm(image.get_array()), [[0, 0.75, 0.5]])  # the root of 1 is half that of 4
+    plt.close("all")
+
+
+@pytest.mark.parametrize("rows, one, many", [("logits", "frame logit", "frame logits"), ("split", "part", "parts")])
+def test_rows_are_called_what_they_are(rows, one, many):
+    of = " of the logit" if rows == "split" else ""
+    names = drawn(np.ones((2, 3)), rows)[1]
+    assert names >= {f"{one}{of} i", f"input frame j (strip: {one}{of} of the class)"}
+    assert f"share of the relevance of all {many}{of}" in names
 
 
 def test_a_name_goes_before_a_number():
