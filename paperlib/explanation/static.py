@@ -61,16 +61,17 @@ def _block(block, found, features):
     )[0]
     _frames(strips, found, "mask" in features)
     inch = 1 / _strips(found, features)  # in units of the strips' height
-    below = strips.inset_axes([0, -0.65 * inch, 1, 0.4 * inch])
-    if "mask" in features and ("mask" in found.arrays or "matrix" not in found.arrays):
-        examples.bar(below, found.arrays.get("mask", np.zeros(len(found.frames))))
+    place = [0, -0.65 * inch, 1, 0.4 * inch]
+    if "mask" in features and "mask" in found.arrays:
+        below = strips.inset_axes(place)
+        examples.bar(below, found.arrays["mask"])
         named = {"original": "OS", "frozen": "FS", "reversed": "RS"}
         scores = found.info.get("mask_scores") or {}
         said = ", ".join(f"{name} {scores[key]:.2f}" for name, key in named.items() if key in scores)
         below.set_xlabel("mask (orange: on)" + (f"   score: {said}" if said else ""), fontsize=8)
         below.spines[:].set_visible(False)
-    else:
-        _shares(below, found)
+    elif "matrix" in found.arrays:
+        _shares(strips.inset_axes(place), found)
     if right and "matrix" in found.arrays:
         _matrix(right[0], found)
 

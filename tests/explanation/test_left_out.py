@@ -24,17 +24,20 @@ class Brightness(nn.Module):
         return self.fc(self.first(clip.mean((3, 4)).transpose(1, 2)).relu().mean(1))
 
 
+class Mapped(nn.Module):
+    """Has maps of space and time."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv3d(3, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, clip):
+        return self.fc(self.conv(clip).relu().mean((2, 3, 4)))
+
+
 def test_a_clip_of_one_frame_is_explained_without_a_mask_in_time():
-    class Still(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.fc = torch.nn.Conv3d(3, 4, 1), torch.nn.Linear(4, 3)
-
-        def forward(self, clip):
-            return self.fc(self.conv(clip).relu().mean((2, 3, 4)))
-
-    torch.manual_seed(0)
-    clip, net = torch.rand(1, 3, 1, 16, 16), Still().eval()
+    clip, net = torch.rand(1, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0)), Mapped().eval()
     found = paperlib.explain(clip, net, 1)
     assert "mask" not in found.arrays and found.atr.tolist() == [1] and found.cam.shape == (1, 16, 16)
     with pytest.raises(InputError, match="no time to mask"):
@@ -50,6 +53,19 @@ def test_a_network_without_maps_is_explained_without_grad_cam(tmp_path):
     assert "Grad-CAM is left out" in (tmp_path / "a.html").read_text("utf-8")
     with pytest.raises(InputError, match="no layer of Brightness"):
         paperlib.explain(FRAMES, Brightness().eval(), classes=NAMES, relevance=False, mask=False, cam=True)
+
+
+@pytest.mark.parametrize("cam", [False, True])
+def test_what_was_not_computed_is_not_drawn(tmp_path, cam):
+    found = paperlib.explain(FRAMES, Mapped(), relevance=False, mask=False, cam=cam)
+    (block,) = found.figure().subfigs
+    assert [axis.child_axes for axis in block.axes] == [[]] and "mask" not in found.arrays
+    names = [tick.get_text() for tick in block.axes[0].get_yticklabels()]
+    assert names == (["frames", "Grad-CAM"] if cam else ["frames"])
+    for ending in ("png", "gif", "html", "npz"):
+        found.save(tmp_path / f"a.{ending}")
+    learned = paperlib.explain(FRAMES, Mapped(), relevance=False, mask=True, cam=False, iterations=1)
+    assert [axis.get_xlabel()[:4] for axis in learned.figure().subfigs[0].axes[0].child_axes] == ["mask"]
 
 
 def test_settings_that_are_numpys_are_saved_and_wrong_ones_refused_before_anything_is_computed(tmp_path, monkeypatch):
