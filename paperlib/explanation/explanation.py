@@ -63,7 +63,8 @@ class Explanation(Record):
         if "target" not in info:
             return ["nothing was explained yet"]
         best, scale = info.get("predicted", info["target"]), info.get("scores", "softmax")
-        same = "the same" if self.target_name == self.classes[best] else self.target_name
+        same = self.target_name + (f" (class {self.target})" if self.target_name == self.classes[best] else "")
+        same = "the same" if self.target == best and "against" not in info else same
         said = [f"predicted: {self.classes[best]} ({self.scores[best]:.1%} by {scale}); explained: {same}"]
         if self.matrix is not None and "avg_atr" in info:
             said.append(

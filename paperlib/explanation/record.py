@@ -129,7 +129,7 @@ def doubts(found: Record) -> list[str]:
         return said
     scores, classes, predicted = found.arrays["scores"], info["classes"], info.get("predicted", info["target"])
     best = float(scores[predicted])
-    runner = int(np.argsort(scores)[-2]) if len(scores) > 1 else predicted
+    runner = next((int(k) for k in np.argsort(-scores, kind="stable") if k != predicted), predicted)
     if info.get("scores") == "sigmoid":
         if best < 0.5:
             said.append(f"The prediction is unsure: no class reaches a score of 50 %, {classes[predicted]} {best:.0%}.")

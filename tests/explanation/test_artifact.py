@@ -215,6 +215,19 @@ def test_rows_are_called_what_they_are(rows, one, many):
     assert f"share of the relevance of all {many}{of}" in names
 
 
+def test_classes_that_score_or_are_called_alike_are_told_apart():
+    frames, scores = np.zeros((2, 4, 4, 3), np.uint8), {"scores": np.array([0.5, 0.5, 0.0], np.float32)}
+    for predicted in (0, 1):
+        info = {"classes": ["left", "right", "still"], "target": predicted, "predicted": predicted}
+        (said,) = artifact.Artifact(frames, info, scores).notes
+        assert "left 50%" in said and "right 50%" in said
+        assert artifact.Artifact(frames, info, scores).summary()[0].endswith("explained: the same")
+    info = {"classes": ["push", "push", "pull"], "target": 1, "predicted": 0}
+    assert artifact.Artifact(frames, info, scores).summary()[0].endswith("explained: push (class 1)")
+    against = artifact.Artifact(frames, {**info, "target": 0, "against": 2}, scores)
+    assert against.summary()[0].endswith("explained: push rather than pull")
+
+
 def test_a_name_goes_before_a_number():
     digits = [str(9 - k) for k in range(10)]
     assert artifact.class_index(digits, "3") == 6 and artifact.class_index(digits, 3) == 3
