@@ -205,7 +205,7 @@ def _scored(video, net, header, target, title, clips, slide, scores, watch):
     found.info.update(model=header["name"], notes=notes)
     for key in ("dataset", "accuracy", "config"):
         found.info[key] = header[key]
-    if header["classes"]:
+    if header["classes"] is not None:
         found.info["classes"] = list(header["classes"])
     asked, first = None, 0
     if header["heads"]:

@@ -53,9 +53,10 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
         frames, names = net.frames, net.classes
         net = _unwrapped(net)
     name = (getattr(net, "config", None) or {}).get("name") or type(net).__name__
+    names = header.get("classes") or class_names(names) or None if classes is None else classes
     return net if isinstance(model, nn.Module) else net.eval(), {
         "name": name,
-        "classes": classes or header.get("classes") or class_names(names),
+        "classes": names,
         "frames": frames,
         "size": facts["size"] or recipe.get("size"),
         "recipe": recipe,

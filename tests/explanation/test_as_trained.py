@@ -131,6 +131,19 @@ def test_a_checkpoint_that_does_not_say_its_size_is_refused_where_it_matters(tmp
     assert resized.frames.shape == (4, 32, 32, 3)  # not 224, the size of networks that nothing is known of
 
 
+def test_no_names_of_classes_are_refused_as_too_few_are(tmp_path, capsys):
+    file = saved(tmp_path, train.Recipe("TSM-R18-f4", "toy", size=32), ["a", "b"])
+    clip, refused = torch.randn(3, 4, 32, 32), "has logits of 2 classes, but there are {} names"
+    for model in (file, checkpoints.load(file)[0].eval()):
+        for names in ([], ["a"]):
+            with pytest.raises(InputError, match=refused.format(len(names))):
+                paperlib.explain(clip, model, classes=names, **QUICK)
+    film, listed = videos.write(tmp_path / "film.mp4", n=8), tmp_path / "names.txt"
+    listed.touch()
+    command = ["explain", "--video", str(film), "--model", str(file), "--names", str(listed), "--device", "cpu"]
+    assert cli.main(command) == 2 and refused.format(0) in capsys.readouterr().err
+
+
 def test_one_question_of_several_is_asked(tmp_path, monkeypatch):
     monkeypatch.setitem(data.LOADERS, "toy_asked", ("tests.training.test_heads", "load"))
     recipe = train.Recipe("TSM-R18-f4", "toy_asked", size=32)
