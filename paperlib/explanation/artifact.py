@@ -147,7 +147,10 @@ def checked(video: Any) -> Any:
         return clip
     if isinstance(video, torch.nn.Module):
         raise InputError(f"the video comes first, then the network: explain(video, model), not {type(video).__name__}")
-    frames = np.asarray(video.cpu() if isinstance(video, torch.Tensor) else video)
+    try:
+        frames = np.asarray(video.cpu() if isinstance(video, torch.Tensor) else video)
+    except ValueError:
+        raise InputError("the frames of a clip must be uint8 [T, H, W, 3], all of one size") from None
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise InputError(
             f"a clip is a video file or frames uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}"
@@ -178,7 +181,7 @@ def sample(file, size):
 def numbered(file):
     """Whether this names a video of a data set, DATASET/NUMBER; a file of that name comes first."""
     name, _, number = str(file).partition("/")
-    return name in data.LOADERS and number.isdigit() and not Path(file).exists()
+    return name in data.LOADERS and number.isdecimal() and not Path(file).exists()
 
 
 def one_question(

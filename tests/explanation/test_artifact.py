@@ -122,6 +122,16 @@ def test_a_video_of_a_data_set_is_taken_by_its_number(tmp_path, checkpoint, caps
     (tmp_path / "synth_kinetics").mkdir()
     (tmp_path / "7.mp4").rename(tmp_path / "synth_kinetics/7")
     assert artifact.sample("synth_kinetics/7", 32) == (None, None)
+    with pytest.raises(InputError, match="synth_ssv2/²"):  # a digit, and no number
+        artifact.checked("synth_ssv2/²")
+
+
+def test_frames_are_of_one_size():
+    frames = np.zeros((4, 8, 8, 3), np.uint8)
+    assert np.array_equal(artifact.checked(list(frames)), frames)
+    for other in (frames[0, :5], frames[0, :, :5], frames[0, ..., 0]):
+        with pytest.raises(InputError, match="all of one size"):
+            artifact.checked([*frames, other])
 
 
 def test_classes_are_found_by_name_part_or_number():
