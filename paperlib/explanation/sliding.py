@@ -25,7 +25,11 @@ def plan(
     far that a window spans SPAN seconds at `fps` (25 where unknown). A video shorter than one window is one clip.
     Raises InputError for numbers that are no whole numbers of at least 1, for both, and for too many frames.
     """
-    whole("clips", clips)
+    if whole("clips", clips) > 1 and clips * frames > MOST:
+        raise InputError(
+            f"{clips} clips of {frames} frames have {clips * frames}, more than the {MOST} of one explanation; give "
+            f"clips={max(1, MOST // frames)} or fewer"
+        )
     if slide is not None and not isinstance(slide, bool):
         whole("slide", slide)
     if slide and clips > 1:
@@ -53,8 +57,16 @@ def plan(
 
 def zones(starts, frames):
     """Return the frames [first, end) that each window answers for: those nearer to its middle than to another's."""
+    return np.floor(_halves(starts, frames)).astype(int)  # a frame's middle is half a frame behind its number
+
+
+def _halves(starts, frames):
+    """Return the times [begin, end) that each window answers for; between two windows, half way from middle to middle.
+
+    In frames from the first; a cut may go through the middle of a frame.
+    """
     starts = np.asarray(starts)
-    cuts = (starts[1:] + starts[:-1] + frames) // 2
+    cuts = (starts[1:] + starts[:-1] + frames) / 2
     return np.stack([[starts[0], *cuts], [*cuts, starts[-1] + frames]], 1)
 
 
@@ -68,17 +80,14 @@ def apart(starts, frames):
 
 
 def row_owners(starts, frames, steps):
-    """Return (window, step) int64 [R, 2] of the rows that count for the video: those whose middle is in the window's
-    zone."""
-    middles = (np.arange(steps) + 0.5) * frames / steps
-    return np.array(
-        [
-            (window, step)
-            for window, (first, end) in enumerate(zones(starts, frames))
-            for step in range(steps)
-            if first <= starts[window] + middles[step] < end
-        ]
-    )
+    """Return (window, step) int64 [R, 2] of the rows that count for the video: those whose middle lies in the window's
+    part of it, or where none does, the one nearest to the window's middle."""
+    middles, owners = (np.arange(steps) + 0.5) * frames / steps, []
+    for window, (begin, end) in enumerate(_halves(starts, frames)):
+        at = starts[window] + middles
+        own = np.flatnonzero((begin <= at) & (at < end))
+        owners += [(window, step) for step in (own if len(own) else [np.abs(middles - frames / 2).argmin()])]
+    return np.array(owners)
 
 
 def joined_rows(blocks, starts, count):

@@ -186,6 +186,10 @@ def test_what_is_seen_of_a_long_video():
             sliding.plan(100, 8, **wrong)
     with pytest.raises(InputError, match="slide=3 or more"):
         sliding.plan(9000, 8, slide=1)
+    for how in ({}, {"dense": 2}):
+        assert len(sliding.plan(100, 8, clips=500, **how)[0]) == sliding.MOST
+        with pytest.raises(InputError, match="501 clips of 8 frames have 4008, .* clips=500 or fewer"):
+            sliding.plan(100, 8, clips=501, **how)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -197,6 +201,22 @@ def test_each_frame_belongs_to_one_window_and_each_row_to_the_one_around_it(step
     middles = starts[owners[:, 0]] + (owners[:, 1] + 0.5) * 4 / steps
     assert (np.diff(middles) > 0).all() and (steps != 4 or middles.tolist() == [k + 0.5 for k in range(11)])
     assert sliding.apart(starts, 4) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("frames", range(1, 13))
+def test_every_window_has_a_row_and_rows_are_in_order(frames):
+    for total in range(frames + 1, 4 * frames + 5):
+        seen, starts = sliding.plan(total, frames, slide=1)
+        middles = starts + frames / 2
+        for steps in range(1, frames + 1):
+            owners = sliding.row_owners(starts, frames, steps)
+            at = starts[owners[:, 0]] + (owners[:, 1] + 0.5) * frames / steps
+            assert set(owners[:, 0]) == set(range(len(starts))) and (np.diff(at) > 0).all()
+            alone = np.bincount(owners[:, 0])[owners[:, 0]] == 1
+            nearest = np.abs(at - middles[owners[:, 0]]) <= np.abs(at[:, None] - middles).min(1) + 1e-9
+            assert (nearest | alone).all()
+            if steps == frames:  # a row for each frame
+                assert at.tolist() == (seen + 0.5).tolist()
 
 
 def test_a_window_slides_over_a_long_video(network, frames):
