@@ -204,7 +204,7 @@ def one_question(
     others = ", ".join(name for name in heads if name != asked[0])
     said = f"Of {len(heads)} questions that the network answers, this is {asked[0]}; a class of another ({others})"
     found.info["notes"] = [*found.info.get("notes", ()), f"{said}, given as the one to explain, asks that one."]
-    return readout.question(net, first, after, measured.windows(found, net)[:1]), first
+    return readout.question(net, first, after, measured.windows(found, net, [0])), first
 
 
 def score(

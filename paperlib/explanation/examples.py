@@ -73,9 +73,13 @@ def from_masks(result, clips, cams, classes, name, labels=None):
 
 def overlay(frames, cam, strength=0.6):
     """Lay maps [T, H, W] in [0, 1] over frames uint8 [T, H, W, 3]: the brighter, the more it covers."""
-    colours = matplotlib.colormaps["magma"](cam)[..., :3] * 255
-    weight = strength * np.clip(cam, 0, 1)[..., None]
-    return ((1 - weight) * frames + weight * colours).round().astype(np.uint8)
+    laid = np.empty(frames.shape, np.uint8)
+    for frame, one, out in zip(frames, cam, laid, strict=True):
+        # one at a time: a picture's colours take forty times as much as the picture
+        colours = matplotlib.colormaps["magma"](one)[..., :3] * 255
+        weight = strength * np.clip(one, 0, 1)[..., None]
+        out[:] = ((1 - weight) * frame + weight * colours).round()
+    return laid
 
 
 def rows_of_frames(axis, rows, shown, mask=None):

@@ -87,7 +87,7 @@ def explain(
     every = [found.of_class(k) for k in (wanted + ranked)[:top]]
     mask = "windows" not in found.info and len(found.frames) > 1 if mask is None else mask
     for number, one in enumerate(every):
-        seen = net if against is None else difference(net, measured.windows(found, net)[:1], one.target, against)
+        seen = net if against is None else difference(net, measured.windows(found, net, [0]), one.target, against)
         name = f" {number + 1} of {len(every)}" if len(every) > 1 else ""
         if relevance:
             options = {"rules": rules, "rows": rows, "split": split}
@@ -109,7 +109,7 @@ def explain(
 def _layer(net, found, cam):
     """Return the layer that Grad-CAM looks at; where there is none and nobody insists on `cam`, None and a note."""
     try:
-        return default_layer(net, measured.windows(found, net)[:1])
+        return default_layer(net, measured.windows(found, net, [0]))
     except InputError as error:
         if cam:
             raise

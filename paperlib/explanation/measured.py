@@ -1,7 +1,7 @@
 """The three instruments on one record: each puts what it finds into the record's arrays and says how in its info."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from .. import gradcam, masks
 from .. import relevance as propagation
+from ..data.clips import to_clip
 from ..errors import InputError
 from ..models.inputs import check_frame_logits, class_logits
 from ..models.probing import evaluating, probabilities, scale
@@ -30,7 +31,7 @@ def score(found: Record, net: nn.Module, scores: str = "auto", watch: Callable |
     classes = found.info.get("classes")
     rows: list[torch.Tensor] = []
     logits: list[torch.Tensor] = []
-    for clip in windows(found, net).split(1):
+    for clip in portions(found, net, 1):
         with torch.inference_mode(), evaluating(net):
             frame_logits = getattr(net, "frame_logits", None)
             if callable(frame_logits):
@@ -73,7 +74,7 @@ def relevance(
     rules, rows and split were asked for is kept, so that further classes can be asked in the same way.
     """
     blocks, values = [], []
-    for clip in windows(found, net).split(PORTION):
+    for clip in portions(found, net):
         targets = [found.target] * len(clip)
         blocks.append(propagation.relevance_matrix(net, clip, targets, method=method, **options).float().cpu())
         kept = {key: options[key] for key in ("rows", "split", "rules") if key in options}
@@ -144,10 +145,11 @@ def mask(
     watch as there. tries: so many windows nearest to the learned mask are scored as well (`tried_masks` [M, N],
     `tried_scores` [M, 2]: frozen, reversed).
     """
-    every, several = windows(found, net), found.info.get("windows")
+    several = found.info.get("windows")
     chosen = sliding.apart(several["starts"], several["frames"]) if several else [0]
+    every = windows(found, net, chosen)
     options = {"scores": "sigmoid" if found.info.get("against") is not None else found.info["scores"], **options}
-    result = masks.learn(net, every[chosen], found.target, watch=watch, **options)
+    result = masks.learn(net, every, found.target, watch=watch, **options)
 
     def whole(values):
         values = values.cpu().numpy()
@@ -205,9 +207,9 @@ def cam(
     watch: Callable | None = None,
 ) -> None:
     """Put the class's Grad-CAM maps into the record; arguments as in `gradcam.video_gradcam`."""
-    every, several, maps = windows(found, net), found.info.get("windows"), []
-    layer = layer or gradcam.default_layer(net, every[:1])
-    for clip in every.split(PORTION):
+    several, maps = found.info.get("windows"), []
+    layer = layer or gradcam.default_layer(net, windows(found, net, [0]))
+    for clip in portions(found, net):
         found_maps = gradcam.video_gradcam(
             net, clip, found.target, layer, normalise, softmax=softmax, scores=found.info["scores"]
         )
@@ -221,11 +223,23 @@ def cam(
     found.info.update(layer=layer, normalise=normalise, softmax=softmax)
 
 
-def windows(found: Record, net: nn.Module) -> torch.Tensor:
-    """Return the record's clips [W, 3, N, H, W], in the network's numbers and on its device."""
+def windows(found: Record, net: nn.Module, chosen: Sequence[int] | None = None) -> torch.Tensor:
+    """Return the record's clips [W, 3, N, H, W], in the network's numbers and on its device; chosen: of these numbers.
+
+    Only their frames are made numbers of the network: all windows of a long video are twice as much as the video.
+    """
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
-    clip = (found.clip if found.given is None else found.given).to(weight)
-    several = found.info.get("windows")
-    if not several:
-        return clip
-    return torch.cat([clip[:, :, start : start + several["frames"]] for start in several["starts"]])
+    several = found.info.get("windows") or {"starts": [0], "frames": len(found.frames)}
+    parts = []
+    for number in range(len(several["starts"])) if chosen is None else chosen:
+        at = slice(several["starts"][number], several["starts"][number] + several["frames"])
+        part = to_clip(found.frames[at])[None] if found.given is None else found.given[:, :, at]
+        parts.append(part.to(weight))
+    return torch.cat(parts)
+
+
+def portions(found: Record, net: nn.Module, count: int = PORTION) -> Iterator[torch.Tensor]:
+    """Yield the record's clips, `count` at a time, as `windows` returns them."""
+    total = len(found.info["windows"]["starts"]) if "windows" in found.info else 1
+    for first in range(0, total, count):
+        yield windows(found, net, range(first, min(first + count, total)))

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import tracemalloc
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ import paperlib
 from paperlib import gradcam, masks, models, relevance
 from paperlib.data import clips, sampling
 from paperlib.errors import InputError
-from paperlib.explanation import artifact, measured, sliding
+from paperlib.explanation import artifact, examples, measured, sliding
 from paperlib.training import checkpoints
 
 from ..data import videos
@@ -217,6 +219,35 @@ def test_every_window_has_a_row_and_rows_are_in_order(frames):
             assert (nearest | alone).all()
             if steps == frames:  # a row for each frame
                 assert at.tolist() == (seen + 0.5).tolist()
+
+
+def test_of_a_long_video_a_few_windows_are_numbers_at_a_time(network, frames, monkeypatch):
+    several = paperlib.explain(frames, network, slide=1, mask=False, relevance=False, cam=False)
+    starts, whole = several.info["windows"]["starts"], several.clip
+    expected = torch.cat([whole[:, :, start : start + 4] for start in starts])
+    several.given = None
+    made, to_clip = [], measured.to_clip
+    monkeypatch.setattr(measured, "to_clip", lambda shown: made.append(len(shown)) or to_clip(shown))
+    parts = list(measured.portions(several, network))
+    assert [len(part) for part in parts] == [4, 4, 1] and torch.equal(torch.cat(parts), expected)
+    assert made == [4] * 9 and torch.equal(measured.windows(several, network), expected)
+    del made[:]
+    assert torch.equal(measured.windows(several, network, [5, 2]), expected[[5, 2]]) and made == [4, 4]
+    single = paperlib.explain(frames, network, mask=False, relevance=False, cam=False)
+    assert [torch.equal(part, single.clip) for part in measured.portions(single, network)] == [True]
+
+
+def test_maps_are_laid_over_frames_one_at_a_time():
+    rng = np.random.default_rng(0)
+    frames, maps = rng.integers(0, 255, (64, 32, 32, 3), np.uint8), rng.random((64, 32, 32), np.float32)
+    tracemalloc.start()
+    laid = examples.overlay(frames, maps)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    magma = np.array(matplotlib.colormaps["magma"].colors) * 255
+    share = 0.6 * maps[..., None]
+    expected = (1 - share) * frames + share * magma[(maps * 256).astype(int)]
+    assert np.abs(laid - expected).max() < 0.51 and laid.dtype == np.uint8 and peak < 3 * frames.nbytes
 
 
 def test_a_window_slides_over_a_long_video(network, frames):
