@@ -75,7 +75,7 @@ def overlay(frames, cam, strength=0.6):
     """Lay maps [T, H, W] in [0, 1] over frames uint8 [T, H, W, 3]: the brighter, the more it covers."""
     laid = np.empty(frames.shape, np.uint8)
     for frame, one, out in zip(frames, cam, laid, strict=True):
-        # one at a time: a picture's colours take forty times as much as the picture
+        # one at a time: its colours take many times what a picture takes
         colours = matplotlib.colormaps["magma"](one)[..., :3] * 255
         weight = strength * np.clip(one, 0, 1)[..., None]
         out[:] = ((1 - weight) * frame + weight * colours).round()
