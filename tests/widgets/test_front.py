@@ -12,6 +12,7 @@ from PIL import Image
 from paperlib import masks, widgets
 from paperlib.data import clips
 from paperlib.explanation import artifact
+from paperlib.widgets.explorer import Explorer
 
 pytestmark = pytest.mark.browser
 
@@ -77,6 +78,12 @@ def clip(count=8, **arrays):
     return artifact.Artifact(frames, info, found)
 
 
+def live(widget):
+    """The same widget, for the browser with somebody who answers."""
+    widget.clips = [{**widget.clips[0], "live": True}]
+    return widget
+
+
 def drawn(page, name):
     """Return the pixels of a canvas, scaled to 224 x 224."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -87,6 +94,10 @@ def drawn(page, name):
 
 def go(page, frame):
     page.locator(".pl-slider").evaluate(f"(s) => {{ s.value = {frame}; s.dispatchEvent(new Event('input')); }}")
+
+
+def slide(page, sigma):
+    page.get_by_label("sigma").evaluate(f"(s) => {{ s.value = {sigma}; s.dispatchEvent(new Event('input')); }}")
 
 
 def test_the_perturbed_pictures_are_those_of_the_library(show):
@@ -175,7 +186,7 @@ def test_keys_that_come_faster_than_pictures_act_where_the_last_one_went(show):
 def test_while_python_is_busy_only_the_last_question_is_kept(show):
     page = show(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32))))
     for sigma in (0.9, 0.8, 0.7):
-        page.get_by_label("sigma").evaluate(f"(s) => {{ s.value = {sigma}; s.dispatchEvent(new Event('input')); }}")
+        slide(page, sigma)
     assert [round(asked["sigma"], 3) for asked in page.evaluate("sent")] == [0.9]
     page.evaluate("model.tell('msg:custom', { kind: 'done', of: 'explain', panel: 0 }, [])")
     assert [round(asked["sigma"], 3) for asked in page.evaluate("sent")] == [0.9, 0.7]
@@ -187,11 +198,9 @@ def test_while_python_is_busy_only_the_last_question_is_kept(show):
 def test_after_a_refusal_the_controls_say_what_is_shown_and_the_next_choice_is_asked(show):
     whole = clip(matrix=np.ones((8, 8), np.float32))
     whole.info["target"] = 1
-    widget = widgets.scrub_relevance(whole)
-    widget.clips = [{**widget.clips[0], "live": True}]
-    page = show(widget)
+    page = show(live(widgets.scrub_relevance(whole)))
     chosen = page.get_by_label("class", exact=True).first
-    page.get_by_label("sigma").evaluate("(s) => { s.value = 0.7; s.dispatchEvent(new Event('input')); }")
+    slide(page, 0.7)
     page.evaluate("model.tell('msg:custom', { kind: 'error', of: 'explain', panel: 0, text: 'no such sigma' }, [])")
     assert page.get_by_label("sigma").input_value() == "0.975"
     for wanted in ("a", "a"):  # the same wrong choice again is a choice, too
@@ -201,3 +210,115 @@ def test_after_a_refusal_the_controls_say_what_is_shown_and_the_next_choice_is_a
         assert chosen.evaluate("(s) => s.selectedOptions[0].text") == "b"
     assert [asked["target"] for asked in page.evaluate("sent")] == [1, 0, 0]
     assert not page.errors
+
+
+def tell(page, of=None, kind="done", text=None, act="", **state):
+    """Python's answer to a question, at once after the lines `act` of JavaScript; state: what changes with it."""
+    page.evaluate(
+        """([act, state, answer]) => {
+        eval(act);
+        for (const [name, value] of Object.entries(state)) {
+          model.set(name, [{ ...model.get(name)[0], ...value }]);
+          model.tell(`change:${name}`);
+        }
+        if (answer) model.tell("msg:custom", { panel: 0, ...answer }, []); }""",
+        [act, state, of and {"kind": kind, "of": of, **({} if text is None else {"text": text})}],
+    )
+
+
+def asked(page, count, *names):
+    """Wait until so many questions were put; return what these entries of each were, "kind" alone by default."""
+    page.wait_for_function(f"sent.length >= {count}")
+    found = [tuple(one.get(name) for name in names or ("kind",)) for one in page.evaluate("sent")]
+    return found if len(names) > 1 else [one for (one,) in found]
+
+
+def press(*names):
+    """JavaScript that presses keys at once."""
+    return "".join(
+        f'document.querySelector(".pl-root").dispatchEvent(new KeyboardEvent("keydown", {{ key: "{key}" }}));'
+        for key in names
+    )
+
+
+def test_an_edit_of_the_mask_outlives_an_answer_to_the_one_before(show):
+    page = show(live(widgets.scrub_masks(clip(4, mask=np.zeros(4, np.float32)))))
+    keys(page, "m")
+    assert asked(page, 1, "mask") == [[1, 0, 0, 0]]
+    tell(page, "score", act=press("ArrowRight", "m"), masks={"mask": [1, 0, 0, 0]})
+    assert asked(page, 2, "mask")[1:] == [[1, 1, 0, 0]]
+    tell(page, "score", "error", "no", act=press("ArrowRight", "m"))  # nor does a refusal undo it
+    assert asked(page, 3, "mask")[2:] == [[1, 1, 1, 0]]
+    tell(page, "score", "error", "no")
+    page.wait_for_function("document.querySelectorAll('.pl-handle').length === 2")
+    assert page.locator(".pl-handle").nth(1).get_attribute("aria-valuenow") == "1"  # the last that was taken
+
+
+def test_an_edit_outlives_the_learning_that_goes_on_meanwhile(show):
+    page = show(live(widgets.scrub_masks(clip(4, mask=np.zeros(4, np.float32)))))
+    learned = {"masks": {"mask": [0.5, 0.6, 0.7, 0.5], "running": True}}
+    tell(page, **learned)
+    page.wait_for_function("document.querySelectorAll('.pl-handle').length === 2")
+    keys(page, "m")  # frame 1 is masked no more
+    tell(page, **learned)
+    page.wait_for_timeout(50)
+    tell(page, **learned)
+    assert np.allclose(asked(page, 1, "mask"), [[0, 0.6, 0.7, 0.5]])
+    tell(page, act=press("End", "m"), masks={"mask": [0.9, 0.9, 0.9, 0.9], "running": False})  # before it is scored
+    tell(page, "score", masks={"mask": [0, 0.6, 0.7, 0.5]})
+    assert np.allclose(asked(page, 2, "mask")[1:], [[0, 0.6, 0.7, 0]])
+
+
+def test_a_run_that_is_held_while_learning_ends_is_the_learned_one_when_let_go(show):
+    page = show(widgets.scrub_masks(clip(4, mask=np.array([0, 1, 1, 0], np.float32))))
+    box = page.locator(".pl-mask").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 15)
+    page.mouse.down()
+    tell(page, masks={"mask": [0, 0, 0, 1]})
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('.pl-handle').getAttribute('aria-valuenow') === '4'")
+    assert not page.evaluate("sent.length")
+
+
+def test_python_is_asked_in_the_order_in_which_the_user_chose(show):
+    """Learning that was asked before the last edit is scored would be ended by it."""
+    both = widgets.subject(clip(4, matrix=np.ones((4, 4), np.float32)))
+    page = show(live(Explorer([both], ["relevance", "mask"])))
+    keys(page, "m")
+    assert asked(page, 1) == ["score"]
+    click = "document.querySelector('.pl-controls button').click();"
+    choose = (
+        "const s = document.querySelector('[aria-label=class]'); s.value = 1; s.dispatchEvent(new Event('change'));"
+    )
+    page.evaluate(press("ArrowRight", "m") + choose + click)
+    for question in ("score", "score", "explain", "learn"):
+        assert asked(page, 1)[-1] == question
+        tell(page, question)
+    assert [one["mask"] for one in page.evaluate("sent") if "mask" in one] == [[1, 0, 0, 0], [1, 1, 0, 0]]
+    assert not page.locator(".pl-root[aria-busy]").count() and page.errors == []
+
+
+def test_what_was_chosen_outlives_an_answer_to_the_question_before(show):
+    page = show(live(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32)))))
+    slide(page, 0.9)
+    page.get_by_label("class", exact=True).select_option(label="b")
+    tell(page, "explain", found={"sigma": 0.9})
+    slide(page, 0.8)
+    tell(page, "explain", found={"target": 1})
+    assert asked(page, 3, "target", "sigma") == [(0, 0.9), (1, 0.9), (1, 0.8)]
+    tell(page, "explain", found={"target": 1, "sigma": 0.8})
+    assert page.get_by_label("sigma").input_value() == "0.8"
+
+
+def test_without_a_model_an_edited_mask_has_no_scores_rather_than_those_of_the_saved_one(show):
+    saved = clip(4, mask=np.ones(4, np.float32))
+    saved.info["mask_scores"] = {"OS": 0.9, "FS": 0.4, "RS": 0.3}
+    widget = widgets.scrub_masks(saved)
+    page = show(widget)
+    keys(page, "m")
+    assert asked(page, 1, "kind", "mask") == [("score", [0, 1, 1, 1])]
+    widget.send = lambda *_: None
+    widget._asked(None, page.evaluate("sent[0]"), [])
+    assert widget.masks[0]["mask"] == [0, 1, 1, 1] and not widget.masks[0]["scores"]
+    tell(page, "score", masks=widget.masks[0])
+    assert "frozen –" in page.locator("[aria-label^='score of the class']").get_attribute("aria-label")

@@ -6,7 +6,8 @@ const KEYS =
   "M mask this frame";
 
 function render({ model, el }) {
-  const view = { model, panels: [], frame: model.get("frame"), playing: false, rate: 4, tinted: true, waiting: {} };
+  const view = { model, panels: [], frame: model.get("frame"), playing: false, rate: 4, tinted: true };
+  view.later = new Map(); // questions that wait until the one before is answered
   view.root = make("div", {
     class: "pl-root",
     tabindex: 0,
@@ -64,41 +65,41 @@ function startLoop(view) {
   };
 }
 
-// ---- what is asked of Python: one question of a kind at a time; of those that come meanwhile, the last ----
+// ---- what is asked of Python: one question at a time, in their order; of a kind that comes again, the last ----
+
+const SAID = { explain: "computing relevance …", open: "opening …", gif: "making the GIF …", learn: "" };
 
 function ask(view, kind, panel, content = {}, buffers = []) {
   const key = `${kind} ${panel}`;
-  if (view.waiting[key]) return void (view.waiting[key].next = [content, buffers]);
-  view.waiting[key] = { since: setTimeout(() => say(view, "no answer from the kernel yet; is it running?"), 30000) };
-  if (kind !== "score")
-    say(view, { explain: "computing relevance …", open: "opening …", gif: "making the GIF …" }[kind] || "");
-  view.root.toggleAttribute("aria-busy", true);
+  view.later.delete(key); // the last of a kind stands where it was asked, behind what was chosen before it
+  view.later.set(key, { key, kind, panel, content, buffers });
+  if (!view.asked) askNext(view);
+}
+
+function askNext(view) {
+  const [key] = view.later.keys();
+  view.asked = view.later.get(key);
+  view.root.toggleAttribute("aria-busy", Boolean(view.asked));
+  if (!view.asked) return;
+  view.later.delete(key);
+  const { kind, panel, content, buffers } = view.asked;
+  view.asked.since = setTimeout(() => say(view, "no answer from the kernel yet; is it running?"), 30000);
+  if (kind in SAID) say(view, SAID[kind]);
   view.model.send({ kind, panel, ...content }, undefined, buffers);
 }
 
+const pending = (view, key) => view.asked?.key === key || view.later.has(key);
+
 function answered(view, content, buffers) {
-  const key = `${content.of} ${content.panel}`,
-    waited = view.waiting[key];
-  if (!waited) return; // asked by another view of the same widget
-  clearTimeout(waited.since);
-  delete view.waiting[key];
-  view.root.toggleAttribute("aria-busy", Object.keys(view.waiting).length > 0);
-  if (content.kind === "error") {
-    say(view, content.text, true);
-    if (!waited.next) asBefore(view);
-  } else if (content.of !== "score" || content.text !== undefined) say(view, content.text || "");
+  if (view.asked?.key !== `${content.of} ${content.panel}`) return; // asked by another view of the same widget
+  clearTimeout(view.asked.since);
+  if (content.kind === "error") say(view, content.text, true);
+  else if (content.of !== "score" || content.text !== undefined) say(view, content.text || "");
   if (content.of === "gif" && buffers?.length)
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
-  if (waited.next) ask(view, content.of, content.panel, ...waited.next);
-}
-
-// After a refusal the controls say again what is shown.
-function asBefore(view) {
-  view.reopened?.();
-  for (const panel of view.panels) {
-    showFound(panel, panel.raw);
-    if (panel.bar && panel.masked.mask && !panel.dragging) panel.mask = panel.masked.mask.slice();
-  }
+  askNext(view);
+  if (content.kind === "error") view.reopened?.();
+  for (const panel of view.panels) settle(view, panel);
   view.redraw();
 }
 

@@ -128,7 +128,7 @@ function nudge(panel, handle, event) {
 }
 
 // Take an edge or a run, or draw a new run, and follow the pointer until it is let go.
-function grab(panel, event) {
+function grab(view, panel, event) {
   if (event.button) return;
   event.preventDefault(); // else the browser may select text and drag that
   event.target.closest(".pl-handle")?.focus({ preventScroll: true });
@@ -154,6 +154,8 @@ function grab(panel, event) {
     panel.dragging = false;
     panel.holder.removeEventListener("pointermove", follow);
     for (const name of ["pointerup", "pointercancel"]) panel.holder.removeEventListener(name, end);
+    settle(view, panel);
+    view.redraw();
   };
   panel.dragging = true;
   panel.holder.setPointerCapture(event.pointerId);

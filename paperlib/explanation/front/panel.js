@@ -122,6 +122,7 @@ function addRelevance(view, panel, controls, tile) {
 }
 
 function explain(view, panel) {
+  askMask(view, panel);
   const target = Number(panel.target.value),
     method = panel.method?.value,
     sigma = panel.sigma && Number(panel.sigma.value);
@@ -174,7 +175,7 @@ function addMask(view, panel, controls) {
     {
       class: "pl-holder",
       title: "drag an edge, drag a run, or draw a new one; Delete removes the run of the focused edge",
-      onpointerdown: (event) => grab(panel, event),
+      onpointerdown: (event) => grab(view, panel, event),
     },
     panel.bar,
     panel.handles,
@@ -185,7 +186,7 @@ function addMask(view, panel, controls) {
     panel.mask = mask;
     view.redraw();
     clearTimeout(panel.soon);
-    panel.soon = setTimeout(() => answering && ask(view, "score", panel.number, { mask: panel.mask }), 80);
+    panel.soon = setTimeout(() => askMask(view, panel), 80);
   };
   const kind = choice(
     "perturbation",
@@ -205,10 +206,11 @@ function addMask(view, panel, controls) {
     {
       type: "button",
       disabled: !answering,
-      onclick: () =>
-        panel.masked.running
-          ? view.model.send({ kind: "stop", panel: panel.number })
-          : ask(view, "learn", panel.number, { perturbation: panel.kind }),
+      onclick: () => {
+        if (panel.masked.running) return void view.model.send({ kind: "stop", panel: panel.number });
+        askMask(view, panel);
+        ask(view, "learn", panel.number, { perturbation: panel.kind });
+      },
     },
     panel.learn_label,
   );
@@ -217,13 +219,22 @@ function addMask(view, panel, controls) {
   panel.body.append(panel.holder, make("div", { class: "pl-results" }, panel.scores, panel.curve));
 }
 
+// Edits are asked about when they rest for a moment, and before anything that is asked later.
+function askMask(view, panel) {
+  if (!panel.soon) return;
+  clearTimeout(panel.soon);
+  panel.soon = null;
+  ask(view, "score", panel.number, { mask: panel.mask });
+}
+
 // Take over what Python has found since: matrices, scores, masks.
 function refresh(view) {
   const found = view.model.get("found") || [],
     masks = view.model.get("masks") || [];
   for (const panel of view.panels) {
     if (panel.raw !== found[panel.number]) showFound(panel, (panel.raw = found[panel.number]));
-    if (panel.bar && masks[panel.number]) showMask(view, panel, masks[panel.number]);
+    if (panel.bar && masks[panel.number]) showMask(panel, masks[panel.number]);
+    settle(view, panel);
   }
   view.redraw();
 }
@@ -232,27 +243,35 @@ function showFound(panel, found) {
   if (!found) return;
   panel.found = panel.matrix ? unpackFound(found) : null;
   if (panel.pinned != null && panel.found) panel.pinned = clamp(panel.pinned, 0, panel.found.rows - 1);
-  panel.target.value = found.target;
   const guess = found.predicted === found.target ? "predicted" : `predicted: ${panel.clip.classes[found.predicted]}`;
   const rather = found.against == null ? "" : `rather than ${panel.clip.classes[found.against]}; `;
   panel.score_label.textContent = `${rather}score ${percent(found.score)} (${guess})`;
-  if (!panel.found) return;
-  panel.method.value = found.method;
-  panel.sigma.value = found.sigma;
-  panel.sigma_label.textContent = found.sigma.toFixed(3);
 }
 
-function showMask(view, panel, masked) {
-  const edited = panel.dragging || view.waiting[`score ${panel.number}`]?.next;
+function showMask(panel, masked) {
   if (panel.masked === masked) return;
   panel.masked = masked;
-  if (!edited) panel.mask = masked.mask.slice();
   panel.learn.textContent = masked.running ? "stop" : panel.learn_label;
   const { OS, FS, RS } = masked.scores || {};
   panel.scores.setAttribute(
     "aria-label",
     `score of the class: original ${percent(OS)}, frozen ${percent(FS)}, reversed ${percent(RS)}`,
   );
+}
+
+// Controls and mask say what Python has found, unless the user has chosen since and has no answer yet.
+function settle(view, panel) {
+  const { raw, found, masked, number } = panel;
+  if (raw && !pending(view, `explain ${number}`)) {
+    panel.target.value = raw.target;
+    if (found) {
+      panel.method.value = found.method;
+      panel.sigma.value = found.sigma;
+      panel.sigma_label.textContent = found.sigma.toFixed(3);
+    }
+  }
+  const edited = panel.dragging || panel.soon || pending(view, `score ${number}`);
+  if (panel.bar && masked.mask && !edited) panel.mask = masked.mask.slice();
 }
 
 function remap(view) {
