@@ -184,7 +184,7 @@ class Explorer(anywidget.AnyWidget):
         return self.subjects[panel]
 
     def _asked(self, _, content, buffers):
-        """Answer one message of the browser; every question but `stop` and `upload` gets an answer."""
+        """Answer one message of the browser; the browser waits for every answer but that to `stop`."""
         kind, panel = content.pop("kind"), content.pop("panel", 0)
         answer, files = {"kind": "done", "of": kind, "panel": panel}, None
         try:

@@ -53,8 +53,8 @@ def show(browser):
         page = context.new_page()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
-        names = ("features", "clips", "maps", "found", "masks", "frame")
-        state = json.dumps({name: packed(getattr(widget, name)) for name in names})
+        names = ("features", "clips", "maps", "found", "masks", "frame", "files", "checkpoints", "chosen")
+        state = json.dumps({name: packed(getattr(widget, name)) for name in names if widget.has_trait(name)})
         page.set_content(
             f"<style>{widget._css}</style><div id=here></div>"
             f"<script type=text/plain id=code>{widget._esm}</script>"
@@ -322,3 +322,31 @@ def test_without_a_model_an_edited_mask_has_no_scores_rather_than_those_of_the_s
     assert widget.masks[0]["mask"] == [0, 1, 1, 1] and not widget.masks[0]["scores"]
     tell(page, "score", masks=widget.masks[0])
     assert "frozen –" in page.locator("[aria-label^='score of the class']").get_attribute("aria-label")
+
+
+def test_an_upload_ends_at_the_piece_that_python_refuses_and_can_be_tried_again(show, tmp_path):
+    page = show(widgets.your_video(checkpoint="x", folder=tmp_path))
+    video = {"name": "mine.mp4", "mimeType": "video/mp4", "buffer": bytes(5 << 19)}  # 2.5 MiB: three pieces
+    picker = page.get_by_label("upload a video")
+    picker.set_input_files(video)
+    assert asked(page, 1, "kind", "offset") == [("upload", 0)]
+    assert picker.is_disabled()
+    tell(page, "upload")
+    assert asked(page, 2, "kind", "offset")[1:] == [("upload", 1 << 20)]
+    tell(page, "upload", "error", "no space left")
+    page.wait_for_timeout(100)
+    assert asked(page, 2) == ["upload", "upload"] and page.get_by_role("status").inner_text() == "no space left"
+    assert picker.input_value() == "" and picker.is_enabled()
+    picker.set_input_files(video)
+    for count in (3, 4, 5):
+        assert asked(page, count, "offset")[-1] == (count - 3) << 20
+        tell(page, "upload")
+    assert asked(page, 6, "kind", "file")[5:] == [("open", "uploaded/mine.mp4")] and page.errors == []
+
+
+def test_a_file_that_cannot_be_read_is_not_opened(show, tmp_path):
+    page = show(widgets.your_video(checkpoint="x", folder=tmp_path))
+    page.evaluate("() => { Blob.prototype.arrayBuffer = () => Promise.reject(new Error('it is gone')); }")
+    page.get_by_label("upload a video").set_input_files({"name": "a.mp4", "mimeType": "", "buffer": b"12"})
+    page.get_by_text("a.mp4 cannot be read: it is gone").wait_for()
+    assert not page.evaluate("sent.length") and page.errors == []

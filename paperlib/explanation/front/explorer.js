@@ -69,10 +69,11 @@ function startLoop(view) {
 
 const SAID = { explain: "computing relevance …", open: "opening …", gif: "making the GIF …", learn: "" };
 
-function ask(view, kind, panel, content = {}, buffers = []) {
+// told: called with whether Python did what was asked.
+function ask(view, kind, panel, content = {}, buffers = [], told = () => {}) {
   const key = `${kind} ${panel}`;
   view.later.delete(key); // the last of a kind stands where it was asked, behind what was chosen before it
-  view.later.set(key, { key, kind, panel, content, buffers });
+  view.later.set(key, { key, kind, panel, content, buffers, told });
   if (!view.asked) askNext(view);
 }
 
@@ -92,12 +93,14 @@ const pending = (view, key) => view.asked?.key === key || view.later.has(key);
 
 function answered(view, content, buffers) {
   if (view.asked?.key !== `${content.of} ${content.panel}`) return; // asked by another view of the same widget
-  clearTimeout(view.asked.since);
+  const { since, told } = view.asked;
+  clearTimeout(since);
   if (content.kind === "error") say(view, content.text, true);
-  else if (content.of !== "score" || content.text !== undefined) say(view, content.text || "");
+  else if (content.of in SAID || content.text !== undefined) say(view, content.text || "");
   if (content.of === "gif" && buffers?.length)
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   askNext(view);
+  told(content.kind === "done");
   if (content.kind === "error") view.reopened?.();
   for (const panel of view.panels) settle(view, panel);
   view.redraw();

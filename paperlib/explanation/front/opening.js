@@ -25,14 +25,16 @@ function opening(view) {
     type: "file",
     accept: "video/*,.avi,.mkv,.webm",
     "aria-label": "upload a video",
-    onchange: async () => {
-      if (picker.files.length)
-        await upload(view, picker.files[0], (name) => {
-          file.value = name;
-          open();
-        });
-    },
+    onchange: () => picker.files.length && take(picker.files[0]),
   });
+  const take = async (chosen) => {
+    picker.disabled = true; // one file at a time
+    const name = await upload(view, chosen);
+    picker.disabled = false;
+    if (!name) return void (picker.value = ""); // the same file can be chosen again
+    file.value = name;
+    open();
+  };
   view.reopened = () => {
     const chosen = model.get("chosen");
     if (!chosen.file) return; // nothing is open: what was typed can be mended
@@ -54,13 +56,17 @@ function opening(view) {
   );
 }
 
-// Send a file to the kernel piece by piece (a message must not be too long), then go on with its name there.
-async function upload(view, file, done) {
+// Send a file to the kernel piece by piece (a message must not be too long); returns its name there, if all arrived.
+async function upload(view, file) {
   for (let offset = 0; offset === 0 || offset < file.size; offset += PIECE) {
     say(view, `uploading ${file.name}: ${percent(offset / Math.max(file.size, 1))}`);
-    const last = offset + PIECE >= file.size,
-      buffer = await file.slice(offset, offset + PIECE).arrayBuffer();
-    view.model.send({ kind: "upload", panel: 0, name: file.name, offset, last }, undefined, [buffer]);
+    const buffer = await file
+      .slice(offset, offset + PIECE)
+      .arrayBuffer()
+      .catch((error) => say(view, `${file.name} cannot be read: ${error.message}`, true));
+    if (!buffer) return null;
+    const piece = { name: file.name, offset };
+    if (!(await new Promise((told) => ask(view, "upload", 0, piece, [buffer], told)))) return null;
   }
-  done(`uploaded/${file.name}`); // not the file of that name in the widget's folder
+  return `uploaded/${file.name}`; // not the file of that name in the widget's folder
 }
