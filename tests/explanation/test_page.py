@@ -118,6 +118,26 @@ def test_another_class_and_another_sigma_are_those_of_the_library(opened, found,
 
 
 @pytest.mark.browser
+def test_another_class_has_the_sigma_that_the_page_was_made_with(opened, found, network):
+    other, clip = next(iter(found.others)), clips.to_clip(found.frames)[None]
+    matrix = relevance.relevance_matrix(network, clip, [other])
+    rows = network.frame_logits(clip)[..., other].detach()
+
+    def average(sigma):
+        return float(relevance.atr(matrix, rows, sigma=sigma).avg)
+
+    places = (round(0.5 + 0.005 * k, 3) for k in range(100))  # of the slider; and one beside that has another ATR
+    beside = next(place + 0.0004 for place in places if average(place + 0.0004) != average(place))
+    for sigma in (0.3, beside):
+        options = {"classes": NAMES, "top": 2, "mask": False, "cam": False}
+        page = opened(paperlib.explain(found.frames, network, sigma=sigma, **options))
+        page.get_by_label("class", exact=True).select_option(str(other))
+        rest(page)
+        assert f"avg-ATR {average(sigma):.2f}" in page.locator(".pl-atr").inner_text()
+        assert page.locator(".pl-number").inner_text() == f"{sigma:.3f}"
+
+
+@pytest.mark.browser
 def test_masks_that_were_tried_have_scores_and_others_say_so(opened, found, network):
     page = opened(found)
     page.get_by_role("button", name="clear").click()

@@ -350,3 +350,16 @@ def test_a_file_that_cannot_be_read_is_not_opened(show, tmp_path):
     page.get_by_label("upload a video").set_input_files({"name": "a.mp4", "mimeType": "", "buffer": b"12"})
     page.get_by_text("a.mp4 cannot be read: it is gone").wait_for()
     assert not page.evaluate("sent.length") and page.errors == []
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.9772])  # outside of the slider, between two of its places
+def test_another_class_is_asked_with_the_sigma_of_the_first_until_the_slider_is_moved(show, sigma):
+    page = show(live(widgets.scrub_relevance(clip(matrix=np.ones((8, 8), np.float32)), sigma=sigma)))
+    page.get_by_label("class", exact=True).select_option(label="b")
+    tell(page, "explain", found={"target": 1})
+    assert page.locator(".pl-number").inner_text() == f"{sigma:.3f}"
+    slide(page, 0.8)
+    page.get_by_label("class", exact=True).select_option(label="a")
+    tell(page, "explain", found={"target": 1, "sigma": 0.8})
+    tell(page, "explain", found={"target": 0, "sigma": 0.8})
+    assert asked(page, 3, "target", "sigma") == [(1, sigma), (1, 0.8), (0, 0.8)]

@@ -58,7 +58,7 @@ class Kept {
   explain({ target, sigma }) {
     const changed = target !== this.values.found[0].target,
       about = this.answers[target],
-      ranges = about.sigmas?.[sigma?.toFixed(3)];
+      ranges = sigma === about.found.sigma ? null : about.sigmas?.[sigma?.toFixed(3)]; // only of the slider's places
     this.put({ found: [ranges ? { ...about.found, ...ranges, sigma } : about.found] });
     if (changed) this.put({ maps: [about.maps], masks: [about.mask] });
   }

@@ -114,7 +114,10 @@ function addRelevance(view, panel, controls, tile) {
     class: "pl-sigma",
     "aria-label": "sigma",
     title: "share of a row's relevance that its ATR segment holds",
-    oninput: () => explain(view, panel),
+    oninput: () => {
+      panel.share = Number(panel.sigma.value);
+      explain(view, panel);
+    },
   });
   panel.sigma.disabled = panel.clip.sigmas === false;
   panel.sigma_label = make("span", { class: "pl-number" });
@@ -125,8 +128,8 @@ function explain(view, panel) {
   askMask(view, panel);
   const target = Number(panel.target.value),
     method = panel.method?.value,
-    sigma = panel.sigma && Number(panel.sigma.value);
-  if (panel.sigma_label) panel.sigma_label.textContent = sigma.toFixed(3);
+    sigma = panel.share;
+  if (panel.sigma_label && sigma) panel.sigma_label.textContent = sigma.toFixed(3);
   ask(view, "explain", panel.number, { target, method, sigma });
 }
 
@@ -266,6 +269,7 @@ function settle(view, panel) {
     panel.target.value = raw.target;
     if (found) {
       panel.method.value = found.method;
+      panel.share = found.sigma; // which the slider rounds to its steps
       panel.sigma.value = found.sigma;
       panel.sigma_label.textContent = found.sigma.toFixed(3);
     }
