@@ -363,3 +363,30 @@ def test_another_class_is_asked_with_the_sigma_of_the_first_until_the_slider_is_
     tell(page, "explain", found={"target": 1, "sigma": 0.8})
     tell(page, "explain", found={"target": 0, "sigma": 0.8})
     assert asked(page, 3, "target", "sigma") == [(1, sigma), (1, 0.8), (0, 0.8)]
+
+
+def test_maps_of_the_class_before_do_not_stay_where_they_are_decoded_last(show):
+    page = show(widgets.scrub_masks(clip(2)))
+    page.evaluate("""async () => {
+        const jpeg = async (colour) => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
+          const context = canvas.getContext("2d");
+          context.fillStyle = colour;
+          context.fillRect(0, 0, 32, 32);
+          return new Promise((done) => canvas.toBlob(done, "image/jpeg")).then((blob) => blob.arrayBuffer());
+        };
+        const real = createImageBitmap, waits = [];
+        window.createImageBitmap = async (blob) => {
+          if (waits.length < 2) await new Promise((go) => waits.push(go)); // the first class's two maps
+          return real(blob);
+        };
+        for (const colour of ["red", "blue"]) {
+          const map = await jpeg(colour);
+          model.set("maps", [[map, map]]);
+          model.tell("change:maps");
+        }
+        await new Promise((done) => setTimeout(done, 100));
+        waits.forEach((go) => go());
+        await new Promise((done) => setTimeout(done, 100)); }""")
+    red, _, blue = drawn(page, "Grad-CAM").mean((0, 1))
+    assert blue > 240 and red < 15

@@ -17,7 +17,9 @@ function rebuild(view) {
   refresh(view);
   remap(view);
   measure(view);
-  Promise.all(view.panels.map(async (panel) => (panel.images = await decode(panel.clip.frames)))).then(() => {
+  const panels = view.panels;
+  Promise.all(panels.map(async (panel) => (panel.images = await decode(panel.clip.frames)))).then(() => {
+    if (view.panels !== panels) return; // another clip was opened meanwhile
     view.root.dataset.ready = "true";
     view.redraw();
   });
@@ -279,10 +281,13 @@ function settle(view, panel) {
 }
 
 function remap(view) {
-  const maps = view.model.get("maps") || [];
-  for (const panel of view.panels.filter((p) => p.cam))
-    decode(maps[panel.number]).then((images) => {
+  const current = (panel) => (view.model.get("maps") || [])[panel.number];
+  for (const panel of view.panels.filter((p) => p.cam)) {
+    const maps = current(panel);
+    decode(maps).then((images) => {
+      if (current(panel) !== maps) return; // meanwhile there are those of another class
       panel.cams = images;
       view.redraw();
     });
+  }
 }
