@@ -390,3 +390,17 @@ def test_maps_of_the_class_before_do_not_stay_where_they_are_decoded_last(show):
         await new Promise((done) => setTimeout(done, 100)); }""")
     red, _, blue = drawn(page, "Grad-CAM").mean((0, 1))
     assert blue > 240 and red < 15
+
+
+def test_what_goes_wrong_in_learning_is_said_though_the_question_was_answered_long_ago(show):
+    page = show(live(widgets.scrub_masks(clip(4, mask=np.zeros(4, np.float32)))))
+    page.get_by_role("button", name="learn mask").click()
+    tell(page, "learn")
+    tell(page, "learn", "error", "out of memory")
+    assert page.get_by_role("status").inner_text() == "out of memory"
+    page.get_by_role("button", name="learn mask").click()
+    assert page.get_by_role("status").inner_text() == ""
+    tell(page, "learn", "error", "out of memory")  # before the answer that it has begun
+    tell(page, "learn")
+    assert page.get_by_role("status").inner_text() == "out of memory"
+    assert not page.locator(".pl-root[aria-busy]").count()

@@ -92,16 +92,18 @@ function askNext(view) {
 const pending = (view, key) => view.asked?.key === key || view.later.has(key);
 
 function answered(view, content, buffers) {
-  if (view.asked?.key !== `${content.of} ${content.panel}`) return; // asked by another view of the same widget
+  const wrong = content.kind === "error",
+    mine = view.asked?.key === `${content.of} ${content.panel}`;
+  if (wrong && (mine || content.of === "learn")) say(view, content.text, true); // learning goes on once it was asked for
+  if (!mine) return; // asked by another view of the same widget
   const { since, told } = view.asked;
   clearTimeout(since);
-  if (content.kind === "error") say(view, content.text, true);
-  else if (content.of in SAID || content.text !== undefined) say(view, content.text || "");
+  if (!wrong && (content.of in SAID || content.text !== undefined)) say(view, content.text || "");
   if (content.of === "gif" && buffers?.length)
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   askNext(view);
-  told(content.kind === "done");
-  if (content.kind === "error") view.reopened?.();
+  told(!wrong);
+  if (wrong) view.reopened?.();
   for (const panel of view.panels) settle(view, panel);
   view.redraw();
 }
