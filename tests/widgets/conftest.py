@@ -1,4 +1,4 @@
-"""JupyterLab on loopback, started once for all tests that ask for it, and a page of the browser in front of it."""
+"""JupyterLab on loopback, started once for all tests that ask for it, and pages of the browser, before it and alone."""
 
 import os
 import shutil
@@ -12,6 +12,7 @@ import pytest
 
 from paperlib.storage import paths
 
+from .alone import shown
 from .lab import Lab
 
 SETTINGS = {
@@ -102,3 +103,11 @@ def lab(browser, server):
     page.close()
     context.close()
     assert page.errors == []
+
+
+@pytest.fixture
+def show(browser):
+    """Return a function that shows a widget in a page of its own."""
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    yield lambda widget: shown(context, widget)
+    context.close()

@@ -103,7 +103,7 @@ function answered(view, content, buffers) {
     download(new Blob([buffers[0]], { type: "image/gif" }), `${stem(view)}.gif`);
   askNext(view);
   told(!wrong);
-  if (wrong) view.reopened?.();
+  view.reopened?.();
   for (const panel of view.panels) settle(view, panel);
   view.redraw();
 }

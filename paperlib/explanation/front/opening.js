@@ -4,6 +4,8 @@ const PIECE = 1 << 20; // bytes of an uploaded file per message
 function opening(view) {
   const { model } = view;
   if (!model.get("features").includes("open")) return null;
+  let typed = false; // something that was not asked yet
+  const edited = () => (typed = true);
   const list = make("datalist", { id: `pl-files-${Math.random().toString(36).slice(2)}` });
   const file = make("input", {
     type: "text",
@@ -12,15 +14,19 @@ function opening(view) {
     placeholder: "a video file, or upload one",
     "aria-label": "video file",
     value: model.get("chosen").file || "",
+    oninput: edited,
   });
   const fill = () => list.replaceChildren(...model.get("files").map((name) => new Option(name)));
   const checkpoint = choice(
     "checkpoint",
     model.get("checkpoints").map((name) => [name, name]),
     model.get("chosen").checkpoint,
-    () => {},
+    edited,
   );
-  const open = () => ask(view, "open", 0, { file: file.value, checkpoint: checkpoint.value });
+  const open = () => {
+    typed = false;
+    ask(view, "open", 0, { file: file.value, checkpoint: checkpoint.value });
+  };
   const picker = make("input", {
     type: "file",
     accept: "video/*,.avi,.mkv,.webm",
@@ -37,12 +43,16 @@ function opening(view) {
   };
   view.reopened = () => {
     const chosen = model.get("chosen");
+    if (typed || pending(view, "open 0")) return;
     if (!chosen.file) return; // nothing is open: what was typed can be mended
+    const listed = [...checkpoint.options].some((option) => option.value === chosen.checkpoint);
+    if (!listed) checkpoint.append(new Option(chosen.checkpoint)); // one that was opened from Python
     file.value = chosen.file;
     checkpoint.value = chosen.checkpoint;
   };
   file.addEventListener("keydown", (event) => event.key === "Enter" && open());
   fill();
+  view.reopened();
   model.on("change:files", fill);
   model.on("change:chosen", view.reopened);
   return make(

@@ -2,6 +2,7 @@
 
 function rebuild(view) {
   pause(view);
+  forget(view);
   const clips = view.model.get("clips") || [],
     features = view.model.get("features");
   view.panels = clips.map((clip, number) => buildPanel(view, clip, number, features));
@@ -23,6 +24,12 @@ function rebuild(view) {
     view.root.dataset.ready = "true";
     view.redraw();
   });
+}
+
+// What was chosen for the clip before is not asked about the next one.
+function forget(view) {
+  for (const panel of view.panels) clearTimeout(panel.soon);
+  for (const [key, { kind }] of view.later) if (["explain", "score", "learn"].includes(kind)) view.later.delete(key);
 }
 
 function buildPanel(view, clip, number, features) {
