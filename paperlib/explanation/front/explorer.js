@@ -94,7 +94,7 @@ const pending = (view, key) => view.asked?.key === key || view.later.has(key);
 function answered(view, content, buffers) {
   const wrong = content.kind === "error",
     mine = view.asked?.key === `${content.of} ${content.panel}`;
-  if (wrong && (mine || content.of === "learn")) say(view, content.text, true); // learning goes on once it was asked for
+  if (wrong && (mine || content.of === "learn")) say(view, content.text, true); // learning is answered when it begins
   if (!mine) return; // asked by another view of the same widget
   const { since, told } = view.asked;
   clearTimeout(since);
