@@ -170,11 +170,7 @@ def logging_to(file):
 
 def _written(name, figures):
     """Return {file: (time of change, inode)} of a notebook's figures: tells rewritten from left over."""
-    folder = (figures / name).parent
-    return {
-        f: (f.stat().st_mtime_ns, f.stat().st_ino)
-        for f in (folder.glob(f"{stale.source(name).stem}.*") if folder.is_dir() else [])
-    }
+    return {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in stale.results(name, figures)}
 
 
 def _escape(path):

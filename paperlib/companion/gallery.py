@@ -51,10 +51,10 @@ def build(figures=None):
 
 def sections(figures):
     """Return the papers in the order of the page, each with its entries and all its claims."""
-    names = {
-        *stale.notebooks(),
-        *(f"{f.parent.name}/{f.name.split('.')[0]}" for f in figures.glob("*/*.*") if not f.name.startswith(".")),
-    }
+    names = set(stale.notebooks())
+    taken = {file for name in names for file in stale.results(name, figures)}
+    others = (f for f in figures.glob("*/*.*") if f not in taken and not f.name.startswith("."))
+    names |= {f"{f.parent.name}/{f.name.split('.')[0]}" for f in others}  # of notebooks that are gone
     papers = sorted(
         {name.split("/")[0] for name in names},
         key=lambda paper: (list(PAPERS).index(paper) if paper in PAPERS else len(PAPERS), paper),
@@ -102,7 +102,7 @@ def checked(figures):
 def entry(name, figures):
     """Return what the page shows of one notebook: title, figures, tables, claims, provenance, links."""
     paper, stem = name.split("/")
-    files = {f.name: f for f in sorted((figures / paper).glob(f"{stem}.*"))}
+    files = {f.name: f for f in stale.results(name, figures)}
     title, caption = heading(name)
     provenance = stale.provenance(name, figures)
     pictures = [f for key, f in files.items() if key.endswith(".png")]

@@ -281,12 +281,10 @@ def table(results, options):
     """Return the closing table: notebook, status, seconds, figure, log."""
     rows = [("notebook", "status", "seconds", "figure", "log")]
     for result in results:
-        folder, log = (
-            (paths.figures(options.profile) / result.name).parent,
-            stale.record(result.name, options).with_suffix(".log"),
-        )
+        log = stale.record(result.name, options).with_suffix(".log")
         failed = result.status == "failed"  # whose pictures are those of an earlier run
-        figures = [] if failed else sorted(folder.glob(f"{result.name.split('/')[1]}.*png"))
+        there = [] if failed else stale.results(result.name, paths.figures(options.profile))
+        figures = [file for file in there if file.suffix == ".png"]
         why = result.message.split(": ")[0]  # "no checkpoint"; the whole sentence was printed when it was skipped
         status = f"skipped: {why}" if result.status == "skipped" else result.status
         seconds = "" if result.seconds is None else f"{result.seconds:.1f}"

@@ -11,6 +11,7 @@ standard library's modulefinder: it follows every import into torch, and misses 
 """
 
 import ast
+import glob
 import hashlib
 import importlib.util
 import json
@@ -257,11 +258,16 @@ def inputs(name, options):
     return found
 
 
+def results(name, figures):
+    """Return the files that lie in a figures folder for a notebook, sorted; those of a notebook `n.2` are not `n`'s."""
+    place, beside = glob.escape(source(name).stem), source(name).parent
+    longer = tuple(f"{other.stem}." for other in beside.glob(f"{place}.*.ipynb"))
+    return sorted(f for f in (figures / name).parent.glob(f"{place}.*") if not f.name.startswith(longer))
+
+
 def outputs(name, options):
     """Return {file name: digest} of what lies in the profile's figures folder for a notebook."""
-    folder = (paths.figures(options.profile) / name).parent
-    found = sorted(folder.glob(f"{source(name).stem}.*")) if folder.is_dir() else []
-    return {f.name: _digest(f) for f in found if f.is_file()}
+    return {f.name: _digest(f) for f in results(name, paths.figures(options.profile)) if f.is_file()}
 
 
 def read_record(name, options):

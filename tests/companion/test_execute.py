@@ -134,6 +134,22 @@ def test_a_result_that_is_no_longer_written_is_removed(project):
     assert {f.name for f in (project / "figures/p").iterdir()} == {"n.csv", "n.ipynb", "n2.csv"}
 
 
+def test_a_notebook_leaves_the_results_of_one_whose_name_begins_alike(project):
+    names = ("n", "n.2", "n[1]")
+    for name in names:
+        projects.writer(project, f"p/{name}")
+    (project / "figures/p").mkdir(parents=True)
+    for other in ("n.old.png", "n.2.csv", "n.2.old.png", "n[1].old.png"):
+        (project / "figures/p" / other).write_text("from an earlier version")
+    assert execute.execute("p/n", stale.Options())[0] == "ok"
+    assert {f.name for f in (project / "figures/p").iterdir()} == {
+        *("n.csv", "n.ipynb"),
+        *("n.2.csv", "n.2.old.png", "n[1].old.png"),
+    }
+    found = {name: set(stale.outputs(f"p/{name}", stale.Options())) for name in names}
+    assert found == {"n": {"n.csv", "n.ipynb"}, "n.2": {"n.2.csv", "n.2.old.png"}, "n[1]": {"n[1].old.png"}}
+
+
 def test_a_kernel_that_dies_is_a_failure_in_words(project):
     projects.notebook(project, "p/n", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert execute.execute("p/n", stale.Options()) == (

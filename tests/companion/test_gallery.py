@@ -177,6 +177,20 @@ def test_a_picture_of_an_earlier_run_is_not_shown_as_if_it_were_this_ones(projec
         assert f"{words}; what it shows is from an earlier one." in Page(shown[status]).text
 
 
+def test_files_are_shown_with_their_own_notebook_and_those_of_a_gone_one_by_their_name(project):
+    shutil.copy(project / "notebooks/explore/own.ipynb", project / "notebooks/explore/own.2.ipynb")
+    for file in ("own.2.csv", "own.more.csv", "gone.3.csv"):
+        (project / "figures/explore" / file).write_text("a\n1\n")
+    (explore,) = (paper for paper in gallery.sections(project / "figures") if paper["key"] == "explore")
+    found = {entry["name"]: [table["file"] for table in entry["tables"]] for entry in explore["entries"]}
+    assert found == {
+        "explore/own": ["own.more.csv"],
+        "explore/own.2": ["own.2.csv"],
+        "explore/gone": ["gone.3.csv"],
+    }
+    assert explore["absent"] == []
+
+
 def test_an_empty_project_has_an_empty_page(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
     assert "0 claims" in gallery.build(tmp_path / "figures").read_text(encoding="utf-8")
