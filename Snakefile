@@ -95,6 +95,6 @@ rule checkpoint:
     output:
         "data/checkpoints/{key}.safetensors",
     params:
-        device=OPTIONS.device,
+        options=OPTIONS,
     shell:
-        "{EXECUTE:q} --train {wildcards.key:q} --device {params.device:q}"
+        "{EXECUTE:q} --train {wildcards.key:q} --data-root={params.options.data_root:q} --device {params.options.device:q}"

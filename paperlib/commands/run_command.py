@@ -10,6 +10,7 @@ examples:
   paperlib run --list                            names, and what is up to date
 """
 
+import os
 from pathlib import Path
 
 
@@ -58,6 +59,8 @@ def main(args):
     if args.data_root and not Path(args.data_root).is_dir():
         raise InputError(f"--data-root {args.data_root} is not a folder")
     data_root = paths.data_root(args.data_root)
+    if data_root:
+        os.environ["PAPERLIB_DATA"] = data_root  # for the trainings that this run starts
     options = stale.Options(args.profile, data_root, args.device)
     settings("", args.profile)  # an unknown profile is an error now, not in every notebook
     names = runner.select(args.notebooks)

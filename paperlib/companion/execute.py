@@ -193,6 +193,8 @@ def main(argv=None):
     if os.environ.get("PAPERLIB_RUNNER"):
         processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
     options = stale.Options(args.profile, paths.data_root(args.data_root), args.device)
+    if options.data_root:
+        os.environ["PAPERLIB_DATA"] = options.data_root  # where trainings look
     say("start", args.name)
     began = time.monotonic()
     try:

@@ -131,7 +131,10 @@ def train_again(names, options):
         check=False,
     )
     if done.returncode:
-        raise InputError(f"training failed (see above); {len(keys)} checkpoints are as they were or better")
+        said = f"training failed (see above); {len(keys)} checkpoints are as they were or better"
+        if done.returncode == 2:  # what was asked for makes no sense
+            raise InputError(said)
+        raise SystemExit(f"paperlib run: {said}")  # exit code 1
 
 
 def remove_damaged(names, options):

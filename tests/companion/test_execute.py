@@ -166,6 +166,13 @@ def test_a_file_that_is_no_notebook_fails_by_name(project, capsys):
     assert end[1:4] == ["end", "p/n", "failed"] and "n.ipynb is not a notebook" in end[5]
 
 
+def test_trainings_look_for_videos_under_the_data_root(project, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PAPERLIB_DATA", "elsewhere")
+    monkeypatch.setattr(execute, "train", lambda key, device: ("trained", os.environ["PAPERLIB_DATA"]))
+    assert execute.main(["weizmann/I3D-R18-f16", "--train", "--data-root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split("\t")[5] == str(tmp_path)
+
+
 def test_a_figures_folder_that_cannot_be_written_is_a_failure_in_words(project, capsys):
     projects.writer(project, "p/n")
     (project / "figures").write_text("a file where the folder should be")

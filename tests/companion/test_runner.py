@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from paperlib import cli
 from paperlib.companion import runner, stale
 from paperlib.errors import InputError
 
@@ -117,6 +118,26 @@ def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
         runner.select(["fig01", "fig9"])
     with pytest.raises(InputError, match="did you mean .*temporal_relevance/table01[?]"):
         runner.select(["able0"])
+
+
+def test_trainings_are_told_the_data_root_and_one_that_fails_is_no_mistake_in_an_option(tmp_path, monkeypatch, capsys):
+    projects.placed(monkeypatch, tmp_path)
+    projects.writer(tmp_path, "p/n")
+    monkeypatch.setenv("PAPERLIB_DATA", "elsewhere")
+    monkeypatch.setattr(stale, "checkpoints", lambda name, options: ["weizmann/I3D"])
+    monkeypatch.setattr(stale, "recipes", lambda: {"weizmann/I3D": None})
+    ended, seen = [1, 2], []
+
+    def trains(call, **more):
+        seen.append(os.environ["PAPERLIB_DATA"])
+        return subprocess.CompletedProcess(call, ended[len(seen) - 1])
+
+    monkeypatch.setattr(runner.subprocess, "run", trains)
+    call = ["run", "--retrain", "--data-root", str(tmp_path)]
+    with pytest.raises(SystemExit, match="training failed"):  # words: exit code 1
+        cli.main(call)
+    assert cli.main(call) == 2 and "training failed" in capsys.readouterr().err
+    assert seen == [str(tmp_path)] * 2
 
 
 @pytest.mark.slow
