@@ -23,7 +23,7 @@ from ..storage import locks, paths, processes
 from . import prefork, schedule, sockets, stale
 from .execute import MARK, environment
 
-SNAKEFILE = stale.PACKAGE.parent / "Snakefile"
+SNAKEFILE = paths.of_project("Snakefile")
 QUIET = 60  # seconds without news after which the user is told what is running
 MANY = 4  # notebooks from which on it pays to import what they need once, for all of them
 LOGS = 20  # of Snakemake's own logs are kept
@@ -169,7 +169,7 @@ def execute_all(seconds, options, jobs, train=False):
     with paths.atomic(folder / "options.json") as temporary:
         temporary.write_text(json.dumps(config), encoding="utf-8")
     command = [
-        *processes.snakemake(SNAKEFILE, paths.ROOT, folder / "options.json"),
+        *processes.snakemake(SNAKEFILE, paths.ROOT, folder / "options.json", SNAKEFILE.parent / "profiles/default"),
         "--cores",
         str(jobs),
         "--nocolor",

@@ -87,7 +87,9 @@ def command(settings, jobs=None, profile=None):
     folder, gpus, threads = shard_files.folder(settings["out"]), settings["gpus"], settings["asked"]["threads"]
     # Shards are whole or absent and say what they are, so Snakemake's own notes on that are not needed.
     call = [
-        *processes.snakemake(SNAKEFILE, folder, folder / "settings.json"),
+        *processes.snakemake(
+            SNAKEFILE, folder, folder / "settings.json", profile_folder(profile) if profile else "none"
+        ),
         "--keep-going",
         "--ignore-incomplete",
         "--rerun-triggers",
@@ -103,18 +105,16 @@ def command(settings, jobs=None, profile=None):
         "rules",
     ]
     if profile:
-        call += ["--workflow-profile", str(profile_folder(profile))]
         return call + (["--jobs", str(jobs)] if jobs else [])
     jobs = jobs or (len(gpus) if gpus else max(1, processes.cores() // threads))
     if gpus:
         call += ["--resources", *(f"gpu{place}=1" for place in range(len(gpus)))]
-    # Snakemake would otherwise take profiles/default, which is about notebooks, where it is called beside it.
-    return [*call, "--workflow-profile", "none", "--cores", str(jobs * threads)]
+    return [*call, "--cores", str(jobs * threads)]
 
 
 def profile_folder(profile):
     """Return the folder of a Snakemake profile given by path or by its name in profiles/."""
-    for folder in (Path(profile), SNAKEFILE.parents[2] / "profiles" / profile):
+    for folder in (Path(profile), paths.of_project("profiles") / profile):
         if (folder / "config.yaml").is_file():
             return folder.resolve()
     raise InputError(f"there is no Snakemake profile {profile}; give slurm, slurm-cpu or a folder with a config.yaml")

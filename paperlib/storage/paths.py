@@ -31,6 +31,12 @@ def need_project(what):
         )
 
 
+def of_project(name):
+    """Return a file or folder of the project: beside the library in a clone, else where PAPERLIB_HOME names one."""
+    beside = CHECKOUT / name
+    return beside if beside.exists() else ROOT / name
+
+
 def data_root(given=""):
     """Return the folder of the public data sets as an absolute path: `given`, else PAPERLIB_DATA; "" for none."""
     root = given or os.environ.get("PAPERLIB_DATA", "")

@@ -20,13 +20,15 @@ def die_with_parent():
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def snakemake(snakefile, folder, configfile):
+def snakemake(snakefile, folder, configfile, profile="none"):
     """Return how a call of this Python's Snakemake begins; options of its own follow.
 
-    folder: which it works in, without Snakemake's own lock on it: who calls holds one, or needs none.
+    folder: which it works in, without Snakemake's own lock on it: who calls holds one, or needs none. profile: folder
+    of the only one that counts, whatever SNAKEMAKE_PROFILE names and lies in the working folder.
     """
     places = ["--snakefile", str(snakefile), "--directory", str(folder), "--configfile", str(configfile)]
-    return [sys.executable, "-m", "snakemake", *places, "--nolock"]
+    profiles = ["--profile", "none", "--workflow-profile", str(profile)]
+    return [sys.executable, "-m", "snakemake", *places, *profiles, "--nolock"]
 
 
 def watch(runner):

@@ -39,7 +39,7 @@ def rows(output):
 @pytest.mark.slow
 def test_one_run_the_next_and_what_changes_in_between(project):
     """One long story, because each run of Snakemake takes seconds."""
-    first = projects.run(project, "--jobs", "2")
+    first = projects.run(project, "--jobs", "2", SNAKEMAKE_PROFILE="slurm")  # which is for the user's own workflows
     assert first.returncode == 1, first.stdout + first.stderr
     assert rows(first.stdout) == {
         "deep_analysis/table01 x": "ok",
