@@ -62,7 +62,11 @@ def main(args):
     if data_root:
         os.environ["PAPERLIB_DATA"] = data_root  # for the trainings that this run starts
     options = stale.Options(args.profile, data_root, args.device)
-    settings("", args.profile)  # an unknown profile is an error now, not in every notebook
+    settings("", args.profile)  # an unknown profile or device is an error now, not in every notebook
+    if args.device not in ("auto", "cpu"):  # which need no torch to be known
+        from ..models.devices import device
+
+        device(args.device)
     names = runner.select(args.notebooks)
     if not (data_root or args.list) and all(needs_data(n, options) for n in names):
         raise InputError(

@@ -102,6 +102,7 @@ def test_unusable_options_are_one_sentence_and_exit_code_2(project):
         ("--profile", "nonsense"): "profile 'nonsense' does not exist; there are full, mini, paper",
         ("--data-root", "/does/not/exist"): "--data-root /does/not/exist is not a folder",
         ("--jobs", "0"): "--jobs 0",
+        ("--device", "gpu"): "device 'gpu' is not one of auto, cpu, cuda, cuda:N",
     }.items():
         done = projects.run(project, *arguments)
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
