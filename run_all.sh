@@ -28,7 +28,7 @@ quoted glob ('*/table0*'); without any, all are brought up to date. Only what ch
 
 The first call makes .venv from requirements.lock (about 7 GB, a few minutes). An active conda environment made
 from environment.yml is used as it is, and so is the Python that PAPERLIB_PYTHON names.
-Exit code: 0 done, 1 a notebook or test failed, 2 an option makes no sense, 3 no environment.
+Exit code: 0 done, 1 a notebook, training or test failed, 2 an option makes no sense, 3 no environment.
 TEXT
 }
 
@@ -63,12 +63,13 @@ fi
 # -I: nothing of the caller's Python settings, nor the modules that lie beside the script, can step in.
 ready=$("$python" -I "$here/paperlib/companion/bootstrap.py") || exit 3
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-cd -- "$here"
 
 if $tests; then
+    cd -- "$here"
     # Tests share the cores, file by file in the order that tests/conftest.py gives; benchmarks have them to themselves.
     [[ " ${arguments[*]-} " == *" --benchmark-enable "* ]] ||
         arguments=(-n auto --dist loadfile --no-loadscope-reorder ${arguments[@]+"${arguments[@]}"})
     exec "$ready" -m pytest ${arguments[@]+"${arguments[@]}"}
 fi
-exec "$ready" -m paperlib.cli run ${arguments[@]+"${arguments[@]}"}
+# -P: paths mean the caller's folder, but modules that lie there are none of ours.
+exec "$ready" -P -m paperlib.cli run ${arguments[@]+"${arguments[@]}"}

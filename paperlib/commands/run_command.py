@@ -27,6 +27,14 @@ def arguments(parser):
     parser.add_argument("--list", action="store_true", help="list the notebooks and what is up to date; run nothing")
 
 
+def named(profile):
+    """Return a profile as settings and records call it: a file in the working folder by its path from the project."""
+    from ..companion import runner
+
+    own = Path(os.path.abspath(profile))
+    return runner.relative(own) if profile.endswith((".yaml", ".yml")) and own.is_file() else profile
+
+
 def needs_data(name, options):
     """Whether a notebook's models all belong to public data sets."""
     from ..data.public import ADAPTERS
@@ -61,8 +69,9 @@ def main(args):
     data_root = paths.data_root(args.data_root)
     if data_root:
         os.environ["PAPERLIB_DATA"] = data_root  # for the trainings that this run starts
-    options = stale.Options(args.profile, data_root, args.device)
-    settings("", args.profile)  # an unknown profile or device is an error now, not in every notebook
+    profile = named(args.profile)
+    options = stale.Options(profile, data_root, args.device)
+    settings("", profile)  # an unknown profile or device is an error now, not in every notebook
     if args.device not in ("auto", "cpu"):  # which need no torch to be known
         from ..models.devices import device
 
@@ -70,7 +79,7 @@ def main(args):
     names = runner.select(args.notebooks)
     if not (data_root or args.list) and all(needs_data(n, options) for n in names):
         raise InputError(
-            f"the profile {args.profile} reads public data sets: name their folder with --data-root or PAPERLIB_DATA "
+            f"the profile {profile} reads public data sets: name their folder with --data-root or PAPERLIB_DATA "
             "(`paperlib data where` says what to put there)"
         )
     if args.list:
@@ -85,7 +94,7 @@ def main(args):
     print(f"\n{runner.table(results, options)}\n")
     failed = [f"{result.name}: {result.message}" for result in results if result.status == "failed"]
     try:
-        print(f"gallery: {runner.relative(page(paths.figures(args.profile)))}")
+        print(f"gallery: {runner.relative(page(paths.figures(profile)))}")
     except OSError as error:
         failed.append(f"gallery: {error.strerror}: {error.filename}")
     for line in failed:

@@ -205,9 +205,10 @@ def main(root=ROOT):
     """Print the path of the interpreter to use; returns the exit code."""
     try:
         chosen = os.environ.get("PAPERLIB_PYTHON")
-        if chosen and not shutil.which(chosen):
+        found = shutil.which(chosen) if chosen else conda(root) or venv(root)
+        if not found:
             raise SetupError(f"PAPERLIB_PYTHON is {chosen}, which cannot be run")
-        print(chosen or conda(root) or venv(root))
+        print(os.path.abspath(found))  # which holds in any folder; links stay, by them a venv knows itself
     except (SetupError, OSError) as error:
         say(f"run_all.sh: {error}")
         return 3

@@ -183,6 +183,7 @@ def execute_all(seconds, options, jobs, train=False):
     with prefork_server(len(names)) as address, open(log, "w", encoding="utf-8") as opened:
         process = subprocess.Popen(
             command,
+            cwd=paths.ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

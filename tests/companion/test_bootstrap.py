@@ -101,6 +101,16 @@ def test_an_environment_is_made_once_and_mended_when_the_lock_changes(checkout, 
     assert version(python) != "1.2" and (root / ".venv/installing").exists()
 
 
+def test_a_python_of_ones_own_is_named_for_any_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "py").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    for chosen, found in {"./py": tmp_path / "py", sys.executable: sys.executable}.items():
+        monkeypatch.setenv("PAPERLIB_PYTHON", chosen)
+        assert bootstrap.main() == 0 and capsys.readouterr().out == f"{found}\n"
+    monkeypatch.setenv("PAPERLIB_PYTHON", "./none")
+    assert bootstrap.main() == 3 and "./none, which cannot be run" in capsys.readouterr().err
+
+
 def test_what_is_in_the_way_or_too_small_is_said(checkout, monkeypatch):
     root, _ = checkout
     (root / ".venv").mkdir()

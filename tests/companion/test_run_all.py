@@ -61,6 +61,39 @@ def test_without_a_new_enough_python_it_says_so(tools):
     assert done.returncode == 3 and "/no/such/python, which cannot be run" in done.stderr
 
 
+def test_paths_are_those_of_the_folder_it_is_called_in(tmp_path):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "py"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "mine.yaml").write_text("extends: mini\n")
+    (tmp_path / "yaml.py").write_text("raise SystemExit('not ours')")
+    call = [ROOT / "run_all.sh", "fig01_method", "--list", "--profile", "mine.yaml", "--data-root", "videos"]
+    environment = {**os.environ, "PAPERLIB_PYTHON": "bin/py"}
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == "temporal_relevance/fig01_method  not executed yet\n", done.stderr
+    (tmp_path / "videos").rmdir()
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "--data-root videos is not a folder" in done.stderr
+
+
+def test_a_profile_has_one_name_wherever_the_run_is_called(tmp_path, monkeypatch):
+    root = tmp_path / "project"
+    projects.placed(monkeypatch, root)
+    (root / "mine").mkdir(parents=True)
+    for file in (root / "own.yaml", root / "mine/own.yaml", tmp_path / "other.yaml"):
+        file.write_text("extends: mini\n")
+    found = {
+        root: {"own.yaml": "own.yaml", "mine/own.yaml": "mine/own.yaml", "../other.yaml": f"{tmp_path}/other.yaml"},
+        root / "mine": {"own.yaml": "mine/own.yaml", "../own.yaml": "own.yaml", "mini": "mini"},
+        tmp_path: {"own.yaml": "own.yaml", str(root / "own.yaml"): "own.yaml"},  # not here: the project's
+    }
+    for folder, names in found.items():
+        monkeypatch.chdir(folder)
+        assert {name: run_command.named(name) for name in names} == names
+
+
 @pytest.mark.slow
 def test_it_runs_notebooks_from_any_folder_through_a_link(tmp_path):
     root = tmp_path / "a b é"
