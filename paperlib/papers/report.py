@@ -64,15 +64,10 @@ class Run:
         self.device = device(wanted_device)
         self.begun = time.monotonic()
         pd.set_option("display.max_colwidth", None, "display.float_format", number)  # a statement is shown whole
-        self.claims, self.checks = [], []
+        self.claims, self.checks = [], []  # the first of each replaces those of an earlier run, which stay until then
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        self.former = {}  # what a skipped notebook leaves in place
-        for file in (self.path("claims.csv"), self.path("checks.csv")):
-            if file.is_file():
-                self.former[file] = file.read_bytes()
-                file.unlink()
         if os.environ.get("PAPERLIB_EXECUTED"):
             self.stamp()
 
@@ -136,10 +131,6 @@ class Run:
 
     def skip(self, reason):
         """Stop the notebook without an error: what it needs is not here. Results of an earlier run stay."""
-        for file, content in self.former.items():
-            if not file.exists():  # nothing was entered in this run
-                with paths.atomic(file) as temporary:
-                    temporary.write_bytes(content)
         self.stamp(status="skipped", reason=reason)
         raise Skipped(reason)
 

@@ -119,6 +119,20 @@ def test_what_is_saved_before_a_failure_or_a_kill_does_not_count_as_a_whole_run(
     }
 
 
+def test_claims_and_checks_stay_after_a_failure_and_go_when_a_notebook_makes_none(project):
+    (project / "figures/p").mkdir(parents=True)
+    for what in ("claims", "checks"):
+        (project / f"figures/p/n.{what}.csv").write_text("from an earlier run")
+    before = projects.tables(project)
+    begins = "from paperlib.papers import report\nreport.settings = lambda name, profile: {}\n"
+    projects.notebook(project, "p/n", f"{begins}run = report.start('p/n', device='cpu')", "1 / 0")
+    assert execute.execute("p/n", stale.Options())[0] == "failed"
+    assert projects.tables(project) == before and len(before) == 2
+    projects.notebook(project, "p/n", "x = 1")
+    assert execute.execute("p/n", stale.Options())[0] == "ok"
+    assert projects.tables(project) == {}
+
+
 def test_a_notebook_may_skip_itself(project):
     projects.notebook(project, "p/n", projects.SKIPS)
     assert execute.execute("p/n", stale.Options()) == ("skipped", "no data")
