@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import time
+import traceback
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -61,8 +62,8 @@ def execute(name, options, threads=1):
         before = _written(name, figures)
         try:
             status, message = run_papermill(name, options, working)
-        except InputError as error:
-            status, message = "failed", str(error)
+        except Exception as error:  # say a kernel that died before it answered, or a notebook that is none
+            status, message = "failed", reason(error)
         if status == "ok":
             for file, written in _written(name, figures).items():
                 if before.get(file) == written:
@@ -168,6 +169,15 @@ def logging_to(file):
         handler.close()
 
 
+def reason(error):
+    """Return in one sentence what went wrong."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:  # disk full, folder not writable
+        return f"{error.strerror}: {error.filename or 'while writing'}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def _written(name, figures):
     """Return {file: (time of change, inode)} of a notebook's figures: tells rewritten from left over."""
     return {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in stale.results(name, figures)}
@@ -201,10 +211,10 @@ def main(argv=None):
         status, message = train(args.name, args.device) if args.train else execute(args.name, options, args.threads)
     except KeyboardInterrupt:
         status, message = "failed", "interrupted"
-    except InputError as error:
-        status, message = "failed", str(error)
-    except OSError as error:  # disk full, folder not writable
-        status, message = "failed", f"{error.strerror}: {error.filename or 'while writing'}"
+    except Exception as error:
+        if not isinstance(error, InputError | OSError):  # a mistake of the project's own: where, goes to the log
+            traceback.print_exc()
+        status, message = "failed", reason(error)
     say("end", args.name, status, f"{time.monotonic() - began:.1f}", message)
     return status == "failed"
 

@@ -180,6 +180,26 @@ def test_a_file_that_is_no_notebook_fails_by_name(project, capsys):
     assert end[1:4] == ["end", "p/n", "failed"] and "n.ipynb is not a notebook" in end[5]
 
 
+def test_whatever_else_stops_an_execution_is_a_failure_that_is_written_down(project, monkeypatch, capsys):
+    path = projects.writer(project, "p/n")
+
+    def dies(*arguments, **options):
+        raise RuntimeError("Kernel died before replying to kernel_info\nsecond line")
+
+    def ends():
+        assert execute.main(["p/n"]) == 1
+        event = capsys.readouterr().out.splitlines()[-1].split("\t")
+        said = json.loads((project / "figures/p/n.json").read_text())
+        assert event[1:4] == ["end", "p/n", "failed"] and (said["status"], said["reason"]) == ("failed", event[5])
+        return event[5]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("papermill.execute_notebook", dies)
+        assert ends() == "RuntimeError: Kernel died before replying to kernel_info"
+    path.write_text('{"nbformat": 99, "nbformat_minor": 0, "metadata": {}, "cells": []}')
+    assert ends().endswith("Unsupported nbformat version 99")
+
+
 def test_trainings_look_for_videos_under_the_data_root(project, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PAPERLIB_DATA", "elsewhere")
     monkeypatch.setattr(execute, "train", lambda key, device: ("trained", os.environ["PAPERLIB_DATA"]))
