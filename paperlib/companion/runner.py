@@ -47,7 +47,7 @@ def select(patterns):
         raise InputError(f"there are no notebooks in {paths.NOTEBOOKS}")
     chosen = set()
     for pattern in patterns:
-        pattern = pattern.removeprefix("notebooks/").removesuffix(".ipynb")
+        pattern = pattern.removeprefix("./").removeprefix("notebooks/").rstrip("/").removesuffix(".ipynb")
         found = {
             name
             for name in known
@@ -76,11 +76,14 @@ def threads_each():
 
 @contextmanager
 def lock(folder=None):
-    """Hold the checkout for one run; a second one waits and says so. The system drops it if we are killed."""
+    """Hold the checkout, or another folder, for one run; a second one waits and says so.
+
+    The system drops it if we are killed.
+    """
     file = (folder or paths.CACHE / "runs") / "lock"
     if locks.busy(file):
         other = file.read_text(encoding="utf-8").strip() or "just started"
-        print(f"another run ({other}) is at work in this checkout; waiting for it to end", flush=True)
+        print(f"another run ({other}) is at work in {folder or 'this checkout'}; waiting for it to end", flush=True)
     with locks.only_one(file):
         file.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}", encoding="utf-8")
         yield

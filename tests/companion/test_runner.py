@@ -112,13 +112,31 @@ def test_unusable_options_are_one_sentence_and_exit_code_2(project):
 def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
     monkeypatch.setattr(stale.paths, "NOTEBOOKS", project / "notebooks")
     assert runner.select(["fig0*"]) == ["temporal_relevance/fig02", "video_features/fig01"]
-    assert runner.select(["temporal_relevance"]) == ["temporal_relevance/fig02", "temporal_relevance/table01"]
+    for folder in ("temporal_relevance", "temporal_relevance/", "notebooks/temporal_relevance/", "./notebooks/temp*/"):
+        assert runner.select([folder]) == ["temporal_relevance/fig02", "temporal_relevance/table01"]
     assert runner.select(["notebooks/video_features/fig01.ipynb", "fig01"]) == ["video_features/fig01"]
     assert len(runner.select([])) == 4
     with pytest.raises(InputError, match="no notebook matches 'fig9'"):
         runner.select(["fig01", "fig9"])
     with pytest.raises(InputError, match="did you mean .*temporal_relevance/table01[?]"):
         runner.select(["able0"])
+
+
+def test_the_folder_that_another_run_holds_is_named(tmp_path, monkeypatch, capsys):
+    projects.placed(monkeypatch, tmp_path)
+
+    def holds(file):
+        file.parent.mkdir(parents=True)
+        file.write_text("7")
+        return True
+
+    monkeypatch.setattr(runner.locks, "busy", holds)
+    with runner.lock(tmp_path / "t.shards"), runner.lock():
+        said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"another run (7) is at work in {tmp_path}/t.shards; waiting for it to end",
+        "another run (7) is at work in this checkout; waiting for it to end",
+    ]
 
 
 def test_trainings_are_told_the_data_root_and_one_that_fails_is_no_mistake_in_an_option(tmp_path, monkeypatch, capsys):
