@@ -199,8 +199,18 @@ def execute_all(seconds, options, jobs, train=False):
         results = follow(process, opened, schedule.Clock(seconds, jobs))
     for name in names:
         if name not in results:
-            results[name] = Result(name, "failed", None, f"was not executed, see {relative(log)}")
-    return results
+            why = "; ".join(["was not executed", *lacking(name, results, options)])
+            results[name] = Result(name, "failed", None, f"{why}, see {relative(log)}")
+    return {name: results[name] for name in names}
+
+
+def lacking(name, results, options):
+    """Return in words which failed trainings left a notebook without a checkpoint, or without what one starts from."""
+    recipes, keys = stale.recipes(), stale.checkpoints(name, options)
+    for key in keys:  # which grows by what they start from, as far back as that goes
+        if recipes.get(key) and recipes[key] not in keys:
+            keys.append(recipes[key])
+    return [f"{key} failed to train ({results[key].message})" for key in keys if key in results]
 
 
 @contextmanager
@@ -233,7 +243,10 @@ def prefork_server(notebooks):
 
 
 def follow(process, log, clock):
-    """Print progress from the events in a process's output until it ends; returns {name: Result}."""
+    """Print progress from the events in a process's output until it ends; returns {name: Result}.
+
+    Of the notebooks that `clock` knows, and of the trainings that failed.
+    """
     lines = queue.Queue()
 
     def read():
@@ -243,12 +256,16 @@ def follow(process, log, clock):
 
     threading.Thread(target=read, daemon=True).start()
     results, total, interrupted = {}, len(clock.seconds), False
+
+    def count():
+        return f"{len(results.keys() & clock.seconds.keys())}/{total}"
+
     while True:
         try:
             line = lines.get(timeout=QUIET)
         except queue.Empty:
             running = ", ".join(f"{name} ({since:.0f} s)" for name, since in clock.since().items()) or "nothing yet"
-            print(f"  {len(results)}/{total}  running: {running}; {schedule.minutes(clock.left())} left", flush=True)
+            print(f"  {count()}  running: {running}; {schedule.minutes(clock.left())} left", flush=True)
             continue
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL if interrupted else signal.SIGINT)
@@ -260,7 +277,8 @@ def follow(process, log, clock):
         said, mark, event = line.partition(MARK)  # Snakemake ends its lines in a second write: ours may follow its text
         if said:
             log.write(said + "\n" * bool(mark))
-            log.flush()
+        log.write(event.lstrip("\t"))
+        log.flush()
         if not mark:
             continue
         _, event, name, *rest = event.rstrip("\n").split("\t")
@@ -274,8 +292,9 @@ def follow(process, log, clock):
             print(f"  trained  {name}  {seconds:.1f} s", flush=True)
             continue
         results[name] = Result(name, status, seconds, message)
-        left = f"; {schedule.minutes(clock.left())} left" if len(results) < total else ""
-        print(f"  {len(results)}/{total}  {name}: {status}, {seconds:.1f} s  {message}".rstrip() + left, flush=True)
+        done = count() if name in clock.seconds else "training"
+        left = "" if clock.seconds.keys() <= results.keys() else f"; {schedule.minutes(clock.left())} left"
+        print(f"  {done}  {name}: {status}, {seconds:.1f} s  {message}".rstrip() + left, flush=True)
     process.wait()
     for name in clock.running:
         results[name] = Result(name, "failed", None, "interrupted" if interrupted else "its process was killed")

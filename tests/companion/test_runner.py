@@ -11,7 +11,7 @@ import time
 import pytest
 
 from paperlib import cli
-from paperlib.companion import runner, stale
+from paperlib.companion import runner, schedule, stale
 from paperlib.errors import InputError
 
 from . import projects
@@ -159,6 +159,22 @@ def test_trainings_are_told_the_data_root_and_one_that_fails_is_no_mistake_in_an
     assert seen == [str(tmp_path)] * 2
 
 
+def test_trainings_are_not_counted_as_notebooks_and_name_what_they_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stale, "recipes", lambda: {"d/a": "d/b", "d/b": "d/c", "d/c": None, "d/e": None})
+    monkeypatch.setattr(stale, "checkpoints", lambda name, options: {"p/n": ["d/a"], "p/m": ["d/e"]}[name])
+    events = [("start", "d/c"), ("end", "d/c", "failed", "2.0", "no videos"), ("start", "d/e"), ("start", "p/m")]
+    events += [("end", "p/m", "ok", "3.0", "")]
+    said = "".join("\t".join((runner.MARK, *event)) + "\n" for event in events)
+    process = subprocess.Popen(["printf", "%s", said], stdout=subprocess.PIPE, text=True)
+    with open(tmp_path / "log", "w") as log:
+        results = runner.follow(process, log, schedule.Clock({"p/n": 1, "p/m": 1}, 1))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("  training  d/c: failed, 2.0 s  no videos;") and lines[-1].startswith("  1/2  p/m: ok")
+    assert runner.lacking("p/n", results, stale.Options()) == ["d/c failed to train (no videos)"]
+    assert runner.lacking("p/m", results, stale.Options()) == ["d/e failed to train (its process was killed)"]
+    assert "end\td/c\tfailed\t2.0\tno videos\n" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.slow
 def test_missing_checkpoints_are_trained_first_and_a_bad_recipe_stops_only_its_notebook(tmp_path):
     profile = tmp_path / "own.yaml"
@@ -169,7 +185,10 @@ def test_missing_checkpoints_are_trained_first_and_a_bad_recipe_stops_only_its_n
     projects.writer(tmp_path, "p/other")
     done = projects.run(tmp_path, "--profile", str(profile), "--train")
     assert done.returncode == 1 and rows(done.stdout) == {"p/other": "ok", "p/uses": "failed"}
-    assert "synth_ssv2/nonsense: failed" in done.stdout and "unknown" in done.stdout
+    assert "training  synth_ssv2/nonsense: failed" in done.stdout and "2/1" not in done.stdout
+    line = r"failed: p/uses: was not executed; synth_ssv2/nonsense failed to train \((.*)\), see (.*)"
+    ((reason, log),) = re.findall(line, done.stdout)
+    assert "unknown" in reason and reason in (tmp_path / log).read_text()
 
 
 WAITS = """
