@@ -22,7 +22,11 @@ PLACES = {name: place for place, name in enumerate(WANTED)}
 FIGURES = stale.paths.figures(OPTIONS.profile).name
 RECORDS = stale.records(OPTIONS).relative_to(stale.paths.ROOT).as_posix()
 
-if workflow.is_main_process:
+if workflow.is_main_process and workflow.output_settings.dryrun:  # which leaves even records that are no longer true
+    for name in WANTED:
+        if why := stale.why_stale(name, OPTIONS):  # Snakemake itself lists those without a record alone
+            print(f"to be executed: {name} ({why})", file=sys.stderr)
+elif workflow.is_main_process:
     if "PAPERLIB_RUNNER" not in os.environ:  # called directly: one run at a time here as well
         held = runner.lock()
         held.__enter__()

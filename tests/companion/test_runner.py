@@ -1,5 +1,6 @@
 """`paperlib run` from outside: what is executed, what is said, and what survives faults."""
 
+import json
 import os
 import re
 import shutil
@@ -173,6 +174,35 @@ def test_trainings_are_not_counted_as_notebooks_and_name_what_they_left_out(tmp_
     assert runner.lacking("p/n", results, stale.Options()) == ["d/c failed to train (no videos)"]
     assert runner.lacking("p/m", results, stale.Options()) == ["d/e failed to train (its process was killed)"]
     assert "end\td/c\tfailed\t2.0\tno videos\n" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(tmp_path, monkeypatch):
+    projects.placed(monkeypatch, tmp_path)
+    (tmp_path / "own.yaml").write_text("notebooks: {p/uses: {models: [synth_ssv2/TSN-R18-f8]}}")
+    checkpoint = tmp_path / "data/checkpoints/synth_ssv2/TSN-R18-f8.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    (tmp_path / "data/zoo.yaml").write_text("models: [{model: TSN-R18-f8, dataset: synth_ssv2}]")
+    options = stale.Options("own.yaml", str(tmp_path))
+    for name in ("p/uses", "p/new", "p/old"):
+        projects.writer(tmp_path, name)
+    for name, now in {"p/new": stale.inputs("p/new", options), "p/old": {}}.items():
+        stale.record(name, options).parent.mkdir(parents=True, exist_ok=True)
+        stale.record(name, options).write_text(json.dumps({"status": "ok", "seconds": 1, "inputs": now, "outputs": {}}))
+
+    def dry_run():
+        before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file() and ".snakemake" not in f.parts}
+        config = ["--config", "profile=own.yaml", f"data_root={tmp_path}", "train=true"]
+        call = [sys.executable, "-m", "snakemake", "-s", runner.SNAKEFILE, "-d", tmp_path, "-c", "1", "-n", "-p"]
+        done = subprocess.run([*call, *config], env=projects.environment(tmp_path), capture_output=True, text=True)
+        after = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file() and ".snakemake" not in f.parts}
+        assert done.returncode == 0 and after == before, done.stderr
+        jobs = re.findall(rf"companion.execute (?:--train )?(\S+) .*--data-root={tmp_path} ", done.stdout + done.stderr)
+        return set(jobs), set(re.findall(r"^to be executed: (\S+) \(", done.stderr, re.MULTILINE))
+
+    assert dry_run() == ({"synth_ssv2/TSN-R18-f8", "p/uses"}, {"p/uses", "p/old"})
+    checkpoint.write_bytes(b"damaged")
+    assert dry_run() == ({"p/uses"}, {"p/uses", "p/old"})
 
 
 @pytest.mark.slow

@@ -136,6 +136,16 @@ def dry_run(settings):
 
 
 @pytest.mark.slow
+def test_a_dry_run_leaves_what_cannot_be_used(tmp_path, network):
+    settings = runs.planned(tmp_path, network, limit=16, shards=2)
+    damaged = runs.shard(settings, 1)
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_bytes(b"half")
+    dry_run(settings)
+    assert damaged.read_bytes() == b"half"
+
+
+@pytest.mark.slow
 def test_each_job_sees_one_gpu_and_no_gpu_has_two_jobs(tmp_path, network):
     said = dry_run(runs.planned(tmp_path, network, limit=16, shards=4, gpus=["5", "7"]))
     seen = {int(k): gpu for gpu, k in re.findall(r"CUDA_VISIBLE_DEVICES=(\w+) .*--compute (\d+)", said)}
