@@ -117,7 +117,12 @@ def on_public_data(own, what="models"):
 
 
 def rows():
-    """Return one dict per notebook: name, data, public, instead, train (all to be trained), hours, gpu_hours."""
+    """Return one dict per notebook: name, data, public, instead, train, hours, training.
+
+    data: titles of public data sets; public and instead: keys of checkpoints that are published, and that are shown in
+    place of the others; train: keys of all that have to be trained; hours and training: GPU hours of the notebook
+    itself and of training these.
+    """
     found = []
     for name in stale.notebooks():
         own = settings(name, "paper")
