@@ -17,11 +17,14 @@ def lacking(keys, root=""):
 
 
 def there(keys, root=""):
-    """Return (the keys that can be used here, {network: why not} of the networks of which no run can)."""
+    """Return (the keys that can be used here, {a network's first run: why not} of the networks of which no run can)."""
     without = lacking(keys, root)
     found = [key for key in keys if key not in without]
     networks = {without_seed(key)[0] for key in found}
-    return found, {key: why for key, why in without.items() if without_seed(key) == (key, 0) and key not in networks}
+    first = {}  # network -> the run by which it is named: its first one that is listed
+    for key in without:
+        first.setdefault(without_seed(key)[0], key)
+    return found, {key: without[key] for network, key in first.items() if network not in networks}
 
 
 @lru_cache(maxsize=4096)

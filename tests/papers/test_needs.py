@@ -14,3 +14,7 @@ def test_a_network_is_lacking_where_no_run_of_it_is_there(monkeypatch, tmp_path)
     assert there == ["synth_kth/A-s1", "synth_kth/B"]
     assert lacking == {"synth_kth/C": needs.UNTRAINED}
     assert set(needs.lacking(listed)) == set(listed) - trained
+    # a network of which later runs alone are listed is lacking as any other
+    assert needs.there(["synth_kth/B", "synth_kth/D-s1", "synth_kth/D-s2", "synth_kth/A-s1"])[1] == {
+        "synth_kth/D-s1": needs.UNTRAINED
+    }
