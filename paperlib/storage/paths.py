@@ -12,8 +12,19 @@ from ..errors import InputError
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Whether only the library is installed: no clone of the project around it, and none named.
 ALONE = not os.environ.get("PAPERLIB_HOME") and not (CHECKOUT / "data" / "zoo.yaml").is_file()
-_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-ROOT = _CACHES / "paperlib" if ALONE else Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT).absolute()
+
+
+def _root():
+    """Return the project's folder; the library alone keeps what it fetches with what other programs keep."""
+    if not ALONE:
+        return Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT).absolute()
+    usual = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if usual.startswith("~"):
+        raise InputError("there is no home folder to keep files in; let XDG_CACHE_HOME name one, or HOME")
+    return Path(usual) / "paperlib"
+
+
+ROOT = _root()
 if os.environ.get("PAPERLIB_HOME"):
     os.environ["PAPERLIB_HOME"] = str(ROOT)  # processes that are started in another folder mean the same one
 CHECKPOINTS = ROOT / "data" / "checkpoints"

@@ -39,6 +39,15 @@ def test_a_relative_project_folder_is_the_same_one_to_processes_started_elsewher
     assert done.stdout.splitlines() == [str(tmp_path / "project")] * 2, done.stderr
 
 
+def test_a_user_without_a_home_can_work_in_a_project(tmp_path):
+    nobody = "import os, pwd\ndef unlisted(uid): raise KeyError\npwd.getpwuid = unlisted\n"
+    code = f"{nobody}from paperlib.storage import paths\nprint(paths.ROOT, sorted(paths.caches()))"
+    env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    env |= {"PAPERLIB_HOME": str(tmp_path), "PYTHONPATH": str(paths.CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path} ['MPLCONFIGDIR', 'XDG_CACHE_HOME']\n", done.stderr
+
+
 def test_the_folder_of_the_data_sets_is_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PAPERLIB_DATA", "")
