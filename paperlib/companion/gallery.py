@@ -55,14 +55,10 @@ def sections(figures):
     taken = {file for name in names for file in stale.results(name, figures)}
     others = (f for f in figures.glob("*/*.*") if f not in taken and not f.name.startswith("."))
     names |= {f"{f.parent.name}/{f.name.split('.')[0]}" for f in others}  # of notebooks that are gone
-    papers = sorted(
-        {name.split("/")[0] for name in names},
-        key=lambda paper: (list(PAPERS).index(paper) if paper in PAPERS else len(PAPERS), paper),
-    )
     found = []
     with ThreadPoolExecutor() as pool:  # reading and writing pictures holds no lock
         every = dict(zip(names, pool.map(lambda name: entry(name, figures), names), strict=True))
-    for paper in papers:
+    for paper in in_order(names):
         entries = [every[name] for name in sorted(names) if name.split("/")[0] == paper]
         claimed = [{**claim, "anchor": e["anchor"]} for e in entries for claim in e["claims"]]
         found.append(
@@ -76,6 +72,12 @@ def sections(figures):
             }
         )
     return found
+
+
+def in_order(names):
+    """Return the folders of notebooks in the order of the page: those of PAPERS, then any others."""
+    folders = {name.split("/")[0] for name in names}
+    return [paper for paper in PAPERS if paper in folders] + sorted(folders - PAPERS.keys())
 
 
 def count(rows):

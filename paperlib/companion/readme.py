@@ -113,7 +113,7 @@ def notebooks():
     """Return a table of the papers and of explore with a link to every notebook."""
     lines = ["| folder | what it gives | notebooks |", "| --- | --- | --- |"]
     names = stale.notebooks()
-    for paper in sorted({name.split("/")[0] for name in names}, key=list(gallery.PAPERS).index):
+    for paper in gallery.in_order(names):
         links = {}
         for name in [name for name in names if name.startswith(f"{paper}/")]:
             stem = name.split("/")[1]

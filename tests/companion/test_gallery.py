@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from paperlib.commands import gallery_command as command
-from paperlib.companion import gallery
+from paperlib.companion import gallery, readme
 from paperlib.papers import claims
 from paperlib.storage import paths
 
@@ -142,6 +142,18 @@ def test_papers_come_in_order_and_claims_are_merged_in_order(project):
     assert list(merged.columns) == claims.COLUMNS
     assert list(merged.notebook) == ["deep_analysis/fig04"] * 4 + ["temporal_relevance/fig02"] * 3 + [NAMES[2]] * 2
     assert "3 hold, 3 are contradicted, 2 are undecided, 1 cannot" in re.sub(r"\s+", " ", page.text)
+
+
+def test_a_folder_of_ones_own_comes_behind_the_papers_in_the_page_and_in_the_readme(project):
+    (project / "notebooks/another").mkdir()
+    shutil.copy(project / "notebooks/explore/own.ipynb", project / "notebooks/another/mine.ipynb")
+    gallery.build()
+    page = Page((project / "figures/index.html").read_text(encoding="utf-8"))
+    order = ["temporal_relevance", "deep_analysis", "explore", "another"]
+    assert [a["id"] for tag, a in page.tags if tag == "section"] == order
+    lines = readme.notebooks().splitlines()
+    assert re.findall(r"^\| \[`(\w+)`\]", "\n".join(lines), re.MULTILINE) == order
+    assert lines[-1].endswith("| [mine](notebooks/another/mine.ipynb) |")
 
 
 def test_the_same_results_give_the_same_bytes_and_are_not_drawn_again(project, monkeypatch):
