@@ -97,6 +97,8 @@ def main(args):
         print(f"gallery: {runner.relative(page(paths.figures(profile)))}")
     except OSError as error:
         failed.append(f"gallery: {error.strerror}: {error.filename}")
+    except InputError as error:  # a damaged result, perhaps of a notebook that was not asked for
+        failed.append(f"gallery: {error}")
     for line in failed:
         print(f"failed: {line}")
     return 1 if failed else 0

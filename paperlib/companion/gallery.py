@@ -97,7 +97,8 @@ def chance(ledger):
 
 def checked(figures):
     """Return how many checks of the project itself there are and pass: {all, yes}; empty where there are none."""
-    rows = [row for f in figures.glob("*/*.checks.csv") for row in read_claims(f)]
+    files = figures.glob("*/*.checks.csv")
+    rows = [row for f in files for row in claims.read(f, claims.CHECKS).to_dict("records")]
     return {"all": len(rows), "yes": sum(row["passes"] == "yes" for row in rows)} if rows else {}
 
 
@@ -108,7 +109,8 @@ def entry(name, figures):
     title, caption = heading(name)
     provenance = stale.provenance(name, figures)
     pictures = [f for key, f in files.items() if key.endswith(".png")]
-    claimed = read_claims(files.get(f"{stem}.claims.csv"))
+    file = files.get(f"{stem}.claims.csv")
+    claimed = claims.read(file, claims.COLUMNS).to_dict("records") if file else []
     return {
         "name": name,
         "anchor": name.replace("/", "-"),
@@ -163,7 +165,7 @@ def embed(file, width=WIDTH):
     from PIL import Image
 
     content, kind = file.read_bytes(), "png"
-    with Image.open(io.BytesIO(content)) as image:
+    with claims.reading(file), Image.open(io.BytesIO(content)) as image:
         image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
         if image.width > width:
             height = max(1, round(image.height * width / image.width))
@@ -177,10 +179,11 @@ def embed(file, width=WIDTH):
 
 def table(file):
     """Return columns, the first ROWS rows as text and the number of rows left out of a CSV."""
-    try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
+    with claims.reading(file):
+        try:
+            frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+        except pd.errors.EmptyDataError:
+            frame = pd.DataFrame()
     numeric = [
         bool(len(frame)) and pd.to_numeric(frame[column].replace("", "nan"), errors="coerce").notna().any()
         for column in frame.columns
@@ -191,11 +194,6 @@ def table(file):
         "more": max(0, len(frame) - ROWS),
         "count": len(frame),
     }
-
-
-def read_claims(file):
-    """Return the rows of a claims file as dicts."""
-    return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records") if file else []
 
 
 def render(papers, digest, checks=None):

@@ -5,6 +5,8 @@ there, so that nothing about them can be chosen after the interval is seen. Chec
 recomputed cells) are no findings of a paper and have a table of their own.
 """
 
+from contextlib import contextmanager
+
 import pandas as pd
 from scipy import stats
 
@@ -90,10 +92,29 @@ def merge(figures=None):
     return _merged(figures, "claims", COLUMNS)
 
 
+@contextmanager
+def reading(file):
+    """Turn what is wrong with a result under figures/ while it is read into one sentence that names it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # the latter: no text, no table
+        said = " ".join(str(error).split())
+        raise InputError(f"{file} cannot be read ({said}); execute its notebook anew, or remove it") from None
+
+
+def read(file, columns):
+    """Return a notebook's table of claims or checks as text, with these columns, empty where it lacks one.
+
+    columns: COLUMNS or CHECKS. Raises InputError naming a file that holds no table.
+    """
+    with reading(file):
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    return table.reindex(columns=columns, fill_value="").fillna("")
+
+
 def _merged(figures, kind, columns):
-    tables = [pd.read_csv(f, dtype=str, keep_default_na=False) for f in sorted(figures.glob(f"*/*.{kind}.csv"))]
+    tables = [read(f, columns) for f in sorted(figures.glob(f"*/*.{kind}.csv"))]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    table = table.reindex(columns=columns, fill_value="").fillna("")
     with paths.atomic(figures / f"{kind}.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return table

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paperlib import cli
 from paperlib.commands import gallery_command as command
-from paperlib.companion import gallery, readme
+from paperlib.companion import gallery, readme, runner
+from paperlib.errors import InputError
 from paperlib.papers import claims
 from paperlib.storage import paths
 
@@ -174,6 +176,38 @@ def test_half_files_and_skipped_notebooks_do_not_break_it(project):
     (project / "figures/explore/own.json").write_text('{"status": "skipped", "reason": "no video"}')
     page = Page(gallery.build().read_text(encoding="utf-8"))
     assert "The last run skipped this (no video)" in page.text
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("fig04.png", None),
+        ("fig04.csv", "word\ncafé".encode("latin-1")),
+        ("fig04.claims.csv", b""),
+        ("fig04.claims.csv", 'a,b\n"é'.encode("latin-1")),
+        ("fig04.checks.csv", b'a,b\n"no end'),
+    ],
+)
+def test_a_damaged_result_is_named_and_stops_no_run(project, name, content, monkeypatch, capsys):
+    file = project / "figures/deep_analysis" / name
+    file.write_bytes(file.read_bytes()[:1000] if content is None else content)
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(.*\); execute its notebook anew, or remove it$"):
+        gallery.build()
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "run", lambda *_: [])
+        patched.setattr(runner, "table", lambda *_: "the table of results")
+        assert cli.main(["run", "explore/own", "--data-root", str(project)]) == 1
+    said = capsys.readouterr().out
+    assert "the table of results" in said
+    assert re.search(rf"^failed: gallery: .*{name} cannot be read", said, re.MULTILINE)
+    file.unlink()
+    assert gallery.build().is_file()
+
+
+def test_claims_of_a_table_without_some_columns_are_shown(project):
+    (project / "figures/deep_analysis/fig04.claims.csv").write_text("id,statement,criterion\nx,They differ.,> 0\n")
+    assert claims.merge(project / "figures").verdict.tolist()[0] == ""
+    assert "They differ." in Page(gallery.build().read_text(encoding="utf-8")).text
 
 
 def test_a_picture_of_an_earlier_run_is_not_shown_as_if_it_were_this_ones(project):
