@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -79,12 +80,14 @@ def _takes_files(folder):
 
 def check_writable(file):
     """Raise InputError where `atomic` could not write a file, or make its folder."""
-    there = next(f for f in file.absolute().parents if os.path.lexists(f))
+    target = Path(os.path.realpath(file))
+    there = next(f for f in target.parents if os.path.lexists(f))
     try:
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        with contextlib.suppress(FileNotFoundError):
+            kind = stat.S_IFMT(os.stat(target).st_mode)  # another OSError where its name is too long, say
+            if kind != stat.S_IFREG:
+                raise OSError(errno.EEXIST, f"it is {'a folder' if kind == stat.S_IFDIR else 'no regular file'}")
+        _temporary(target, there).unlink()
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror}); name a file in a folder that can") from None
 
@@ -93,13 +96,12 @@ def check_writable(file):
 def atomic(path):
     """Yield a temporary path beside `path` that is renamed to `path` on success, removed on failure.
 
-    Only a killed process leaves it behind, hidden and marked `.part`; see `sweep`.
+    Where `path` is a link, the file that it leads to is meant. Only a killed process leaves the temporary file behind,
+    hidden and marked `.part`; see `sweep`.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(temporary)
+    temporary = _temporary(path, path.parent)
     try:
         yield temporary
         umask = os.umask(0)
@@ -108,6 +110,13 @@ def atomic(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path, folder):
+    """Return a new file in a folder, with a name like that of `path` that is no longer than a name may be."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=folder)
+    os.close(handle)
+    return Path(name)
 
 
 def sweep(folders, older=24 * 3600):

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from paperlib.companion import runner
+from paperlib.errors import InputError
 from paperlib.storage import paths
 
 
@@ -21,6 +23,39 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         temporary.write_text("half")
         raise ZeroDivisionError
     assert file.read_text() == "first" and [f.name for f in file.parent.iterdir()] == ["n.csv"]
+
+
+def test_a_link_stays_and_the_file_it_leads_to_is_written(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/old.csv").write_text("old")
+    for name in ("old.csv", "new.csv"):  # the latter leads nowhere yet
+        link = tmp_path / name
+        link.symlink_to(f"kept/{name}")
+        paths.check_writable(link)
+        with paths.atomic(link) as temporary:
+            temporary.write_text("new")
+        assert link.is_symlink() and (tmp_path / "kept" / name).read_text() == "new"
+
+
+def test_what_is_no_regular_file_is_refused_and_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("pipe.csv")
+    for file in (tmp_path / "pipe.csv", tmp_path / "link.csv", Path("/dev/null")):
+        with pytest.raises(InputError, match=rf"^{file} cannot be written \(it is no regular file\)"):
+            paths.check_writable(file)
+    assert (tmp_path / "pipe.csv").is_fifo()
+
+
+@pytest.mark.parametrize("stem", ["a" * 246, "a" * 251, "é" * 125])
+def test_a_file_can_have_the_longest_name_that_there_is(tmp_path, stem):
+    file = tmp_path / f"{stem}.csv"
+    paths.check_writable(file)
+    with paths.atomic(file) as temporary:
+        temporary.write_text("1")
+    assert file.read_text() == "1" and temporary.suffix == ".csv"
+    with pytest.raises(InputError, match="cannot be written"):
+        paths.check_writable(tmp_path / f"{stem}{'b' * 6}.csv")
+    assert [f.name for f in tmp_path.iterdir()] == [file.name]
 
 
 def test_a_relative_project_folder_is_the_same_one_to_processes_started_elsewhere(tmp_path):
