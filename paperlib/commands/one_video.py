@@ -1,5 +1,6 @@
 """What the commands about one video share: their options, the video before the network, where results go."""
 
+import os
 from pathlib import Path
 
 
@@ -76,9 +77,9 @@ def prefix(args, command):
     from ..storage import paths
 
     out = Path(args.out or f"{stem(args)}-{command}")
-    if not out.name:
+    if args.out and (os.path.basename(args.out) in ("", ".", "..") or out.is_dir()):
         raise InputError(
-            f"--out {out} is a folder; name what the files in it should begin with, as in --out {stem(args)}"
+            f"--out {args.out} is a folder; name what the files in it should begin with, as in --out {stem(args)}"
         )
     for kind in ("csv", "png", "npz"):
         paths.check_writable(out.with_name(f"{out.name}.{kind}"))

@@ -63,9 +63,12 @@ def test_where_results_cannot_be_written_is_said_before_anything_is_computed(
         assert f"{out}" in error and "cannot be written" in error and error.count("\n") == 1
 
 
-def test_a_prefix_of_results_has_a_name(capsys):
-    assert cli.main(["relevance", *ON, "--out", "."]) == 2
-    assert "--out . is a folder; name what the files in it should begin with" in capsys.readouterr().err
+@pytest.mark.parametrize("out", [".", "..", "results/", "results/.", "there", "/"])
+def test_a_prefix_of_results_has_a_name(out, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    assert cli.main(["relevance", *ON, "--out", out]) == 2
+    assert f"--out {out} is a folder; name what the files in it should begin with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ENOSPC", "EROFS", "EACCES", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG"])
