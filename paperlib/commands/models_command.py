@@ -10,7 +10,7 @@ example: paperlib models I3D-R50-f16 TAM2D-R18-f8-tp --classes 174
 def arguments(parser):
     """Add the command's arguments."""
     parser.add_argument("names", nargs="*", help="names to print, e.g. I3D-R50-f16 (default: all)")
-    parser.add_argument("--frames", type=int, default=8, help="frames of the clip (default 8)")
+    parser.add_argument("--frames", type=int, help="of all networks those for clips of so many frames (default 8)")
     parser.add_argument("--classes", type=int, default=400, help="number of classes (default 400)")
     parser.add_argument("--size", type=int, default=224, help="height and width of the clip (default 224)")
     parser.add_argument("--width", type=int, default=64, help="channels of the first convolution (default 64)")
@@ -25,10 +25,13 @@ def main(args):
     from paperlib import models
     from paperlib.errors import InputError
 
-    if args.frames < 1 or args.size < 32:
+    if args.names and args.frames is not None:
+        raise InputError("--frames chooses among all networks; a network that is named has the frames of its name")
+    frames = 8 if args.frames is None else args.frames
+    if frames < 1 or args.size < 32:
         raise InputError("--frames should be at least 1 and --size at least 32")
     print(f"{'name':22}{'parameters':>12}{'GFLOPs':>10}{'frames seen':>13}")
-    for name in args.names or models.names(args.frames):
+    for name in args.names or models.names(frames):
         options = {"size": args.size} if name.startswith("C-LSTM") else {}
         fixed = args.width != 64 and name.split("-")[0] in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
         if fixed and not args.names:

@@ -20,10 +20,11 @@ def arguments(parser):
     train = actions.add_parser("train", help="train models, then list them")
     for action in (status, train):
         action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2_hard/*-R50-*' (default: all)")
-    status.add_argument(
+    shown = status.add_mutually_exclusive_group()
+    shown.add_argument(
         "--missing", action="store_true", help="only names, one a line, of what is not trained as listed"
     )
-    status.add_argument("--readme", action="store_true", help="write the table into data/README.md as well")
+    shown.add_argument("--readme", action="store_true", help="write the table into data/README.md as well")
     what = train.add_mutually_exclusive_group()
     what.add_argument(
         "--missing",

@@ -71,6 +71,22 @@ def test_a_prefix_of_results_has_a_name(out, capsys, tmp_path, monkeypatch):
     assert f"--out {out} is a folder; name what the files in it should begin with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (["zoo", "status", "--missing", "--readme"], "not allowed with argument --missing"),
+        (["models", "I3D-R18-f16", "--frames", "32"], "--frames chooses among all networks"),
+        (["models", "--frames", "0"], "--frames should be at least 1"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(argv, said, capsys):
+    try:
+        code = cli.main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["ENOSPC", "EROFS", "EACCES", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG"])
 def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(name, capsys, monkeypatch):
     def full(args):
