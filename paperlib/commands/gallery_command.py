@@ -15,7 +15,7 @@ examples:
 
 def arguments(parser):
     """Declare whose results the page shows."""
-    parser.add_argument("--profile", default="mini", help="mini (default), paper, or a .yaml file of your own")
+    parser.add_argument("--profile", default="mini", help="mini (default), full, paper, or a .yaml file of your own")
     parser.add_argument("--readme", action="store_true", help="also bring README.md up to date with the claims")
     parser.add_argument("--seconds", action="store_true", help="also keep what each notebook took")
 
@@ -23,8 +23,10 @@ def arguments(parser):
 def main(args):
     """Build the page and print its path."""
     from ..companion import gallery, readme, schedule, stale
+    from ..papers.settings import settings
     from ..storage import paths
 
+    settings("", args.profile)  # an unknown profile has no page
     print(gallery.build(paths.figures(args.profile)))
     if args.readme:
         print(readme.update())

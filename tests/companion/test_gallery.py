@@ -237,6 +237,13 @@ def test_files_are_shown_with_their_own_notebook_and_those_of_a_gone_one_by_thei
     assert explore["absent"] == []
 
 
+@pytest.mark.parametrize("profile", ["papr", "", "../evil"])
+def test_a_profile_that_there_is_not_has_no_page(project, profile, capsys):
+    assert cli.main(["gallery", "--profile", profile]) == 2
+    assert f"profile {profile!r} does not exist" in capsys.readouterr().err
+    assert sorted(f.name for f in project.iterdir()) == ["figures", "notebooks"]
+
+
 def test_an_empty_project_has_an_empty_page(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
     assert "0 claims" in gallery.build(tmp_path / "figures").read_text(encoding="utf-8")
