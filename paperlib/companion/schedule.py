@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from pathlib import Path
 
+from ..errors import InputError
 from ..storage import paths
 from . import stale
 
@@ -42,7 +43,15 @@ def expected(names, options):
 
 
 def ship(options):
-    """Write what the notebooks took when they were last executed into the table; returns its path."""
+    """Write what the notebooks took when they were last executed into the table; returns its path.
+
+    Raises InputError where that is not what the table holds: times of the default profile, of this project's notebooks.
+    """
+    if paths.ROOT.resolve() != paths.CHECKOUT or options.profile != "mini":
+        raise InputError(
+            f"{SHIPPED.name} holds times of the profile mini in the clone {paths.CHECKOUT} that it comes with, not of "
+            f"{options.profile} in {paths.ROOT}"
+        )
     names = stale.notebooks()
     table = {name: seconds for name, seconds in {**shipped(), **last(names, options)}.items() if name in names}
     with paths.atomic(SHIPPED) as temporary, open(temporary, "w", encoding="utf-8", newline="") as opened:

@@ -10,6 +10,7 @@ import pytest
 
 from paperlib.commands import gallery_command
 from paperlib.companion import execute, runner, schedule, stale
+from paperlib.errors import InputError
 from paperlib.storage import paths
 
 OPTIONS = stale.Options()
@@ -98,7 +99,15 @@ def test_times_come_from_the_last_run_else_from_the_table(tmp_path, monkeypatch)
         (tmp_path / f"notebooks/p/{name}.ipynb").write_text('{"cells": []}')
     expected = {"p/a": 10.0, "p/b": 31.4, "p/c": schedule.UNKNOWN}
     assert schedule.expected(["p/a", "p/b", "p/c"], OPTIONS) == expected
-    gallery_command.main(type("Arguments", (), {"profile": "mini", "readme": False, "seconds": True}))
+    before = table.read_text()
+    arguments = {"readme": False, "seconds": True}
+    for place, profile in ((tmp_path, "full"), (tmp_path / "elsewhere", "mini")):  # what the table does not hold
+        monkeypatch.setattr(paths, "CHECKOUT", place)
+        with pytest.raises(InputError, match="seconds.csv holds times of the profile mini in the clone"):
+            gallery_command.main(type("Arguments", (), {"profile": profile, **arguments}))
+        assert table.read_text() == before
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    gallery_command.main(type("Arguments", (), {"profile": "mini", **arguments}))
     assert table.read_text() == "notebook,seconds\np/a,10\np/b,31\n"
 
 
