@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import os
 import re
 from functools import cache
 from importlib import resources
@@ -11,13 +12,18 @@ import yaml
 from ..errors import InputError, meant
 from ..storage import paths, zoo_lists
 
+READ = ("models", "public", "rests_on", "runs")  # settings that the library itself reads, of any notebook
+KINDS = {str: "text", bool: "true or false", dict: "a mapping", type(None): "nothing"}
+KINDS |= dict.fromkeys((int, float), "a number")
+
 
 def settings(name, profile="mini"):
     """Return a notebook's settings: the profile's `defaults` updated with the notebook's own entry.
 
     `profile` is the name of a file in `paperlib/papers/profiles/` or the path of a YAML file of one's own. A file that
-    `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry.
-    A file of one's own is refused if it names a notebook or a setting that there is not.
+    `extends` another profile changes that one's settings: by its `defaults` for every notebook, then by its entry; a
+    file that it names is sought beside it first, then in the project's folder.
+    A file of one's own is refused if it names a notebook or a setting that there is not, or a value of another kind.
     `runs: all` adds to the `models` of an entry their runs from other seeds, as far as the zoo lists them.
     """
     found = copy.deepcopy(_settings(name, profile, ()))  # whoever gets them may change them
@@ -53,11 +59,18 @@ def _choices(braced):
 
 def _settings(name, profile, above):
     content = _read(profile)
-    base = content.get("extends")
+    base = _base(content, profile)
     if base in (*above, profile):
         raise InputError(f"profile {profile!r} extends {base!r}, which extends it in turn")
-    found = _settings(name, str(base), (*above, profile)) if base else {}
+    found = _settings(name, base, (*above, profile)) if base else {}
     return {**found, **(content.get("defaults") or {}), **((content.get("notebooks") or {}).get(name) or {})}
+
+
+def _base(content, profile):
+    """Return the profile that one extends, a file beside it as its whole path; "" for none."""
+    base = str(content.get("extends") or "")
+    beside = (paths.ROOT / profile).parent / base
+    return os.path.realpath(beside) if _is_own(base) and beside.is_file() else base
 
 
 def where(profile):
@@ -87,15 +100,15 @@ def _read(profile):
         return _released()[profile]
     if file.stem in _released():
         raise InputError(f"profile {file} has the name of a released one, whose results it would replace; rename it")
-    return _own(file.read_text(encoding="utf-8"), file)
+    return _own(file.read_bytes(), file)
 
 
 @cache
-def _own(text, file):
+def _own(written, file):
     """Return the content of a profile of one's own; a run asks for the same profile several times per notebook."""
     try:
-        content = zoo_lists.parsed(text) or {}
-    except yaml.YAMLError as error:
+        content = zoo_lists.parsed(written.decode()) or {}
+    except (yaml.YAMLError, ValueError) as error:  # the latter: no text, or no date
         raise InputError(f"profile {file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"profile {file} holds no settings; it takes extends, defaults and notebooks")
@@ -118,11 +131,34 @@ def _refuse_unknown(content, file):
             raise InputError(f"profile {file} has {part!r} where settings should be, such as {{clips: 8}}")
     there = [f.relative_to(paths.NOTEBOOKS).with_suffix("").as_posix() for f in paths.NOTEBOOKS.glob("*/*.ipynb")]
     check("notebook", notebooks, there)
-    released = {}  # notebook -> settings
-    for one in _released().values():
-        for name, entry in [("", one.get("defaults")), *(one.get("notebooks") or {}).items()]:
-            released.setdefault(name, set()).update(entry or ())
-    known = sorted(set().union(*released.values()))
+    released = {"", *(name for one in _released().values() for name in one.get("notebooks") or ())}
+    kinds = _kinds()
     for name, entry in [("", defaults), *notebooks.items()]:
-        if name in released:  # a notebook of one's own has whatever settings it likes
-            check("setting", entry or (), known)
+        if name in released:  # a notebook of one's own has whatever settings it likes, but for those in READ
+            check("setting", entry or (), sorted(kinds))
+        for setting, value in (entry or {}).items():
+            # an empty list fits where any list does
+            fits = [kind for kind in kinds.get(setting, ()) if kind.startswith(_kind(value))]
+            if (name in released or setting in READ) and not fits:
+                raise InputError(
+                    f"profile {file} has {setting}: {value!r}, {_kind(value)}; it should be "
+                    f"{' or '.join(sorted(kinds[setting]))}"
+                )
+
+
+@cache
+def _kinds():
+    """Return {setting: the kinds of its values, in words} of all settings of the released profiles."""
+    found = {}
+    for one in _released().values():
+        for entry in [one.get("defaults"), *(one.get("notebooks") or {}).values()]:
+            for setting, value in (entry or {}).items():
+                found.setdefault(setting, set()).add(_kind(value))
+    return found
+
+
+def _kind(value):
+    """Return in words of what kind a setting's value is."""
+    if isinstance(value, list):
+        return " and ".join(sorted({f"a list, each {_kind(item)}" for item in value})) or "a list"
+    return KINDS.get(type(value), f"a {type(value).__name__}")

@@ -52,13 +52,51 @@ def test_all_runs_of_a_model_are_those_that_the_zoo_lists(tmp_path, monkeypatch)
         ("defaults: {clips: 2, clips: 3}", "is not YAML: clips stands there twice"),
         ("defaults: 8", "has 8 where settings should be"),
         ("notebooks: {temporal_relevance/fig01_method: [8]}", r"has \[8\] where settings should be"),
+        ("defaults: {size: 2024-13-45}", "is not YAML: month must be in 1..12"),
+        ("# caf\xe9", "is not YAML: 'utf-8' codec can't decode"),
+        ("defaults: {models: a/I3D}", "has models: 'a/I3D', text; it should be a list, each text"),
+        ("defaults: {models: null}", "has models: None, nothing; it should be a list, each text"),
+        ("defaults: {models: [1]}", r"has models: \[1\], a list, each a number; it should be a list, each text"),
+        ("notebooks: {beyond/planted: {rests_on: p/part}}", "has rests_on: 'p/part', text; it should be a list, each"),
+        ("defaults: {clips: '8'}", "has clips: '8', text; it should be a number"),
+        ("defaults: {clips: true}", "has clips: True, true or false; it should be a number"),
+        ("defaults: {clips: []}", r"has clips: \[\], a list; it should be a number"),
     ],
 )
 def test_what_a_profile_names_and_there_is_not_is_refused_with_what_was_meant(tmp_path, text, words):
-    (tmp_path / "own.yaml").write_text(text)
+    (tmp_path / "own.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=f"^profile {tmp_path}/own.yaml .*{words}") as refused:
         report.settings("temporal_relevance/fig02_heatmaps", str(tmp_path / "own.yaml"))
     assert "\n" not in str(refused.value)
+
+
+def test_settings_of_ones_own_notebook_are_free_but_for_those_that_the_library_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    file = tmp_path / "own.yaml"
+    file.write_text("notebooks: {p/n: {clips: many, mine: [1, a], models: [], sigma: 1}}")
+    assert report.settings("p/n", str(file)) == {"clips": "many", "mine": [1, "a"], "models": [], "sigma": 1}
+    file.write_text("notebooks: {p/n: {public: a/I3D}}")
+    with pytest.raises(InputError, match="has public: 'a/I3D', text"):
+        report.settings("p/n", str(file))
+
+
+def test_a_profile_extends_one_that_lies_beside_it_or_in_the_project(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "sets").mkdir()
+    for name, text in {
+        "sets/mine.yaml": "extends: base.yaml\ndefaults: {frames: 4}",
+        "sets/base.yaml": "defaults: {clips: 1}",
+        "base.yaml": "defaults: {clips: 2}",
+        "sets/other.yaml": "extends: far.yaml",
+        "far.yaml": "defaults: {clips: 3}",
+        "sets/a.yaml": "extends: ../sets/b.yaml",
+        "sets/b.yaml": "extends: ../sets/a.yaml",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert report.settings("p/n", "sets/mine.yaml") == {"clips": 1, "frames": 4}
+    assert report.settings("p/n", "sets/other.yaml") == {"clips": 3}
+    with pytest.raises(InputError, match="which extends it in turn"):
+        report.settings("p/n", "sets/a.yaml")
 
 
 def test_a_profile_of_ones_own_is_named_as_given_and_cannot_take_a_released_ones_place(tmp_path, monkeypatch):
