@@ -15,6 +15,7 @@ import glob
 import hashlib
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,7 +112,8 @@ def module_file(name, folder=None):
 def library(names, beside=None):
     """Return the files of the given modules of paperlib, or of the folder `beside`, and of all that they import.
 
-    Data files beside a package count, other packages do not; where ast cannot read a module the whole library does.
+    Data files of a package count, other packages do not; where ast cannot read a module the whole library does, and
+    whatever lies in the folder `beside`.
     """
     files, seen, queue = set(), set(), list(names)
     places = {f.stem: beside for f in beside.iterdir()} if beside else {}
@@ -131,13 +133,32 @@ def library(names, beside=None):
             if file == PACKAGE / "__init__.py":  # it imports what it is asked for
                 continue
             if file.name == "__init__.py" and file.parent != PACKAGE:
-                files.update(f for f in file.parent.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc"))
+                files.update(_data(file.parent))
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             try:
                 queue.extend(imports(file.read_text(encoding="utf-8"), package))
             except UNREADABLE:
-                files.update(_whole_library())
+                files.update(_everything(beside))
     return sorted(files)
+
+
+def _data(package):
+    """Return the data files of a package, also those in folders below it that are no packages themselves."""
+    others = [f for f in package.iterdir() if f.suffix not in (".py", ".pyc")]
+    below = [f for f in others if f.is_dir() and not (f / "__init__.py").exists()]
+    return {f for f in others if _counts(f)}.union(*map(_data, below))
+
+
+def _everything(beside):
+    """Return the files of the library and of the folder `beside`, unless it is None, but no other notebooks."""
+    found = {*PACKAGE.rglob("*"), *(beside.rglob("*") if beside else ())}
+    return sorted(f for f in found if _counts(f) and f.suffix != ".ipynb")
+
+
+def _counts(file):
+    """Whether results may depend on a file as it is; on a profile they depend by what their settings say."""
+    hidden = file.suffix == ".pyc" or file.name.startswith(".") or file.parent == PACKAGE / "papers" / "profiles"
+    return not hidden and file.is_file()
 
 
 def uses(name):
@@ -145,12 +166,8 @@ def uses(name):
     try:
         names = {"paperlib"}.union(*map(imports, code(name)))
     except UNREADABLE:
-        return _whole_library()
+        return _everything(source(name).parent)
     return library(names, source(name).parent)
-
-
-def _whole_library():
-    return sorted(f for f in PACKAGE.rglob("*.py") if not f.name.startswith("."))
 
 
 def code(name):
@@ -171,11 +188,11 @@ def public(name, options):
 
 @cache
 def _said(text):
-    """Return the strings in a piece of Python, but no keys: "frames" may be a data set, settings["frames"] is none."""
+    """Return the strings in a piece of Python but its keys: "frames" may be a data set, settings["frames"] is none."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
-    except SyntaxError:
-        return frozenset()
+    except UNREADABLE:
+        return frozenset(re.findall(r"\w+", text))  # every word
     keys = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
     keys |= {id(key) for node in nodes if isinstance(node, ast.Dict) for key in node.keys}
     constants = (node for node in nodes if isinstance(node, ast.Constant) and id(node) not in keys)

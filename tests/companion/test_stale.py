@@ -80,9 +80,45 @@ def test_other_packages_are_no_dependency_and_magics_are_skipped(project):
 
 
 @pytest.mark.parametrize("cell", ["files = !ls", "from . import helper"])
-def test_a_cell_that_cannot_be_read_depends_on_the_whole_library(project, cell):
-    projects.notebook(project, "p/n", cell)
-    assert "unused.py" in names(stale.uses("p/n"))
+def test_a_cell_that_cannot_be_read_depends_on_the_whole_library_and_all_that_lies_beside(project, cell):
+    projects.notebook(project, "p/n", f"{cell}\nvideos = load('folder')")
+    projects.notebook(project, "p/other", "1")
+    folder = project / "notebooks/p"
+    compiled = ("papers/profiles/mini.yaml", "deep/__pycache__/inner.pyc", "deep/.inner.py.swp")
+    for name in ("deep/front/page.js", *compiled):
+        (stale.PACKAGE / name).parent.mkdir(parents=True, exist_ok=True)
+        (stale.PACKAGE / name).write_text("")
+    (folder / "parts").mkdir()
+    for name in ("helper.py", "parts/table.csv"):
+        (folder / name).write_text("")
+    library = {f.relative_to(stale.PACKAGE).as_posix() for f in stale.PACKAGE.rglob("*") if f.is_file()}
+    used = set(stale.uses("p/n"))
+    assert {f for f in used if not f.is_relative_to(stale.PACKAGE)} == {
+        folder / "helper.py",
+        folder / "parts/table.csv",
+    }
+    assert names(f for f in used if f.is_relative_to(stale.PACKAGE)) == library - {*compiled}
+    assert stale.public("p/n", OPTIONS) == ["folder"]
+    executed(project, "p/n")
+    (folder / "helper.py").write_text("x = 1")
+    assert stale.why_stale("p/n", OPTIONS) == "notebooks/p/helper.py changed"
+
+
+def test_data_files_in_folders_of_a_package_count_but_not_those_of_packages_below(project):
+    for name in (
+        "front/page.js",
+        "front/deeper/page.css",
+        "below/__init__.py",
+        "below/table.csv",
+        "front/__pycache__/a.pyc",
+    ):
+        (stale.PACKAGE / "deep" / name).parent.mkdir(parents=True, exist_ok=True)
+        (stale.PACKAGE / "deep" / name).write_text("")
+    used = names(stale.library(["paperlib.deep"]))
+    assert used == {
+        "__init__.py",
+        *(f"deep/{f}" for f in ("__init__.py", "table.csv", "front/page.js", "front/deeper/page.css")),
+    }
 
 
 def test_touching_files_or_saving_outputs_in_a_notebook_changes_nothing(project):
@@ -295,3 +331,6 @@ def test_the_real_library_is_followed_into_its_datasets():
     used = {f.relative_to(stale.PACKAGE).as_posix() for f in stale.library(["paperlib.data.public"])}
     there = {f.relative_to(stale.PACKAGE).as_posix() for f in (stale.PACKAGE / "data/public").rglob("*.py")}
     assert there and there <= used and "cli.py" not in used
+    shown = names(stale.library(["paperlib.explanation.page", "paperlib.papers.published"]))
+    assert {"explanation/front/page.js", "explanation/front/page.css", "papers/published/statements.csv"} <= shown
+    assert not any(name.startswith("papers/profiles/") for name in shown)
