@@ -1,8 +1,8 @@
 """The frames a prediction needs: a temporal mask learned for one video.
 
 Looks for the shortest run of frames whose freezing destroys the score of the class. Writes PREFIX.csv (the
-mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames over the mask) and PREFIX.npz
-(everything, to be reopened in the notebooks).
+mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames over the mask; of a network without maps
+no Grad-CAM) and PREFIX.npz (everything, to be reopened in the notebooks).
 
 example: paperlib mask --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16
 """
@@ -33,15 +33,17 @@ def main(args):
     import torch
     from matplotlib import pyplot as plt
 
-    from ..explanation import examples, measured
+    from ..explanation import examples, explaining, measured
     from ..storage import paths
     from . import one_video
 
     out = one_video.prefix(args, "mask")
     found, model = one_video.look(args)
     options = {"preset": args.preset, "perturbation": args.perturbation, "iterations": args.iterations}
+    layer = explaining.cam_layer(model, found)
+    if layer is not None:  # before the mask, which takes longest
+        measured.cam(found, model, layer)
     result = measured.mask(found, model, **options)
-    measured.cam(found, model)
     table = pd.DataFrame(
         {
             "frame": range(1, len(found.frames) + 1),
@@ -54,18 +56,23 @@ def main(args):
     with paths.atomic(out.with_name(out.name + ".csv")) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     example = examples.from_masks(
-        result, measured.windows(found, model), torch.tensor(found.cam[None]), found.classes, found.info["model"]
+        result,
+        measured.windows(found, model),
+        None if layer is None else torch.tensor(found.cam[None]),
+        found.classes,
+        found.info["model"],
     )[0]
     figure = plt.figure(figsize=(11, 3), layout="constrained")
     examples.strip(figure, example)
     with paths.atomic(out.with_name(out.name + ".png")) as temporary:
         figure.savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
+    left_out = f"note: {found.info['notes'][-1]}\n" if layer is None else ""
     on = [str(t + 1) for t in result.active[0].nonzero()[:, 0].tolist()]
     print(
         f"explained: {found.target_name}; {found.info['scores']} score {result.original[0]:.3f}, "
         f"frozen {result.freeze[0]:.3f}, reversed {result.reverse[0]:.3f}\n"
         f"masked {len(on)} of {len(found.frames)} frames: {' '.join(on) or 'none'}\n"
         f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations\n"
-        f"{out}.csv, {out}.png, {out}.npz"
+        f"{left_out}{out}.csv, {out}.png, {out}.npz"
     )

@@ -21,7 +21,7 @@ class Example:
     """One clip as one model sees it."""
 
     frames: np.ndarray  # uint8 [T, H, W, 3]
-    cam: np.ndarray  # [T, H, W] in [0, 1]
+    cam: np.ndarray | None  # [T, H, W] in [0, 1]; None of a network without maps
     frozen: np.ndarray  # uint8 [T, H, W, 3], frozen by the mask
     mask: np.ndarray  # [T] in [0, 1]
     scores: dict  # OS, FS, RS and, where misclassified, CS
@@ -47,7 +47,7 @@ def explain(model, clips, labels, classes, name=None, **options):
 
 
 def from_masks(result, clips, cams, classes, name, labels=None):
-    """Return one `Example` per clip of a `MaskResult` and the maps that belong to it."""
+    """Return one `Example` per clip of a `MaskResult` and the maps that belong to it, None for none."""
     frozen = masks.freeze(clips, result.mask)
     labels = result.labels if labels is None else labels
     found = []
@@ -59,7 +59,7 @@ def from_masks(result, clips, cams, classes, name, labels=None):
         found.append(
             Example(
                 clip_format.to_frames(clips[b]),
-                cams[b].cpu().numpy(),
+                None if cams is None else cams[b].cpu().numpy(),
                 clip_format.to_frames(frozen[b]),
                 result.mask[b].cpu().numpy(),
                 {key: float(value) for key, value in scores.items()},
@@ -109,14 +109,17 @@ def spread(count, most):
 
 
 def strip(figure, example, columns=16, title=True):
-    """Draw an example into a matplotlib figure or subfigure: three rows of frames and the mask as a bar.
+    """Draw an example into a matplotlib figure or subfigure: a row of frames each for what it has, the mask as a bar.
 
     columns: at most so many frames are shown, every so many, each above its cells of the bar, which has all frames.
     Frozen frames that the mask covers have a red outline.
     """
     frames = len(example.mask)
     shown = np.arange(0, frames, -(-frames // columns))
-    rows = {"original": example.frames, "Grad-CAM": overlay(example.frames, example.cam), "frozen": example.frozen}
+    rows = {"original": example.frames}
+    if example.cam is not None:
+        rows["Grad-CAM"] = overlay(example.frames, example.cam)
+    rows["frozen"] = example.frozen
     axis = figure.subplots()
     rows_of_frames(axis, rows, shown, example.mask)
     axis.set_xticks([])  # the bar has them

@@ -81,7 +81,7 @@ def explain(
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
     if cam is not False and layer is None:
-        layer = _layer(net, found, cam)
+        layer = cam_layer(net, found, cam)
     wanted = [found.info["predicted"] if first is None else first]
     ranked = [int(k) for k in np.argsort(-found.scores) if k not in (*wanted, against)]
     every = [found.of_class(k) for k in (wanted + ranked)[:top]]
@@ -106,7 +106,7 @@ def explain(
     return found
 
 
-def _layer(net, found, cam):
+def cam_layer(net: nn.Module, found: Explanation, cam: bool | None = None) -> str | None:
     """Return the layer that Grad-CAM looks at; where there is none and nobody insists on `cam`, None and a note."""
     try:
         return default_layer(net, measured.windows(found, net, [0]))

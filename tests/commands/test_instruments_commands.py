@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from paperlib import cli, gradcam, masks, models
-from paperlib.explanation import artifact, examples
+from paperlib.errors import InputError
+from paperlib.explanation import artifact, examples, measured
 from paperlib.training import checkpoints
 
 from ..data import videos
@@ -54,6 +55,39 @@ def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
         score = loaded(frozen).softmax(1)[0, 1].item()
     assert found.info["mask_scores"]["FS"] == pytest.approx(score, abs=1e-5)
     assert Image.open(f"{out}.png").size[0] > 800
+
+
+def test_a_network_without_maps_has_its_mask_without_gradcam(prepared, tmp_path, monkeypatch, capsys):
+    (tmp_path / "flat.py").write_text(
+        "import torch\n"
+        "class Flat(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.head = torch.nn.Linear(4, 2)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(x.mean((1, 3, 4)))\n"
+        "def network():\n"
+        "    torch.manual_seed(0)\n"
+        "    return Flat()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    out = tmp_path / "result"
+    options = ["--frames", "4", "--size", "32", "--iterations", "3"]
+    assert cli.main(["mask", *on(prepared[0], "flat:network", out), *options]) == 0
+    assert "note: Grad-CAM is left out: no layer of Flat" in capsys.readouterr().out
+    found = artifact.load(f"{out}.npz")
+    assert found.mask.shape == (4,) and "cam" not in found.arrays
+    assert any(note.startswith("Grad-CAM is left out") for note in found.notes)
+    assert len(pd.read_csv(f"{out}.csv")) == 4 and Image.open(f"{out}.png").size[0] > 800
+
+
+def test_gradcam_is_looked_at_before_the_mask_is_learned(prepared, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise InputError("no maps")
+
+    monkeypatch.setattr(measured, "cam", broken)
+    monkeypatch.setattr(measured, "mask", lambda *_, **__: pytest.fail("the mask is learned first"))
+    assert cli.main(["mask", *on(*prepared, tmp_path / "result")]) == 2
 
 
 def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
