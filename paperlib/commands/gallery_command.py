@@ -25,10 +25,12 @@ def main(args):
     from ..companion import gallery, readme, schedule, stale
     from ..papers.settings import settings
     from ..storage import paths
+    from .run_command import named
 
-    settings("", args.profile)  # an unknown profile has no page
-    print(gallery.build(paths.figures(args.profile)))
+    profile = named(args.profile)
+    settings("", profile)  # an unknown one has no page
+    print(gallery.build(paths.figures(profile)))
     if args.readme:
         print(readme.update())
     if args.seconds:
-        print(schedule.ship(stale.Options(args.profile)))
+        print(schedule.ship(stale.Options(profile)))

@@ -41,10 +41,9 @@ class Known:
     def given(self, frames, size, mean, std, classes):
         """Return what is known with the arguments of `adapt` in front of it, or raise InputError for one of no use."""
         frames = None if frames is None else whole("frames", frames)
-        if (mean is None) != (std is None):
-            raise InputError(f"give mean and std together, not {'mean' if std is None else 'std'} alone")
+        mean, std = statistics(mean, std)
         told = Known().learn("told", frames=frames, size=told_size(size), classes=class_names(classes))
-        told.learn("told", mean=_three("mean", mean), std=_three("std", std))
+        told.learn("told", mean=mean, std=std)
         return told.learn_from(self)
 
     def learn_from(self, other):
