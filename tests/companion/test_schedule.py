@@ -127,5 +127,5 @@ def test_an_event_behind_the_beginning_of_another_line_counts(tmp_path, capsys):
     with open(log, "w", encoding="utf-8") as opened:
         results = runner.follow(process, opened, schedule.Clock({"p/a": 1, "p/b": 1}, 2))
     assert results["p/a"].status == "ok" and results["p/b"].message == "its process was killed"
-    assert log.read_text(encoding="utf-8") == "Execute 1 jobs...\n\nrest\n"
+    assert log.read_text(encoding="utf-8") == "Execute 1 jobs...\nend\tp/a\tok\t1.5\t\n\nstart\tp/b\nrest\n"
     assert "1/2  p/a: ok, 1.5 s" in capsys.readouterr().out
