@@ -237,6 +237,17 @@ def test_correlations_over_networks():
     assert architectures.explains_better(convolutions).low > 0.3
 
 
+def test_the_same_order_on_two_data_sets_has_an_interval_too():
+    ranks = pd.DataFrame({"model": list("abcdef"), "avg_atr": range(6), "dataset": "one"})
+
+    def against(other):
+        return architectures.two_orders(pd.concat([ranks, ranks.assign(dataset="two", avg_atr=other)]))
+
+    same, swapped, turned = against(range(6)), against([1, 0, 2, 3, 4, 5]), against(range(6)[::-1])
+    assert swapped.low < same.low < 0.9 and same.high > 0.99 and same.low > 0.5
+    assert np.allclose([turned.low, turned.high], [-same.high, -same.low])
+
+
 def test_classes_and_flags():
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(24), 3)
     names, flags = [f"c{k}" for k in range(24)], np.arange(24) < 12
