@@ -253,3 +253,11 @@ def test_every_statement_has_a_finding_and_settings_list_what_the_zoo_has():
     assert {one.id for one in decided.findings(empty, {})} == ids()
     listed = settings.settings("beyond/transformers")["models"]
     assert set(listed) <= {key for key, _ in zoo_lists.entries()} and len(listed) == len(set(listed))
+
+
+def test_two_networks_on_a_data_set_are_always_in_line_and_decide_nothing():
+    names = ("ViT-joint-f8", "ViT-divided-f8", "Swin3D-f8", "MViT-f8")
+    one = {f"{SSV2}/{name}": varied(4 + k % 2, k, 40 + 5 * k) for k, name in enumerate(names)}
+    other = {f"{KINETICS}/{name}": varied(4 + k, k, 40 + 5 * k) for k, name in enumerate(names[:2])}
+    alone, both = (decided.correlation("transformers.correlation", found) for found in (one, one | other))
+    assert alone == both and both.rests_on == "4 networks" and both.dataset == SSV2

@@ -89,9 +89,13 @@ def saturated(id, measured):
 
 
 def correlation(id, explained):
-    """Return the Finding of the correlation of accuracy and avg-ATR over transformers, mean of the data sets."""
+    """Return the Finding of the correlation of accuracy and avg-ATR over transformers, mean of the data sets.
+
+    Of those on which enough are trained: two networks are always in line.
+    """
     rows = table({"attnlrp": explained})
-    if len(rows) and rows.dataset.value_counts().max() >= FEW:
+    rows = rows[rows.groupby("dataset").model.transform("size") >= FEW] if len(rows) else rows
+    if len(rows):
         r = architectures.over_networks(rows, lambda part: part.avg_atr, lambda part: part.accuracy, ranks=False)
-        return Finding(id, r, f"{len(rows)} networks", pooled.datasets_of(explained))
+        return Finding(id, r, f"{len(rows)} networks", ", ".join(rows.dataset.unique()))
     return Finding(id, None, f"fewer than {FEW} transformers are trained on one data set")
