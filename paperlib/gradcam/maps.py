@@ -226,10 +226,10 @@ def _runs(seen, clips):
 def _by_axes(model, clips, layer):
     """Return (a function from the layer's values and the number of clips to [b, C, T', H', W'], see `_maps` for known).
 
-    The papers' networks have their features in the second axis and fold frames clip after clip; in layers of which
-    nothing is known the features are in the second axis too, but frames may be folded step after step.
+    The papers' networks, all convolutions, have their features in the second axis and fold frames clip after clip; in
+    layers of which nothing is known the features are in the second axis too, but frames may be folded step after step.
     """
-    ours = isinstance(model, VideoModel)
+    ours = isinstance(model, VideoModel) and not getattr(model, "attends", False)
     found = None if ours else candidates.layout_of(model, clips, layer)
     return (found.maps, True) if found else (lambda values, batch: _features_second(values, layer, batch), ours)
 

@@ -1,5 +1,6 @@
 """Grad-CAM of networks with other layouts, against hooks on the layer and axes moved by hand."""
 
+import math
 import random
 import warnings
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import gradcam
+from paperlib import gradcam, models
 from paperlib.errors import InputError
 from paperlib.gradcam import candidates
 
@@ -102,6 +103,29 @@ def test_maps_are_those_of_axes_moved_by_hand(name, layer, batch):
     found = gradcam.raw_maps(net, x, 1, layer)
     assert expected.any() and found.shape == expected.shape
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layer"),
+    [
+        ("ViT-joint-f4", {}, "norm"),
+        ("ViT-joint-f4", {"tubelet": 2}, "blocks.0"),
+        ("ViT-divided-f4", {}, "norm"),
+        ("Swin3D-f4", {}, "net.norm"),
+    ],
+)
+def test_the_projects_transformers_have_their_tokens_last(name, options, layer):
+    torch.manual_seed(0)
+    net = models.create(name, num_classes=3, width=8, **options).eval()
+    x = torch.randn(2, 3, 4, 32, 32)
+
+    def move(values, batch):  # [B, T', H W, C] or [B, T', H, W, C]
+        steps, side = values.shape[1], round(math.prod(values.shape[2:-1]) ** 0.5)
+        return values.reshape(batch, steps, side, side, -1).permute(0, 4, 1, 2, 3)
+
+    expected = by_hand(net, x, 1, layer, move)
+    assert expected.any() and torch.allclose(gradcam.raw_maps(net, x, 1, layer), expected, rtol=1e-4, atol=1e-7)
+    assert gradcam.default_layer(net, x[:1]) == {"ViT": "norm"}.get(name[:3], "net.norm")
 
 
 @pytest.mark.parametrize("name", CASES)
