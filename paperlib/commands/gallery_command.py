@@ -23,9 +23,8 @@ def arguments(parser):
 def main(args):
     """Build the page and print its path."""
     from ..companion import gallery, readme, schedule, stale
-    from ..papers.settings import settings
+    from ..papers.settings import named, settings
     from ..storage import paths
-    from .run_command import named
 
     profile = named(args.profile)
     settings("", profile)  # an unknown one has no page

@@ -10,7 +10,6 @@ examples:
   paperlib run --list                            names, and what is up to date
 """
 
-import os
 from pathlib import Path
 
 
@@ -25,14 +24,6 @@ def arguments(parser):
     parser.add_argument("--train", action="store_true", help="train the checkpoints that are missing, first")
     parser.add_argument("--retrain", action="store_true", help="train the checkpoints they use anew, first")
     parser.add_argument("--list", action="store_true", help="list the notebooks and what is up to date; run nothing")
-
-
-def named(profile):
-    """Return a profile as settings and records call it: a file in the working folder by its path from the project."""
-    from ..companion import runner
-
-    own = Path(os.path.abspath(profile))
-    return runner.relative(own) if profile.endswith((".yaml", ".yml")) and own.is_file() else profile
 
 
 def needs_data(name, options):
@@ -59,16 +50,14 @@ def main(args):
     """Run, print the table, build the gallery; returns 1 if a notebook failed."""
     from ..companion import runner, stale
     from ..errors import InputError
-    from ..papers.settings import settings
+    from ..papers.settings import named, settings
     from ..storage import paths
 
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs} is not a number of notebooks at a time; give 1 or more")
     if args.data_root and not Path(args.data_root).is_dir():
         raise InputError(f"--data-root {args.data_root} is not a folder")
-    data_root = paths.data_root(args.data_root)
-    if data_root:
-        os.environ["PAPERLIB_DATA"] = data_root  # for the trainings that this run starts
+    data_root = paths.use_data_root(args.data_root)  # also for the trainings that this run starts
     profile = named(args.profile)
     options = stale.Options(profile, data_root, args.device)
     settings("", profile)  # an unknown profile or device is an error now, not in every notebook
@@ -94,7 +83,7 @@ def main(args):
     print(f"\n{runner.table(results, options)}\n")
     failed = [f"{result.name}: {result.message}" for result in results if result.status == "failed"]
     try:
-        print(f"gallery: {runner.relative(page(paths.figures(profile)))}")
+        print(f"gallery: {paths.relative(page(paths.figures(profile)))}")
     except OSError as error:
         failed.append(f"gallery: {error.strerror}: {error.filename}")
     except InputError as error:  # a damaged result, perhaps of a notebook that was not asked for

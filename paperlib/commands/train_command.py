@@ -70,15 +70,14 @@ def main(args):
     import os
 
     from ..errors import InputError
-    from ..storage import zoo_lists
+    from ..storage import paths, zoo_lists
     from ..training import checkpoints, recipes, train
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
     named = [args.model, args.dataset]
     if any(named) if args.paper else not all(named):
         raise InputError("give either --paper KEY, or --model and --dataset")
-    if args.data_root:
-        os.environ["PAPERLIB_DATA"] = args.data_root
+    paths.use_data_root(args.data_root)
     if args.paper:
         recipe = replace(recipes.recipe(args.paper, size=given.get("size", 224)), **given)
         key = zoo_lists.with_seed(zoo_lists.without_seed(args.paper)[0], recipe.seed)

@@ -32,12 +32,10 @@ def main(args):
     from paperlib.models import weights
 
     if args.action == "adopt":
-        import os
-
+        from paperlib.storage import paths
         from paperlib.training import adopted
 
-        if args.data_root:
-            os.environ["PAPERLIB_DATA"] = args.data_root
+        paths.use_data_root(args.data_root)
         print(adopted.adopt(args.file, args.key, size=args.size))
         return
     if args.action == "get":

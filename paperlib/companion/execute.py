@@ -202,9 +202,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if os.environ.get("PAPERLIB_RUNNER"):
         processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
-    options = stale.Options(args.profile, paths.data_root(args.data_root), args.device)
-    if options.data_root:
-        os.environ["PAPERLIB_DATA"] = options.data_root  # where trainings look
+    options = stale.Options(args.profile, paths.use_data_root(args.data_root), args.device)
     say("start", args.name)
     began = time.monotonic()
     try:

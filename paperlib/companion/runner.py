@@ -180,7 +180,7 @@ def execute_all(seconds, options, jobs, train=False):
         # after 40 notebooks, at four 9 % in the mean of 69. The process ends one timespan after its last job.
         "--max-jobs-per-timespan",
         f"1000/{max(4, len(names) // 5)}s",
-        *(relative(stale.record(name, options)) for name in names),
+        *(paths.relative(stale.record(name, options)) for name in names),
     ]
     log = folder / "snakemake.log"
     with prefork_server(len(names)) as address, open(log, "w", encoding="utf-8") as opened:
@@ -200,7 +200,7 @@ def execute_all(seconds, options, jobs, train=False):
     for name in names:
         if name not in results:
             why = "; ".join(["was not executed", *lacking(name, results, options)])
-            results[name] = Result(name, "failed", None, f"{why}, see {relative(log)}")
+            results[name] = Result(name, "failed", None, f"{why}, see {paths.relative(log)}")
     return {name: results[name] for name in names}
 
 
@@ -314,15 +314,10 @@ def table(results, options):
         why = result.message.split(": ")[0]  # "no checkpoint"; the whole sentence was printed when it was skipped
         status = f"skipped: {why}" if result.status == "skipped" else result.status
         seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
-        shown = [relative(file) if file and file.is_file() else "-" for file in (*figures[:1], log)]
+        shown = [paths.relative(file) if file and file.is_file() else "-" for file in (*figures[:1], log)]
         rows.append((result.name, status, seconds, *["-"] * (2 - len(shown)), *shown))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     rows.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-def relative(path):
-    """Return a path as the user would type it from the project's folder."""
-    return path.relative_to(paths.ROOT).as_posix() if path.is_relative_to(paths.ROOT) else str(path)

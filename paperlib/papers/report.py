@@ -57,9 +57,7 @@ class Run:
 
     def __init__(self, name, profile, data_root, wanted_device, seed):
         self.name, self.profile, self.seed = name, profile, seed
-        self.data_root = data_root or os.environ.get("PAPERLIB_DATA", "")
-        if self.data_root:
-            os.environ["PAPERLIB_DATA"] = self.data_root  # for what opens data sets without being told where
+        self.data_root = paths.use_data_root(data_root)
         self.settings = settings(name, profile)
         self.device = device(wanted_device)
         self.begun = time.monotonic()

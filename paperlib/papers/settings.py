@@ -6,6 +6,7 @@ import os
 import re
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import yaml
 
@@ -76,6 +77,12 @@ def _base(content, profile):
 def where(profile):
     """Return the file of a profile as one would name it to a reader."""
     return profile if _is_own(profile) else f"paperlib/papers/profiles/{profile}.yaml"
+
+
+def named(profile):
+    """Return a profile as settings and records call it: a file in the working folder by its path from the project."""
+    own = Path(os.path.abspath(profile))
+    return paths.relative(own) if _is_own(profile) and own.is_file() else profile
 
 
 def _is_own(profile):

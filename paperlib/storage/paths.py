@@ -55,6 +55,19 @@ def data_root(given=""):
     return str(Path(root).resolve()) if root else ""
 
 
+def use_data_root(given=""):
+    """Return `data_root`, which from now on also holds for what opens data sets without being told where."""
+    root = data_root(given)
+    if root:
+        os.environ["PAPERLIB_DATA"] = root  # which processes that are started from here are given, too
+    return root
+
+
+def relative(path):
+    """Return a path as the user would type it from the project's folder."""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
 def figures(profile="mini"):
     """Return where results of a profile go: `figures/` for the default one, `figures-<profile>/` for any other."""
     return FIGURES if profile == "mini" else FIGURES.with_name(f"{FIGURES.name}-{Path(profile).stem}")

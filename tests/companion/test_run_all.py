@@ -13,6 +13,7 @@ import pytest
 
 from paperlib.commands import run_command
 from paperlib.companion import bootstrap
+from paperlib.papers import settings
 
 from . import projects
 
@@ -91,7 +92,7 @@ def test_a_profile_has_one_name_wherever_the_run_is_called(tmp_path, monkeypatch
     }
     for folder, names in found.items():
         monkeypatch.chdir(folder)
-        assert {name: run_command.named(name) for name in names} == names
+        assert {name: settings.named(name) for name in names} == names
 
 
 @pytest.mark.slow
