@@ -53,9 +53,9 @@ def shown(context, widget):
     return page
 
 
-def clip(count=8, **arrays):
-    """An artifact of smooth frames (JPEG keeps them), 224 x 224."""
-    x, y = np.meshgrid(np.linspace(0, 1, 224), np.linspace(0, 1, 224))
+def clip(count=8, shape=(224, 224), **arrays):
+    """An artifact of smooth frames (JPEG keeps them) of a shape (height, width)."""
+    x, y = np.meshgrid(np.linspace(0, 1, shape[1]), np.linspace(0, 1, shape[0]))
     frames = np.stack(
         [np.stack([127 + 100 * np.sin(3 * x + t), 250 * y * t / count, 30 * t + 0 * x], -1) for t in range(count)]
     ).astype(np.uint8)
@@ -70,12 +70,12 @@ def live(widget):
     return widget
 
 
-def drawn(page, name):
-    """Return the pixels of a canvas, scaled to 224 x 224."""
+def drawn(page, name, shape=(224, 224)):
+    """Return the pixels of a canvas, scaled to a shape (height, width)."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     data = page.locator(f"canvas[aria-label='{name}']").evaluate("(canvas) => canvas.toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
-        return np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
+        return np.asarray(image.convert("RGB").resize(shape[::-1], Image.Resampling.BILINEAR)).astype(int)
 
 
 def slide(page, sigma):

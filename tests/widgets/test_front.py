@@ -6,6 +6,7 @@ import torch
 
 from paperlib import masks, widgets
 from paperlib.data import clips
+from paperlib.explanation import examples
 
 from .alone import clip, drawn, keys
 
@@ -16,20 +17,27 @@ def go(page, frame):
     page.locator(".pl-slider").evaluate(f"(s) => {{ s.value = {frame}; s.dispatchEvent(new Event('input')); }}")
 
 
-def test_the_perturbed_pictures_are_those_of_the_library(show):
+@pytest.mark.parametrize("shape", [(224, 224), (64, 192), (192, 64)], ids=["square", "wide", "tall"])
+def test_pictures_are_whole_and_the_perturbed_ones_those_of_the_library(show, shape):
     mask = np.array([0.4, 0, 0.7, 0.3, 1, 1, 0, 0.6], np.float32)
-    found = clip(mask=mask)
+    edge = np.s_[..., : shape[1] // 8, :] if shape[1] >= shape[0] else np.s_[:, : shape[0] // 8]  # what a square lost
+    found = clip(shape=shape, mask=mask, cam=np.zeros((8, *shape), np.float32))
+    found.frames[edge] = 255, 0, 0
     page = show(widgets.scrub_masks(found))
+    sides = page.locator("canvas[aria-label='original']").bounding_box()
+    assert abs(sides["width"] * shape[0] - sides["height"] * shape[1]) <= max(shape)  # to a pixel
+    heated = examples.overlay(found.frames, found.arrays["cam"])
     frozen = clips.to_frames(masks.freeze(found.clip, torch.tensor(mask))[0])
     turned = clips.to_frames(masks.reverse(found.clip, torch.tensor(mask))[0])
     inner = np.s_[12:-12, 12:-12]  # inside the frame around masked pictures
     for t in range(8):
         go(page, t)
         page.get_by_label("perturbation").select_option("freeze")
-        assert np.abs(drawn(page, "perturbed")[inner] - frozen[t][inner]).mean() < 4
-        assert np.abs(drawn(page, "original")[inner] - found.frames[t][inner]).mean() < 4
+        assert np.abs(drawn(page, "perturbed", shape)[inner] - frozen[t][inner]).mean() < 4
+        assert np.abs(drawn(page, "original", shape)[inner] - found.frames[t][inner]).mean() < 4
+        assert np.abs(drawn(page, "Grad-CAM", shape)[inner] - heated[t][inner]).mean() < 4
         page.get_by_label("perturbation").select_option("reverse")
-        assert np.abs(drawn(page, "perturbed")[inner] - turned[t][inner]).mean() < 4
+        assert np.abs(drawn(page, "perturbed", shape)[inner] - turned[t][inner]).mean() < 4
     assert page.errors == []
 
 

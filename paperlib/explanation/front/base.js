@@ -59,6 +59,13 @@ function paper(canvas, width, height) {
   return context;
 }
 
+// Give a canvas a size and a picture, if there is one, that fills it; return its context.
+function fill(canvas, [width, height], image) {
+  const context = paper(canvas, width, height);
+  if (image) context.drawImage(image, 0, 0, width, height);
+  return context;
+}
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 // Colour of a relevance value: viridis from 0 to the largest; where some are negative, purple to orange around 0.

@@ -253,25 +253,17 @@ function place(view, panel) {
 
 function drawPanel(view, panel, ink) {
   place(view, panel);
-  const picture = paper(panel.picture, panel.side, panel.side);
-  cover(picture, panel.images[panel.at], 0, 0, panel.side, panel.side);
+  const [wide, tall] = panel.size,
+    picture = fill(panel.picture, panel.size, panel.images[panel.at]);
   if (panel.found && view.tinted && !panel.bar) {
     const share = rowOf(panel.found, panel.row)[panel.at];
     picture.strokeStyle = css(colour(share, 1, panel.found.signed));
     picture.lineWidth = 10;
-    picture.strokeRect(5, 5, panel.side - 10, panel.side - 10);
+    picture.strokeRect(5, 5, wide - 10, tall - 10);
     picture.fillStyle = css(colour(share, 1, panel.found.signed), 0.15);
-    picture.fillRect(0, 0, panel.side, panel.side);
+    picture.fillRect(0, 0, wide, tall);
   }
-  if (panel.cam)
-    cover(
-      paper(panel.cam, panel.side, panel.side),
-      panel.cams[panel.at] || panel.images[panel.at],
-      0,
-      0,
-      panel.side,
-      panel.side,
-    );
+  if (panel.cam) fill(panel.cam, panel.size, panel.cams[panel.at] || panel.images[panel.at]);
   drawStrip(panel, ink, view.tinted);
   if (panel.matrix) {
     if (panel.found) drawMatrix(panel, ink);
@@ -311,6 +303,8 @@ function measure(view) {
         panel.matrix ? 320 : 260,
       );
     panel.edge = both && !wide ? clamp(room - beside, 100, 260) : panel.side;
+    const { width: w, height: h } = panel.images[0] || { width: 1, height: 1 }; // a square until they are decoded
+    panel.size = [w, h].map((length) => Math.max(1, Math.round((panel.side * length) / Math.max(w, h))));
   }
   view.redraw();
 }

@@ -14,7 +14,7 @@ function runs(mask) {
 }
 
 // Draw frame t of the clip frozen by the mask: p[t] = (1 - m[t]) x[t] + m[t] p[t-1], each step one layer of paint.
-function paintFrozen(context, images, mask, t, size) {
+function paintFrozen(context, images, mask, t, [wide, tall]) {
   let from = t,
     left = 1; // share of the picture that the frames before `from` still have
   while (from > 0 && (left *= mask[from]) > 1 / 512) from--;
@@ -22,7 +22,7 @@ function paintFrozen(context, images, mask, t, size) {
     const alpha = s === from ? 1 : 1 - mask[s];
     if (alpha <= 0 || !images[s]) continue;
     context.globalAlpha = alpha;
-    cover(context, images[s], 0, 0, size, size);
+    context.drawImage(images[s], 0, 0, wide, tall);
   }
   context.globalAlpha = 1;
 }
@@ -34,13 +34,14 @@ function reversed(mask, t) {
 }
 
 function drawPerturbed(panel) {
-  const context = paper(panel.perturbed, panel.side, panel.side);
-  if (panel.kind === "freeze") paintFrozen(context, panel.images, panel.mask, panel.at, panel.side);
-  else cover(context, panel.images[reversed(panel.mask, panel.at)], 0, 0, panel.side, panel.side);
+  const freeze = panel.kind === "freeze",
+    image = freeze ? null : panel.images[reversed(panel.mask, panel.at)],
+    context = fill(panel.perturbed, panel.size, image);
+  if (freeze) paintFrozen(context, panel.images, panel.mask, panel.at, panel.size);
   if (panel.mask[panel.at] <= THRESHOLD) return;
   context.strokeStyle = ON;
   context.lineWidth = 4;
-  context.strokeRect(2, 2, panel.side - 4, panel.side - 4);
+  context.strokeRect(2, 2, panel.size[0] - 4, panel.size[1] - 4);
 }
 
 function drawBar(panel, ink) {

@@ -22,7 +22,7 @@ function rebuild(view) {
   Promise.all(panels.map(async (panel) => (panel.images = await decode(panel.clip.frames)))).then(() => {
     if (view.panels !== panels) return; // another clip was opened meanwhile
     view.root.dataset.ready = "true";
-    view.redraw();
+    measure(view); // now the pictures' shape is known
   });
 }
 

@@ -75,7 +75,7 @@ function drawLogits(context, found, row, x, width, h, ink) {
   context.fillRect(zero - 0.5, 0, 1, h * found.rows);
 }
 
-// Draw a picture so that it fills a box, cut at the sides where the shapes differ.
+// Draw a picture so that it fills a box of the strip, cut at the sides where the shapes differ.
 function cover(context, image, x, y, w, h) {
   if (!image) return;
   const scale = Math.min(image.width / w, image.height / h),
