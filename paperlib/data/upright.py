@@ -14,6 +14,15 @@ SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BI
 TILT = math.sin(math.radians(1))  # of a display matrix, up to which FFmpeg takes it for one of quarter turns
 
 
+def _nameless(cls, value):
+    kind = object.__new__(cls)
+    kind._name_, kind._value_ = f"UNKNOWN_{value}", value
+    return kind
+
+
+Type._missing_ = classmethod(_nameless)  # FFmpeg has kinds of side data (EXIF) that PyAV cannot name: it raised
+
+
 @dataclass(frozen=True)
 class Form:
     """What is the same in all frames of a video: how pictures are stored, and what puts them upright.

@@ -12,7 +12,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from paperlib.data import inspection, video
 from tests import shared
@@ -76,6 +76,29 @@ def test_turned_and_mirrored_recordings_come_out_upright(tmp_path, right, down):
     assert video.decode(path, [1], short_side=24).shape[1:3] == (height // 2, width // 2)
     theirs = by_ffmpeg(path, width, height)
     assert theirs is None or distance(theirs, expected) < 1
+
+
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+@pytest.mark.parametrize("kind", ["png", "tiff", "avi"])
+def test_pictures_with_exif_are_read_and_turned_as_it_says(tmp_path, orientation, kind):
+    exif, path = Image.Exif(), tmp_path / f"camera.{kind}"
+    exif[0x010F] = "maker"
+    if orientation:
+        exif[0x0112] = orientation
+    one = path if kind != "avi" else tmp_path / "one.jpg"
+    Image.fromarray(videos.picture(0)).save(one, exif=exif)
+    with Image.open(one) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    if kind == "avi":
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("mjpeg", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+            for k in range(2):
+                packet = av.Packet(one.read_bytes())
+                packet.stream, packet.pts, packet.dts, packet.time_base = stream, k, k, Fraction(1, 25)
+                packet.is_keyframe = True
+                out.mux(packet)
+    assert all(distance(frame, expected) < (3 if kind == "avi" else 1e-9) for frame in video.decode(path))
 
 
 def test_the_odd_recordings_are_the_plain_one_mirrored():
