@@ -11,7 +11,7 @@ import numpy as np
 from av.format import Flags
 
 from ..errors import InputError
-from . import upright
+from . import extent, upright
 
 # What FFmpeg would open further files or addresses for, run as a script, or paint from a text's letters.
 REFUSED = set(
@@ -176,12 +176,17 @@ class opened:
             what = "a playlist, a script, a text, or pictures without a header that tells their size"
             raise VideoError(f"{self.path} is not opened as a video: it seems to be {what}.") from None
         except FAILURES as error:
-            raise VideoError(f"{self.path} is damaged or not a video ({_reason(error)}).") from None
+            what = extent.cut_short(self.path) or f"{self.path} is damaged or not a video ({_reason(error)})."
+            raise VideoError(what) from None
         pictures = [s for s in self.container.streams.video if not s.disposition & 0x400]  # 0x400: cover art
         if not pictures or pictures[0].codec_context is None:
             self.container.close()
             what = "its codec is unknown" if pictures else "it holds sound or data only"
-            raise VideoError(f"{self.path} has no pictures to decode: {what}.")
+            what = f"{self.path} has no pictures to decode: {what}."
+            raise VideoError(extent.cut_short(self.path) or what)
+        if "matroska" in self.container.format.name and (what := extent.cut_short(self.path)):
+            self.container.close()  # else its frames up to there would be taken for all
+            raise VideoError(what)
         stream = pictures[0]
         stream.thread_type = "NONE"  # clips are decoded side by side, not frames
         stream.codec_context.options = self.options
@@ -194,7 +199,8 @@ class opened:
                 raise VideoError(
                     f"{self.path} is an animated WebP, which FFmpeg cannot decode; make it a GIF."
                 ) from None
-            raise VideoError(f"{self.path} is damaged and cannot be decoded ({_reason(error)}).") from None
+            what = f"{self.path} is damaged and cannot be decoded ({_reason(error)})."
+            raise VideoError(extent.cut_short(self.path) or what) from None
 
 
 def _animated_webp(path):

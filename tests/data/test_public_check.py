@@ -6,7 +6,7 @@ import os
 import pytest
 
 from paperlib.cli import main
-from paperlib.data import check, inspection
+from paperlib.data import check, extent, inspection, video
 from paperlib.errors import InputError
 from tests import shared
 from tests.data import layouts, videos
@@ -184,11 +184,22 @@ def test_whole_files_have_no_problems_and_cut_ones_do(tmp_path, name, settings):
     path = videos.write(tmp_path / name, n=12, **settings)
     assert inspection.problems(path) == []
     content = path.read_bytes()
-    assert inspection.announced_size(path) == len(content)
+    assert extent.announced_size(path) == len(content)
     for part in (0.1, 0.5, 0.97):
         path.write_bytes(content[: int(len(content) * part)])
         found = inspection.problems(path)
         assert found and all(name in sentence and sentence.endswith(".") for sentence in found)
+        if path.suffix in (".mkv", ".webm") or path.suffix == ".mp4" and part < 0.9:  # where it is used unchecked, too
+            with pytest.raises(video.VideoError, match=rf"{name} is cut short: \d+ bytes announced, \d+ there\."):
+                video.decode(path, list(range(video.probe(path).frames)))
+
+
+def test_matroska_of_unknown_length_is_read_to_its_end(tmp_path):
+    path = videos.write(tmp_path / "live.mkv", n=6)
+    content = path.read_bytes()
+    at = content.index(b"\x18\x53\x80\x67") + 4  # the segment's length, which those who stream cannot know
+    path.write_bytes(content[:at] + b"\x01" + b"\xff" * 7 + content[at + 8 :])
+    assert video.probe(path).frames == 6 and inspection.problems(path) == []
 
 
 def test_a_wrong_extension_is_named(tmp_path):
