@@ -18,7 +18,9 @@ def everybody(name, size, root=None):
     """Return all people's videos, with frames of `size` pixels; root as in `data.load`."""
     if name not in EVERYBODY:
         raise InputError(f"{name} is not split by person; {', '.join(EVERYBODY)} are.")
-    return EVERYBODY[name](public.locate(name, root), size)
+    found = EVERYBODY[name](public.locate(name, root), size)
+    public.tell(found)
+    return found
 
 
 def split(name, held_out, size, root=None, limit=None):

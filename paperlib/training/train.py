@@ -177,6 +177,8 @@ def _run(recipe, ranks, resume, progress, out, key):
         ranks.wait()
     meta = _header(recipe, ranks, classes, (len(train), len(val)), prints, unread, history)
     meta |= {"heads": train.heads} if train.heads else {}
+    missing = {split: len(getattr(part, "missing", ())) for split, part in zip(("train", "val"), videos, strict=True)}
+    meta |= {"missing": missing} if any(missing.values()) else {}
     if ranks.first:
         checkpoints.save(out, model.eval(), meta, recipe.bits)
         state_file.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """The public datasets' official layouts, in miniature: from list to decoded, sampled clip and model."""
 
+import warnings
+
 import av
 import cv2
 import numpy as np
@@ -12,6 +14,8 @@ from paperlib.data import public, video
 from paperlib.data.loading import batches
 from paperlib.errors import InputError
 from tests.data import layouts, videos
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*listed videos are not there")
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +101,12 @@ EXPECTED = {  # name, split -> (classes, ids with labels, missing)
 
 @pytest.mark.parametrize(("name", "split"), EXPECTED)
 def test_lists_are_read_as_published(root, name, split):
-    dataset = data.load(name, split, size=32, root=root)
     classes, labels, missing = EXPECTED[name, split]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        dataset = data.load(name, split, size=32, root=root)
+    listed = f"1 of {len(labels) + 1} listed videos are not there, such as {missing[0]}." if missing else ""
+    assert [str(one.message) for one in said] == ([f"{dataset.folder}: {listed}"] if missing else [])
     assert dataset.name == name and dataset.classes == classes and dataset.missing == missing
     assert dict(zip(dataset.ids, dataset.labels.tolist(), strict=True)) == labels
     assert dataset.labels.dtype == np.int64 and len(dataset) == len(labels)

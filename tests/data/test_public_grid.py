@@ -88,6 +88,7 @@ def test_a_sentence_is_in_one_split_whoever_speaks_it(corpus):
     parts = [data.load("grid", split, root=corpus.parent) for split in ("train", "val") if _any(split)]
     together = sorted(name for part in parts for name in part.ids)
     assert together == ["s1/bbaf2n", "s1/bbaf3s", "s2/bbaf2n"]
+    assert [name for part in parts for name in part.missing] == ["s2/pwbk1s"]  # each of the split that it is in
     for part in parts:
         assert ("s1/bbaf2n" in part.ids) == ("s2/bbaf2n" in part.ids)
     training, held_out = grid.everything(corpus).without("s2")

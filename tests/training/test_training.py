@@ -175,6 +175,7 @@ def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch,
             videos.write(folder / "own" / label / f"{i}.mp4", n=12, width=32, height=32)
     (folder / "own" / "a" / "broken.mp4").write_bytes(b"nothing")
     seen = data.load("folder", "train", size=32, root=str(folder / "own"))
+    seen.missing = ["gone.mp4"]  # as from a list that names more than lies there
     monkeypatch.setattr(data, "load", lambda name, split, size, limit: seen)
     meta = train.run(
         replace(RECIPE, dataset="folder", epochs=1, batch=4),
@@ -183,6 +184,7 @@ def test_videos_that_cannot_be_read_are_left_out_and_listed(folder, monkeypatch,
         out=folder / "own.safetensors",
     )
     assert len(meta["skipped"]) == 2 and all("broken" in name for name in meta["skipped"])
+    assert meta["missing"] == {"train": 1, "val": 1}
     assert "broken" in capsys.readouterr().out
 
 

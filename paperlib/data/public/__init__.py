@@ -46,9 +46,19 @@ def load(name, split, size, limit=None, root=None):
         raise InputError(
             f"{dataset.folder}: none of the {missing} listed {split} videos of {name} is there; {adapter(name).WHERE}."
         )
-    if getattr(dataset, "left_out", ()):
-        warnings.warn(f"{dataset.folder}: {in_words(dataset.left_out)}.", stacklevel=3)
+    tell(dataset, stacklevel=4)
     return dataset if limit is None else dataset.subset(balanced(dataset.labels, limit))
+
+
+def tell(dataset, stacklevel=3):
+    """Warn of listed videos of a data set that are not there, and of files there that are not read."""
+    missing, left_out = (getattr(dataset, what, ()) for what in ("missing", "left_out"))
+    said = [in_words(left_out)] if left_out else []
+    if missing:
+        listed = len(dataset) + len(missing)
+        said.insert(0, f"{len(missing)} of {listed} listed videos are not there, such as {missing[0]}")
+    if said:
+        warnings.warn(f"{dataset.folder}: {'; '.join(said)}.", stacklevel=stacklevel)
 
 
 def short_side(name, size):
