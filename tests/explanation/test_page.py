@@ -97,6 +97,26 @@ def test_scrubbing_clicking_and_keys(opened, found):
 
 
 @pytest.mark.browser
+def test_controls_with_keys_of_their_own_keep_them(opened, found):
+    page = opened(found)
+    count, sigma, tint = page.locator(".pl-count"), page.get_by_label("sigma", exact=True), page.get_by_label("tint")
+    for key, value in (("ArrowLeft", 0.97), ("Home", 0.5), ("ArrowUp", 0.505), ("End", 1)):
+        sigma.press(key)
+        rest(page)
+        assert float(sigma.input_value()) == value and page.locator(".pl-number").inner_text() == f"{value:.3f}"
+    tint.press(" ")
+    assert not tint.is_checked()
+    rest(page)
+    assert count.inner_text() == "1 / 8" and page.get_by_label("play", exact=True).count() == 1  # nothing plays
+    tint.press("ArrowRight")  # for which it has no use
+    rest(page)
+    assert count.inner_text() == "2 / 8"
+    page.locator(".pl-slider").press("End")
+    rest(page)
+    assert count.inner_text() == "8 / 8"
+
+
+@pytest.mark.browser
 def test_another_class_and_another_sigma_are_those_of_the_library(opened, found, network):
     page = opened(found)
     first, second = found.target, next(iter(found.others))

@@ -197,9 +197,9 @@ function playPause(view) {
 }
 
 function keyed(view, event) {
-  const typing = event.target.matches("select, input:not([type=range]):not([type=checkbox])");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !view.panels.length) return;
-  const press = event.target.matches("button") && event.key === " "; // a focused button keeps its own space
+  const own = event.target.matches("select, input:not(.pl-slider, [type=checkbox])"); // which has uses for its keys
+  if (own || event.ctrlKey || event.metaKey || event.altKey || !view.panels.length) return;
+  const press = event.target.matches("button, [type=checkbox]") && event.key === " "; // of those the space alone
   const acts = {
     ArrowLeft: () => step(view, -1),
     ArrowRight: () => step(view, 1),
