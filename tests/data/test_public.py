@@ -1,5 +1,6 @@
 """The public datasets' official layouts, in miniature: from list to decoded, sampled clip and model."""
 
+import shutil
 import warnings
 
 import av
@@ -251,6 +252,22 @@ def test_own_videos_with_splits(tmp_path):
             ("val/b/list.csv", "its ending is not that of a video"),
         ]
         assert dataset.ids == [f"a/{split}.avi", f"b/{split}.avi"] and dataset.labels.tolist() == [0, 1]
+
+
+def test_a_split_without_videos_is_said_and_the_other_one_read(tmp_path):
+    for name in ("train/a/1.mp4", "train/b/1.mp4", "val/a/notes.txt"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).touch()
+    shutil.copytree(tmp_path / "videos" / "train", tmp_path / "one_of_each")
+    with pytest.warns(UserWarning, match=r"left out: val/a \(no video is directly in it\)"):
+        assert data.load("folder", "train", root=tmp_path).ids == ["a/1.mp4", "b/1.mp4"]
+    with pytest.raises(
+        InputError, match=r"videos: no video for val; left out: val/a \(no video.* put your videos"
+    ):
+        data.load("folder", "val", root=tmp_path)
+    assert len(data.load("folder", "train", root=tmp_path / "one_of_each")) == 2
+    with pytest.raises(InputError, match="no video for val; .* a fifth of every class of two or more becomes the val"):
+        data.load("folder", "val", root=tmp_path / "one_of_each")
 
 
 def test_lists_with_semicolons_and_class_names(tmp_path):

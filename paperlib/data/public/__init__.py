@@ -42,10 +42,10 @@ def load(name, split, size, limit=None, root=None):
     """Return a public dataset; `root` (or the environment variable PAPERLIB_DATA) is the data folder."""
     dataset = adapter(name).load(name, locate(name, root), split, size)
     if not len(dataset):
-        missing = len(getattr(dataset, "missing", ()))
-        raise InputError(
-            f"{dataset.folder}: none of the {missing} listed {split} videos of {name} is there; {adapter(name).WHERE}."
-        )
+        missing, left_out = len(getattr(dataset, "missing", ())), getattr(dataset, "left_out", ())
+        what = f"none of the {missing} listed {split} videos of {name} is there" if missing else f"no video for {split}"
+        what += f"; {in_words(left_out)}" if left_out else ""
+        raise InputError(f"{dataset.folder}: {what}; {adapter(name).WHERE}.")
     tell(dataset, stacklevel=4)
     return dataset if limit is None else dataset.subset(balanced(dataset.labels, limit))
 

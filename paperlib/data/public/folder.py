@@ -8,7 +8,7 @@ from . import files
 
 WHERE = (
     "put your videos into one folder per class, as train/<class>/ and val/<class>/ or as <class>/ "
-    "alone, where a fifth of every class becomes the val split"
+    "alone, where a fifth of every class of two or more becomes the val split"
 )
 FOLDERS = ("folder", "videos")
 SYSTEM = "an operating system or a program keeps it for itself"
@@ -16,15 +16,13 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 
 
 def recognise(folder, name):
-    top = folder
-    for words in SPLITS.values():
-        top = next((folder / w for w in words if (folder / w).is_dir()), top)
-    return any(_videos(top / c) for c in _folders(top))
+    tops = [folder / top for top in _tops(folder).values() if top] or [folder]
+    return any(_videos(top / c) for top in tops for c in _folders(top))
 
 
 def load(name, folder, split, size):
     """Label by class folder in alphabetical order; without train and val the file names decide the split."""
-    tops = {s: next((w for w in words if (folder / w).is_dir()), None) for s, words in SPLITS.items()}
+    tops = _tops(folder)
     divided = any(tops.values())
     if divided and tops[split] is None:
         raise InputError(f"{folder} has no folder {split}; {WHERE}.")
@@ -44,8 +42,7 @@ def load(name, folder, split, size):
 
 def left_out(folder):
     """Return pairs (path, reason) of all that lies in the folder and is not read, in order of the paths."""
-    tops = [next((w for w in words if (folder / w).is_dir()), None) for words in SPLITS.values()]
-    tops = [top for top in tops if top]
+    tops = [top for top in _tops(folder).values() if top]
     found = [] if tops else _beside_videos(folder)
     for top in tops:
         found += [(f"{top}/{path}", reason) for path, reason in _beside_videos(folder / top)]
@@ -53,6 +50,11 @@ def left_out(folder):
         if file.name not in tops:
             found.append((file.name, SYSTEM if files.of_system(file.name) else f"it is beside {' and '.join(tops)}"))
     return sorted(found)
+
+
+def _tops(folder):
+    """Return the name of each split's folder, None where it has none."""
+    return {s: next((w for w in words if (folder / w).is_dir()), None) for s, words in SPLITS.items()}
 
 
 def _beside_videos(top):
