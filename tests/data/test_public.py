@@ -261,9 +261,7 @@ def test_a_split_without_videos_is_said_and_the_other_one_read(tmp_path):
     shutil.copytree(tmp_path / "videos" / "train", tmp_path / "one_of_each")
     with pytest.warns(UserWarning, match=r"left out: val/a \(no video is directly in it\)"):
         assert data.load("folder", "train", root=tmp_path).ids == ["a/1.mp4", "b/1.mp4"]
-    with pytest.raises(
-        InputError, match=r"videos: no video for val; left out: val/a \(no video.* put your videos"
-    ):
+    with pytest.raises(InputError, match=r"videos: no video for val; left out: val/a \(no video.* put your videos"):
         data.load("folder", "val", root=tmp_path)
     assert len(data.load("folder", "train", root=tmp_path / "one_of_each")) == 2
     with pytest.raises(InputError, match="no video for val; .* a fifth of every class of two or more becomes the val"):
@@ -275,6 +273,15 @@ def test_lists_with_semicolons_and_class_names(tmp_path):
     (root / "classes.txt").write_text("sit\nstand\n")
     dataset = data.load("frames", "train", size=16, root=root)
     assert dataset.ids == ["videos/a b", "videos/c"] and dataset.classes == ["sit", "stand"]
+
+
+def test_images_that_are_extracted_again_under_other_names_are_found(tmp_path):
+    root = layouts.frames(tmp_path / "frames")
+    dataset = data.load("frames", "val", size=16, root=root)
+    before = dataset.frames(0, [5, 0])
+    for image in sorted((root / "videos" / "d").iterdir()):
+        image.rename(image.with_name(f"img_{image.name}"))
+    assert np.array_equal(dataset.frames(0, [5, 0]), before)
 
 
 def test_photographs_held_sideways_come_out_upright(tmp_path):

@@ -34,9 +34,17 @@ TURNS = {
 }
 
 
+EXPECTED = "`folder first last label`"
+
+
 def recognise(folder, name):
-    path = _list(folder, "val") or _list(folder, "train")
-    return path is not None and any(_fields(line) for line in files.read_text(path)[:1])
+    return len(left_out(folder)) < len(_lists(folder))
+
+
+def left_out(folder):
+    """Return pairs (list, reason) of those lists that begin as no list of frames does."""
+    begin = [(path, next(filter(str.strip, files.read_text(path)), "")) for path in _lists(folder)]
+    return [(path.name, f"it begins with {line[:80]!r}, not {EXPECTED}") for path, line in begin if not _fields(line)]
 
 
 def load(name, folder, split, size):
@@ -64,12 +72,16 @@ class ImageFolders(files.VideoFiles):
 
     def _decode(self, i, indices, short):
         parent = files.contained(self.folder, self.videos[i].path)
-        template = _template(parent, self.videos[i].start)
+        template = _template(parent, self.videos[i].start, parent.stat().st_mtime_ns if parent.is_dir() else 0)
         numbers = np.asarray(indices) + self.videos[i].start
         images = {n: _image(parent / template.format(n), self.folder, short) for n in sorted(set(numbers.tolist()))}
         if len({image.shape for image in images.values()}) > 1:
             raise video.VideoError(f"{parent}: the images differ in size; one video's have to agree.")
         return np.stack([images[n] for n in numbers.tolist()])
+
+
+def _lists(folder):
+    return [path for path in (_list(folder, split) for split in ("train", "val")) if path]
 
 
 def _list(folder, split):
@@ -80,10 +92,10 @@ def _fields(line):
     """Return (path, first, last, label) of a list's line, or None."""
     fields = line.rsplit(";", 3) if line.count(";") >= 3 else line.rsplit(None, 3)
     try:
-        path, first, last, label = fields[0].strip(), int(fields[1]), int(fields[2]), int(float(fields[3]))
-    except (ValueError, IndexError, OverflowError):
+        path, first, last, label = fields[0].strip(), int(fields[1]), int(fields[2]), float(fields[3])
+    except (ValueError, IndexError):
         return None
-    return (path, first, last, label) if 0 <= first <= last and label >= 0 else None
+    return (path, first, last, int(label)) if 0 <= first <= last and label >= 0 and label.is_integer() else None
 
 
 def _rows(folder, split):
@@ -96,15 +108,15 @@ def _rows(folder, split):
             continue
         fields = _fields(text)
         if fields is None:
-            raise InputError(f"{path}:{line}: expected `folder first last label`, not {text[:80]!r}.")
+            raise InputError(f"{path}:{line}: expected {EXPECTED}, not {text[:80]!r}.")
         relative, first, last, label = fields
         rows.append(files.Video(files.safe(relative, f"{path}:{line}"), label, relative, first, last + 1))
     return rows
 
 
 @functools.lru_cache(maxsize=65536)
-def _template(folder, first):
-    """Find how a video's images are named from the first one."""
+def _template(folder, first, modified):
+    """Find how a video's images are named from the first one; again where the folder was modified since."""
     for template in TEMPLATES:
         if (folder / template.format(first)).is_file():
             return template
