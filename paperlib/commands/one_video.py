@@ -93,12 +93,6 @@ def stem(args):
 
 def _names(file):
     """Return the lines of a text file, None for none."""
-    from ..errors import InputError
+    from ..data.public import files
 
-    if file is None:
-        return None
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is no readable text file with names of classes ({error})") from None
-    return [line.strip() for line in lines if line.strip()]
+    return None if file is None else [line.strip() for line in files.read_text(file) if line.strip()]

@@ -51,7 +51,7 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         "import torch\nfrom tests.masks.networks import SmallVideoNet\n"
         "def build():\n    torch.manual_seed(0)\n    return SmallVideoNet()\n"
     )
-    (tmp_path / "names.txt").write_text("up\ndown\n\nnone\n")
+    (tmp_path / "names.txt").write_text("up\ndown\n\nnone\n", encoding="utf-8-sig")  # as Windows writes it
     video = str(prepared[0])
     own = ["--video", video, "--model", "my_own_network:build", "--frames", "4", "--size", "32", "--names", "names.txt"]
     assert cli.main(["explain", *own, "--class", "up", "--against", "down", "--no-mask", "--npz", "a.npz"]) == 0

@@ -77,6 +77,13 @@ def test_linked_image_folders_are_refused(tmp_path):
     [
         ("train.csv", "youtube,label\n", "columns"),
         ("train.csv", "label,youtube_id,time_start,time_end\na,b,x,y\n", ":2"),
+        (
+            "train.csv",
+            "youtube_id,time_start,time_end,label\na,1,11,x\nb,1,11\n",
+            ":3: label and youtube_id have to be",
+        ),
+        ("train.csv", 'label,youtube_id,time_start,time_end\n\n"a,b,1,11\nb,c,1,11\n', ":3: a row of comma-separated"),
+        ("trainingSet.csv", 'clapping/a.mp4,clapping,3,0\n"x' + 140000 * "x", ":2: a row of comma-separated"),
         ("something-something-v2-labels.json", "{", "JSON"),
         ("something-something-v2-labels.json", "[1]", "object"),
         ("something-something-v2-train.json", '[{"id": 1}]', "entry 0"),
@@ -108,6 +115,32 @@ def test_broken_lists_are_explained(tmp_path, file, content, message):
     (target / file).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         data.load(name, "train", root=tmp_path)
+
+
+@pytest.mark.parametrize("mark", "\u2028\x85\x0c")
+def test_lines_end_where_editors_end_them(tmp_path, mark):
+    """Marks at which Python also splits lines stand within texts of people."""
+    root = layouts.something(tmp_path / "ssv2")
+    list_file = root / "something-something-v2-train.json"
+    list_file.write_text(list_file.read_text().replace('"label": "x"', f'"label": "x{mark if mark >= " " else ""}x"'))
+    assert len(data.load("ssv2", "train", root=root)) == 3
+    (tmp_path / "list.csv").write_text(f"a{mark}b,1\r\n\r\nc,2\n", encoding="utf-8-sig", newline="")
+    assert [fields for _, fields in files.rows(tmp_path / "list.csv")] == [[f"a{mark}b", "1"], ["c", "2"]]
+
+
+def test_links_to_folders_are_named_where_their_videos_are_listed(tmp_path):
+    root = layouts.something(tmp_path / "ssv2")
+    (root / "20bn-something-something-v2").rename(tmp_path / "elsewhere")
+    (root / "videos").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"none of the 3 listed .*; left out: videos \(links to folders"):
+        data.load("ssv2", "train", root=root)
+
+
+def test_of_two_files_of_one_name_an_empty_one_comes_last(tmp_path):
+    for name, content in (("a.mp4", b""), ("a.webm", b"x"), ("b.mp4", b"x"), ("b.webm", b"x"), ("c.mp4", b"")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "c.webm").symlink_to("nowhere")
+    assert files.find_videos(tmp_path)[0] == {"a": "a.webm", "b": "b.mp4", "c": "c.mp4"}
 
 
 def test_damaged_images_are_reported(tmp_path):
@@ -252,7 +285,7 @@ def test_a_killed_unpacking_shows_nothing_and_the_next_one_takes_its_remains_awa
     assert subprocess.run([sys.executable, "-c", killed, archive, folder]).returncode == -9
     left = {name: content for name, content in there(folder).items() if not name.startswith(".")}
     assert left == before and there(folder) != before
-    assert list(files.find_videos(folder)) == ["a"]
+    assert list(files.find_videos(folder)[0]) == ["a"]
     assert archives.unpack(archive, folder) == 3
     new = {name: name.encode() * 100 for name in ("sit/a.mp4", "sit/b.mp4", "jump/c.mp4")}
     assert there(folder) == {**before, **new}

@@ -1,5 +1,6 @@
 """What the adapters of file-based datasets share: finding files safely, and the dataset made of them."""
 
+import csv
 import os
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -126,22 +127,29 @@ def of_system(name):
 
 
 def find_videos(folder):
-    """Return {file name without extension: path inside `folder`} of all videos under it."""
-    found = {}
+    """Return {file name without extension: path inside `folder`} of all videos under it, and what is not looked into.
+
+    The second are pairs (path, reason): links to folders, which may lead out of the folder or back into it.
+    """
+    found, linked = {}, []
+
+    def rank(path):  # of files of one name
+        file = os.path.join(folder, path)
+        extension = os.path.splitext(path)[1].lower()
+        return not (os.path.isfile(file) and os.path.getsize(file)), VIDEOS.index(extension)
+
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not of_system(name))
+        inside = os.path.relpath(parent, folder)
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):
+                linked.append((os.path.normpath(os.path.join(inside, name)), "links to folders are not followed"))
         for file in sorted(files):
             stem, extension = os.path.splitext(file)
             if extension.lower() in VIDEOS and not of_system(file):
-                path = os.path.relpath(os.path.join(parent, file), folder)
-                found[stem] = min(
-                    found.get(stem, (len(VIDEOS), "")), (VIDEOS.index(extension.lower()), path), key=_rank
-                )
-    return {stem: path for stem, (_, path) in found.items()}
-
-
-def _rank(item):
-    return item[0]
+                path = os.path.normpath(os.path.join(inside, file))
+                found[stem] = min(found[stem], path, key=rank) if stem in found else path
+    return found, linked
 
 
 def first_file(folder, names):
@@ -152,9 +160,24 @@ def first_file(folder, names):
 def read_text(path):
     """Return a list file's lines; one sentence instead of a traceback where it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+        return Path(path).read_text(encoding="utf-8-sig").split("\n")  # not at U+2028, which texts of lists contain
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a text file ({error}).") from None
+
+
+def rows(path):
+    """Yield (path:line, fields) of the rows of a comma-separated list; one sentence where quotation marks are wrong."""
+    reader = csv.reader(read_text(path), strict=True)
+    while True:
+        where = f"{path}:{reader.line_num + 1}"
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise InputError(f"{where}: a row of comma-separated values cannot be read ({error}).") from None
+        if row is None:
+            return
+        if row:
+            yield where, row
 
 
 def class_list(name):
@@ -163,12 +186,15 @@ def class_list(name):
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def split_present(videos, found):
-    """Split listed videos (their path is a file name without extension) into (present ones, missing ids)."""
-    present, missing = [], []
+def split_present(videos, folder):
+    """Split listed videos (their path is a file name without extension) into (present ones, missing ids).
+
+    The third is what is not looked into, as of `find_videos`.
+    """
+    (found, linked), present, missing = find_videos(folder), [], []
     for item in videos:
         if item.path in found:
             present.append(replace(item, path=found[item.path]))
         else:
             missing.append(item.id)
-    return present, missing
+    return present, missing, linked

@@ -1,7 +1,5 @@
 """Kinetics-400 and Mini-Kinetics: the official CSV lists and a tree of trimmed videos."""
 
-import csv
-
 from ...errors import InputError
 from . import files
 
@@ -10,6 +8,7 @@ WHERE = (
     "the trimmed videos <youtube_id>_<start>_<end>.mp4, in any folders, under kinetics400/"
 )
 FOLDERS = ("kinetics400", "kinetics-400", "kinetics_400", "kinetics", "k400")
+COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 PREFIXES = ("", "kinetics-400_", "kinetics400_", "kinetics_", "k400_")
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation")}
 
@@ -32,8 +31,8 @@ def load(name, folder, split, size):
         for label, video_id, where in rows
         if label in number
     ]
-    present, missing = files.split_present(videos, files.find_videos(folder))
-    return files.VideoFiles(name, folder, classes, present, size, missing)
+    present, missing, linked = files.split_present(videos, folder)
+    return files.VideoFiles(name, folder, classes, present, size, missing, linked)
 
 
 def _list(folder, split):
@@ -53,16 +52,19 @@ def _rows(folder, split):
     path = _list(folder, split)
     if path is None:
         raise InputError(f"{folder} has no list {split}.csv; {WHERE}.")
-    reader = csv.DictReader(files.read_text(path))
-    needed = {"label", "youtube_id", "time_start", "time_end"}
-    if not needed <= set(reader.fieldnames or ()):
-        raise InputError(f"{path}: the first line has to name the columns {', '.join(sorted(needed))}.")
-    rows = []
-    for line, row in enumerate(reader, 2):
+    rows = files.rows(path)
+    _, header = next(rows, ("", []))
+    if not set(COLUMNS) <= set(header):
+        raise InputError(f"{path}: the first line has to name the columns {', '.join(COLUMNS)}.")
+    found = []
+    for where, row in rows:
+        row = dict(zip(header, row, strict=False))
+        label, video_id, *times = (row.get(column, "").strip() for column in COLUMNS)
         try:
-            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{path}:{line}: time_start and time_end have to be seconds.") from None
-        label = row["label"].replace("_", " ").strip()
-        rows.append((label, f"{row['youtube_id']}_{start:06d}_{end:06d}", f"{path}:{line}"))
-    return rows
+            start, end = (int(float(time)) for time in times)
+        except (ValueError, OverflowError):
+            raise InputError(f"{where}: time_start and time_end have to be seconds.") from None
+        if not (label and video_id):
+            raise InputError(f"{where}: label and youtube_id have to be there.")
+        found.append((label.replace("_", " ").strip(), f"{video_id}_{start:06d}_{end:06d}", where))
+    return found

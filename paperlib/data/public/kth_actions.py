@@ -22,7 +22,7 @@ def recognise(folder, name):
 
 def load(name, folder, split, size):
     """Cut every recording into its sequences (2391 in all: 1528 to train, 863 to test), split by subject."""
-    found = files.find_videos(folder)
+    found, linked = files.find_videos(folder)
     present, missing = [], []
     for subject, action, recording, start, stop in sequences(folder / "00sequences.txt"):
         if (subject in TRAINING_SUBJECTS) != (split == "train"):
@@ -33,7 +33,7 @@ def load(name, folder, split, size):
             missing.append(identity)
         else:
             present.append(files.Video(path, CLASSES.index(action), identity, start, stop))
-    return files.VideoFiles(name, folder, CLASSES, present, size, missing)
+    return files.VideoFiles(name, folder, CLASSES, present, size, missing, linked)
 
 
 def sequences(path):

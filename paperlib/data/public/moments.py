@@ -1,6 +1,5 @@
 """Moments in Time and its official mini version: category file, two CSV lists, one folder per class."""
 
-import csv
 import os
 
 from ...errors import InputError
@@ -32,12 +31,10 @@ def load(name, folder, split, size):
     if path is None:
         raise InputError(f"{folder} has no list {list_name}; {WHERE}.")
     present, missing = [], []
-    for line, row in enumerate(csv.reader(files.read_text(path)), 1):
-        if not row:
-            continue
+    for where, row in files.rows(path):
         if len(row) < 2 or row[1] not in number:
-            raise InputError(f"{path}:{line}: expected a path and a class of moments_categories.txt.")
-        video_id = files.safe(row[0], f"{path}:{line}")
+            raise InputError(f"{where}: expected a path and a class of moments_categories.txt.")
+        video_id = files.safe(row[0], where)
         item = files.Video(f"{subfolder}/{video_id}", number[row[1]], video_id)
         if os.path.isfile(folder / item.path):
             present.append(item)
@@ -49,7 +46,7 @@ def load(name, folder, split, size):
 def _categories(folder):
     """Return the classes in the order of their numbers ("clapping,0")."""
     path = folder / "moments_categories.txt"
-    rows = [row for row in csv.reader(files.read_text(path)) if row]
+    rows = [row for _, row in files.rows(path)]
     try:
         return [label for label, _ in sorted(rows, key=lambda row: int(row[1]))]
     except (ValueError, IndexError):

@@ -9,7 +9,6 @@ The p1 to p15 in a recording's name are positions and scenarios, not people: two
 day) act one after the other in each recording, and the annotation names them human1 to human9.
 """
 
-import csv
 import pickle
 import re
 import zipfile
@@ -87,18 +86,16 @@ def _raw(folder):
     """Yield (recording, label, person, int16 frames in 1/100 degree, start, stop) from the authors' files."""
     recordings = {}
     for path in sorted((folder / "annotation").glob("*_human.csv")):
-        for line, row in enumerate(csv.reader(files.read_text(path)), 1):
-            if not row:
-                continue
+        for where, row in files.rows(path):
             match = re.match(r"(\d{8})_p\d+_\w+\.csv$", row[0])
             if len(row) != 5 or not match or not (row[1].isdigit() and row[2].isdigit()):
-                raise InputError(f"{path}:{line}: expected `recording.csv,first,last,label,person`.")
+                raise InputError(f"{where}: expected `recording.csv,first,last,label,person`.")
             name, first, last = row[0], int(row[1]), int(row[2])
             if name not in recordings:
                 recordings = {name: _temperatures(files.contained(folder, f"{match[1]}/raw/{name}"))}
             frames = recordings[name]
             if not first <= last < len(frames):
-                raise InputError(f"{path}:{line}: {name} has {len(frames)} frames, not {first} to {last}.")
+                raise InputError(f"{where}: {name} has {len(frames)} frames, not {first} to {last}.")
             begin, end = max(0, first - CONTEXT), min(len(frames), last + 1 + CONTEXT)
             yield name, row[3], row[4], frames[begin:end], first - begin, last + 1 - begin
 

@@ -40,8 +40,8 @@ def load(name, folder, split, size):
         if template in number:
             path_id = files.safe(video_id, where)
             videos.append(files.Video(path_id, number[template], video_id))
-    present, missing = files.split_present(videos, files.find_videos(folder))
-    return files.VideoFiles(name, folder, classes, present, size, missing)
+    present, missing, linked = files.split_present(videos, folder)
+    return files.VideoFiles(name, folder, classes, present, size, missing, linked)
 
 
 def _list(folder, what):
