@@ -88,7 +88,7 @@ def prefix(args, command):
 
 def stem(args):
     """Return the name of the video, without its ending."""
-    return Path(args.video).stem if Path(args.video).exists() else args.video.replace("/", "-")
+    return Path(args.video).stem if os.path.exists(args.video) else args.video.replace("/", "-")
 
 
 def _names(file):

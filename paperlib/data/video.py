@@ -126,9 +126,9 @@ def crops(frames, size, count=1):
 
 def existing(path):
     path = Path(os.path.abspath(path))
-    if path.is_dir():
+    if os.path.isdir(path):
         raise VideoError(f"{path} is a folder; a video file is needed.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # as where Path.is_file raises: a name may be too long, a folder not be looked into
         raise VideoError(f"{path}: there is no such video file.")
     if not path.stat().st_size:
         raise VideoError(f"{path} is empty (0 bytes); copy or download it again.")

@@ -1,6 +1,7 @@
 """What a user calls a network: a checkpoint, a module of one's own, a function that makes one, a folder on disk."""
 
 import importlib
+import os
 import sys
 import traceback
 from contextlib import contextmanager
@@ -82,10 +83,10 @@ def _unwrapped(adapted):
 
 def _named(name, device):
     """Return (network, header) of a function, a folder or a checkpoint, on a device."""
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return _of_transformers(Path(name)).to(device), {}
     module, colon, function = name.partition(":")
-    if colon and not Path(name).exists() and all(part.isidentifier() for part in module.split(".")):
+    if colon and not os.path.exists(name) and all(part.isidentifier() for part in module.split(".")):
         return _made(module, function).to(device), {}
     return checkpoints.load(name, device)
 

@@ -1,5 +1,6 @@
 """Load weights stored in the layout of the papers' public checkpoints, by structure and strictly."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def read(source):
 
 
 def _read_file(path):
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"there is no checkpoint file {path}")
     try:
         if path.suffix == ".safetensors":

@@ -8,6 +8,7 @@ against 0.06).
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def find(file: str | Path) -> Path:
     A name without a file of ours may be one that a provider has (a public checkpoint, say; see `adopted`).
     """
     for candidate in (Path(file), paths.CHECKPOINTS / f"{file}.safetensors"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     for provide in PROVIDERS:
         provided = provide(str(file))

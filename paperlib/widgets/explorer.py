@@ -1,6 +1,7 @@
 """The widget: what the browser is told once (frames, maps) and anew (matrices, masks), and what it may ask."""
 
 import base64
+import os
 import tempfile
 import threading
 import time
@@ -229,7 +230,7 @@ class YourVideo(Explorer):
         if not str(file).strip():
             raise InputError("name a video file, or upload one")
         places = [*([Path(self._uploads.name) / file] if self._uploads else []), self._folder / file, Path(file)]
-        there = next((place for place in places if place.is_file()), None)
+        there = next((place for place in places if os.path.isfile(place)), None)
         if there is None:
             raise InputError(f"video {file} does not exist in {self._folder.resolve()}")
         self.stop()

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import av
+import numpy as np
 
 from .. import data
 from ..errors import InputError
+from ..storage import paths
 from ..training import checkpoints
 
 
@@ -20,10 +22,21 @@ def validation_video(checkpoint, number=0, root=None):
 
 
 def write_video(file, frames, rate=12):
-    """Write frames uint8 [T, H, W, 3] (even sides) as an mp4 of `rate` frames per second and return its path."""
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(file), "w") as out:
+    """Write frames uint8 [T, H, W, 3] (even sides) as an mp4 of `rate` frames per second and return its path.
+
+    Raises InputError for other frames, and for a file that cannot be written or has not the name of an mp4.
+    """
+    file, frames = Path(file), np.asarray(frames)
+    if file.suffix.lower() != ".mp4":
+        raise InputError(f"{file}: name a file that ends in .mp4")
+    good = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.size
+    if not good or frames.shape[1] % 2 or frames.shape[2] % 2:
+        raise InputError(
+            f"{file}: a video is made of frames uint8 [T, H, W, 3] of even height and width, at least one, not of "
+            f"{frames.dtype} {list(frames.shape)}"
+        )
+    paths.check_writable(file)
+    with paths.atomic(file) as part, av.open(str(part), "w") as out:
         # without the second option x264 writes other bytes from one process to the next
         options = {"crf": "16", "x264-params": "cpu-independent=1"}
         stream = out.add_stream("libx264", rate=rate, options=options)

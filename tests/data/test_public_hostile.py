@@ -93,6 +93,7 @@ def test_linked_image_folders_are_refused(tmp_path):
         ("00sequences.txt", "person01_flying_d1 frames 1-5\n", "flying"),
         ("00sequences.txt", "person01_boxing_d1 frames 9-5\n", "9-5"),
         ("train.txt", "a 1 2 0\nb 1\n", ":2"),
+        ("train.txt", f"{300 * 'a'} 1 2 0\n", "none of the 1 listed"),
         ("train.txt", "a 1 2 0\nb 1 2 0.7\n", ":2"),
         ("train.txt", "a 12 0\n", r"put train.txt .* left out: train.txt \(it begins with 'a 12 0', not `folder first"),
         ("train.txt", "\npath,label\na 1 2 0\n", r"left out: train.txt \(it begins with 'path,label'"),

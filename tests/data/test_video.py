@@ -338,3 +338,10 @@ def test_the_corrupted_real_clip_gives_the_clear_error():
     for indices in (None, [30], [49, 0], sampling.uniform(video.probe(path).frames, 8)):
         with pytest.raises(video.VideoError, match="corrupted.mp4 is damaged and cannot be decoded"):
             video.decode(path, indices)
+
+
+@pytest.mark.parametrize("name", ["absent.mp4", "a" * 300, "nul\0.mp4"])
+def test_names_that_no_file_has_are_said_to_have_none(tmp_path, name):
+    for look in (video.probe, video.decode):
+        with pytest.raises(video.VideoError, match="there is no such video file"):
+            look(tmp_path / name)

@@ -51,18 +51,6 @@ def zoo(tmp_path_factory):
     return folder, [str(f) for f in files], widgets.write_video(folder / "moving.mp4", moving)
 
 
-def test_a_video_is_written_the_same_every_time(tmp_path):
-    """Even where the encoder may choose among instructions; pictures as smooth as rendered ones show it."""
-    rng, side = np.random.default_rng(0), np.linspace(0, 6, 64)
-    pictures = [
-        100 + 80 * np.sin(side + 0.3 * t)[:, None] * np.cos(side - 0.2 * t) + rng.normal(0, 3, (64, 64))
-        for t in range(40)
-    ]
-    moving = np.stack(pictures).clip(0, 255).astype(np.uint8)[..., None].repeat(3, 3)
-    written = [widgets.write_video(tmp_path / f"{i}.mp4", moving).read_bytes() for i in range(5)]
-    assert written.count(written[0]) == 5
-
-
 def heard(widget):
     """Collect what the widget says to the browser in answer to messages."""
     said = []
@@ -190,11 +178,19 @@ def test_your_video_opens_what_is_named_and_what_is_uploaded(zoo):
     assert said[-1][0]["kind"] == "error" and "none.mp4 does not exist" in said[-1][0]["text"]
     before = standing(widget), dict(widget.chosen)
     (folder / "broken.mp4").write_bytes(content[:300])
-    for file, checkpoint in (("none.mp4", files[0]), ("broken.mp4", files[0]), ("moving.mp4", "synth_ssv2/none")):
+    named = ("none.mp4", files[0]), ("broken.mp4", files[0]), ("moving.mp4", "synth_ssv2/none")
+    for file, checkpoint in (*named, ("a" * 300, files[0]), ("moving.mp4", "a" * 300)):
         widget._asked(None, {"kind": "open", "panel": 0, "file": file, "checkpoint": checkpoint}, [])
         assert said[-1][0]["kind"] == "error" and (standing(widget), widget.chosen) == before
     widget._asked(None, {"kind": "open", "panel": 0, "file": "moving.mp4", "checkpoint": files[0]}, [])
     assert said[-1][0]["kind"] == "done" and widget.chosen == {"file": "moving.mp4", "checkpoint": files[0]}
+
+
+def test_your_video_offers_what_is_a_video_in_its_folder(zoo, tmp_path):
+    (tmp_path / "folder.mp4").mkdir()
+    for name in ("b.TS", "a.gif", "._a.gif", "list.csv", "folder.mp4/c.mp4"):
+        (tmp_path / name).touch()
+    assert widgets.your_video(checkpoint=zoo[1][0], folder=tmp_path).files == ["a.gif", "b.TS"]
 
 
 def test_of_files_with_one_name_the_one_that_was_meant_is_opened(zoo, tmp_path, monkeypatch):

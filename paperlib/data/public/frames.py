@@ -1,6 +1,7 @@
 """Videos extracted to images, with `path start end label` lists as the CVPR 2021 paper's code makes them."""
 
 import functools
+import os
 
 import numpy as np
 from PIL import Image
@@ -58,10 +59,10 @@ def load(name, folder, split, size):
     classes = [c for c in classes if c]
     if len(classes) <= highest:
         raise InputError(f"{names} names {len(classes)} classes, but the lists use label {highest}.")
-    present = [row for row in rows if (folder / row.path).is_dir()]
-    return ImageFolders(
-        name, folder, classes, present, size, [row.id for row in rows if not (folder / row.path).is_dir()]
-    )
+    there = [os.path.isdir(folder / row.path) for row in rows]
+    present = [row for row, is_there in zip(rows, there, strict=True) if is_there]
+    missing = [row.id for row, is_there in zip(rows, there, strict=True) if not is_there]
+    return ImageFolders(name, folder, classes, present, size, missing)
 
 
 class ImageFolders(files.VideoFiles):
