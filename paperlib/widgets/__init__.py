@@ -9,6 +9,7 @@ May import: explanation, papers, and all that those may.
 
 from pathlib import Path
 
+from ..data.public.folder import videos_in
 from ..errors import InputError
 from ..storage import paths
 from .explorer import Explorer, YourVideo
@@ -28,8 +29,6 @@ __all__ = [
     "write_video",
     "your_video",
 ]
-
-VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
 
 
 def scrub_relevance(
@@ -134,7 +133,7 @@ def your_video(file=None, checkpoint=None, target=None, folder=".", iterations=1
         raise InputError("no checkpoint is trained yet, see paperlib zoo train")
     if not Path(folder).is_dir():
         raise InputError(f"folder {folder} does not exist")
-    names = sorted(f.name for f in Path(folder).iterdir() if f.suffix.lower() in VIDEOS)
+    names = videos_in(Path(folder))
     widget = YourVideo(
         [],
         folder,

@@ -17,7 +17,7 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 
 def recognise(folder, name):
     tops = [folder / top for top in _tops(folder).values() if top] or [folder]
-    return any(_videos(top / c) for top in tops for c in _folders(top))
+    return any(videos_in(top / c) for top in tops for c in _folders(top))
 
 
 def load(name, folder, split, size):
@@ -27,11 +27,11 @@ def load(name, folder, split, size):
     if divided and tops[split] is None:
         raise InputError(f"{folder} has no folder {split}; {WHERE}.")
     parents = [top for top in tops.values() if top] if divided else [""]
-    classes = sorted({c for parent in parents for c in _folders(folder / parent) if _videos(folder / parent / c)})
+    classes = sorted({c for parent in parents for c in _folders(folder / parent) if videos_in(folder / parent / c)})
     videos = []
     for label, c in enumerate(classes):
         parent = os.path.join(tops[split] or "", c)
-        names = _videos(folder / parent)
+        names = videos_in(folder / parent)
         if not divided:
             shuffled = sorted(names, key=lambda file: zlib.crc32(file.encode(errors="surrogateescape")))
             validation = set(shuffled[: max(1, len(names) // 5)] if len(names) > 1 else ())
@@ -66,7 +66,7 @@ def _beside_videos(top):
         elif not file.is_dir():
             found.append((file.name, "it is in no class folder"))
         else:
-            videos = set(_videos(file))
+            videos = set(videos_in(file))
             if not videos:
                 found.append((file.name, "no video is directly in it"))
             found += [(f"{file.name}/{f.name}", _reason(f)) for f in file.iterdir() if f.name not in videos]
@@ -83,7 +83,8 @@ def _folders(folder):
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and not files.of_system(f.name))
 
 
-def _videos(folder):
+def videos_in(folder):
+    """Return the names of the videos that are directly in a folder, in order; none where there is no such folder."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:  # tells folders from files without asking for each
