@@ -187,7 +187,9 @@ class opened:
         if "matroska" in self.container.format.name and (what := extent.cut_short(self.path)):
             self.container.close()  # else its frames up to there would be taken for all
             raise VideoError(what)
-        stream = pictures[0]
+        stream = next(
+            (s for s in pictures if s.frames != 1), pictures[0]
+        )  # an animation's first picture may be beside it
         stream.thread_type = "NONE"  # clips are decoded side by side, not frames
         stream.codec_context.options = self.options
         return self.container, stream
@@ -237,7 +239,7 @@ def _opening(path, size, modified):
     with opened(path) as (container, stream):
         for _, frame in sequential(container, stream):
             return upright.form(frame, stream), bool(frame.interlaced_frame)
-    raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
+    raise VideoError(extent.cut_short(path) or f"{path} is damaged: it holds no frame that can be decoded.")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -278,7 +280,7 @@ def _collect(path, wanted, index, short_side):
     if wanted is not None and len(frames) < len(wanted):
         raise VideoError(f"{path} ends before frame {wanted[len(frames)]} (frames count from 0).")
     if not frames:
-        raise VideoError(f"{path} is damaged: it holds no frame that can be decoded.")
+        raise VideoError(extent.cut_short(path) or f"{path} is damaged: it holds no frame that can be decoded.")
     return np.stack(frames)
 
 

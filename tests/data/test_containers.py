@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from paperlib.data import inspection, video
 from tests import shared
@@ -50,6 +50,15 @@ def test_the_odd_containers_give_what_plain_pyav_gives(name):
     assert video.probe(path).frames == len(reference)
     assert (video.decode(path) == reference).all()
     assert (video.decode(path, [20, 4]) == reference[[20, 4]]).all()
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_an_animated_avif_is_more_than_the_picture_in_front_of_it(tmp_path):
+    first, *others = (Image.fromarray(videos.picture(k)) for k in range(5))
+    first.save(tmp_path / "x.avif", save_all=True, append_images=others, duration=40)
+    assert [videos.number(frame) for frame in video.decode(tmp_path / "x.avif")] == list(range(5))
+    first.save(tmp_path / "one.avif")
+    assert [videos.number(frame) for frame in video.decode(tmp_path / "one.avif")] == [0]
 
 
 @pytest.mark.parametrize("codec, kept", [("mjpeg", 0.5), ("mjpeg", 0.95), ("ffvhuff", 0.8), ("mpeg4", 0.5)])
