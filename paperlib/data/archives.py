@@ -46,16 +46,15 @@ def unpack(archive, folder):
 
 
 def _zip_entries(content):
-    """List (name, bytes, is a plain file, function that opens it), without folders."""
+    """List (name, bytes, is a plain file, function that opens it), without folders.
+
+    Some programs of Windows write names with backslashes, against what the format says.
+    """
+    named = [(entry.filename.replace("\\", "/"), entry) for entry in content.infolist()]
     return [
-        (
-            entry.filename,
-            entry.file_size,
-            not stat.S_ISLNK(entry.external_attr >> 16),
-            lambda entry=entry: content.open(entry),
-        )
-        for entry in content.infolist()
-        if not entry.is_dir()
+        (name, entry.file_size, not stat.S_ISLNK(entry.external_attr >> 16), lambda entry=entry: content.open(entry))
+        for name, entry in named
+        if not name.endswith("/")
     ]
 
 

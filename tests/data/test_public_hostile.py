@@ -200,6 +200,14 @@ def test_archives_that_escape_are_refused(tmp_path):
         unpack(tmp_path / "text.zip", tmp_path / "out")
 
 
+def test_an_archive_with_backslashes_is_unpacked_into_folders(tmp_path):
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as archive:
+        for name in ("train\\", "train\\a\\1.mp4", "train\\b\\1.mp4"):
+            archive.writestr(name, name.strip("\\"))
+    assert archives.unpack(tmp_path / "windows.zip", tmp_path / "out") == 2
+    assert there(tmp_path / "out") == {f"train/{c}/1.mp4": f"train\\{c}\\1.mp4".encode() for c in "ab"}
+
+
 def there(folder):
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
