@@ -239,7 +239,7 @@ def _otherwise(header, video):
 def _seen(info):
     """Return a sentence about which frames of the video were seen."""
     indices, total, several = info["indices"], info["video_frames"], info.get("windows")
-    if indices == list(range(total)):
+    if indices == list(range(total)) and not several:
         return []
     if total == 1:
         return ["The video has a single frame, so every frame of the clip is that one."]

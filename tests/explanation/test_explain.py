@@ -284,6 +284,14 @@ def test_a_window_slides_over_a_long_video(network, frames):
     assert (found.arrays["segments"] <= 9).all() and found.info["sigma"] == 0.5
 
 
+def test_windows_that_see_every_frame_are_told_too(network, frames):
+    found = paperlib.explain(frames, network, slide=1, mask=False, cam=False)
+    assert found.info["indices"] == list(range(20))
+    assert any("20 were seen: all from 1 to 20, by 9 windows of 4 frames" in note for note in found.notes)
+    whole = paperlib.explain(frames[:4], network, mask=False, cam=False)
+    assert not any("were seen" in note for note in whole.notes)
+
+
 def test_several_clips_of_one_video_and_no_mask_unless_it_is_asked_for(network, frames):
     found = paperlib.explain(frames, network, clips=2, cam=False)
     assert found.matrix.shape == (8, 8) and found.mask is None and (found.matrix[:4, 4:] == 0).all()
