@@ -88,6 +88,10 @@ def prefix(args, command):
 
 def stem(args):
     """Return the name of the video, without its ending."""
+    from ..errors import InputError
+
+    if not args.video:
+        raise InputError("--video names no file; give one, or DATASET/NUMBER, such as synth_ssv2_hard/7")
     return Path(args.video).stem if os.path.exists(args.video) else args.video.replace("/", "-")
 
 

@@ -68,6 +68,7 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         (["--class", "up"], "'up' is unknown"),
         (["--against", "up"], "'up' is unknown"),
         (["--html", "x.htm"], "should end with .html"),
+        (["--video", ""], "--video names no file"),
         (["--no-relevance", "--no-mask", "--no-cam"], "nothing to look at"),
         (["--clips", "2", "--slide"], "give one of them"),
         (["--clips", "0"], "clips must be"),
