@@ -14,6 +14,11 @@ class Finding(NamedTuple):
     dataset: str = ""
 
 
+def of_several(rests_on, among):
+    """Return what a finding rests on, with of how many comparisons it is the extreme one (`statistics.at_once`)."""
+    return f"{rests_on}; covers {among} comparisons at once" if among > 1 else rests_on
+
+
 class Check(NamedTuple):
     """One check of the project itself, as `Run.check` takes it."""
 

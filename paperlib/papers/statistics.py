@@ -123,6 +123,14 @@ def mean_of_independent(intervals):
     return Interval(float(mean), float(mean - below), float(mean + above))
 
 
+def at_once(comparisons, level=0.95):
+    """Return the level at which each of so many intervals has to be, for all to cover at once (Bonferroni).
+
+    For the best, worst or farthest of several comparisons, which was chosen by the values themselves.
+    """
+    return 1 - (1 - level) / max(1, comparisons)
+
+
 def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
     """Return a statistic of several models, each trained in several runs, with an interval over runs and clips.
 

@@ -44,16 +44,16 @@ def of_placement(scored):
     """Return the findings of Table 6 for our own TAM networks."""
     scored = own.trained(scored)
     placed = [s for s in scored.values() if s.row["module"] == "TAM" and s.row["sampling"] == "uniform"]
-    found = []
-    for id, role in (("da.table6.top-half.own", "mini-SSV2"), ("da.table6.insensitive.own", "mini-Kinetics")):
-        chosen = [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role]
-        if role == "mini-SSV2":
-            top = [s for s in chosen if s.row["placement"] == "top"]
-            pairs, among = own.matched(top, [s for s in chosen if s not in top], *SIZE), 1
-        else:
-            pairs, among = farthest(chosen, "placement")
-        found.append(own.finding(id, pairs, among=among))
-    return found
+    ssv2, kinetics = (
+        [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role] for role in ("mini-SSV2", "mini-Kinetics")
+    )
+    at = {place: [s for s in ssv2 if s.row["placement"] == place] for place in ("top", "all", "bottom", "uniform")}
+    top = at.pop("top")
+    pairs, among = farthest(kinetics, "placement")
+    return [
+        own.smallest("da.table6.top-half.own", [own.matched(top, others, *SIZE) for others in at.values()]),
+        own.finding("da.table6.insensitive.own", pairs, among=among),
+    ]
 
 
 def farthest(chosen, entry):
@@ -88,7 +88,7 @@ def of_aggregation(scored):
 
     return [
         own.finding("da.table5.needed.own", pairs(["I3D", "Conv1D", "TAM"], ["TSN"], "mini-Kinetics")),
-        own.finding("da.table5.light.own", pairs(["TAM", "TSM"], ["I3D", "Conv1D", "NLN"])),
+        own.smallest("da.table5.light.own", [pairs(["TAM", "TSM"], [rival]) for rival in ("I3D", "Conv1D", "NLN")]),
         own.finding("da.table5.nln.own", pairs(["NLN"], ["I3D"], "mini-SSV2")),
     ]
 

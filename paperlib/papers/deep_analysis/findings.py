@@ -5,8 +5,10 @@ fewer frames: such a chain is one unit, and intervals are Student's t over chain
 modules of a backbone share their baseline and are one unit together.
 """
 
+import math
+
 from .. import statistics
-from ..findings import Check, Finding, declare
+from ..findings import Check, Finding, declare, of_several
 from . import (
     BASELINE,
     DATASETS,
@@ -25,10 +27,14 @@ SOURCE = "288 published models"
 CHAIN = ["dataset", "module", "backbone"]
 
 
-def over_chains(id, values, levels):
-    """Return the finding of a series' mean, its values averaged over everything but these index levels first."""
+def over_chains(id, values, levels, among=1):
+    """Return the finding of a series' mean, its values averaged over everything but these index levels first.
+
+    among: of how many such series this was chosen by its value; the interval then covers all of them at once.
+    """
     units = values.groupby(level=levels).mean()
-    return Finding(id, statistics.mean_interval(units), f"{len(units)} chains of models, 1 run each", SOURCE)
+    seen = of_several(f"{len(units)} chains of models, 1 run each", among)
+    return Finding(id, statistics.mean_interval(units, statistics.at_once(among)), seen, SOURCE)
 
 
 def of_benchmark(models):
@@ -44,7 +50,7 @@ def of_benchmark(models):
         over_chains("da.fig4.r50-inception", backbone.ResNet50 - backbone.InceptionV1, pair),
         over_chains("da.fig4.inception-r18", backbone.InceptionV1 - backbone.ResNet18, pair),
         over_chains("da.fig4.longer", early, CHAIN),
-        over_chains("da.fig4.not-after-32", late.xs(most), CHAIN[1:]),
+        over_chains("da.fig4.not-after-32", late.xs(most), CHAIN[1:], len(DATASETS)),
     ]
 
 
@@ -60,7 +66,7 @@ def of_pooling(models):
         over_chains("da.fig6.tsn-ssv2", ssv2, "backbone"),
         over_chains("da.fig6.tsn-mit", mit, "backbone"),
         over_chains("da.fig6.tsn-more-frames", long - short, ["dataset", "backbone"]),
-        over_chains("da.fig6.tsn-least", kinetics - best, "backbone"),
+        over_chains("da.fig6.tsn-least", kinetics - best, "backbone", len(MODULES)),
         over_chains("da.fig6.tsn-after-32", kinetics.xs(64, level="num_frames"), "backbone"),
     ]
 
@@ -84,7 +90,7 @@ def of_table07(models):
         over_chains("da.table7.space-ssv2", of("phi", ssv2), "backbone"),
         over_chains("da.table7.space-mit", of("phi", mit) - of("phi", ssv2), "backbone"),
         over_chains("da.table7.space-kinetics", of("phi", kinetics) - of("phi", mit), "backbone"),
-        over_chains("da.table7.alike", phi[high] - phi[low], ["dataset", "backbone"]),
+        over_chains("da.table7.alike", phi[high] - phi[low], ["dataset", "backbone"], math.comb(len(MODULES), 2)),
         over_chains("da.table7.2d-3d", two_d - three_d, ["dataset", "backbone"]),
         over_chains("da.table7.kinetics-mit", of("psi_ta", kinetics) - of("psi_ta", mit), "backbone"),
         over_chains("da.table7.pooling-deters", of("psi_ta_tp") - psi, ["dataset", "backbone"]),

@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
 from .. import analysis, needs, statistics
-from ..findings import Finding
+from ..findings import Finding, of_several
 from . import BASELINE, spatial_contribution, temporal_improvement
 
 STANDS_FOR = {
@@ -189,7 +189,7 @@ def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
     pairs: [(a, b)] of `Scored`, both on the same videos; a run of a network that was asked twice is left out of both.
     function: of the accuracies of a and b in percent (their difference, or equation 1). weights: of the pairs, by
     default those of a mean. span: the most that one video can change the function's value per video. among: of how
-    many comparisons this was chosen as the largest; the interval then covers all of them at once (Bonferroni).
+    many comparisons this was chosen by its value; the interval then covers all of them at once.
     """
     weights = np.full(len(pairs), 1 / len(pairs)) if weights is None else np.asarray(weights)
     sets = {}
@@ -210,16 +210,23 @@ def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
         return sum(w * function(top1(a), top1(b)) for w, (a, b) in zip(weights, pairs, strict=True))
 
     answers = [[np.stack(list(asked.values()), -1) for asked in networks.values()] for networks in sets.values()]
-    level = 1 - 0.05 / max(1, among)
-    return statistics.crossed_interval(statistic, answers, level=level, span=span)
+    return statistics.crossed_interval(statistic, answers, level=statistics.at_once(among), span=span)
 
 
-def finding(id, pairs, why=EARLY, **how):
+def finding(id, pairs, why=EARLY, among=1, **how):
     """Return the `Finding` of a statement pooled over pairs; not testable, for the reason given, without any."""
     if not pairs:
         return Finding(id, None, why, "")
     models = {one.key: one for pair in pairs for one in pair}
-    return Finding(id, pooled(pairs, **how), rests_on(models.values()), datasets_of(models.values()))
+    seen = of_several(rests_on(models.values()), among)
+    return Finding(id, pooled(pairs, among=among, **how), seen, datasets_of(models.values()))
+
+
+def smallest(id, rivals):
+    """Return the `Finding` of the rival that the other networks are the least better than; rivals: pairs of each."""
+    there = [pairs for pairs in rivals if pairs]
+    closest = min(there, key=lambda pairs: pooled(pairs).value, default=[])
+    return finding(id, closest, among=len(there))
 
 
 def rests_on(models):

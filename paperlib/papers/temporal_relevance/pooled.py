@@ -3,8 +3,8 @@
 import numpy as np
 
 from ...storage.zoo_lists import without_seed
-from ..findings import UNTRAINED, Finding
-from ..statistics import crossed_interval
+from ..findings import UNTRAINED, Finding, of_several
+from ..statistics import at_once, crossed_interval
 from . import STANDS_FOR, dataset_for, split
 
 
@@ -54,13 +54,14 @@ def tables(explained, quantity):
     return {network: table(runs, quantity) for network, runs in networks(explained).items()}
 
 
-def pool(values, of=None, span=None, of_run=lambda run: np.nanmean(run, axis=0)):
+def pool(values, of=None, span=None, of_run=lambda run: np.nanmean(run, axis=0), among=1):
     """Return a statistic of networks' means with its 95 % interval over videos and training runs.
 
     values: {`<data set>/<name>`: [runs, videos, ...]} as from `tables`; videos of one data set are compared one by one
     where networks share them. of: function of `mean`, where mean(name) is the mean over a network's runs of what
     of_run gives for the run's [videos, ...], by default the mean over videos; `of` is by default the mean over
-    networks. span: as in `crossed_interval`.
+    networks. span: as in `crossed_interval`. among: of how many comparisons this is the extreme one; the interval then
+    covers all of them at once.
     """
     blocks, place = [], {}
     for dataset in dict.fromkeys(split(name)[0] for name in values):
@@ -78,7 +79,7 @@ def pool(values, of=None, span=None, of_run=lambda run: np.nanmean(run, axis=0))
 
         return of(mean) if of else float(np.mean([mean(name) for name in values]))
 
-    return crossed_interval(statistic, blocks, span=span)
+    return crossed_interval(statistic, blocks, level=at_once(among), span=span)
 
 
 def _widened(table, width):
@@ -112,12 +113,13 @@ def level(id, explained, names, quantity):
     return Finding(id, pool(tables(chosen, quantity)), rests_on(chosen, quantity), datasets_of(chosen))
 
 
-def of_means(id, explained, names, of, quantity=avg):
-    """Return the Finding of any statistic of networks' means."""
+def of_means(id, explained, names, of, quantity=avg, among=1):
+    """Return the Finding of any statistic of networks' means; among: as in `pool`."""
     if not names:
         return Finding(id, None, UNTRAINED)
     chosen = only(explained, names)
-    return Finding(id, pool(tables(chosen, quantity), of), rests_on(chosen), datasets_of(chosen))
+    interval = pool(tables(chosen, quantity), of, among=among)
+    return Finding(id, interval, of_several(rests_on(chosen), among), datasets_of(chosen))
 
 
 def role_of(network):

@@ -7,8 +7,8 @@ import numpy as np
 
 from ... import data
 from ...training import evaluation
-from ..findings import UNTRAINED, Finding
-from ..statistics import crossed_interval, mean_interval, share_interval
+from ..findings import UNTRAINED, Finding, of_several
+from ..statistics import at_once, crossed_interval, mean_interval, share_interval
 from . import COLOURS, features, paper_name, performance, short, shown, study
 
 I3D, CLSTM = COLOURS
@@ -98,7 +98,8 @@ def of_classes(predicted, table):
     names = list(next(iter(predicted.values()))[0].attrs["classes"])
     f1 = {model: performance.mean_f1(runs) for model, runs in forward.items()}
     eleven = study.eleven(names)
-    model, worst = min(((m, k) for m in f1 for k in eleven), key=lambda at: f1[at[0]][at[1]])
+    every = [(m, k) for m in f1 for k in eleven]
+    model, worst = min(every, key=lambda at: f1[at[0]][at[1]])
     runs = forward[model]
     labels, answers = runs[0]["label"].to_numpy()[None], np.stack([run["predicted"] for run in runs])
 
@@ -114,8 +115,8 @@ def of_classes(predicted, table):
     return [
         Finding(
             "vf.table2.above-chance",
-            crossed_interval(mean_times_chance, [[labels, answers]]),
-            f"{_counted(runs)}, {seen} clips of the class {names[worst]!r} ({model})",
+            crossed_interval(mean_times_chance, [[labels, answers]], level=at_once(len(every))),
+            of_several(f"{_counted(runs)}, {seen} clips of the class {names[worst]!r} ({model})", len(every)),
             dataset,
         ),
         Finding("vf.table2.similar", mean_interval(apart), f"{each} each, {len(apart)} classes", dataset),
@@ -130,11 +131,12 @@ def grouped(studied):
     return {dataset: models for dataset, models in found.items() if set(models) == set(COLOURS)}
 
 
-def compared(id, groups, which, datasets, statistic=None, keep=None):
+def compared(id, groups, which, datasets, statistic=None, keep=None, among=1):
     """Return the finding of a measure of both models on the same clips, pooled over data sets.
 
     which: Studied -> [n], NaN where a clip has no value. statistic: (values of I3D, of C-LSTM) -> number, by default
-    the difference of their means. keep: Studied -> bool [n]; only clips that every run keeps are compared.
+    the difference of their means. keep: Studied -> bool [n]; only clips that every run keeps are compared. among: of
+    how many measures this is the extreme one, all of which the interval then covers at once.
     """
     statistic = statistic or difference_of_means
     blocks, units, said = [], [], []
@@ -151,8 +153,10 @@ def compared(id, groups, which, datasets, statistic=None, keep=None):
         units.append(everything[0].units[kept])
         left_out = f" ({int((~kept).sum())} left out: no freezing lowers their score)" if not kept.all() else ""
         said.append(_rests_on(models[I3D], int(kept.sum()), units[-1]) + left_out)
-    interval = crossed_interval(lambda found: np.mean([statistic(*block) for block in found]), blocks, units)
-    return Finding(id, interval, "; ".join(said), ", ".join(datasets))
+    interval = crossed_interval(
+        lambda found: np.mean([statistic(*block) for block in found]), blocks, units, at_once(among)
+    )
+    return Finding(id, interval, of_several("; ".join(said), among), ", ".join(datasets))
 
 
 def difference_of_means(a, b):
@@ -196,8 +200,7 @@ def of_blobs(studied):
             found.append(
                 Finding(id, None, coarse, ", ".join(sets)) if coarse else compared(id, groups, which(measure), sets)
             )
-    coarse = too_coarse(groups, named(groups, "SSV2"))
-    if coarse:
+    if coarse := too_coarse(groups, named(groups, "SSV2")):
         return [*found, Finding("vf.fig4.spatial", None, coarse, ", ".join(named(groups, "SSV2")))]
     return [*found, smallest("vf.fig4.spatial", groups, which, ("blob_count", "blob_size", "center_distance"))]
 
@@ -220,7 +223,7 @@ def smallest(id, groups, which, measures):
             return sign * standardised(a, b)
 
         keep = (lambda each: each.lowered) if measure.startswith("drop") else None
-        options.append(compared(id, groups, which(measure), named(groups, "SSV2"), signed, keep))
+        options.append(compared(id, groups, which(measure), named(groups, "SSV2"), signed, keep, len(measures)))
     decided = [one for one in options if one.interval is not None]
     return min(decided, key=lambda one: one.interval.value) if len(decided) == len(options) else options[0]
 
@@ -276,8 +279,7 @@ def _explosion(each):
 def _of_freezing(groups, datasets):
     """Return section 5.3's findings on C-LSTM's freeze scores, of its first run."""
     if not datasets:
-        why = UNTRAINED
-        return [Finding(f"vf.sec5.{what}", None, why) for what in ("too-short", "nearly-full")]
+        return [Finding(f"vf.sec5.{what}", None, UNTRAINED) for what in ("too-short", "nearly-full")]
     found = []
     for dataset in datasets:
         each = groups[dataset][CLSTM][0]
