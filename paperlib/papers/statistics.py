@@ -131,19 +131,21 @@ def at_once(comparisons, level=0.95):
     return 1 - (1 - level) / max(1, comparisons)
 
 
-def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
+def crossed_interval(statistic, blocks, units=None, level=0.95, span=None, of_run=None):
     """Return a statistic of several models, each trained in several runs, with an interval over runs and clips.
 
     blocks: one entry per set of clips; an entry lists the models scored on it, each [runs, clips] (or [clips] for one
     run), so models of an entry are compared clip by clip. statistic: function of such blocks, smooth in the values
     (means, their differences and ratios, correlations); one number that pools all it speaks of. units: per entry, a
-    label for each clip or None; whole units (a person's clips) are left out together.
+    label for each clip or None; whole units (a person's clips) are left out together. of_run: what a run's [clips, ...]
+    come to, a number or an array; the statistic is then of blocks of the models' means of that over their runs.
 
     Clips and each model's runs vary independently: the variance is the sum of jackknife variances, one of clips for
     each entry and one of runs for each model that has more than one, and the interval is Student's t with
     Satterthwaite's degrees of freedom. Few runs give few degrees of freedom, so a wide interval; with one run of each
-    model it says something about these networks only. What is left of an answer once clip and run are known is
-    counted with both, so intervals are if anything too wide.
+    model it says something about these networks only. With `of_run`, models trained once among others trained more
+    often are taken to vary from run to run as those do (their pooled variance). What is left of an answer once clip and
+    run are known is counted with both, so intervals are if anything too wide.
 
     Where leaving out makes no difference at all there is no spread to estimate: with `span`, the most that one clip
     can move the statistic's clip-wise value, the interval is as wide as a share of which none of n clips (or units) was
@@ -152,7 +154,13 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
     blocks = [[np.atleast_2d(np.asarray(model, dtype=float)) for model in block] for block in blocks]
     _check_level(level)
     units = [None] * len(blocks) if units is None else _per_sample(units, len(blocks), "labels or None for each entry")
-    value, terms, counts = float(statistic(blocks)), [], []
+
+    def come_to(block):
+        return block if of_run is None else [np.nanmean([of_run(run) for run in model], axis=0) for model in block]
+
+    seen = [come_to(block) for block in blocks]
+    value, terms, counts = float(statistic(seen)), [], []
+    added = _by_those_trained_once(statistic, blocks, seen, of_run) if of_run else {}
     for at, (block, labels) in enumerate(zip(blocks, units, strict=True)):
         clips = block[0].shape[1]
         if any(model.shape[1] != clips for model in block):
@@ -161,12 +169,14 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
         counts.append(len(groups))
 
         def replaced(block, at=at):
-            return float(statistic([*blocks[:at], block, *blocks[at + 1 :]]))
+            return float(statistic([*seen[:at], block, *seen[at + 1 :]]))
 
-        terms.append(_jackknife([replaced([np.delete(m, g, axis=1) for m in block]) for g in groups]))
+        terms.append(_jackknife([replaced(come_to([np.delete(m, g, axis=1) for m in block])) for g in groups]))
         for k, model in enumerate(block):
-            without = [[*block[:k], np.delete(model, r, axis=0), *block[k + 1 :]] for r in range(len(model))]
-            terms.append(_jackknife([replaced(one) for one in without] if len(model) > 1 else []))
+            fewer = [np.delete(model, r, axis=0) for r in range(len(model))] if len(model) > 1 else []
+            now = seen[at]
+            part, df = _jackknife([replaced([*now[:k], *come_to([one]), *now[k + 1 :]]) for one in fewer])
+            terms.append((part + added.get((at, k), 0.0), df))
     variance = sum(part for part, _ in terms)
     if not variance > 0:
         half = span * share_interval(0, min(counts), level).high if span else float("nan")
@@ -174,6 +184,28 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None):
         freedom = variance**2 / sum(part**2 / df for part, df in terms if part > 0)
         half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
     return Interval(value, value - half, value + half)
+
+
+def _by_those_trained_once(statistic, blocks, seen, of_run):
+    """Return {(entry, model): variance} for models of several runs: what models of one run, which vary as they do, add.
+
+    The squared deviations of all runs are pooled over their degrees of freedom; each model answers for its own part.
+    """
+    models = [(i, k) for i, block in enumerate(blocks) for k in range(len(block))]
+    once = [(i, k) for i, k in models if len(blocks[i][k]) == 1]
+    freedom = sum(len(blocks[i][k]) - 1 for i, k in models)
+    value = float(statistic(seen))
+
+    def moved(i, k, step):
+        step = step if np.shape(step) == np.shape(seen[i][k]) else np.nanmean(step)
+        block = [*seen[i][:k], seen[i][k] + step, *seen[i][k + 1 :]]
+        return float(statistic([*seen[:i], block, *seen[i + 1 :]])) - value
+
+    added = {}
+    for i, k in (place for place in models if place not in once):
+        steps = [of_run(run) - seen[i][k] for run in blocks[i][k]]
+        added[i, k] = float(np.nansum([moved(*one, step) ** 2 for one in once for step in steps])) / freedom
+    return added
 
 
 def _jackknife(left_out):

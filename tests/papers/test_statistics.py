@@ -189,6 +189,30 @@ def test_interval_over_runs_and_clips_covers_the_truth():
     assert 0.92 <= hits / 300 <= 0.99
 
 
+def mean_difference(means):
+    return float(np.mean([a - b for a, b in zip(means[0][::2], means[0][1::2], strict=True)]))
+
+
+def test_networks_trained_once_vary_as_those_trained_more_often():
+    rng, hits = np.random.default_rng(0), 0
+    for pairs in (1, 2) * 200:  # of networks of 3 runs and of 1, 16 clips; the truth is no difference
+        clip = rng.normal(0, 0.6, 16)
+        models = [clip + rng.normal(0, 0.2, (n, 1)) + rng.normal(0, 0.3, (n, 16)) for _ in range(pairs) for n in (3, 1)]
+        found = statistics.crossed_interval(mean_difference, [models], of_run=np.mean)
+        hits += found.low <= 0 <= found.high
+    assert 0.93 <= hits / 400 <= 0.98
+
+
+def test_what_a_network_trained_once_adds_is_the_others_variance():
+    ends = np.array([0.0, 1e-9])  # clips that all but agree
+    three, one = (np.array(runs)[:, None] + ends for runs in ([4.0, 5.0, 9.0], [2.0]))
+    found = statistics.crossed_interval(mean_difference, [[three, one]], of_run=np.mean)
+    half = stats.t.ppf(0.975, 2) * np.sqrt(7 / 3 + 7)  # 7: the variance of 4, 5 and 9
+    assert found == pytest.approx((4, 4 - half, 4 + half))
+    alone = statistics.crossed_interval(mean_difference, [[one, one + [0.0, 1.0]]], of_run=np.mean)
+    assert alone == pytest.approx(statistics.crossed_interval(difference, [(one, one + [0.0, 1.0])]))
+
+
 def test_blocks_are_pooled_and_persons_are_left_out_whole():
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=(2, 24))

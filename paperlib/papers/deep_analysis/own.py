@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...storage.zoo_lists import without_seed
 from ...training import checkpoints
 from .. import analysis, needs, statistics
-from ..findings import Finding, of_several
+from ..findings import Finding, of_several, runs_each
 from . import BASELINE, spatial_contribution, temporal_improvement
 
 STANDS_FOR = {
@@ -202,15 +202,18 @@ def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
         for k, key in enumerate(asked)
     }
 
-    def statistic(values):
+    def statistic(top1s):
         def top1(one):
             i, j, k = place[one.row["dataset"], one.key]
-            return 100 * values[i][j][..., k].mean()
+            return top1s[i][j][k]
 
         return sum(w * function(top1(a), top1(b)) for w, (a, b) in zip(weights, pairs, strict=True))
 
     answers = [[np.stack(list(asked.values()), -1) for asked in networks.values()] for networks in sets.values()]
-    return statistics.crossed_interval(statistic, answers, level=statistics.at_once(among), span=span)
+    level = statistics.at_once(among)
+    return statistics.crossed_interval(
+        statistic, answers, level=level, span=span, of_run=lambda run: 100 * run.mean(axis=0)
+    )
 
 
 def finding(id, pairs, why=EARLY, among=1, **how):
@@ -232,13 +235,10 @@ def smallest(id, rivals):
 def rests_on(models):
     """Return in words how many training runs, networks and videos a comparison sees."""
     models = list(models)
-    runs = sorted({len(one.correct) for one in models})
-    each = f"{runs[0]} run{'s' if runs[0] > 1 else ''}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
     videos = {one.row["dataset"]: one.correct.shape[1] for one in models}
     seen = " and ".join(str(n) for n in dict.fromkeys(videos.values()))
-    networks = len({one.network for one in models})
-    many = "s" if networks > 1 else ""
-    return f"{each} each of {networks} network{many}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
+    each = runs_each([len(one.correct) for one in models], len({one.network for one in models}))
+    return f"{each}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
 
 
 def datasets_of(models):

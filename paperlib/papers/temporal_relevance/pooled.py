@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...storage.zoo_lists import without_seed
-from ..findings import UNTRAINED, Finding, of_several
+from ..findings import UNTRAINED, Finding, of_several, runs_each
 from ..statistics import at_once, crossed_interval
 from . import STANDS_FOR, dataset_for, split
 
@@ -72,14 +72,14 @@ def pool(values, of=None, span=None, of_run=lambda run: np.nanmean(run, axis=0),
         place.update({name: (len(blocks), k) for k, name in enumerate(names)})
         blocks.append([model[:, seen] for model in block])
 
-    def statistic(blocks):
+    def statistic(means):
         def mean(name):
             at, k = place[name]
-            return float(np.nanmean([of_run(run) for run in blocks[at][k]]))
+            return float(means[at][k])
 
         return of(mean) if of else float(np.mean([mean(name) for name in values]))
 
-    return crossed_interval(statistic, blocks, level=at_once(among), span=span)
+    return crossed_interval(statistic, blocks, level=at_once(among), span=span, of_run=of_run)
 
 
 def _widened(table, width):
@@ -165,8 +165,7 @@ def rests_on(explained, quantity=avg):
 def words(runs, each, what):
     """Return `1 run each of 2 networks, 30 to 32 clips each` for the runs of every network and the clips of each."""
     runs = list(runs)
-    many = f"{len(runs)} network{'s' if len(runs) > 1 else ''}"
-    return f"{counted(runs, 'run')} each of {many}, {counted(each, what)} each"
+    return f"{runs_each(runs, len(runs))}, {counted(each, what)} each"
 
 
 def counted(counts, what):

@@ -55,6 +55,8 @@ def test_runs_of_one_network_widen_its_interval():
     t = stats.t.ppf(0.975, 2) * 1 / np.sqrt(3)  # of the runs' means 4, 5, 6; the clips hardly vary
     assert found.value == 5 and found.high - 5 == pytest.approx(t, rel=0.02)
     assert pooled.rests_on(runs) == "3 runs each of 1 network, 40 clips each"
+    mixed = pooled.rests_on(runs | {"a/y": flat(40, 4.0)})
+    assert mixed == "1 to 3 runs each of 2 networks (those of 1 run as varied as the others), 40 clips each"
     assert pooled.rests_on({"a/x": flat(3, 4.0), "a/y": flat(5, 4.0)}) == "1 run each of 2 networks, 3 to 5 clips each"
 
 
