@@ -118,17 +118,22 @@ def over_classes(explained, function, metrics=("avg",), seed=0, resamples=2000):
     return Interval(mean(tables), *(float(end) for end in np.percentile(values, [2.5, 97.5])))
 
 
-def agreement(means, temporal):
-    """Return the overlap of the temporal classes with as many of largest mean, corrected for chance: 1 all, 0 chance.
+def hits(means, chosen):
+    """Return how many of k chosen classes are among the k of largest mean.
 
     Classes of equal mean on the border count by the part of them that fits in.
     """
-    k = int(temporal.sum())
+    k = int(chosen.sum())
     border = np.sort(means)[::-1][k - 1]
     above, on = means > border, means == border
-    hits = temporal[above].sum() + temporal[on].mean() * (k - above.sum())
+    return float(chosen[above].sum() + chosen[on].mean() * (k - above.sum()))
+
+
+def agreement(means, temporal):
+    """Return the overlap of the temporal classes with as many of largest mean, less chance: 1 all, 0 chance."""
+    k = int(temporal.sum())
     chance = k / len(means)
-    return float((hits / k - chance) / (1 - chance))
+    return float((hits(means, temporal) / k - chance) / (1 - chance))
 
 
 def larger_than_static(means, temporal):

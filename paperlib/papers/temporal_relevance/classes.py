@@ -10,7 +10,7 @@ from scipy import stats
 
 from ...explanation import plotting
 from . import STANDS_FOR, split
-from .class_statistics import agreement, components, larger_than_static, over_classes, with_both_kinds
+from .class_statistics import agreement, components, hits, larger_than_static, over_classes, with_both_kinds
 
 WIDTH = 0.5  # frames between which the paper finds most classes: avg-ATR 7.7 to 8.2 (section 4.4)
 WIDTH_MAX = 1.0  # likewise: max-ATR, by no more than that (section 4.4) or from 9.0 to 10.0 (appendix C)
@@ -95,19 +95,19 @@ def overlap(explained, printed):
     """Return Table 3: how many of the temporal and static classes are among the top and bottom ones by ATR, in percent.
 
     With k temporal (static) classes, the machine's are the k classes with the largest (smallest) mean. chance
-    is k over the number of classes; p the one-sided hypergeometric probability of so much overlap by chance.
+    is k over the number of classes; p the one-sided hypergeometric probability of so much overlap by chance. Classes of
+    one mean at the end count as in `class_statistics.hits`.
     """
     rows = []
-    for checkpoint, found in explained.items():
+    for checkpoint, one in explained.items():
         dataset, model = split(checkpoint)
-        ours = per_class(found)
+        ours = per_class(one)
         for metric, column in (("avg-ATR", "avg_atr"), ("max-ATR", "max_atr")):
-            ordered = ours.sort_values(column, ascending=False, kind="stable")
-            for group, flag, ends in (("temporal", True, ordered), ("static", False, ordered[::-1])):
+            for group, flag, sign in (("temporal", True, 1), ("static", False, -1)):
                 k = int((ours.temporal == flag).sum())
                 if k in (0, len(ours)):
                     continue
-                hits = int((ends.temporal[:k] == flag).sum())
+                found = hits(sign * ours[column].to_numpy(), (ours.temporal == flag).to_numpy())
                 theirs = printed[
                     (printed.row == model)
                     & (printed.column == metric)
@@ -121,9 +121,9 @@ def overlap(explained, printed):
                         "metric": metric,
                         "group": group,
                         "classes": k,
-                        "overlap": 100 * hits / k,
+                        "overlap": 100 * found / k,
                         "chance": 100 * k / len(ours),
-                        "p": float(stats.hypergeom.sf(hits - 1, len(ours), k, k)),
+                        "p": float(stats.hypergeom.sf(np.ceil(found) - 1, len(ours), k, k)),
                         "paper": theirs.iloc[0] if len(theirs) else float("nan"),
                     }
                 )

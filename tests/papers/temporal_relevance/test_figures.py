@@ -11,6 +11,7 @@ from paperlib.papers import published, report
 from paperlib.papers.beyond import agreement
 from paperlib.papers.temporal_relevance import (
     architectures,
+    class_statistics,
     classes,
     dense,
     frames_of,
@@ -108,6 +109,18 @@ def test_overlap_with_flags_that_follow_atr_and_against_it():
     assert (row.overlap, row.chance, row.paper) == (100, 50, 22.2) and row.p == pytest.approx(1 / 70)
     against = explained(np.ones((16, 4, 4)), -avg, classes=names, temporal=flags)
     assert classes.overlap({"synth_ssv2/I3D-R50-f16": against}, printed).overlap.iloc[0] == 0
+
+
+def test_classes_of_one_atr_overlap_as_far_as_chance_places_them():
+    temporal, avg = np.array([True, True, False, False]), np.array([4.0, 3.0, 2.0, 1.0])
+    same = np.full(4, 8.0)  # whatever the order by avg-ATR
+    found = explained(np.ones((4, 8, 8)), avg, np.arange(4), list("abcd"), temporal, maximum=same)
+    ours = classes.overlap({"synth_mit/x": found}, published.table("temporal_relevance_table03"))
+    assert ours.groupby("metric").overlap.unique().map(list).to_dict() == {"avg-ATR": [100], "max-ATR": [50]}
+    assert ours.p[ours.metric == "max-ATR"].tolist() == pytest.approx([5 / 6] * 2)  # one of two or more hits
+    for metric, (share,) in ours.groupby("metric").overlap.unique().items():
+        means = found.avg if metric == "avg-ATR" else found.max
+        assert class_statistics.agreement(means, temporal) == pytest.approx((share / 100 - 0.5) / 0.5)
 
 
 @pytest.mark.parametrize(
