@@ -112,6 +112,7 @@ def test_every_verdict_in_the_ledger_follows_from_its_own_row():
         value, low, high = (float(x) for x in (row.ours, row.low, row.high))
         assert row.verdict == verdicts.verdict(row.criterion, (value, low, high)), row
         assert row.rests_on and row.dataset, row
+        assert not (value < low or value > high), row  # NaN ends are no ends
 
 
 def test_every_statement_is_decided_by_exactly_one_notebook():

@@ -122,13 +122,15 @@ def _back(interval, networks):
 
     It is no narrower than Fisher's, whose z has a standard error of 1 / sqrt(n - 3) however well the networks happen
     to line up: of so few, the jackknife's own error is large. It has none (NaN) where they line up whichever is left
-    out, and z has no end there: Fisher's interval is then around half an exchange of two neighbours less.
+    out, and z has no end there: Fisher's interval is then around half an exchange of two neighbours less, and ends at
+    the correlation itself.
     """
     arm = stats.norm.ppf(0.975) / np.sqrt(networks - 3) if networks > 3 else np.inf
     most = np.arctanh(1 - 6 / (networks * (networks**2 - 1))) if networks > 1 else 0.0
     middle = np.clip(interval.value, -most, most)
     low, high = np.fmin(interval.low, middle - arm), np.fmax(interval.high, middle + arm)
-    return Interval(*(float(np.tanh(end)) for end in (interval.value, low, high)))
+    ends = interval.value, np.fmin(low, interval.value), np.fmax(high, interval.value)
+    return Interval(*(float(np.tanh(end)) for end in ends))
 
 
 def draw_backbones(ours):

@@ -248,6 +248,8 @@ def test_the_same_order_on_two_data_sets_has_an_interval_too():
     same, swapped, turned = against(range(6)), against([1, 0, 2, 3, 4, 5]), against(range(6)[::-1])
     assert swapped.low < same.low < 0.9 and same.high > 0.99 and same.low > 0.5
     assert np.allclose([turned.low, turned.high], [-same.high, -same.low])
+    for found in (same, swapped, turned):
+        assert found.low <= found.value <= found.high
 
 
 def test_classes_and_flags():
