@@ -91,7 +91,8 @@ def chance(ledger):
     return (
         f"Of {tested} statements with an interval {decided} are decided. Of that many 95 % intervals about "
         f"{expected:.0f} miss the true value, so up to so many verdicts are wrong by chance; {kept} of the decided "
-        "ones remain if fewer than one in twenty of those may be wrong (Benjamini-Hochberg)."
+        "ones remain if fewer than one in twenty of those may be wrong (Benjamini-Hochberg, with p-values that take "
+        "every interval as a normal one)."
     )
 
 

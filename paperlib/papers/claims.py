@@ -69,7 +69,7 @@ def by_chance(ledger):
 
     tested: rows with an interval; decided: those that hold or are contradicted; expected: how many of 95 % intervals
     miss the true value, so at most so many verdicts are wrong by chance; kept: decided ones that remain if their
-    share of wrong ones is to stay below 5 % (Benjamini and Hochberg, over all tested rows).
+    share of wrong ones is to stay below 5 % (Benjamini and Hochberg, over all tested rows; `p_value` says by which p).
     """
     tested = ledger[(ledger.criterion != "") & (ledger.verdict != UNTESTABLE)]
     if tested.empty:

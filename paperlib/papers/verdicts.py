@@ -61,8 +61,10 @@ def verdict(text: str, interval: tuple[float, float, float]) -> str:
 def p_value(text: str, interval: tuple[float, float, float]) -> float:
     """Return how likely a verdict as clear as this one is by chance, if the true value lay on the criterion's border.
 
-    The interval's half width towards a border counts as 1.96 standard errors. The smaller of the two verdicts'
-    one-sided p-values, doubled, so that it is below 0.05 where the verdict is decided; 1 where there is no interval.
+    The interval's half width towards a border counts as 1.96 standard errors, as if it were a normal one: for few runs
+    or persons (Student's t) the p-value is somewhat too small, for several comparisons at once too large. The smaller
+    of the two verdicts' one-sided p-values, doubled, so that it is below 0.05 where the verdict is decided; 1 where
+    there is no interval.
     """
     allowed, (value, low, high) = criterion(text), interval
     if not (math.isfinite(low) and math.isfinite(high)) or low == high:

@@ -7,7 +7,7 @@ paper leaves empty, or that the text we transcribed from does not show, has no v
 `chen2021_mini_benchmark` has the 288 models of the CVPR 2021 paper's public benchmark page; `dataset_sizes` says how
 many videos the data sets have, from wherever `source` names.
 
-`statements()` is what the papers claim in words, one row per sentence: id, paper, where, statement (the paper's words),
+`statements()` is what the papers claim in words, one row per sentence: id, paper, where, statement (in words like its),
 published (its value, as printed), quantity (what decides it), unit, criterion (as `papers/verdicts.py` reads it, chosen
 from the paper's numbers), derived (where a bound that is not 0 comes from: `bound = arithmetic on printed numbers`,
 then the paper's words in “ ”), resampled (what varies from one repetition to the next: runs, videos, classes,
