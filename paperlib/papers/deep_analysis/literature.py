@@ -147,13 +147,12 @@ def of_progress(table):
     """Return the findings of Figure 1 and of section 6's check of the implementation; table: of `progress`."""
     top1 = table.set_index("model").top1
     best, i3d, tsn = top1.max(), top1["I3D-R50-f32"], top1["TSN-R50-f32-tp"]
-    own = published.value("deep_analysis_fig01", row="I3D-InceptionV1", column="top-1")
-    gain = published.value("deep_analysis_fig01", row="I3D-InceptionV1", column="gain over the original paper")
     k, others = "Kinetics", len(top1) - 1
+    why = "the accuracy of the original is known from the stated difference alone"
     return [
         over_videos("da.fig1.i3d-on-par", (1, i3d, k), (-1, best, k), among=others),
         over_videos("da.fig1.tsn-shy", (1, best, k), (-1, tsn, k), among=others),
-        over_videos("da.sec6.implementation", (1, own, k), (-1, own - gain, k)),
+        Finding("da.sec6.implementation", None, why, PRINTED),
     ]
 
 

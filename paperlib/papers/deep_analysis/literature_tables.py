@@ -44,9 +44,11 @@ def of_table3():
         terms = ((sign, table.loc[model, way], "Kinetics") for sign, way in ((1, "uniform"), (-1, "dense")))
         return over_videos(id, *terms, among=among)
 
+    slowfast = "SlowFast-ResNet50-8x8"
     return [
         change("da.table3.flexible", farther, len(flexible)),
-        change("da.table3.slowfast", "SlowFast-ResNet50-8x8"),
+        change("da.table3.slowfast", slowfast),
+        change("da.table3.slowfast-number", slowfast),
     ]
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from paperlib import models
 from paperlib.papers import claims as ledger
 from paperlib.papers import deep_analysis, published, report, statistics
-from paperlib.papers.deep_analysis import draw, draw_literature, findings, literature, structure
+from paperlib.papers.deep_analysis import draw, draw_literature, findings, literature, literature_tables, structure
 from paperlib.storage import paths
 
 
@@ -79,6 +79,23 @@ def test_table_2_decides_over_both_efficient_models():
     assert found["da.table2.not-in-accuracy"] == pytest.approx((77.50 + 79.10) / 2 - 76.61)
     assert found["da.table2.slowfast-ssv2"] == pytest.approx((62.84 + 63.83) / 2 - 60.10)
     assert found["da.table2.on-par"] == pytest.approx(62.84 - 63.83)  # where I3D lies farthest from the better
+
+
+def test_numbers_in_a_sentence_are_not_decided_by_their_sign(table):
+    found = {one.id: ledger.decide("deep_analysis/x", *one) for one in literature.of_i3d_variants(table)}
+    i3d = table[(table.module == "I3D") & (table.dataset == "mini-Kinetics")]
+    top1 = i3d.set_index(["num_frames", "backbone", "temporal_pooling"]).top1.unstack(["backbone", "temporal_pooling"])
+    gain = top1["ResNet50", 1] - top1["InceptionV1", 1]
+    row = found["da.fig7.backbone"]
+    assert float(row["ours"]) == pytest.approx(gain.mean(), rel=1e-3) and 0 < float(row["low"]) < 3.5 < float(
+        row["high"]
+    )
+    assert row["verdict"] == "undecided"  # that it helps is decided, that it does by 4.0 points is not
+    assert verdicts_of(literature_tables.of_table3())["da.table3.slowfast-number"] == "undecided"
+    (original,) = [
+        one for one in literature.of_progress(literature.progress(lambda _: 1.0)) if "implementation" in one.id
+    ]
+    assert original.interval is None and "difference alone" in original.rests_on
 
 
 def test_figure_7_is_rebuilt_from_the_text():
