@@ -166,8 +166,8 @@ def test_intervals_are_over_people_not_over_videos():
     assert pooled.to_dict() == {"a": 3, "b": 2}
 
 
-def test_two_models_are_compared_on_the_clips_that_both_get_right():
-    rows = [  # the clips *3 are right in one model only, and their values would turn the difference round
+def test_two_models_are_compared_on_the_clips_that_are_explained_for_both():
+    rows = [  # the clips *3 are explained for one model only, and their values would turn the difference round
         *[("I3D", who, f"{who}{k}", value) for who in "ab" for k, value in ((1, 5.0), (2, 7.0), (3, -90.0))],
         *[("C-LSTM", who, f"{who}{k}", value) for who in "ab" for k, value in ((1, 4.0), (2, 4.0), (4, 90.0))],
         *[("I3D", "c", "c1", 3.0), ("C-LSTM", "c", "c1", 1.0), ("I3D", "c", "c2", np.nan), ("C-LSTM", "c", "c2", 50.0)],
@@ -176,7 +176,7 @@ def test_two_models_are_compared_on_the_clips_that_both_get_right():
     table = pd.DataFrame(rows, columns=["model", "person", "id", "mask_length"]).sample(frac=1, random_state=0)
     found = claims.paired("id", table, "mask_length", claims.BOTH, "toy")
     assert found.interval == pytest.approx(statistics.mean_interval([2.0, 2.0, 2.0]))  # (1 + 3) / 2, the same, 3 - 1
-    assert found.rests_on == "3 persons, 2 networks, 5 clips that both get right (1 left out: no value for one of them)"
+    assert found.rests_on == "3 persons, 2 networks, 5 clips explained for both (1 left out: no value for one of them)"
     of_both = claims.paired("id", table, "mask_length", claims.BOTH, "toy", lambda i3d, lstm: (i3d + lstm) / 2)
     assert of_both.interval == pytest.approx(statistics.mean_interval([5.0, 5.0, 2.0]))
     assert claims.paired("id", table[table["model"] != "I3D"], "mask_length", claims.BOTH, "toy").interval is None

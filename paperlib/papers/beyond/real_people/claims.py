@@ -39,7 +39,7 @@ def pooled(parts):
 
 
 def paired(id, table, column, models, dataset, of_two=np.subtract):
-    """Return the finding of a column of two models on the clips that both get right and that have a value for both.
+    """Return the finding of a column of two models on the clips that are explained, and have a value, for both.
 
     of_two: (values of the first model, of the second) -> values [clips], by default their differences.
     """
@@ -53,7 +53,7 @@ def paired(id, table, column, models, dataset, of_two=np.subtract):
     if found.interval is None:
         return found
     left_out = f" ({len(right) - len(kept)} left out: no value for one of them)" if len(kept) < len(right) else ""
-    return found._replace(rests_on=f"{found.rests_on}, {len(kept)} clips that both get right{left_out}")
+    return found._replace(rests_on=f"{found.rests_on}, {len(kept)} clips explained for both{left_out}")
 
 
 def reversing(set_name, predicted, classes, dataset, critical=()):
