@@ -149,7 +149,8 @@ def relevance(points):
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.2, 4.2), squeeze=False)
     numbers = {model: k + 1 for k, model in enumerate(sorted(set(points.model)))}
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        for row in points[points.dataset == dataset].itertuples():
+        part = points[points.dataset == dataset]
+        for row, side in zip(part.itertuples(), _free_side(part.atr), strict=True):
             colour = plotting.MODULES[row.module]
             axis.errorbar(
                 row.atr,
@@ -162,7 +163,8 @@ def relevance(points):
                 yerr=[[max(0, row.psi - row.psi_low)], [max(0, row.psi_high - row.psi)]],
             )
             beside = _mark(row.layers) / 2 + 1  # of the mark, whose size is in points
-            place = {"xytext": (beside, beside - 2), "textcoords": "offset points"}
+            place = {"xytext": (side * beside, beside - 2), "textcoords": "offset points"}
+            place["ha"] = "left" if side > 0 else "right"
             axis.annotate(str(numbers[row.model]), (row.atr, row.psi), fontsize=7, color=colour, **place)
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
         axis.set_xlabel("avg-ATR (share of the input frames)")
@@ -182,6 +184,13 @@ def relevance(points):
     named = [f"{number} {model}" for model, number in numbers.items()]
     figure.supxlabel("\n".join("   ".join(named[k : k + 6]) for k in range(0, len(named), 6)), fontsize=6.5)
     return figure
+
+
+def _free_side(x):
+    """Return for each mark 1 where the nearest other one and its bars stand on the left of it, else -1."""
+    away = np.subtract.outer(np.asarray(x, float), np.asarray(x, float))
+    nearest = np.abs(away + np.diag(np.full(len(away), np.inf))).argmin(1)
+    return np.where(np.take_along_axis(away, nearest[:, None], 1)[:, 0] < 0, -1, 1)
 
 
 def _mark(layers):

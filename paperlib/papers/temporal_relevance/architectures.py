@@ -10,7 +10,7 @@ from ...explanation import plotting
 from ...training import checkpoints
 from ..statistics import Interval, crossed_interval
 from . import STANDS_FOR, pooled
-from .datasets import summary
+from .datasets import heading, summary
 
 SIZES = {8: 22, 16: 50, 32: 95}  # areas of Figure 7's marks by number of frames
 
@@ -157,7 +157,8 @@ def draw_backbones(ours):
 def draw_lines(ours, x, label, xlabel, limit=None):
     """Draw avg-ATR over the column `x` with 95 % intervals, one line per value of `label`, and accuracy beside it.
 
-    The axis covers what is measured and printed, so that differences of a few tenths of a frame can be seen.
+    What the paper prints is black and has its family's kind of line. The axis covers what is measured and printed, so
+    that differences of a few tenths of a frame can be seen.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.3), width_ratios=[1.5, 1])
     levels = np.unique(ours[x])
@@ -174,7 +175,7 @@ def draw_lines(ours, x, label, xlabel, limit=None):
             arms = [part[column] - part[f"{column}_low"], part[f"{column}_high"] - part[column]]
             axis.errorbar(places, part[column], yerr=arms, label=legend, **look)
             if f"{column}_paper" in part:
-                printed = {"fmt": "D:", "mfc": "none", "color": colour, "lw": 1}
+                printed = {"fmt": "D", "mfc": "none", "color": "black", "ms": 5, "lw": 0.8, "ls": look["ls"]}
                 axis.errorbar(places, part[f"{column}_paper"], label=legend and f"{name}, paper", **printed)
         if limit:
             note = None if k else "all frames of the clip"
@@ -183,6 +184,7 @@ def draw_lines(ours, x, label, xlabel, limit=None):
         axis.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
         axis.set(xlabel=xlabel, title=title, xlim=(-0.4, len(levels) - 0.6))
         axis.margins(y=0.1)
+    figure.suptitle(heading(ours), fontsize=9)
     figure.legend(loc="outside lower center", ncols=3, fontsize=7)
     return figure
 

@@ -9,7 +9,7 @@ from .. import published
 from ..statistics import accuracy_interval
 from . import STANDS_FOR, explain_all, look_of, pooled, split
 
-__all__ = ["as_printed", "beside", "draw_table", "explain_all", "summary", "with_mit"]
+__all__ = ["as_printed", "beside", "draw_table", "explain_all", "heading", "summary", "with_mit"]
 
 
 def summary(explained):
@@ -28,6 +28,13 @@ def summary(explained):
             row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_sd": np.nanstd(values, ddof=1)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def heading(ours):
+    """Return in words which data set the networks of a summary are trained on, how many runs and clips there are."""
+    known = ours.dropna(subset=["runs", "clips"])
+    runs, clips = (pooled.counted(known[f"{what}s"].astype(int), what) for what in ("run", "clip"))
+    return f"{', '.join(dict.fromkeys(ours.dataset))}: {runs} of each network, {clips} explained of each run"
 
 
 def as_printed(ours):

@@ -5,7 +5,7 @@ import numpy as np
 
 from ...explanation import plotting
 from . import STANDS_FOR, pooled
-from .datasets import summary
+from .datasets import heading, summary
 
 SUFFIX = "-dense"
 
@@ -54,5 +54,6 @@ def draw(ours):
         axis.set_xticks(range(len(models)), [m.replace("-f", "\nf") for m in models], fontsize=7.5)
         top = ours[[name, f"{name}_high", f"{name}_paper"]].max().max()
         axis.set(title=title, ylim=(0, 1.06 * top))
+    figure.suptitle(heading(ours), fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

@@ -271,6 +271,12 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
     assert (points.atr_low < points.atr).all() and (points.atr < points.atr_high).all()
     table = relevance_link.correlations(points)
     assert len(table) == 3 and ((table.low <= table.value) & (table.value <= table.high)).all()
+    near = points.iloc[:4].assign(dataset="a", model=list("abcd"), psi=0.3, psi_low=0.2, psi_high=0.4)
+    for column, by in (("atr", 0), ("atr_low", -0.03), ("atr_high", 0.03)):  # the bars of two lie in each other's marks
+        near[column] = np.array([0.74, 0.764, 0.45, 0.95]) + by
+    (axis,) = draw_own.relevance(near).axes
+    beside = {text.get_text(): text.xy[0] + (0.01 if text.get_ha() == "left" else -0.01) for text in axis.texts}
+    assert beside == pytest.approx({"1": 0.73, "2": 0.774, "3": 0.44, "4": 0.96})  # away from the nearest mark
     draw_own.relevance(points)
     plt.close("all")
 

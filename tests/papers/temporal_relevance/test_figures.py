@@ -173,6 +173,27 @@ def test_table_2_stands_beside_ours():
     assert beside.avg_atr_paper.tolist() == [6.3, 7.8, 8.0]
 
 
+def test_lines_of_two_families_are_told_apart_and_the_picture_names_the_data_set():
+    atr, known = [4.0, 5.0, 6.0, 7.0], {"dataset": "synth_ssv2_hard", "runs": [1, 1, 3, np.nan], "clips": [32, 8, 9, 9]}
+    ours = pd.DataFrame({**known, "frames": [8, 8, 16, 16], "kernel_size": [3, 5, 3, 5]})
+    for column in ("avg_atr", "accuracy"):
+        for end in ("", "_low", "_high", "_paper"):
+            ours[column + end] = atr
+    ours["family"] = "TAM2D-R50-f" + ours.frames.astype(str)
+    figure = architectures.draw_lines(ours, "kernel_size", "family", "temporal kernel, frames")
+    legend = {
+        text.get_text(): mark for text, mark in zip(figure.legends[0].texts, figure.axes[0].containers, strict=True)
+    }
+    looks = {
+        name: (mark[0].get_linestyle(), mark[0].get_marker(), mark[0].get_color()) for name, mark in legend.items()
+    }
+    assert len(set(looks.values())) == len(looks) == 4  # ours and the paper's, of 8 and of 16 frames
+    assert looks["TAM2D-R50-f16, paper"][0] == looks["TAM2D-R50-f16"][0] != looks["TAM2D-R50-f8"][0]
+    title = figure.get_suptitle()
+    assert title == "synth_ssv2_hard: 1 to 3 runs of each network, 8 to 32 clips explained of each run"
+    plt.close(figure)
+
+
 def test_slowfast_matrices_are_summed_in_blocks():
     matrix = np.random.default_rng(0).random((3, 8, 8))
     found = slowfast.reduced(explained(matrix), 4, sigma=0.5)
@@ -185,7 +206,9 @@ def test_dense_rows_stand_beside_uniform_ones(run):
     found = {"synth_kinetics/I3D-R50-f8": flat(10, 5.0), "synth_kinetics/I3D-R50-f8-dense": flat(10, 4.0)}
     ours = dense.table(found, published.table("temporal_relevance_table07"))
     assert ours.sampling.tolist() == ["uniform", "dense"] and ours.avg_atr_paper.tolist() == [5.5, 4.9]
-    plt.close(dense.draw(ours))
+    figure = dense.draw(ours)
+    assert figure.get_suptitle().startswith("synth_kinetics: 1 run of each network, 10 clips")
+    plt.close(figure)
 
 
 def test_instruments_that_give_the_same_ranks_agree():
