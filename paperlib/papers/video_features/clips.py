@@ -16,8 +16,8 @@ from . import COLOURS
 def pairs(run, studied, names):
     """Return [(I3D's Example, C-LSTM's Example)] of one clip for each of the named classes.
 
-    The clip is the class's first among those studied, the network the model's first run: nothing is picked by its
-    result.
+    The clip is the class's first among those studied that has a mask of both models, or else of one: without a mask
+    there is nothing frozen to show. The network is the model's first run, and nothing else of a result picks a clip.
     """
     by_model = {each.model: each for each in reversed(studied.values())}
     first = by_model["I3D"]
@@ -34,7 +34,12 @@ def pairs(run, studied, names):
         rows = np.flatnonzero(first.labels == label)
         if not len(rows):
             run.skip(f"no clip of the class {name!r} is among the {len(first.labels)} studied ones; raise clips")
-        found.append(tuple(example(by_model[model], rows[0], videos) for model in COLOURS))
+        masked = sum(by_model[model].lowered[rows].astype(int) for model in COLOURS)
+        if not masked.any():
+            print(
+                f"freezing lowers the score of no clip of {name!r} among the {len(rows)} studied: its masks are empty"
+            )
+        found.append(tuple(example(by_model[model], rows[masked.argmax()], videos) for model in COLOURS))
     return found
 
 

@@ -357,7 +357,7 @@ def test_masks_cover_a_cycle_where_they_last_longer_on_average(run, monkeypatch)
         assert decided([found]) == {"vf.sec5.cycle": expected}
 
 
-def test_examples_are_the_first_studied_clip_of_each_class(run, monkeypatch):
+def test_examples_are_the_first_studied_clip_of_each_class_that_has_masks(run, monkeypatch, capsys):
     pair = {"a": studied("I3D-original"), "b": studied("C-LSTM", seed=1)}
     for each in pair.values():
         each.targets[2] = 0  # the second example is misclassified
@@ -375,6 +375,19 @@ def test_examples_are_the_first_studied_clip_of_each_class(run, monkeypatch):
     assert table.CS.tolist()[2:] == [0.25, 0.25] and table.CS.isna().tolist()[:2] == [True, True]
     assert table["mask"][0].count("1") == pair["a"].length[0]
     assert all(file.is_file() for file in clips.animate(run, found))
+    assert not capsys.readouterr().out
+    first, later = np.flatnonzero(pair["a"].labels == 0)[:2]
+    pair["b"].mask[first] = 0  # the other model's is not
+    pair["a"].original[later] = 0.123
+    ((one, _),) = clips.pairs(run, pair, ["moving something up"])
+    assert one.scores["OS"] == 0.123
+    pair["a"].mask[pair["a"].labels == 0] = 0  # now the first that one of them has a mask of, which is the same
+    pair["b"].original[later] = 0.321
+    assert clips.pairs(run, pair, ["moving something up"])[0][1].scores["OS"] == 0.321
+    pair["b"].mask[pair["b"].labels == 0] = 0
+    ((one, other),) = clips.pairs(run, pair, ["moving something up"])
+    assert one.scores["OS"] == pair["a"].original[first] and not one.mask.any() and not other.mask.any()
+    assert "the score of no clip of 'moving something up'" in capsys.readouterr().out
 
 
 def test_predictions_of_two_directions_share_their_clips():

@@ -31,6 +31,7 @@ def matrices(found, dataset):
             if axis is line[0]:
                 axis.set_ylabel("step i of the last layer")
             axis.set_aspect("auto")
+    figure.suptitle(dataset)
     figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.6, label="share of a row")
     return figure
 
