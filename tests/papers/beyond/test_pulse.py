@@ -14,7 +14,7 @@ from paperlib.data import clips
 from paperlib.errors import InputError
 from paperlib.papers import published, report, statistics
 from paperlib.papers.beyond import pulse
-from paperlib.papers.beyond.pulse import decided, measure, physformer, planted
+from paperlib.papers.beyond.pulse import decided, draw, measure, physformer, planted
 from paperlib.papers.beyond.pulse.reader import PulseReader
 from paperlib.storage import paths
 
@@ -184,6 +184,12 @@ def test_maps_are_weighed_on_skin_and_on_its_halves(still):
     on_skin, left = measure.where_to(halves[0].shares(76), halves)
     assert on_skin == pytest.approx(76**2 / still.skin[0].sum()) and left == 1
     assert measure.where_to(torch.ones(planted.FRAMES, 38, 38), halves)[0] == pytest.approx(1)
+    maps = {"CLRP": halves[0].shares(38), "Grad-CAM": halves[0].shares(38)}
+    figure = draw.places({"a": maps, "b": {"CLRP": maps["CLRP"]}}, halves)
+    assert len(figure.axes) == 4 and sum(bool(axis.images) for axis in figure.axes) == 3
+    (legend,) = figure.legends  # both outlines are named in the picture
+    named = [(text.get_text(), line.get_color()) for text, line in zip(legend.texts, legend.get_lines(), strict=True)]
+    assert named == [("left half of the face: has the pulse", "red"), ("right half", "white")]
 
 
 def test_a_mask_covers_the_beats_that_are_planted(still):
@@ -204,18 +210,23 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     tables = []
     for network, atr, correlation in (("PhysNet", 20, 0.9), ("TS-CAN", 8, 0.7), ("PhysFormer", 90, 0.5)):
         about = dict(network=network, frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle)
-        tables += [pd.DataFrame(about | dict(rules="paper")), pd.DataFrame(about | dict(rules="attnlrp", atr=0))]
+        tables.append(pd.DataFrame(about | dict(rules="attnlrp")))
+        if network != "PhysFormer":  # the papers' rules are not for it, and there the 2D network looks farther
+            tables.append(pd.DataFrame(about | dict(rules="paper", atr=30 - about["atr"], correlation=0.6 + wiggle)))
     maps = dict(network=list("aabbcc"), instrument=["CLRP", "Grad-CAM"] * 3)
     placed = pd.DataFrame({**maps, "skin": [1.0, 2, 1, 2, 1, 3], "follows": [0, 0.2, 0, 0, 0, 0.1]})
     found = decided.findings(pd.concat(tables), placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
     assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
     values = {one.id: one.interval for one in found}
-    assert values["pulse.when"].value == pytest.approx(0.7) and 0.6 < values["pulse.when"].low < 0.7
-    beats = 0.7 + wiggle.reshape(5, 2).mean(1)  # the same ones for all three networks
-    assert values["pulse.when"] == pytest.approx(statistics.mean_interval(beats))
-    fewer = [rows.iloc[::2] if rows.network.iloc[0] == "PhysFormer" else rows for rows in tables]
-    assert decided.over_beats(fewer[::2]).value == pytest.approx(0.7 + wiggle[::2].mean() / 3)
-    assert values["pulse.3d"].value == pytest.approx(12)
+    beats = wiggle.reshape(5, 2).mean(1)  # the same ones for all networks
+    for rules, correlation, farther, networks in (("attnlrp", 0.7, 12, 3), ("paper", 0.6, -12, 2)):
+        assert values[f"pulse.when-{rules}"] == pytest.approx(statistics.mean_interval(correlation + beats))
+        assert values[f"pulse.3d-{rules}"].value == pytest.approx(farther)
+        (one,) = (one for one in found if one.id == f"pulse.when-{rules}")
+        assert one.rests_on == f"5 beats of 1 face, {networks} networks trained once"
+    three = [rows for rows in tables if rows.rules.iloc[0] == "attnlrp"]
+    fewer = [rows.iloc[::2] if rows.network.iloc[0] == "PhysFormer" else rows for rows in three]
+    assert decided.over_beats(fewer).value == pytest.approx(0.7 + wiggle[::2].mean() / 3)
     assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
     parts = [np.var([1.5, 1.5, 2], ddof=1) / 3, np.var([1, 7 / 3], ddof=1) / 2]  # of networks' and instruments' means
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)

@@ -16,13 +16,10 @@ def findings(rows, placed, masked, when):
     rows: of `in_time`; placed: of `in_place`; masked: of `found_by`, a row per network; when: (first, behind the last)
     frame of the pulse that the masks look for.
     """
-    unasked = {name: _first_rules(each) for name, each in rows.groupby("network", sort=False)}
-    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
     asked = f"{len(placed)} maps of {placed.network.nunique()} networks, 1 face"
     chance = (when[1] - when[0]) / planted.FRAMES
     return [
-        Finding("pulse.when", over_beats(unasked.values()), f"{beats}, {len(unasked)} networks trained once", FACE),
-        Finding("pulse.3d", difference(unasked["PhysNet"], unasked["TS-CAN"]), f"{beats}, 1 network each", FACE),
+        *(finding for rules in measure.TITLES for finding in _in_time(rules, rows[rows.rules == rules])),
         Finding("pulse.skin", over_maps(placed, "skin"), asked, FACE),
         Finding("pulse.follows", over_maps(placed, "follows"), asked, FACE),
         Finding(
@@ -31,9 +28,15 @@ def findings(rows, placed, masked, when):
     ]
 
 
-def _first_rules(rows):
-    """Return the rows by the first composite, which is the one that a user gets unasked."""
-    return rows[rows.rules == rows.rules.iloc[0]]
+def _in_time(rules, rows):
+    """Return what the matrices of one composite of rules decide: whether they are right, and who looks farther."""
+    networks = dict(list(rows.groupby("network", sort=False)))
+    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
+    right, farther = over_beats(networks.values()), difference(networks["PhysNet"], networks["TS-CAN"])
+    return [
+        Finding(f"pulse.when-{rules}", right, f"{beats}, {len(networks)} networks trained once", FACE),
+        Finding(f"pulse.3d-{rules}", farther, f"{beats}, 1 network each", FACE),
+    ]
 
 
 def over_beats(tables):

@@ -71,16 +71,22 @@ def learned(axes, found, when):
     axes[-1].set_xlabel("frame")
 
 
-def maps(axes, name, found, halves):
-    """Draw mean maps {instrument: [T, size, size]} with the outlines of the left (red) and right half of the skin."""
-    for axis, (title, x) in zip(axes, found.items(), strict=False):
-        size = x.shape[1]
-        axis.imshow(x.abs().mean(0).numpy(), vmin=0, interpolation="nearest")
-        for half, colour in zip(halves, ("red", "white"), strict=True):
-            axis.contour(half.shares(size).mean(0).numpy(), [0.5], colors=colour, linewidths=1.2)
-        axis.set_title(f"{name}:\n{title}", fontsize=8)
-    for axis in axes:
-        axis.axis("off")
+def places(found, halves):
+    """Draw mean maps {network: {instrument: [T, size, size]}} with the outlines of both halves of the skin."""
+    made, axes = figure(len(found), max(map(len, found.values())), 7, 7.5)
+    outlines = dict(zip(("left half of the face: has the pulse", "right half"), ("red", "white"), strict=True))
+    for line, (name, maps) in zip(axes, found.items(), strict=True):
+        for axis, (title, x) in zip(line, maps.items(), strict=False):
+            axis.imshow(x.abs().mean(0).numpy(), vmin=0, interpolation="nearest")
+            for half, colour in zip(halves, outlines.values(), strict=True):
+                axis.contour(half.shares(x.shape[1]).mean(0).numpy(), [0.5], colors=colour, linewidths=1.2)
+            axis.set_title(f"{name}:\n{title}", fontsize=8)
+        for axis in line:
+            axis.axis("off")
+    marks = [plt.Line2D([], [], color=colour, label=words) for words, colour in outlines.items()]
+    look = {"frameon": True, "facecolor": "0.4", "labelcolor": "white"}  # for the white one
+    made.legend(handles=marks, loc="outside lower center", ncols=2, **look)
+    return made
 
 
 def figure(rows, columns, width, height):
