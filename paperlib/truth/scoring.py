@@ -92,7 +92,8 @@ def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: s
     """Return the mean score of the class while frames go or come in the order of importance [B, N], a row per clip.
 
     deletion: most important frames go first (low is good); insertion: they come first (high is good); margin: deletion
-    with the least important first, minus deletion. Frames that are gone are replaced as `players.present` says.
+    with the least important first, minus deletion. Equal frames go in order of time in all, so constant importance has
+    a margin of 0. Frames that are gone are replaced as `players.present` says.
     targets: one class for all clips or [B]. Raises InputError for unusable clips, classes that do not exist, importance
     of another shape or that is not finite.
     """
@@ -101,25 +102,20 @@ def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: s
     importance = _rows(importance, float, "importance")
     _same(importance.shape, (len(clips), clips.shape[2]), "importance and the clips' frames")
     importance = torch.from_numpy(importance).to(clips.device)
-    order = importance.argsort(dim=1, descending=True, stable=True)
 
-    def mean(order, flip):
-        return players.values(model, clips, targets, _sets(order, flip), absent, "score").mean(1).cpu().numpy()
+    def mean(importance, removed):
+        there = shapley.arriving(importance.argsort(dim=1, descending=True, stable=True))
+        sets = ~there if removed else there
+        return players.values(model, clips, targets, sets, absent, "score").mean(1).cpu().numpy()
 
-    deletion = mean(order, True)
+    deletion = mean(importance, True)
     return pd.DataFrame(
         {
             "deletion": deletion,
-            "insertion": mean(order, False),
-            "margin": mean(order.flip(1), True) - deletion,
+            "insertion": mean(importance, False),
+            "margin": mean(-importance, True) - deletion,
         }
     )
-
-
-def _sets(order, removed):
-    """Return the sets of frames [B, N + 1, N] there after the first k of `order` came, or, `removed`, went."""
-    there = shapley.arriving(order)
-    return ~there if removed else there
 
 
 def ranks(importance, exact) -> np.ndarray:

@@ -181,6 +181,7 @@ def test_curves_of_an_oracle_by_hand():
     assert right.deletion[0] == pytest.approx(np.mean(scores + [1 / 3] * 13), abs=1e-6)
     assert (right.margin > 0.4).all() and np.allclose(right.margin, -wrong.margin)
     assert np.allclose(wrong.deletion, right.deletion + right.margin) and (right.insertion > right.deletion).all()
+    assert (truth.curves(net, known.clips, known.targets, torch.ones(2, 16)).margin == 0).all()  # it chooses nothing
 
 
 def test_scoring_takes_the_predicted_classes_by_default_and_batches_alike():

@@ -53,7 +53,7 @@ def test_planted_truth_of_a_trained_network_in_a_table(run, monkeypatch):
 def test_curves_from_a_game_are_those_of_its_clips(run):
     model, _ = checkpoints.load(KEY)
     known = truth.spliced("synth_kinetics", 8, 2)
-    importance = torch.rand(2, 8)
+    importance = torch.rand(2, 8).mul(3).round()  # with ties
     curves = truth.curves(model, known.clips, known.targets, importance)
     every = truth.shapley.coalitions(8)
     values = truth.shapley.players.values(model, known.clips, known.targets, every, value="score")
