@@ -197,7 +197,7 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes, known
         if not seen:
             raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
         targets = classes(logits, targets)
-        leaves, gradients = _runs(seen, clips), None
+        leaves, gradients = _runs(seen, model, clips), None
         if not known and len(clips) > 1 and len(leaves[-1]) != len(clips):
             handle.remove()
             options = module, layer, scores, per_step, by_axes, known
@@ -217,10 +217,22 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes, known
     return (weights * activation).sum(1), ~gradient.flatten(1).any(1)
 
 
-def _runs(seen, clips):
-    """Return what a layer returned when it last ran, or for every frame where it runs once for each."""
-    alike = {one.shape for one in seen} == {seen[-1].shape} and len(seen[-1]) == len(clips)
-    return seen if alike and len(seen) == clips.shape[2] and seen[-1].dim() == 4 else seen[-1:]
+def _runs(seen, model, clips):
+    """Return what a layer returned when it last ran, or for every frame where it runs once for each.
+
+    Layers in a row that share one module may run as often as there are frames, so the network runs once more, on a clip
+    whose first frame alone is as it was: so must be the first run, and the last one must not.
+    """
+    runs, alike = list(seen), {one.shape for one in seen} == {seen[-1].shape} and len(seen[-1]) == len(clips)
+    if not alike or len(runs) == 1 or len(runs) != clips.shape[2] or runs[-1].dim() != 4:
+        return runs[-1:]
+    later = clips.clone()
+    later[:, :, 1:] += 1
+    with torch.no_grad():
+        class_logits(model, later)  # the hook puts what the layer returns into `seen`
+    first, *_, last = again = seen[len(runs) :]
+    each = len(again) == len(runs) and torch.allclose(first, runs[0]) and not torch.allclose(last, runs[-1])
+    return runs if each else runs[-1:]
 
 
 def _by_axes(model, clips, layer):

@@ -248,6 +248,54 @@ def test_a_layer_that_runs_for_frame_after_frame_has_their_maps(layer):
     assert torch.allclose(loop, folded, atol=1e-5)
 
 
+class Stacked(nn.Module):
+    """Convolutions of the mean frame, one after the other or beside each other, with one ReLU for all."""
+
+    def __init__(self, beside):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convs = nn.ModuleList([nn.Conv2d(3, 3, 3, padding=1) for _ in range(4)])
+        self.relu, self.fc, self.beside = nn.ReLU(), nn.Linear(3, 3), beside
+
+    def forward(self, x):
+        x = x.mean(2)
+        if self.beside:
+            return self.fc(sum(self.relu(conv(x)) for conv in self.convs).mean((2, 3)))
+        for conv in self.convs:
+            x = self.relu(conv(x))
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("frames", [3, 4, 5])
+def test_a_layer_that_runs_as_often_as_there_are_frames_is_not_taken_for_one_of_frames(frames, beside):
+    model, clips = Stacked(beside).eval(), torch.randn(2, 3, 1, 8, 10).expand(-1, -1, frames, -1, -1)
+    found = gradcam.raw_maps(model, clips, 1, "relu")
+    assert found.shape == (2, 1, 8, 10) and torch.allclose(found, gradcam.raw_maps(model, clips[:, :, :1], 1, "relu"))
+
+
+class Recurrent(nn.Module):
+    """A convolution that sees a frame and what it returned for the frame before; time may run backwards."""
+
+    def __init__(self, backwards=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc, self.backwards = nn.Conv2d(7, 4, 3, padding=1), nn.Linear(4, 3), backwards
+
+    def forward(self, x):
+        state, states = x.new_zeros(len(x), 4, *x.shape[3:]), []
+        for frame in (x.flip(2) if self.backwards else x).unbind(2):
+            state = self.conv(torch.cat([frame, state], 1))
+            states.append(state.relu().mean((2, 3)))
+        return self.fc(torch.stack(states).mean(0))
+
+
+def test_a_layer_that_carries_what_it_saw_from_frame_to_frame_has_their_maps():
+    clips = torch.randn(2, 3, 5, 8, 10)
+    assert gradcam.raw_maps(Recurrent().eval(), clips, 1, "conv").shape == (2, 5, 8, 10)
+    assert gradcam.raw_maps(Recurrent(backwards=True).eval(), clips, 1, "conv").shape == (2, 1, 8, 10)  # not in order
+
+
 @pytest.mark.parametrize("value", [1.7, 0.034, 1e-6, 3e4])
 def test_a_map_that_is_the_same_everywhere_is_not_blown_up(value):
     even = gradcam.over_frames(torch.full((1, 4, 1, 1), value), (8, 224, 224))
