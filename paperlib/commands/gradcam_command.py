@@ -47,10 +47,13 @@ def main(args):
         examples.maps(found).savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
     clip_means = blobs.per_clip(table).iloc[0]
+    found_blobs = (
+        f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
+        f"{clip_means['center_distance']:.1f} pixels from the centre"
+    )
     score = found.arrays["scores"][found.info["target"]]
     print(
         f"explained: {found.target_name} ({score:.1%} by {found.info['scores']}), layer {found.info['layer']}\n"
-        f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
-        f"{clip_means['center_distance']:.1f} pixels from the centre\n"
+        f"{found_blobs if clip_means['count'] else 'no blobs'}\n"
         f"{out}.csv, {out}.png, {out}.npz"
     )

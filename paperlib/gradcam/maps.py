@@ -3,6 +3,7 @@
 import difflib
 import re
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import InputError, whole
+from ..models.architecture import kept
 from ..models.base import VideoModel
 from ..models.clstm import CLSTM
 from ..models.inputs import check_clips, class_logits, network
@@ -20,6 +22,7 @@ from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)
 EVEN = 1e-5  # of its largest value: a map that differs by less is the same everywhere
+_placed = weakref.WeakKeyDictionary()  # which stage of a network has pixels left
 
 
 def video_gradcam(
@@ -140,25 +143,57 @@ def default_layer(model: nn.Module, clip: torch.Tensor | None = None) -> str:
 
     I3D and other Inception networks: the last Inception module (ACCV 2020, section 4.2). C-LSTM: the last
     cell. ResNets: the last block. SlowFast: the last stage of the slow pathway. torchvision's networks: the
-    last stage. Any other model: the last layer that, for the given clip [1, 3, T, H, W], has maps in space and time and
-    is not behind the head, see `maps.default`.
+    last stage. Where the given clip [1, 3, T, H, W] is so small that this has one pixel, the last stage before it that
+    has more. Any other model: the last layer that, for the clip, has maps in space and time and is not behind the head,
+    see `candidates.default`.
     """
     model = network(model)
-    if isinstance(model, CLSTM):
-        return f"cells.{len(model.cells) - 1}"
-    if isinstance(model, SlowFast):
-        return f"slow.{len(model.slow) - 1}"
-    if isinstance(model, TorchvisionVideo):
-        return "net.layer4" if hasattr(model.net, "layer4") else f"net.features.{len(model.net.features) - 1}"
-    names = [name for name, _ in model.named_children()]
-    inception = [name for name in names if re.fullmatch(r"inception\w+", name)]
-    if isinstance(model, VideoModel) and inception:
-        return inception[-1]
-    if isinstance(model, VideoModel) and "layer4" in names and isinstance(model.layer4, torch.nn.Sequential):
-        return f"layer4.{len(model.layer4) - 1}"
+    stages = _stages(model)
     if clip is None:
-        raise InputError(f"{type(model).__name__} has no default layer; name one of model.named_modules().")
-    return candidates.default(model, check_clips(model, clip))
+        if not stages:
+            raise InputError(f"{type(model).__name__} has no default layer; name one of model.named_modules().")
+        return stages[-1]
+    clip = check_clips(model, clip)
+    if not stages:
+        return candidates.default(model, clip)
+    place = tuple(clip.shape[1:])
+    return kept(_placed, model, place, lambda: _last_of_places(model, clip[:1], stages))
+
+
+def _stages(model):
+    """Return the names of a model family's stages, the last one last; none of a network of no family."""
+    if isinstance(model, CLSTM):
+        return [f"cells.{k}" for k in range(len(model.cells))]
+    if isinstance(model, SlowFast):
+        return [f"slow.{k}" for k in range(len(model.slow))]
+    if isinstance(model, TorchvisionVideo):
+        if hasattr(model.net, "layer4"):
+            return [f"net.layer{k}" for k in range(1, 5)]
+        return [f"net.features.{k}" for k in range(len(model.net.features))]
+    if not isinstance(model, VideoModel):
+        return []
+    inception = [name for name, _ in model.named_children() if re.fullmatch(r"inception\w+", name)]
+    blocks = {name: stage for name, stage in model.named_children() if re.fullmatch(r"layer\d", name)}
+    residual = all(isinstance(stage, nn.Sequential) for stage in blocks.values())
+    return inception or [f"{name}.{len(stage) - 1}" for name, stage in blocks.items() if residual]
+
+
+@torch.no_grad()
+def _last_of_places(model, clip, stages):
+    """Return the last of the stages whose maps of a clip have more than one pixel; the last of all where none has."""
+    pixels, modules = {}, dict(model.named_modules())
+
+    def count(path):
+        return lambda module, inputs, output: pixels.update({path: output.shape[-2:].numel()})
+
+    handles = [modules[path].register_forward_hook(count(path)) for path in stages]
+    try:
+        with evaluating(model):
+            class_logits(model, clip)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ([path for path in stages if pixels.get(path, 1) > 1] or stages)[-1]
 
 
 def _module(model, layer):

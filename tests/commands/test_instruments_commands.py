@@ -105,6 +105,8 @@ def test_gradcam_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
     assert table["source_frame"].tolist() == [k + 1 for k in found.info["indices"]]
     assert json.dumps(found.info["detector"]) and found.info["detector"]["low"] == 0.25
     assert Image.open(f"{out}.png").size[0] > 800
+    assert cli.main(["gradcam", *on(video, model, out), "--layer", "layer4.1"]) == 0  # one pixel: black by "frame"
+    assert "\nno blobs\n" in capsys.readouterr().out
 
 
 def test_a_video_whose_name_is_no_text_is_explained_under_its_name(prepared, tmp_path):

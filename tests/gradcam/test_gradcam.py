@@ -156,6 +156,16 @@ def test_every_family_has_a_default_layer_and_maps(name):
     assert 0 <= found.min() and found.max() <= 1
 
 
+def test_a_stage_that_a_small_clip_leaves_one_pixel_gives_way_to_the_one_before():
+    model = models.create("TSN-R18-f4", num_classes=3, width=8).eval()
+    for side, layer in ((33, "layer4.1"), (32, "layer3.1"), (8, "layer1.1"), (4, "layer4.1")):  # half of 33 is 17
+        clips = torch.randn(2, 3, 4, side, side)
+        assert gradcam.default_layer(model, clips) == layer
+        assert torch.equal(gradcam.raw_maps(model, clips, 1), gradcam.raw_maps(model, clips, 1, layer))
+    video = models.create("r3d_18-f8", num_classes=2).eval()
+    assert gradcam.default_layer(video, torch.randn(1, 3, 8, 16, 16)) == "net.layer3"
+
+
 def test_the_maps_of_a_c_lstm_are_those_of_its_last_cell():
     torch.manual_seed(4)
     model = models.create("C-LSTM-f5", num_classes=3, width=10, size=32, layers=2).eval()  # T = filters = 5
