@@ -7,7 +7,7 @@ whose perturbation destroys the class score; `search` is the exhaustive baseline
 May import: models, data, convolution, errors.
 """
 
-from .learn import PRESETS, MaskResult, Settings, central_mask, learn, resolve, total_variation
+from .learn import MaskResult, central_mask, learn, total_variation
 from .perturb import (
     PERTURBATIONS,
     THRESHOLD,
@@ -22,6 +22,7 @@ from .perturb import (
     segments,
     shuffle,
 )
+from .presets import PRESETS, Settings, resolve
 from .search import SearchResult, learn_from_window, search
 
 __all__ = [

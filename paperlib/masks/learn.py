@@ -1,28 +1,4 @@
-"""Learn temporal masks by gradient descent (ACCV 2020, section 3.1, equation 1).
-
-Where the paper's text, its released PyTorch code and its project page disagree (`PRESETS` has the outer two:
-`as_published` is text and project page, `as_released` and `as_released_kth` are the code):
-
-                         text                     released code                   project page
-lambda 1, lambda 2       not given                0.01, 0.02; KTH 0.02, 0.04      0.01, 0.02
-iterations               300                      300; KTH 100                    300
-Adam's learning rate     not given                0.2 (TensorFlow code 0.001)     0.001
-initial mask             "centered in the middle" first centred mask that fails   -
-                                                  the 90 % criterion
-TV norm                  |m|_beta^beta            beta 3, inner edges twice       -
-early stop               none                     at 1e-5, but never fires: the   -
-                                                  old loss is not updated
-reverse                  whole frames             blend by the earlier frame's    -
-                                                  mask value
-
-At a learning rate of 0.001 a logit moves by at most about 0.3 in 300 iterations, so that with
-`as_published` the mask stays where it was initialised; MaskResult.moved and .flipped say so for each mask.
-The default is the code's optimiser with the text's initialisation, a plain TV norm, an early stop that works,
-whole frames when reversing, and lambda 2 = 0.003. With the paper's 0.02 the optimum of equation 1 has a
-shoulder of 0.42 on the frame at each side of every window (the root v of lambda1 + 3 lambda2 (v^2 - (1 -
-v)^2) = 0), which counts as masked at the threshold of 0.1: every window comes out two frames too long. There
-is no shoulder where lambda2 < lambda1 / 3.
-"""
+"""Learn temporal masks by gradient descent (ACCV 2020, section 3.1, equation 1); `presets` says by which settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -37,47 +13,8 @@ from ..convolution.transposes import fast_gradients
 from ..errors import InputError, number, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import classes, evaluating, probabilities, rows, scale, score
-from .perturb import THRESHOLD, freeze, perturb, prepare, reverse
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides which mask is learned; the defaults are ours, see PRESETS for the paper's."""
-
-    iterations: int = 300
-    length_weight: float = 0.01  # lambda 1, of the mask's sum
-    tv_weight: float = 0.003  # lambda 2, of its total variation
-    beta: float = 3  # exponent of the total variation
-    learning_rate: float = 0.2  # of Adam, on the mask's logits
-    tolerance: float = 1e-5  # a clip stops when its loss moves less than this; 0: never
-    patience: int = 5  # in so many iterations one after the other
-    start: float = 5.0  # mask logits start within plus or minus this; masks of zeros and ones at its ends
-    initial: str = "central"  # or "central_released", "full"; see `central_mask`
-    coverage: float = 0.9  # share of the full mask's drop that the initial mask keeps
-    double_inner: bool = False  # count inner edges twice in the variation, as the released code does
-    soft_reverse: bool = False  # blend when reversing, as the released code does
-    perturbation: str = "freeze"  # what the mask is learned with
-    logit: bool = False  # lower the class's logit instead of its score
-    scores: str = "auto"  # or "softmax", "sigmoid"; a result says which it was, see `probing.scale`
-    keep: str = "last"  # or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good
-
-
-NUMBERS = {  # of the settings: what they should be
-    "length_weight": ("of at least 0", lambda weight: weight >= 0),
-    "tv_weight": ("of at least 0", lambda weight: weight >= 0),
-    "beta": ("of at least 1", lambda beta: beta >= 1),
-    "learning_rate": ("above 0", lambda rate: rate > 0),
-    "tolerance": ("of at least 0", lambda tolerance: tolerance >= 0),
-    "start": ("above 0", lambda start: start > 0),
-    "coverage": ("from 0 to 1", lambda share: 0 <= share <= 1),
-}
-AS_RELEASED = Settings(tv_weight=0.02, tolerance=0, initial="central_released", double_inner=True, soft_reverse=True)
-PRESETS = {
-    "default": Settings(),
-    "as_published": Settings(tv_weight=0.02, learning_rate=0.001, tolerance=0),
-    "as_released": AS_RELEASED,
-    "as_released_kth": replace(AS_RELEASED, iterations=100, length_weight=0.02, tv_weight=0.04),
-}
+from .perturb import THRESHOLD, freeze, of_clips, perturb, prepare, reverse
+from .presets import NUMBERS, Settings, resolve
 
 
 @dataclass
@@ -93,6 +30,7 @@ class MaskResult:
     reverse: torch.Tensor  # RS: on the clip reversed by the thresholded mask
     truth: torch.Tensor  # CS: score of the true class where it is not the target, else NaN
     perturbed: torch.Tensor  # score under the perturbation that the mask was learned with
+    value: torch.Tensor  # [B], equation 1 of the mask
     loss: torch.Tensor  # [iterations, B], equation 1 before each step; held after a clip stops
     iterations: torch.Tensor  # [B] int64, steps taken
     settings: Settings
@@ -122,19 +60,24 @@ class MaskResult:
         with evaluating(model), torch.no_grad():
             return score(model, reverse(clips, self.mask), self.targets, self.settings.scores)
 
+    @property
+    def named(self):
+        """The scores by the paper's names, and by the perturbation's where the mask was learned with another one."""
+        scores = {"OS": self.original, "FS": self.freeze, "RS": self.reverse}
+        kind = self.settings.perturbation
+        return scores if kind in ("freeze", "reverse") else {**scores, kind: self.perturbed}
+
     def table(self):
-        """Return a DataFrame, one row per clip: classes, scores, mask length, movement, iterations, loss."""
+        """Return a DataFrame, one row per clip: classes, scores, mask length, movement, iterations, equation 1."""
         columns = {
             "target": self.targets,
-            "OS": self.original,
-            "FS": self.freeze,
-            "RS": self.reverse,
+            **self.named,
             "CS": self.truth,
             "mask_length": self.length,
             "moved": self.moved,
             "flipped": self.flipped,
             "iterations": self.iterations,
-            "loss": self.loss[-1] if len(self.loss) else torch.full_like(self.original, np.nan),
+            "loss": self.value,
         }
         table = pd.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
         table.insert(0, "clip", np.arange(len(table)))
@@ -167,7 +110,7 @@ def learn(
     device. A network in half precision computes in it, but its masks are learned and returned in float32.
     targets: class index or indices [B] to explain; None: the predicted classes, as in the paper.
     labels: true classes [B], for the score CS of misclassified clips. batch_size: clips run at once.
-    preset: "default", "as_published", "as_released" or "as_released_kth" (the module's docstring
+    preset: "default", "as_published", "as_released" or "as_released_kth" (`presets`
     lists where the paper's text and code disagree); `iterations` and any field of `Settings` given by name
     override it. `initial` may also be a mask [B, T] or [T] with values from 0 to 1, from which the learned ones start;
     the sigmoid of plus or minus `start` stands for values nearer to 0 or 1, which no step would leave.
@@ -207,8 +150,9 @@ def total_variation(mask, beta=3, double_inner=False):
 
     double_inner=True counts every edge but the first and the last twice, as the released code does.
     """
+    mask = of_clips(mask)
     edges = (mask[:, 1:] - mask[:, :-1]).abs() ** beta
-    if double_inner:
+    if double_inner and mask.shape[1] > 1:
         return 2 * edges.sum(1) - edges[:, 0] - edges[:, -1]
     return edges.sum(1)
 
@@ -220,17 +164,21 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     The drop is the original score minus the score under the perturbation; a mask qualifies if its drop is at
     least `coverage` times that of the full mask. A clip whose score the full mask does not lower starts with
     the full mask. released=True does as the released code: shrink from the full mask and return the first
-    one that fails.
+    one that fails. clips, targets, scores: as in `learn`.
     """
     number("coverage", coverage, *NUMBERS["coverage"])
-    frames = with_time(clips).shape[2]
+    model = network(model, scripted=True)
+    clips = with_time(check_clips(model, clips))
+    frames = clips.shape[2]
     apply = prepare(clips, perturbation, **_soft(perturbation))
     centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
     for cut, mask in enumerate(centred):
         mask[:cut] = 0
         mask[frames - cut :] = 0
     with evaluating(model):
-        original = score(model, clips, targets, scores)
+        logits = class_logits(model, clips)
+        targets = classes(logits, targets)
+        original = probabilities(logits, scores).gather(1, targets[:, None])[:, 0]
         kept = [score(model, apply(mask.expand(len(clips), -1)), targets, scores) for mask in centred]
     drops = torch.stack([original - one for one in kept])
     keeps = drops >= coverage * drops[0]
@@ -266,7 +214,9 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
     truth = torch.full_like(own, float("nan"))
     if labels is not None:
         truth = torch.where(labels == targets, truth, scores.gather(1, labels[:, None])[:, 0])
-    soft = _soft(settings.perturbation)
+    with torch.no_grad():
+        logits = model(perturb(clips, mask, settings.perturbation, **_soft(settings.perturbation))).float()
+    perturbed, value = _scored(logits, mask, targets, settings)
     return MaskResult(
         mask=mask,
         initial=began.sigmoid(),
@@ -276,7 +226,8 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         freeze=score(model, freeze(clips, mask), targets, settings.scores),
         reverse=score(model, reverse(clips, mask, soft=settings.soft_reverse), targets, settings.scores),
         truth=truth,
-        perturbed=score(model, perturb(clips, mask, settings.perturbation, **soft), targets, settings.scores),
+        perturbed=perturbed,
+        value=value,
         loss=loss,
         iterations=steps,
         settings=settings,
@@ -309,7 +260,8 @@ def _descend(model, clips, targets, began, settings, watch=None):
     lift = 1024 if clips.dtype == torch.float16 else 1
     for step in range(settings.iterations):
         with fast_gradients():
-            loss = _loss(model, apply, logits[running].sigmoid(), targets[running], settings)
+            mask = logits[running].sigmoid()
+            _, loss = _scored(model(apply(mask)).float(), mask, targets[running], settings)
         (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)
         logits.grad = gradient / lift
         losses[step:, running] = loss.detach()  # a stopped clip keeps its last loss
@@ -332,57 +284,18 @@ def _descend(model, clips, targets, began, settings, watch=None):
     return (best if settings.keep == "best" else final), losses, steps
 
 
-def _loss(model, apply, mask, targets, settings):
-    """Return equation 1 for each clip [B]."""
-    logits = model(apply(mask)).float()
-    own = (logits if settings.logit else probabilities(logits, settings.scores)).gather(1, targets[:, None])[:, 0]
+def _scored(logits, mask, targets, settings):
+    """Return (the score of the target, equation 1) for each clip [B], from the logits under the mask."""
+    own = probabilities(logits, settings.scores).gather(1, targets[:, None])[:, 0]
+    lowered = logits.gather(1, targets[:, None])[:, 0] if settings.logit else own
     penalty = settings.length_weight * mask.sum(1)
-    return penalty + settings.tv_weight * total_variation(mask, settings.beta, settings.double_inner) + own
+    variation = total_variation(mask, settings.beta, settings.double_inner)
+    return own, penalty + settings.tv_weight * variation + lowered
 
 
 def _soft(perturbation):
     """Options that make a perturbation differentiable in the mask."""
     return {"soft": True} if perturbation in ("reverse", "shuffle") else {}
-
-
-def resolve(preset, iterations, options):
-    """Return (the preset's `Settings` with the options applied, the initial mask where given as numbers)."""
-    if preset not in PRESETS:
-        raise InputError(f"there is no mask preset called {preset!r}; there are {', '.join(PRESETS)}.")
-    known = [field.name for field in fields(Settings)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InputError(f"masks.learn does not know {', '.join(unknown)}; its options are {', '.join(known)}.")
-    if iterations is not None:
-        options["iterations"] = iterations
-    given = options.get("initial")
-    if given is not None and not isinstance(given, str):
-        options["initial"] = "given"
-        given = _checked(given)
-    elif given not in (None, "central", "central_released", "full"):
-        raise InputError(f"there is no initial mask called {given!r}; use central, central_released, full or numbers.")
-    else:
-        given = None
-    settings = replace(PRESETS[preset], **options)
-    scale(2, settings.scores)  # an unknown name is an error before anything runs
-    if settings.keep not in ("last", "best"):
-        raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
-    checked = {name: number(name, getattr(settings, name), *NUMBERS[name]) for name in NUMBERS}
-    checked["iterations"] = whole("iterations", settings.iterations, 0)
-    checked["patience"] = whole("patience", settings.patience)
-    return replace(settings, **checked), given
-
-
-def _checked(mask):
-    """Return a given initial mask as a tensor; InputError where its values are not all numbers from 0 to 1."""
-    try:
-        mask = torch.as_tensor(mask)
-        wrong = mask[~((mask >= 0) & (mask <= 1))]  # NaN, too
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the initial mask should be numbers from 0 to 1, not {mask!r}") from error
-    if len(wrong):
-        raise InputError(f"the initial mask has the value {float(wrong[0]):g}; values go from 0, unmasked, to 1.")
-    return mask
 
 
 def _initial(given, part, count):

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from ..data.clips import MEAN, STD
-from ..errors import InputError, number
+from ..errors import InputError, number, whole
 
 THRESHOLD = 0.1  # above it a frame counts as masked (ACCV 2020, section 3.1)
 
@@ -30,6 +30,7 @@ def freeze_matrix(mask: torch.Tensor) -> torch.Tensor:
 
     W[t, s] = (1 - m[s]) m[s+1] ... m[t] for s <= t, with m[0] taken as 0. Every row sums to 1.
     """
+    mask = of_clips(mask)
     steps = torch.arange(mask.shape[1], device=mask.device)
     later = steps[:, None] > steps  # t > s
     kept = torch.where(later, mask[:, :, None], 1.0).cumprod(1)  # m[s+1] ... m[t]
@@ -115,6 +116,7 @@ def segments(mask, threshold=THRESHOLD):
 
     A frame whose mask value is not above the threshold is a run of its own.
     """
+    mask = of_clips(mask)
     steps = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     active = mask > number("threshold", threshold, "from 0 to 1", lambda share: 0 <= share <= 1)
     edge = torch.zeros_like(active[:, :1])
@@ -140,7 +142,8 @@ def _reverse(clips, mask, threshold=THRESHOLD, soft=False):
 
 def _shuffle(clips, mask, threshold=THRESHOLD, soft=False, seed=0):
     first, last = segments(mask, threshold)
-    noise = torch.rand(mask.shape[1], generator=torch.Generator().manual_seed(seed)).to(mask.device)
+    generator = torch.Generator().manual_seed(whole("seed of a shuffle", seed, 0))
+    noise = torch.rand(mask.shape[1], generator=generator).to(mask.device)
     order = (first + noise).argsort(1)  # runs stay together, frames within a run in random order
     steps = torch.arange(mask.shape[1], device=mask.device).expand_as(first)
     following = torch.where(steps == last, first, steps + 1)  # the next of the run, round to its beginning
@@ -180,13 +183,32 @@ def _mean(clips):
     return clips.mean(2, keepdim=True).expand_as(clips)
 
 
+def numbers(mask, what="a mask"):
+    """Return a mask as a tensor; InputError for what holds no numbers."""
+    try:
+        found = torch.as_tensor(mask)
+    except (TypeError, ValueError, RuntimeError):
+        found = None
+    if found is None or found.is_complex():
+        raise InputError(f"{what} should be numbers from 0 to 1, not {mask!r}")
+    return found
+
+
+def of_clips(mask):
+    """Return masks [B, T] as a tensor; InputError for another shape."""
+    mask = numbers(mask)
+    if mask.ndim != 2:
+        raise InputError(f"masks must be [B, T], one for each clip, not of shape {list(mask.shape)}.")
+    return mask
+
+
 def _checked(clips, mask):
     """Return (floating point clips, mask `[B, T]`); InputError where shapes or values do not fit."""
     clips = torch.as_tensor(clips)
     if clips.ndim != 5:
         raise InputError(f"clips must be [B, C, T, H, W], not of shape {list(clips.shape)}.")
     clips = clips if clips.is_floating_point() else clips.float()
-    mask = torch.as_tensor(mask, device=clips.device)
+    mask = numbers(mask).to(clips.device)
     mask = mask if mask.is_floating_point() else mask.to(clips.dtype)
     batch, frames = clips.shape[0], clips.shape[2]
     if mask.shape not in ((frames,), (batch, frames), (1, frames)):

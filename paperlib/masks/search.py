@@ -9,8 +9,9 @@ from torch import nn
 from ..errors import InputError, whole
 from ..models.inputs import check_clips, class_logits, network
 from ..models.probing import at_once, classes, evaluating, probabilities, scale
-from .learn import MaskResult, learn, resolve, total_variation, with_time
+from .learn import MaskResult, learn, total_variation, with_time
 from .perturb import prepare
+from .presets import resolve
 
 COARSE = 8  # parts of a clip at whose ends `learn_from_window` looks for windows first
 DECISIVE = ("length_weight", "tv_weight", "beta", "double_inner", "perturbation", "logit", "scores")  # for equation 1

@@ -263,7 +263,7 @@ def mask_columns(model, header, clips, targets, logits, labels, key):
     )
     names = ("mask", "initial", "original", "freeze", "reverse", "truth", "perturbed", "iterations")
     columns = {name: getattr(found, name).cpu().numpy() for name in names}
-    return {**columns, "loss": found.table()["loss"].to_numpy()}
+    return {**columns, "loss": found.value.cpu().numpy()}
 
 
 def cam_columns(model, header, clips, targets, logits, labels, key):

@@ -177,6 +177,9 @@ def test_blur_removes_detail_and_keeps_the_level():
         ([[0.0] * 4] * 3, "shape"),
         ([0, 1.5, 0, 0], "between 0 and 1"),
         ([0, float("nan"), 0, 0], "between 0 and 1"),
+        (None, "a mask should be numbers from 0 to 1, not None"),
+        ("abc", "not 'abc'"),
+        ([0, 1j, 0, 0], "should be numbers"),
     ],
 )
 def test_unusable_masks_are_named(mask, message):
@@ -193,3 +196,11 @@ def test_unusable_clips_kinds_and_options_are_named():
         masks.perturb(numbered(4), [0] * 4, "freeze", sigma=3)
     with pytest.raises(InputError, match="sigma"):
         masks.blur(numbered(4), [0] * 4, sigma=-1)
+    with pytest.raises(InputError, match="seed of a shuffle must be a whole number"):
+        masks.perturb(numbered(4), [1] * 4, "shuffle", seed=1.5)
+
+
+@pytest.mark.parametrize("function", [masks.freeze_matrix, masks.segments, masks.total_variation])
+def test_what_takes_a_mask_for_each_clip_says_so(function):
+    with pytest.raises(InputError, match=r"masks must be \[B, T\], one for each clip, not of shape \[4\]"):
+        function(torch.ones(4))

@@ -42,7 +42,9 @@ def test_the_model_is_left_as_it_was_and_used_in_evaluation_mode():
         ({"initial": [0, 1, 1.5, 0]}, "initial mask has the value 1.5; values go from 0"),
         ({"initial": torch.tensor([0, -0.1, 1, 1])}, "has the value -0.1"),
         ({"initial": [[0, 1, float("nan"), 0]] * 2}, "has the value nan"),
-        ({"initial": ["on", "off"]}, "numbers from 0 to 1"),
+        ({"initial": ["on", "off"]}, "the initial mask should be numbers from 0 to 1"),
+        ({"logit": "no"}, "logit of a mask should be True or False, not 'no'"),
+        ({"double_inner": 1}, "double_inner of a mask"),
     ],
 )
 def test_unusable_arguments_are_named(arguments, message):
@@ -91,6 +93,23 @@ def test_a_network_that_overwrites_its_clip_is_refused(instrument):
 def test_one_value_per_clip_whatever_the_batch(arguments, message):
     with pytest.raises(InputError, match=message):
         masks.learn(SmallVideoNet().eval(), torch.rand(4, 3, 4, 16, 16), batch_size=2, iterations=1, **arguments)
+
+
+def test_the_central_mask_takes_what_learning_takes():
+    model, clips = SmallVideoNet().eval(), torch.rand(3, 3, 4, 16, 16)
+    with torch.no_grad():
+        predicted = model(clips).argmax(1)
+    expected = masks.central_mask(model, clips, predicted)
+    assert torch.equal(masks.central_mask(model, clips, None), expected)
+    assert torch.equal(masks.central_mask(model, clips, predicted.tolist()), expected)
+    assert torch.equal(masks.central_mask(model, clips, 1), masks.central_mask(model, clips, torch.tensor([1, 1, 1])))
+    for targets, given, message in (
+        ([9, 0, 0], clips, "class 9 does not exist"),
+        ([0, 0], clips, "3 clips but 2 targets"),
+        (0, clips.numpy(), "clips must be a normalised float tensor .*not ndarray"),
+    ):
+        with pytest.raises(InputError, match=message):
+            masks.central_mask(model, given, targets)
 
 
 def test_the_central_mask_leaves_a_training_network_as_it_was():

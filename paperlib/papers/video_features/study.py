@@ -118,7 +118,7 @@ def study(run, checkpoint):
         if compared:
             released = masks.learn(model, clips[:compared], found["targets"][:compared], preset=preset, **options)
             found["released"][:compared] = released.mask.cpu().numpy()
-            found["released_loss"][:compared] = released.loss[-1].cpu().numpy()
+            found["released_loss"][:compared] = released.value.cpu().numpy()
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
         cams = gradcam.over_frames(maps, clips.shape[2:])
         found["cams"] = cams.cpu().numpy().astype(np.float16)
@@ -156,7 +156,7 @@ def from_the_best_window(model, clips, labels, preset, options):
     chosen = {name: getattr(found, name) for name in FIELDS}
     chosen |= {
         "whole": found.whole_reverse(model, clips),
-        "loss": found.loss[-1],
+        "loss": found.value,
         "window": window.mask,
         "window_loss": window.value,
     }
