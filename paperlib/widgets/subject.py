@@ -108,12 +108,14 @@ class Subject:
 
     def checked(self, values):
         """Return the values of a mask as float32 [T]; InputError where they are none for this clip."""
-        values = np.asarray(values, dtype=np.float32)
-        if values.shape != (len(self.artifact.frames),) or not ((values >= 0) & (values <= 1)).all():
-            raise InputError(
-                f"a mask for this clip has {len(self.artifact.frames)} values from 0 to 1, not {values.tolist()}"
-            )
-        return values
+        count = len(self.artifact.frames)
+        try:
+            found = np.asarray(values, dtype=np.float32)
+        except (TypeError, ValueError):
+            found = np.empty(0)
+        if found.shape != (count,) or not ((found >= 0) & (found <= 1)).all():
+            raise InputError(f"a mask for this clip has {count} values from 0 to 1, not {values!r}")
+        return found
 
     def index(self, target):
         """Return the index of a class, given by index or name; InputError where it cannot be explained."""

@@ -280,8 +280,9 @@ def test_what_is_refused_does_not_end_learning_nor_change_the_mask(network, fram
         assert widget._worker.is_alive()
     widget.stop()
     before = standing(widget)
-    with pytest.raises(InputError, match="6 values from 0 to 1"):
-        widget.set_mask([2] * 6)
+    for wrong in ([2] * 6, "abc", None):
+        with pytest.raises(InputError, match="6 values from 0 to 1"):
+            widget.set_mask(wrong)
     assert standing(widget) == before and widget.set_mask([0] * 6)["FS"] == pytest.approx(
         before[0]["found"][0]["score"]
     )
