@@ -1,8 +1,8 @@
 """The frames a prediction needs: a temporal mask learned for one video.
 
 Looks for the shortest run of frames whose freezing destroys the score of the class. Writes PREFIX.csv (the
-mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames over the mask; of a network without maps
-no Grad-CAM) and PREFIX.npz (everything, to be reopened in the notebooks).
+mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames, or those under another perturbation, over the
+mask; of a network without maps no Grad-CAM) and PREFIX.npz (everything, to be reopened in the notebooks).
 
 example: paperlib mask --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16
 """
@@ -68,10 +68,10 @@ def main(args):
         figure.savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
     left_out = f"note: {found.info['notes'][-1]}\n" if layer is None else ""
+    scores = ", ".join(f"{how} {score:.3f}" for how, score in found.mask_scores.items())
     on = [str(t + 1) for t in result.active[0].nonzero()[:, 0].tolist()]
     print(
-        f"explained: {found.target_name}; {found.info['scores']} score {result.original[0]:.3f}, "
-        f"frozen {result.freeze[0]:.3f}, reversed {result.reverse[0]:.3f}\n"
+        f"explained: {found.target_name}; {found.info['scores']} score {scores.removeprefix('original ')}\n"
         f"masked {len(on)} of {len(found.frames)} frames: {' '.join(on) or 'none'}\n"
         f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations\n"
         f"{left_out}{out}.csv, {out}.png, {out}.npz"

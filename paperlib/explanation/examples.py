@@ -12,6 +12,7 @@ from .. import gradcam, masks
 from ..data import clips as clip_format
 from ..storage import paths
 from . import plotting
+from .record import CHANGED
 
 ON, OFF = plotting.VERMILION, plotting.GREEN  # the mask's red and green, safe for colour-blind readers
 
@@ -22,12 +23,13 @@ class Example:
 
     frames: np.ndarray  # uint8 [T, H, W, 3]
     cam: np.ndarray | None  # [T, H, W] in [0, 1]; None of a network without maps
-    frozen: np.ndarray  # uint8 [T, H, W, 3], frozen by the mask
+    changed: np.ndarray  # uint8 [T, H, W, 3], changed by the mask
     mask: np.ndarray  # [T] in [0, 1]
     scores: dict  # OS, FS, RS and, where misclassified, CS
     label: str  # name of the true class
     predicted: str  # name of the class guessed and explained
     model: str
+    how: str = "frozen"  # are the frames changed by the mask
 
     @property
     def caption(self):
@@ -48,11 +50,11 @@ def explain(model, clips, labels, classes, name=None, **options):
 
 def from_masks(result, clips, cams, classes, name, labels=None):
     """Return one `Example` per clip of a `MaskResult` and the maps that belong to it, None for none."""
-    frozen = masks.freeze(clips, result.mask)
+    changed, how = result.changed(clips), CHANGED[result.settings.perturbation]
     labels = result.labels if labels is None else labels
     found = []
     for b in range(len(clips)):
-        scores = {"OS": result.original[b], "FS": result.freeze[b], "RS": result.reverse[b]}
+        scores = {name: score[b] for name, score in result.named.items()}
         if not torch.isnan(result.truth[b]):
             scores["CS"] = result.truth[b]
         predicted = classes[int(result.targets[b])]
@@ -60,12 +62,13 @@ def from_masks(result, clips, cams, classes, name, labels=None):
             Example(
                 clip_format.to_frames(clips[b]),
                 None if cams is None else cams[b].cpu().numpy(),
-                clip_format.to_frames(frozen[b]),
+                clip_format.to_frames(changed[b]),
                 result.mask[b].cpu().numpy(),
                 {key: float(value) for key, value in scores.items()},
                 predicted if labels is None else classes[int(labels[b])],
                 predicted,
                 name,
+                how,
             )
         )
     return found
@@ -112,14 +115,14 @@ def strip(figure, example, columns=16, title=True):
     """Draw an example into a matplotlib figure or subfigure: a row of frames each for what it has, the mask as a bar.
 
     columns: at most so many frames are shown, every so many, each above its cells of the bar, which has all frames.
-    Frozen frames that the mask covers have a red outline.
+    Changed frames that the mask covers have a red outline.
     """
     frames = len(example.mask)
     shown = np.arange(0, frames, -(-frames // columns))
     rows = {"original": example.frames}
     if example.cam is not None:
         rows["Grad-CAM"] = overlay(example.frames, example.cam)
-    rows["frozen"] = example.frozen
+    rows[example.how] = example.changed
     axis = figure.subplots()
     rows_of_frames(axis, rows, shown, example.mask)
     axis.set_xticks([])  # the bar has them
@@ -158,16 +161,13 @@ def maps(artifact, columns=16):
 
 
 def animate(examples, file, scale=2, milliseconds=200):
-    """Write examples of the same clip as one looping GIF: a row each of original, Grad-CAM and frozen frames.
+    """Write examples of the same clip as one looping GIF: a row each of original, Grad-CAM and changed frames.
 
     Below each row lies its mask, red where on and green where off, the current frame highlighted.
     """
-    film(
-        [((each.frames, overlay(each.frames, each.cam), each.frozen), each.mask) for each in examples],
-        file,
-        scale,
-        milliseconds,
-    )
+    looked = [() if each.cam is None else (overlay(each.frames, each.cam),) for each in examples]
+    blocks = zip(examples, looked, strict=True)
+    film([((each.frames, *cam, each.changed), each.mask) for each, cam in blocks], file, scale, milliseconds)
 
 
 def film(blocks, file, scale=2, milliseconds=200):

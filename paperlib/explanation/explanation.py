@@ -72,14 +72,12 @@ class Explanation(Record):
                 f"max-ATR {_number(info['max_atr'], '.0f')} ({info['method'].upper()})"
                 + (": no row has relevance and speaks for the class" if math.isnan(info["avg_atr"]) else "")
             )
-        if self.mask is not None and info.get("mask_scores"):
-            on, scores = int((self.mask > 0.1).sum()), info["mask_scores"]
+        if self.mask is not None and self.mask_scores:
+            on = int((self.mask > 0.1).sum())
+            scores = ", ".join(f"{how} {value:.3f}" for how, value in self.mask_scores.items())
             kind = " of these two" if "against" in info else ""
             kind += f", mean of {info['mask_windows']} windows," if info.get("mask_windows", 1) > 1 else ""
-            said.append(
-                f"masked {on} of {count} frames: score{kind} {scores['OS']:.3f}, frozen {scores['FS']:.3f}, reversed "
-                f"{scores['RS']:.3f}"
-            )
+            said.append(f"masked {on} of {count} frames: score{kind} {scores.removeprefix('original ')}")
         if self.cam is not None:
             share = float((self.cam >= 0.5).mean())
             said.append(f"Grad-CAM: {share:.0%} of the picture above half the maximum (layer {info.get('layer')})")

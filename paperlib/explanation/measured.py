@@ -167,12 +167,11 @@ def mask(
         mask_initial=whole(result.initial),
         mask_loss=result.loss[:steps].mean(1).cpu().numpy(),
     )
-    scores = {"OS": result.original, "FS": result.freeze, "RS": result.reverse}
     found.info.update(
         mask_settings=asdict(result.settings),
         mask_moved=float(result.moved.max()),
         mask_windows=len(chosen),
-        mask_scores={name: float(value.mean()) for name, value in scores.items()},
+        mask_scores={name: float(value.mean()) for name, value in result.named.items()},
     )
     if tries and not several and options.get("perturbation", "freeze") == "freeze":
         _try(found, net, every, result, tries)

@@ -16,6 +16,8 @@ OF_CLIP = ("scores", "logits", "frame_logits", "window_scores")  # arrays about 
 OF_CLASS = ("method", "sigma", "avg_atr", "max_atr", "rows", "rows_from", "layer", "normalise", "softmax")
 OF_MASK = ("mask_settings", "mask_moved", "mask_windows", "mask_scores")  # these and OF_CLASS are entries of `info`
 GIVEN = "given"  # in the place of rules that have no name
+CHANGED = {"freeze": "frozen", "reverse": "reversed", "shuffle": "shuffled", "blur": "blurred", "mean": "averaged"}
+CHANGED |= {"OS": "original", "FS": "frozen", "RS": "reversed", "black": "black"}  # what was done to a clip, in words
 
 
 @dataclass
@@ -68,6 +70,11 @@ class Record:
     def mask(self) -> np.ndarray | None:
         """The learned temporal mask [N] in [0, 1]; None where it was left out."""
         return self.arrays.get("mask")
+
+    @property
+    def mask_scores(self) -> dict[str, float]:
+        """The class's score on the clip as it is and as the mask changes it, by how; empty where there is none."""
+        return {CHANGED.get(name, name): value for name, value in (self.info.get("mask_scores") or {}).items()}
 
     @property
     def cam(self) -> np.ndarray | None:

@@ -65,9 +65,7 @@ def _block(block, found, features):
     if "mask" in features and "mask" in found.arrays:
         below = strips.inset_axes(place)
         examples.bar(below, found.arrays["mask"])
-        named = {"original": "OS", "frozen": "FS", "reversed": "RS"}
-        scores = found.info.get("mask_scores") or {}
-        said = ", ".join(f"{name} {scores[key]:.2f}" for name, key in named.items() if key in scores)
+        said = ", ".join(f"{name} {value:.2f}" for name, value in found.mask_scores.items())
         below.set_xlabel("mask (orange: on)" + (f"   score: {said}" if said else ""), fontsize=8)
         below.spines[:].set_visible(False)
     elif "matrix" in found.arrays:

@@ -55,6 +55,12 @@ class MaskResult:
         """Number of frames per clip [B] that were switched on or off since the start."""
         return (self.active != (self.initial > THRESHOLD)).sum(1)
 
+    def changed(self, clips):
+        """Return the clips as the masks change them, by the perturbation that they were learned with."""
+        kind = self.settings.perturbation
+        soft = {"soft": self.settings.soft_reverse} if kind == "reverse" else _soft(kind)
+        return perturb(clips, self.mask, kind, **soft)
+
     def whole_reverse(self, model, clips):
         """Return RS [B] with the masked frames reversed whole, as the paper's text has it, whatever `soft_reverse`."""
         with evaluating(model), torch.no_grad():

@@ -225,7 +225,7 @@ class Subject:
     def row(self):
         """Return what is known in one row of a table."""
         info, arrays = self.artifact.info, self.artifact.arrays
-        scores = info.get("mask_scores") or {}
+        scores = self.artifact.mask_scores
         return {
             "video": info["video"],
             "model": info["model"],
@@ -237,8 +237,9 @@ class Subject:
             "max_atr": info.get("max_atr"),
             "frames": len(self.artifact.frames),
             "masked": int((self.mask > masks.THRESHOLD).sum()),
-            "frozen": scores.get("FS"),
-            "reversed": scores.get("RS"),
+            "frozen": None,
+            "reversed": None,
+            **{how: score for how, score in scores.items() if how != "original"},
         }
 
     def _need_model(self, what):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from paperlib import cli, gradcam, masks, models
+from paperlib.data import clips as data_clips
 from paperlib.errors import InputError
 from paperlib.explanation import artifact, examples, measured
 from paperlib.training import checkpoints
@@ -55,6 +56,23 @@ def test_mask_writes_table_picture_and_artifact(prepared, tmp_path, capsys):
         score = loaded(frozen).softmax(1)[0, 1].item()
     assert found.info["mask_scores"]["FS"] == pytest.approx(score, abs=1e-5)
     assert Image.open(f"{out}.png").size[0] > 800
+
+
+@pytest.mark.parametrize("kind, how", [("black", "black"), ("blur", "blurred"), ("reverse", "reversed")])
+def test_a_mask_learned_by_another_perturbation_has_its_score_and_its_frames(prepared, tmp_path, capsys, kind, how):
+    out, drawn = tmp_path / "result", []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(examples, "rows_of_frames", lambda axis, rows, *_: drawn.append(rows))
+        assert cli.main(["mask", *on(*prepared, out), "--perturbation", kind, "--iterations", "2"]) == 0
+    found, (loaded, _) = artifact.load(f"{out}.npz"), checkpoints.load(prepared[1])
+    changed = masks.perturb(found.clip, torch.tensor(found.mask), kind)
+    with torch.no_grad():
+        score = loaded(changed).softmax(1)[0, found.target].item()
+    assert found.mask_scores[how] == pytest.approx(score, abs=1e-5)
+    assert list(found.mask_scores) == ["original", "frozen", "reversed", *([] if kind == "reverse" else [how])]
+    assert f"{how} {score:.3f}" in capsys.readouterr().out and f"{how} {score:.3f}" in repr(found)
+    assert list(drawn[0])[-1] == how
+    assert np.abs(drawn[0][how].astype(int) - data_clips.to_frames(changed[0])).max() <= 1
 
 
 def test_a_network_without_maps_has_its_mask_without_gradcam(prepared, tmp_path, monkeypatch, capsys):
@@ -162,10 +180,15 @@ def test_examples_have_the_papers_scores_and_pictures(tmp_path):
     assert set(right.scores) == {"OS", "FS", "RS"} and "P:" not in right.caption
     if wrong.predicted != wrong.label:
         assert set(wrong.scores) == {"OS", "FS", "RS", "CS"} and f"P: {wrong.predicted}" in wrong.caption
-    assert right.frames.shape == right.frozen.shape == (4, 32, 32, 3) and right.cam.shape == (4, 32, 32)
+    assert right.frames.shape == right.changed.shape == (4, 32, 32, 3) and right.cam.shape == (4, 32, 32)
     examples.animate(found, tmp_path / "clip.gif", scale=1)
     with Image.open(tmp_path / "clip.gif") as animation:
         assert animation.n_frames == 4 and animation.size == (96, 2 * (32 + 10))
+    right.cam, looked = None, right.cam  # of a network without maps
+    examples.animate([right], tmp_path / "clip.gif", scale=1)
+    with Image.open(tmp_path / "clip.gif") as animation:
+        assert animation.size == (64, 32 + 10)
+    right.cam = looked
     figure = examples.plt.figure()
     picture, bar = examples.strip(figure, right, columns=3)
     assert picture.images[0].get_array().shape == (3 * (32 + 2), 2 * (32 + 2), 3)  # every second frame, a white edge

@@ -122,6 +122,12 @@ def test_scores_and_losses_belong_to_the_mask_that_they_were_found_for(network, 
     learned = live.subjects[0].artifact
     assert learned.info["mask_settings"]["iterations"] == 4 and len(learned.arrays["mask_loss"]) <= 4
     assert learned.info["mask_scores"] == pytest.approx(under(network, learned.mask, found.target), abs=1e-5)
+    live.learn(iterations=2, perturbation="black")
+    with torch.no_grad():
+        black = network(masks.black(learned.clip, torch.tensor(learned.mask))).softmax(1)[0, found.target].item()
+    assert live.masks[0]["scores"]["black"] == pytest.approx(black, abs=1e-5)
+    assert live.table()["black"].item() == live.masks[0]["scores"]["black"]
+    assert set(live.set_mask(learned.mask)) == {"OS", "FS", "RS"} and "black" not in live.table()  # of any mask
 
 
 def test_a_clip_of_one_frame_and_several_clips_are_shown_without_scores_of_masks(network):

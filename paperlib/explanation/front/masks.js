@@ -165,19 +165,20 @@ function grab(view, panel, event) {
   if (!run) follow(event);
 }
 
+const CHANGED = { OS: "original", FS: "frozen", RS: "reversed", shuffle: "shuffled", blur: "blurred", mean: "averaged" };
+
+// What the clip's score is of, and the score: as it is, frozen, reversed, and under what else the mask was learned with.
+const scored = (masked) =>
+  Object.entries({ OS: null, FS: null, RS: null, ...masked.scores }).map(([key, value]) => [CHANGED[key] || key, value]);
+
 function drawScores(panel, ink) {
-  const { scores } = panel.masked,
+  const rows = scored(panel.masked),
     width = Math.min(panel.width, 420),
-    context = paper(panel.scores, width, 60);
+    context = paper(panel.scores, width, 20 * rows.length);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
-  [
-    ["OS", "original"],
-    ["FS", "frozen"],
-    ["RS", "reversed"],
-  ].forEach(([key, name], k) => {
-    const y = 10 + 20 * k,
-      value = scores?.[key];
+  rows.forEach(([name, value], k) => {
+    const y = 10 + 20 * k;
     context.fillStyle = ink.text;
     context.fillText(name, 0, y);
     context.fillText(percent(value), width - 52, y);

@@ -264,11 +264,8 @@ function showMask(panel, masked) {
   if (panel.masked === masked) return;
   panel.masked = masked;
   panel.learn.textContent = masked.running ? "stop" : panel.learn_label;
-  const { OS, FS, RS } = masked.scores || {};
-  panel.scores.setAttribute(
-    "aria-label",
-    `score of the class: original ${percent(OS)}, frozen ${percent(FS)}, reversed ${percent(RS)}`,
-  );
+  const said = scored(masked).map(([name, value]) => `${name} ${percent(value)}`);
+  panel.scores.setAttribute("aria-label", `score of the class: ${said.join(", ")}`);
 }
 
 // Controls and mask say what Python has found, unless the user has chosen since and has no answer yet.
