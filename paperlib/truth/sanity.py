@@ -11,7 +11,8 @@ from torch import nn
 
 from ..errors import InputError, whole
 from ..models.inputs import network
-from .scoring import ranks
+from ..models.probing import indices
+from .scoring import per_frame, ranks
 
 
 def cascade(model: nn.Module, seed: int = 0):
@@ -29,7 +30,7 @@ def cascade(model: nn.Module, seed: int = 0):
 def _cascade(model, seed):
     """Yield (name, network) as `cascade` does, but one network in which one more layer is shuffled every time."""
     model = copy.deepcopy(network(model))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
     yield "", model
     for name, weights in reversed(_layers(model)):
         for weight in weights:
@@ -60,29 +61,31 @@ def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), 
     if np.ndim(depths) != 1 or not all(0 <= share <= 1 for share in depths):
         raise InputError(f"depths must be shares of the layers, a list of numbers from 0 to 1, not {depths!r}.")
     layers = len(_layers(network(model)))
-    before, found = _known(before, instrument, model, clips, targets), {}
+    before, found = _asked(instrument, model, clips, targets, before), {}
     for depth, (_, changed) in enumerate(_cascade(model, seed)):
         shares = [share for share in depths if round(share * layers) == depth]
         if shares:
-            found |= dict.fromkeys(shares, ranks(before, instrument(changed, clips, targets).cpu()))
+            found |= dict.fromkeys(shares, ranks(before, _asked(instrument, changed, clips, targets)))
     return found
 
 
 def duplicated(instrument, model, clips, targets, frame: int, before=None):
-    """Return what frame `frame`, shown twice in a row, gets together, over what it gets once, each as a share, [B].
+    """Return what frame `frame`, shown twice in a row, gets together, over what it gets once, [B].
 
-    1 where importance is shared between the two, 2 where it is doubled. The clip keeps its length: its last frame
-    makes room, and shares leave that one out. NaN where the frame has no importance.
+    Each is what the frame gets over what all others get: 1 where importance is shared between the two, 2 where it is
+    doubled. The clip keeps its length: its last frame makes room, and is left out. NaN where the frame, or all that is
+    not the frame, has no importance.
     """
     frames = clips.shape[2]
     if whole("frame", frame, 0) >= frames - 2:
         raise InputError(f"a frame to show twice lies in front of the last two of {frames} frames, not at {frame}.")
     order = torch.tensor([*range(frame + 1), *range(frame, frames - 1)])
-    given = _known(before, instrument, model, clips, targets), instrument(model, clips[:, :, order], targets).cpu()
-    once, twice = (importance.clamp(min=0).double().numpy() for importance in given)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = once[:, frame] / once[:, :-1].sum(1)
-        return (twice[:, frame] + twice[:, frame + 1]) / twice.sum(1) / np.where(share > 0, share, np.nan)
+    once = _asked(instrument, model, clips, targets, before)[:, :-1].clip(0)
+    twice = _asked(instrument, model, clips[:, :, order], targets).clip(0)
+    both, own = twice[:, frame : frame + 2].sum(1), once[:, frame]
+    rest = np.delete(once, frame, 1).sum(1), np.delete(twice, [frame, frame + 1], 1).sum(1)
+    told = (own > 0) & (rest[0] > 0) & (rest[1] > 0)
+    return np.divide(both * rest[0], own * rest[1], out=np.full(len(own), np.nan), where=told)
 
 
 def shifted(
@@ -97,18 +100,20 @@ def shifted(
         raise InputError(f"the clips compared must be alike, not {list(early.shape)} and {list(late.shape)}.")
     if whole("by", by) >= early.shape[2] - 1:
         raise InputError(f"clips of {early.shape[2]} frames cannot be compared {by} frames apart.")
-    a, b = _known(before, instrument, model, early, targets), instrument(model, late, targets).cpu()
+    a, b = _asked(instrument, model, early, targets, before), _asked(instrument, model, late, targets)
     return ranks(a[:, by:], b[:, : a.shape[1] - by])
 
 
 def permuted_labels(instrument, model, clips, targets, classes: int, seed: int = 0, before=None) -> np.ndarray:
     """Return the rank correlation [B] of importance for the target with that for another class drawn at random."""
-    targets, classes = torch.as_tensor(targets), whole("classes", classes, 2)
-    shift = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed)).to(targets)
-    own = _known(before, instrument, model, clips, targets)
-    return ranks(own, instrument(model, clips, (targets + shift) % classes).cpu())
+    targets, classes = indices(targets, clips.device), whole("classes", classes, 2)
+    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
+    shift = torch.randint(1, classes, targets.shape, generator=generator).to(targets)
+    own = _asked(instrument, model, clips, targets, before)
+    return ranks(own, _asked(instrument, model, clips, (targets + shift) % classes))
 
 
-def _known(before, instrument, model, clips, targets):
-    """Return the importance of the clips as they are, on the CPU."""
-    return (instrument(model, clips, targets) if before is None else before).cpu()
+def _asked(instrument, model, clips, targets, before=None):
+    """Return the importance float64 [B, N] of clips; `before` where it is known already."""
+    found = instrument(model, clips, targets) if before is None else before
+    return per_frame(found, float, "importance that the instrument returns")

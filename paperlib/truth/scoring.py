@@ -54,7 +54,7 @@ def scores(importance, inside) -> pd.DataFrame:
     Columns pointing, mass, precision, iou, each from 0 to 1. Raises InputError for other shapes, importance that is not
     finite, and a clip with no frame inside or all of them.
     """
-    importance, inside = _rows(importance, float, "importance"), _rows(inside, bool, "inside")
+    importance, inside = per_frame(importance, float, "importance"), per_frame(inside, bool, "inside")
     _same(importance.shape, inside.shape, "importance and inside")
     _told(inside)
     rows = zip(importance, inside, strict=True)
@@ -68,7 +68,7 @@ def chance(inside) -> pd.DataFrame:
 
     Raises InputError as `scores` does.
     """
-    inside = _rows(inside, bool, "inside")
+    inside = per_frame(inside, bool, "inside")
     _told(inside)
     rows = [_chance(int(np.sum(row)), len(row)) for row in inside]
     return pd.DataFrame(rows, columns=SCORES)
@@ -76,15 +76,23 @@ def chance(inside) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=4096)
 def _chance(right, frames):
-    """Return the mean scores of a random order with `right` of `frames` frames inside (IoU: of 4,000 orders)."""
+    """Return the mean scores of a random order with `right` of `frames` frames inside, over all orders."""
     places = np.arange(1, frames + 1)
     more = (right - 1) / (frames - 1) if frames > 1 else 0
     expected = ((1 + (places - 1) * more) / places).mean()
-    inside = np.arange(frames) < right
-    ranks = np.random.default_rng(0).permuted(np.tile(np.arange(frames), (4000, 1)), axis=1)
-    hits = inside[ranks].cumsum(1)
-    overlap = (hits / (right + places - hits)).max(1).mean()
-    return right / frames, right / frames, float(expected), float(overlap)
+    hits = np.arange(right + 1)
+    ious = hits / (right + places[:, None] - hits)  # of so many frames (row) with so many hits among them (column)
+    best = np.unique(ious)
+    reached = np.zeros((right + 1, len(best)))  # how probable it is to have so many hits, and that best IoU so far
+    reached[0, 0] = 1
+    for row, left in zip(ious, frames - places + 1, strict=True):
+        hit = np.clip((right - hits) / left, 0, 1)[:, None] * reached
+        reached = reached - hit
+        reached[1:] += hit[:-1]
+        for k, found in enumerate(np.searchsorted(best, row)):
+            reached[k, found] += reached[k, :found].sum()
+            reached[k, :found] = 0
+    return right / frames, right / frames, float(expected), float(reached[-1] @ best)
 
 
 @torch.no_grad()
@@ -99,7 +107,7 @@ def curves(model: nn.Module, clips: torch.Tensor, targets, importance, absent: s
     """
     model = network(model, scripted=True)
     clips = check_clips(model, clips)
-    importance = _rows(importance, float, "importance")
+    importance = per_frame(importance, float, "importance")
     _same(importance.shape, (len(clips), clips.shape[2]), "importance and the clips' frames")
     importance = torch.from_numpy(importance).to(clips.device)
 
@@ -125,24 +133,31 @@ def ranks(importance, exact) -> np.ndarray:
     """
     from scipy import stats
 
-    importance, exact = _rows(importance, float, "importance"), _rows(exact, float, "the exact value")
+    importance, exact = per_frame(importance, float, "importance"), per_frame(exact, float, "the exact value")
     _same(importance.shape, exact.shape, "importance and the exact values")
     pairs = zip(importance, exact, strict=True)
     return np.array([stats.spearmanr(a, b).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs])
 
 
-def _rows(values, kind, what):
-    """Return values as an array [B, N] of a kind; InputError for another shape, and for a clip's that is not finite."""
+def per_frame(values, kind, what):
+    """Return values as an array [B, N] of a kind, float or bool.
+
+    InputError for another shape, for a clip's that are not finite, and for truth values other than 0 and 1.
+    """
     try:
         if isinstance(values, torch.Tensor):
             values = values.detach().cpu()
             values = values.double() if values.is_floating_point() else values  # NumPy has no bfloat16
-        found = np.asarray(values, kind)
+        found = np.asarray(values, None if kind is bool else kind)
     except (TypeError, ValueError):
         found = None
     if found is None or found.ndim != 2:
         got = type(values).__name__ if found is None or not found.ndim else f"of shape {list(found.shape)}"
         raise InputError(f"{what} must be numbers [B, N], one for each frame of each clip, not {got}.")
+    other = found[(found != 0) & (found != 1)] if kind is bool else ()
+    if len(other):
+        raise InputError(f"{what} must be truth values, or 0 and 1, not {other[0]}.")
+    found = found.astype(kind)
     bad = (~np.isfinite(found)).any(1)
     if bad.any():
         raise InputError(f"{what} of clip {int(bad.argmax())} is not finite.")
@@ -187,7 +202,7 @@ def score(
         )
     parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
     with evaluating(model):
-        found = [_rows(instrument(model, *part), float, "importance that the instrument returns") for part in parts]
+        found = [per_frame(instrument(model, *part), float, "importance that the instrument returns") for part in parts]
     importance = np.concatenate(found)
     table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
     table.attrs["importance"] = importance.tolist()  # pandas compares attrs when it joins, and saves them as text

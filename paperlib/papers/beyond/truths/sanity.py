@@ -21,8 +21,8 @@ def checks(run, checkpoint, settings=None):
 
     half, all: rank correlation of importance before and after the weights of half of the layers, or of all, were
     shuffled (0 is right). other: rank correlation of the importance for the class with that for another one. twice:
-    what a frame shown twice gets together over what it got once (1 is right, 2 counts it twice). shift: rank
-    correlation with the importance of a clip that begins two frames later (1 is right).
+    what a frame shown twice gets together over what it got once, each over what all others get (1 is right, 2 counts it
+    twice). shift: rank correlation with the importance of a clip that begins two frames later (1 is right).
     """
     settings = settings or run.settings
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
