@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import InputError
 from .inputs import class_logits, network
-from .probing import evaluating
+from .probing import classes, evaluating, indices
 
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CLOSE = 1e-3  # of the largest logit, in which the copy's logits may differ; 20 times that in half precision
@@ -57,12 +57,13 @@ def difference(model: nn.Module, clips: torch.Tensor, first: int, second: int) -
 def versus(model: nn.Module, targets, others, clips: torch.Tensor) -> tuple[nn.Module, torch.Tensor]:
     """Return (network, targets): its logit targets[b] is the logit of class targets[b] minus that of class others[b].
 
-    One logit per pair of classes that occurs. Scores are the sigmoid of a logit, which is the softmax over the two
-    classes alone: the network carries that as `scores`.
+    targets, others: one class for all clips or one for each. One logit per pair of classes that occurs. Scores are the
+    sigmoid of a logit, which is the softmax over the two classes alone: the network carries that as `scores`.
     """
-    pairs = torch.stack([torch.as_tensor(targets), torch.as_tensor(others)], 1).cpu()
-    unique, index = pairs.unique(dim=0, return_inverse=True)
     every = _every(model, clips)
+    each = every[:1].expand(len(clips), -1)  # of as many classes as the logits
+    pairs = torch.stack([classes(each, indices(asked, "cpu")) for asked in (targets, others)], 1)
+    unique, index = pairs.unique(dim=0, return_inverse=True)
     found = recombined(model, every[unique[:, 0]] - every[unique[:, 1]], clips)
     setattr(found, "scores", "sigmoid")  # noqa: B010 (a module takes tensors and modules only, says its type)
     return found, index.to(clips.device)

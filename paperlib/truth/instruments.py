@@ -92,7 +92,7 @@ def still(function):
 def _seeded(seed, device):
     """Draw by a seed; afterwards random numbers go on as if nothing had been drawn."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(whole("seed", seed, 0))
         yield
 
 

@@ -63,8 +63,13 @@ class Known:
 
     def subset(self, keep):
         """Return the clips where `keep` bool [n] is true, or at these positions."""
-        keep = torch.as_tensor(keep)
-        keep = keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep
+        given, count = keep, len(self)
+        keep = torch.as_tensor(given)
+        each = keep.dtype == torch.bool
+        number = not each and not keep.is_floating_point() and keep.ndim == 1 and bool((keep.abs() < count).all())
+        if not (number or each and keep.shape == (count,)):
+            raise InputError(f"{count} clips are kept by a truth value for each or by positions, not by {given!r}.")
+        keep = keep.nonzero()[:, 0] if each else keep
         optional = [None if x is None else x[keep] for x in (self.others, self.twins)]
         ids = None if self.ids is None else [self.ids[i] for i in keep.tolist()]
         return Known(self.clips[keep], self.targets[keep], self.inside[keep], *optional, ids)
@@ -91,7 +96,7 @@ def oracle(
         if not 1 <= first < after <= frames:
             raise InputError(f"an event lies within the frames 1 to {frames - 1}, not from {first} to before {after}.")
         inside[first:after] = True
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
     signs = torch.zeros(classes, frames, classes + 2, frames)
     steps = torch.arange(frames)
     for k in range(classes):

@@ -24,7 +24,7 @@ def planted(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     so that what tells the two classes apart lies there and nowhere else. Videos of which a clip shows no such frame, or
     no other, are left out. InputError where the data set plants nothing or too few videos are usable.
     """
-    dataset = data.load(dataset, "val") if isinstance(dataset, str) else dataset
+    dataset = loaded(dataset)
     whole("frames", frames)
     whole("clips", clips)
     if not hasattr(dataset, "frames_as"):
@@ -49,8 +49,8 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     class in the same place, and all around is the third video, whose class is not asked about. The cuts are the same in
     both. dataset, frames, clips, seed, indices: as in `planted`.
     """
-    dataset = data.load(dataset, "val") if isinstance(dataset, str) else dataset
-    rng, labels = np.random.default_rng(seed), np.asarray(dataset.labels)
+    dataset = loaded(dataset)
+    rng, labels = np.random.default_rng(whole("seed", seed, 0)), np.asarray(dataset.labels)
     order = in_turn(labels, seed)[: whole("clips", clips)]
     if len(np.unique(labels)) < 3 or whole("frames", frames) < 4:
         raise InputError(f"{dataset.name}: putting videos into each other takes three classes and four frames.")
@@ -72,6 +72,11 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
     return _known(found, clips, dataset)
 
 
+def loaded(dataset):
+    """Return a data set, one given by name as its validation videos."""
+    return data.load(dataset, "val") if isinstance(dataset, str) else dataset
+
+
 def in_turn(labels, seed=0):
     """Return all positions in a random order in which every class comes once before any comes twice.
 
@@ -79,7 +84,7 @@ def in_turn(labels, seed=0):
     """
     if np.ndim(labels) != 1:
         raise InputError(f"clips are drawn by one label to a video, not by labels of shape {list(np.shape(labels))}.")
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = np.random.default_rng(whole("seed", seed, 0)).permutation(len(labels))
     turn, seen = [], {}
     for i in order:
         label = int(np.asarray(labels)[i])

@@ -89,4 +89,5 @@ def worth(model, given, targets, value="logit"):
 
 def generator_for(clip: torch.Tensor, seed: int = 0) -> torch.Generator:
     """Return a generator of random numbers for a clip: other ones for every clip, the same whatever its batch."""
-    return torch.Generator().manual_seed(zlib.crc32(clip.detach().float().cpu().numpy().tobytes(), seed))
+    content = clip.detach().float().cpu().numpy().tobytes()
+    return torch.Generator().manual_seed(zlib.crc32(content, whole("seed", seed, 0)))

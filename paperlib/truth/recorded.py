@@ -7,23 +7,24 @@ from ..data import sampling
 from ..data.clips import to_clip
 from ..errors import InputError, whole
 from .oracles import Known
-from .planting import in_turn
+from .planting import in_turn, loaded
 
 
 def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0) -> dict[str, Known]:
     """Return {question: clips with that word's frames} of GRID: the same clips, as many right answers as questions.
 
-    dataset: `data.load("grid", ...)`; frames: of a clip, one after the other, from the middle of the video, or `shift`
-    frames later; clips: how many at most. Targets count from 0 within the question, as the network of
-    `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all words are left
-    out. InputError for a data set without words.
+    dataset: GRID, by name (its validation videos) or as loaded; frames: of a clip, one after the other, from the middle
+    of the video, or `shift` frames later; clips: how many at most. Targets count from 0 within the question, as the
+    network of `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all
+    words are left out. InputError for a data set without words.
     """
+    dataset = loaded(dataset)
     whole("frames", frames)
     whole("clips", clips)
     if not hasattr(dataset, "words"):
         raise InputError(f"{dataset.name} has no words with frames; grid has.")
     shown, inside, labels, ids = [], [], [], []
-    for i in np.random.default_rng(seed).permutation(len(dataset)):
+    for i in np.random.default_rng(whole("seed", seed, 0)).permutation(len(dataset)):
         chosen = np.clip(sampling.dense(dataset.num_frames(i), frames, 1) + shift, 0, dataset.num_frames(i) - 1)
         words = dataset.words(i, chosen)
         if words.any(1).all():
@@ -45,8 +46,10 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0)
 def annotated(dataset, frames: int, clips: int = 32, seed: int = 0) -> Known:
     """Return clips of annotated videos, as in `nagoya_fir_context`, evenly sampled, with the annotated frames inside.
 
-    Videos of which a clip shows no annotated frame, or no other, are left out; classes come in turn.
+    dataset: by name (its validation videos) or as loaded. Videos of which a clip shows no annotated frame, or no other,
+    are left out; classes come in turn.
     """
+    dataset = loaded(dataset)
     whole("frames", frames)
     whole("clips", clips)
     if not hasattr(dataset, "annotated"):

@@ -28,6 +28,11 @@ def test_a_difference_of_classes_and_a_question_are_networks_of_the_same_feature
         assert torch.allclose(against(clips).gather(1, pairs[:, None]), wanted, atol=1e-4)
         assert torch.allclose(against.frame_logits(clips)[0, :, pairs[0]], rows[0, :, 4] - rows[0, :, 0], atol=1e-3)
         assert torch.allclose(part(clips), logits[:, 1:4], atol=1e-4)
+    one, first = truth.versus(model, 4, [0, 0, 0], clips)  # one class for all
+    assert first.tolist() == [0, 0, 0] and torch.allclose(one(clips)[:, 0], logits[:, 4] - logits[:, 0], atol=1e-4)
+    for wrong, message in (((0, 5), "class 5 does not exist"), (([0, 1], 2), "3 clips but 2"), ((None, 1), "not None")):
+        with pytest.raises(InputError, match=message):
+            truth.versus(model, *wrong, clips)
     assert against(clips).shape == (3, 2) and model.fc.out_features == 5 and against.scores == "sigmoid"
     own = {id(weight) for weight in model.parameters()}
     assert len([weight for weight in part.parameters() if id(weight) not in own]) == 2  # the last layer's

@@ -88,6 +88,10 @@ def test_told_apart_are_clips_whose_difference_the_network_sees():
     assert truth.told_apart(net, known).tolist() == [True, True, False, True, False, True]
     kept = known.subset(truth.told_apart(net, known))
     assert len(kept) == 4 and torch.equal(kept.twins[2], known.twins[3])
+    assert torch.equal(known.subset([0, -1]).clips, known.clips[[0, 5]]) and len(known.subset(np.arange(2))) == 2
+    for wrong in ([True, False], [9], [0.5], 2, [-7]):
+        with pytest.raises(InputError, match="6 clips are kept by a truth value for each or by positions, not by"):
+            known.subset(wrong)
 
 
 def test_randomised_weights_change_what_a_right_instrument_says_and_not_what_a_control_says():
@@ -156,17 +160,37 @@ def test_a_frame_shown_twice_and_a_clip_shifted():
 
     clips = torch.rand(2, 3, 10, 4, 4)
     twice = sanity.duplicated(brightness, None, clips, None, 3)
-    level = clips[:, :, :9].mean((1, 3, 4))
-    doubled = 2 * level.sum(1) / (level.sum(1) + level[:, 3])  # counted in each place it stands in
-    assert np.allclose(twice, doubled, atol=1e-5)
+    assert np.allclose(twice, 2)  # counted in each place it stands in, however much of all it is
+    clips[0, :, 3] = 100
+    assert np.allclose(sanity.duplicated(brightness, None, clips, None, 3), 2)
+
+    def shared(model, clips, targets):
+        """Importance of a frame, shared with those beside it that are the same."""
+        alike = (clips[:, :, :, None] == clips[:, :, None]).all((1, 4, 5))
+        return clips.mean((1, 3, 4)) / alike.sum(2)
+
+    assert np.allclose(sanity.duplicated(shared, None, clips, None, 3), 1)
     clips[1, :, 3] = 0
     assert np.isnan(sanity.duplicated(brightness, None, clips, None, 3)).tolist() == [False, True]
+    clips[0, :, :3] = clips[0, :, 4:] = 0  # that frame is all there is
+    assert np.isnan(sanity.duplicated(brightness, None, clips, None, 3)).all()
     late = torch.tensor([[0.0, 1, 1, 0, 1, 1]])  # nothing at first, something once the frame is shown twice: no share
     now = sanity.duplicated(lambda model, shown, targets: late + 1, None, clips[:1, :, :6], None, 3, late)
     assert np.isnan(now).all()
     long = torch.rand(2, 3, 13, 4, 4)
     assert np.allclose(sanity.shifted(brightness, None, long[:, :, :10], long[:, :, 3:], None, 3), 1)
     assert np.abs(sanity.shifted(truth.CONTROLS["random"], None, long[:, :, :10], long[:, :, 3:], None, 3)).max() < 0.9
+    lists = lambda *asked: brightness(*asked).tolist()  # noqa: E731
+    targets, own = torch.tensor([0, 1]), brightness(None, long[:, :, :10], None)
+    for check, asked in (
+        (sanity.duplicated, (long, targets, 3)),
+        (sanity.shifted, (long[:, :, :10], long[:, :, 3:], targets, 3)),
+        (sanity.permuted_labels, (long, targets, 2)),
+    ):
+        assert np.array_equal(check(lists, None, *asked), check(brightness, None, *asked))
+    assert np.allclose(sanity.permuted_labels(lists, None, long[:, :, :10], [0, 1], 2, before=own.numpy()), 1)
+    with pytest.raises(InputError, match="importance that the instrument returns must be numbers"):
+        sanity.duplicated(lambda *_: None, None, long, targets, 3)
     with pytest.raises(InputError, match="cannot be compared 9 frames apart"):
         sanity.shifted(brightness, None, clips, clips, None, 9)
     with pytest.raises(InputError, match="clips compared must be alike"):

@@ -25,8 +25,12 @@ def test_annotated_frames_are_inside():
         assert inside.tolist() == [bounds[i][0] <= k < bounds[i][1] for k in chosen] and target == dataset.labels[i]
         assert torch.equal(clip, data.clips.to_clip(dataset.frames(i, chosen)))
     for function, message in ((truth.annotated, "no annotated frames"), (truth.spoken, "no words with frames")):
-        with pytest.raises(InputError, match=message):
-            function(toy.Bars(4, 16, 0), 6)
+        for other in (toy.Bars(4, 16, 0), "synth_kth"):
+            with pytest.raises(InputError, match=message):
+                function(other, 6)
+    for call in (lambda: truth.annotated(dataset, 6, seed=-1), lambda: truth.spliced("synth_kth", 8, 2, seed=-1)):
+        with pytest.raises(InputError, match="seed must be a whole number of at least 0, not -1"):
+            call()
 
 
 def test_context_of_nagoya_is_outside():

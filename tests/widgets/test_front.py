@@ -23,7 +23,7 @@ def test_pictures_are_whole_and_the_perturbed_ones_those_of_the_library(show, sh
     edge = np.s_[..., : shape[1] // 8, :] if shape[1] >= shape[0] else np.s_[:, : shape[0] // 8]  # what a square lost
     found = clip(shape=shape, mask=mask, cam=np.zeros((8, *shape), np.float32))
     found.frames[edge] = 255, 0, 0
-    found.info["mask_scores"] = {"OS": 0.9, "FS": 0.4, "RS": 0.5, "blur": 0.25}  # as a mask has that was learned with it
+    found.info["mask_scores"] = {"OS": 0.9, "FS": 0.4, "RS": 0.5, "blur": 0.25}  # of a mask learned with blur
     page = show(widgets.scrub_masks(found))
     said = page.locator("canvas[aria-label^='score of the class']").get_attribute("aria-label")
     assert said.endswith("original 90.0 %, frozen 40.0 %, reversed 50.0 %, blurred 25.0 %")
