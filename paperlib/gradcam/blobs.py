@@ -100,9 +100,9 @@ class Detector:
 def detect(cams: torch.Tensor | np.ndarray, detector: Detector | None = None, **options) -> pd.DataFrame:
     """Return every blob of maps [B, T, H, W] in [0, 1] as a row: clip, frame, x, y, size, center_distance.
 
-    x, y: its centre in pixels; size: its diameter in pixels (OpenCV's key point size: twice the median
-    distance of the outline from the centre, averaged over thresholds); center_distance: pixels from the
-    frame's centre.
+    x, y: its centre in pixels; size: its diameter in pixels (OpenCV's key point size: twice the median distance
+    of the outline from the centre, of that the median over thresholds, of two in the middle the larger);
+    center_distance: pixels from the frame's centre.
     detector: a `Detector`; options change single fields of it. The table's attrs["detector"] holds all of
     them. Raises InputError for maps of another shape or with values outside [0, 1].
     """
@@ -180,7 +180,7 @@ def sensitivity(
     vary: {parameter: values}, by default VARIED. One row per setting: parameter, value, ours (the detector's
     own value), count (mean per frame), size and center_distance (means over all blobs, pixels).
     """
-    cams, detector, rows = _checked(cams), detector or Detector(), []
+    cams, detector, rows = _checked(cams), _detector(detector, {}), []
     for name, values in (vary or VARIED).items():
         for value in values:
             found = detect(cams, _detector(detector, {name: value}))
@@ -198,8 +198,14 @@ def sensitivity(
 
 
 def _detector(detector, options):
+    detector = Detector() if detector is None else detector
+    if not isinstance(detector, Detector):
+        raise InputError(
+            f"detector must be a blobs.Detector, not {type(detector).__name__}; single parameters go by name, as "
+            "low=0.5"
+        )
     try:
-        return replace(detector or Detector(), **options)
+        return replace(detector, **options)
     except TypeError:
         raise InputError(
             f"a blob detector does not have the parameter(s) {', '.join(options)}; it has "
@@ -209,7 +215,11 @@ def _detector(detector, options):
 
 def _checked(cams):
     """Return the maps as a float array [B, T, H, W] with values in [0, 1]."""
-    cams = np.asarray(cams.detach().cpu() if hasattr(cams, "detach") else cams, dtype=np.float32)
+    try:
+        found = np.asarray(cams.detach().float().cpu() if torch.is_tensor(cams) else cams, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"blobs are measured on maps [B, T, H, W], not on {type(cams).__name__}.") from None
+    cams = found
     if cams.ndim != 4:
         raise InputError(f"blobs are measured on maps [B, T, H, W], not on {list(cams.shape)}.")
     if not ((cams >= -1e-6) & (cams <= 1 + 1e-6)).all():

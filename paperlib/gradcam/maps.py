@@ -15,7 +15,7 @@ from ..models.architecture import kept
 from ..models.base import VideoModel
 from ..models.clstm import CLSTM
 from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating, probabilities, rows
+from ..models.probing import classes, evaluating, probabilities, rows, scale
 from ..models.slowfast import SlowFast
 from ..models.torchvision_video import TorchvisionVideo
 from . import candidates
@@ -52,6 +52,7 @@ def video_gradcam(
     and "fast" stand for the last stage of each. softmax, per_step, reshape, scores: see `raw_maps`. batch_size: clips
     run at once.
     """
+    _check(normalise)
     maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size, reshape, scores)
     return over_frames(maps, clips.shape[2:], normalise, relu)
 
@@ -60,8 +61,7 @@ def over_frames(
     maps: torch.Tensor, size: Sequence[int], normalise: str | None = "frame", relu: bool = True
 ) -> torch.Tensor:
     """Return the maps of `raw_maps` scaled to the clip's size (T, H, W) and normalised: see `video_gradcam`."""
-    if normalise not in NORMALISATIONS:
-        raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
+    _check(normalise)
     maps = maps.clamp(min=0) if relu else maps
     size = tuple(size)
     maps = F.interpolate(maps[:, None].float(), size=size, mode="trilinear", align_corners=False)[:, 0]
@@ -73,6 +73,11 @@ def over_frames(
         maps = maps if relu else maps - maps.amin((1, 2, 3), keepdim=True)
         return _divided(maps, maps.amax((1, 2, 3), keepdim=True))
     return maps
+
+
+def _check(normalise):
+    if normalise not in NORMALISATIONS:
+        raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
 
 
 @torch.inference_mode(False)
@@ -105,6 +110,7 @@ def raw_maps(
     """
     model, batch_size = network(model), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
+    scale(2, scores)  # an unknown name is an error before anything runs
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = _module(model, layer)
     by_axes, known = _by_axes(model, clips, layer) if reshape is None else (_reshaped(reshape, layer), True)
@@ -200,10 +206,10 @@ def _module(model, layer):
     """Return (module, full name); 'slow' and 'fast' are short for a SlowFast pathway's last stage."""
     if isinstance(model, SlowFast) and layer in ("slow", "fast"):
         layer = f"{layer}.{len(getattr(model, layer)) - 1}"
-    modules = dict(model.named_modules())
-    if layer in modules and layer:
+    modules = {name: module for name, module in model.named_modules() if name}
+    if layer in modules:
         return modules[layer], layer
-    near = difflib.get_close_matches(str(layer), modules, n=5, cutoff=0.3) or list(modules)[1:6]
+    near = difflib.get_close_matches(str(layer), modules, n=5, cutoff=0.3) or list(modules)[:5]
     stages = [name for name, _ in model.named_children() if name not in near]
     raise InputError(
         f"{type(model).__name__} has no layer {layer!r}; there are, for example, {', '.join(near + stages)}."
@@ -283,6 +289,8 @@ def _by_axes(model, clips, layer):
 
 def _reshaped(reshape, layer):
     """Return `reshape` with its result checked."""
+    if not callable(reshape):
+        raise InputError(f"reshape must be a function from a layer's values to [B, C, T, H, W], not {reshape!r}")
 
     def by_axes(values, batch):
         found = reshape(values)

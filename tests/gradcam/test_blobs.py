@@ -130,6 +130,8 @@ def test_a_uniformly_bright_map_is_one_blob_and_a_black_one_none():
         ((np.zeros((3, 4, 4)),), "B, T, H, W"),
         ((np.full((1, 1, 4, 4), 2.0),), "0 to 1"),
         ((np.full((1, 1, 4, 4), np.nan),), "0 to 1"),
+        (("a",), r"maps \[B, T, H, W\], not on str"),
+        ((np.zeros((1, 1, 4, 4)), {"low": 0.5}), "detector must be a blobs.Detector, not dict; .* as low=0.5"),
     ],
 )
 def test_unusable_maps_are_named(arguments, message):
@@ -156,6 +158,16 @@ def test_any_value_of_a_parameter_is_used_or_refused_by_name(name):
         else:
             assert not isinstance(value, bool | str | list | None) and value >= 0
     assert len(blobs.measure(cams, **{name: np.int8(1) if name == "repeatability" else np.float32(0.5)})) == 1
+
+
+def test_size_is_that_at_the_threshold_in_the_middle():
+    y, x = np.mgrid[:64, :64]
+    cam, away = np.zeros((64, 64)), np.hypot(y - 32, x - 32)
+    for step in range(14):  # wide at four thresholds, narrow at the ten above
+        cam[away <= (20 if step < 4 else 6)] = 0.29 + 0.05 * step
+    table = blobs.detect(torch.tensor(cam[None, None]).bfloat16())
+    assert table["size"].tolist() == pytest.approx([12], abs=1.5)  # the mean over thresholds would be 20
+    assert blobs.measure(cam[None, None])["size"].tolist() == pytest.approx([12], abs=1.5)
 
 
 def test_thresholds_that_are_fewer_than_a_blob_needs_are_refused():

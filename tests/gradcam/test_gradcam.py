@@ -206,7 +206,9 @@ def test_predicted_classes_are_the_default_targets():
     "arguments, message",
     [
         ({"layer": "conv3"}, "conv2"),
-        ({"layer": ""}, "no layer"),
+        ({"layer": ""}, "no layer ''; there are, for example, [a-z]"),
+        ({"reshape": 3}, "reshape must be a function from a layer's values .* not 3"),
+        ({"scores": "logit"}, "scores must be one of auto, softmax, sigmoid, not 'logit'"),
         ({"layer": "head"}, "no axes of maps"),
         ({"targets": 3}, "class 3"),
         ({"normalise": "max"}, "normalise"),
@@ -215,6 +217,12 @@ def test_predicted_classes_are_the_default_targets():
 def test_unusable_arguments_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         gradcam.video_gradcam(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), **arguments)
+
+
+def test_a_wrong_normalisation_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setattr(gradcam.maps, "raw_maps", lambda *_: pytest.fail("the maps are computed first"))
+    with pytest.raises(InputError, match="normalise is 'max'"):
+        gradcam.video_gradcam(SmallVideoNet(), torch.randn(2, 3, 4, 8, 8), normalise="max")
 
 
 def test_layers_that_do_not_run_or_do_not_matter_are_named():
