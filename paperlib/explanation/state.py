@@ -82,7 +82,7 @@ def mask(found: Record) -> dict:
     arrays = found.arrays
     values = arrays.get("mask", np.zeros(len(found.frames), np.float32))
     return {
-        "mask": values.tolist(),
+        "mask": values.astype(str).astype(float).tolist(),  # a float32 of 0.1 as 0.1, not as what lies above it
         "scores": found.info.get("mask_scores"),
         "loss": arrays["mask_loss"].tolist() if "mask_loss" in arrays else [],
         "running": False,

@@ -208,6 +208,8 @@ def _checked(clips, mask):
     if clips.ndim != 5:
         raise InputError(f"clips must be [B, C, T, H, W], not of shape {list(clips.shape)}.")
     clips = clips if clips.is_floating_point() else clips.float()
+    if not torch.isfinite(clips).all():
+        raise InputError("clips have NaN or infinite values, which frames that repeat or blend others would spread.")
     mask = numbers(mask).to(clips.device)
     mask = mask if mask.is_floating_point() else mask.to(clips.dtype)
     batch, frames = clips.shape[0], clips.shape[2]

@@ -110,6 +110,12 @@ def test_a_class_has_what_was_found_about_it_and_nothing_of_another(network, tmp
     assert content(here.artifact)[0] == content(found)[0]
 
 
+def test_a_mask_at_the_threshold_is_as_long_in_the_browser(network):
+    widget = widgets.scrub_masks(FRAMES, network, classes=NAMES)
+    widget.set_mask([0.1, 0.2, 0.1, 0, 0.1, 1])
+    assert sum(value > 0.1 for value in widget.masks[0]["mask"]) == widget.table()["masked"].item() == 2
+
+
 def test_scores_and_losses_belong_to_the_mask_that_they_were_found_for(network, tmp_path):
     found = explained(network)
     found.save(tmp_path / "found.npz")
