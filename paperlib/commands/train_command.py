@@ -5,7 +5,7 @@ git revision. A killed run goes on from its last epoch when started again with t
 every process trains on its part of each batch, with batch norms over all of it; the first one writes.
 
 examples:
-  paperlib train --model TAM2D-R18-f8 --dataset synth_ssv2_hard --epochs 12
+  paperlib train --model TSM-R34-f8 --dataset synth_ssv2_hard --epochs 12
   torchrun --nproc-per-node 8 -m paperlib.cli train --paper ssv2/I3D-R50-f8 --data-root ROOT
 """
 
@@ -61,7 +61,11 @@ def arguments(parser):
         )
     parser.add_argument("--data-root", metavar="DIR", help="where the public data sets are")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, help="checkpoint file (default: data/checkpoints/DATASET/MODEL[-sSEED])")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="checkpoint file (default: data/checkpoints/DATASET/MODEL[-sSEED], where no other recipe's is replaced)",
+    )
     parser.add_argument("--restart", action="store_true", help="ignore the state of an interrupted run")
 
 
@@ -71,7 +75,7 @@ def main(args):
 
     from ..errors import InputError
     from ..storage import paths, zoo_lists
-    from ..training import checkpoints, recipes, train
+    from ..training import checkpoints, recipes, train, zoo
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
     named = [args.model, args.dataset]
@@ -81,10 +85,16 @@ def main(args):
     if args.paper:
         recipe = replace(recipes.recipe(args.paper, size=given.get("size", 224)), **given)
         key = zoo_lists.with_seed(zoo_lists.without_seed(args.paper)[0], recipe.seed)
-        out = args.out or checkpoints.path(*key.split("/"))
     else:
         recipe = train.Recipe(name=args.model, dataset=args.dataset, **given)
-        out = args.out or checkpoints.path(args.dataset, zoo_lists.with_seed(args.model, recipe.seed))
+        key = f"{args.dataset}/{zoo_lists.with_seed(args.model, recipe.seed)}"
+    out = args.out or checkpoints.path(*key.split("/", 1))
+    recipes.check(recipe)
+    there = {} if args.out else zoo.header(key)
+    if there and not zoo.by_recipe(there, recipe):
+        raise InputError(
+            f"{out} was trained by another recipe, which this one would replace; name another file by --out"
+        )
     meta = train.run(recipe, args.device, resume=not args.restart, out=out)
     if os.environ.get("RANK", "0") == "0":
         print(

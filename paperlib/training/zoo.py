@@ -92,7 +92,7 @@ def select(names=(), missing=False, file=None):
 
 def header(key):
     """Return the header of a checkpoint of the zoo, {} where it is not there or damaged."""
-    file = checkpoints.path(*key.split("/"))
+    file = checkpoints.path(*key.split("/", 1))
     try:
         return checkpoints.meta(file) if file.is_file() else {}
     except checkpoints.Damaged:
@@ -107,11 +107,14 @@ def state(key, recipe):
     found = header(key)
     if not found:
         return "damaged" if checkpoints.path(*key.split("/")).is_file() else "missing"
-    trained_by = found.get("recipe", {})
-    same = {**asdict(Recipe("", "")), **trained_by} == asdict(recipe)  # fields younger than the file: their default
-    if not same:
+    if not by_recipe(found, recipe):
         return "other recipe"
     return "trained" if same_videos(found, now(recipe)) else "other videos"
+
+
+def by_recipe(found, recipe):
+    """Whether a header is of a training by this recipe; fields younger than the file have their default."""
+    return {**asdict(Recipe("", "")), **found.get("recipe", {})} == asdict(recipe)
 
 
 def now(recipe):

@@ -1,14 +1,14 @@
 """What a recipe may say, refused in one sentence before anything is read or written; the papers' recipes."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
-from paperlib import cli, data
+from paperlib import cli, data, models
 from paperlib.data.public import ADAPTERS
 from paperlib.errors import InputError
-from paperlib.training import recipes, train
+from paperlib.training import checkpoints, recipes, train
 from paperlib.training.recipes import Recipe
 
 from .. import toy
@@ -109,6 +109,30 @@ def test_a_recipe_is_refused_before_anything_is_read_or_written(tmp_path, monkey
         assert cli.main(["train", *few]) == 2
         assert capsys.readouterr().err == "paperlib train: give either --paper KEY, or --model and --dataset\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_recipe_is_not_replaced_without_a_word(tmp_path, monkeypatch, capsys):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "datasets", lambda recipe: pytest.fail("the videos were read"))
+    place = tmp_path / "checkpoints" / "toy_bars" / "TSN-R18-f2-s1.safetensors"
+    place.parent.mkdir(parents=True)
+    recipe = Recipe("TSN-R18-f2", "toy_bars", width=4, size=32, epochs=3, seed=1)
+    made = models.create(recipe.name, num_classes=2, width=4)
+    checkpoints.save(place, made, {"recipe": asdict(recipe), "dataset": "toy_bars", "accuracy": 0.9, "seed": 1})
+    before, begun = place.read_bytes(), []
+    options = "train --model TSN-R18-f2 --dataset toy_bars --width 4 --size 32 --seed 1 --device cpu --epochs".split()
+    assert cli.main([*options, "4"]) == 2
+    assert capsys.readouterr().err == (
+        f"paperlib train: {place} was trained by another recipe, which this one would replace; name another file by "
+        "--out\n"
+    )
+    assert place.read_bytes() == before
+    monkeypatch.setattr(train, "run", lambda *_, out, **__: begun.append(out) or {"accuracy": 0.5, "seconds": 1})
+    assert cli.main([*options, "3"]) == 0  # the same one, trained anew
+    assert cli.main([*options, "4", "--out", str(tmp_path / "own.safetensors")]) == 0
+    place.write_bytes(before[:-1])
+    assert cli.main([*options, "4"]) == 0  # nothing is lost
+    assert begun == [place, tmp_path / "own.safetensors", place]
 
 
 def test_without_momentum_the_optimiser_is_plain_descent():
