@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -19,6 +20,20 @@ def meant(name, known):
     inside = (f"/{name}", f".{name}")  # a notebook in its folder, a layer in its network
     close = [other for other in known if other.endswith(inside)] or get_close_matches(str(name), known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def as_options(sentence, args):
+    """Return a sentence with the arguments of functions that it names, as in frames=8, as options: --frames 8.
+
+    args: of the command line, whose options there are; what they hold stays as it was typed.
+    """
+    names, typed = vars(args), [str(value) for value in vars(args).values()]
+
+    def option(found):
+        known = found[1] in names and not any(found[0] in value for value in typed)
+        return f"--{found[1].replace('_', '-')} {found[2]}".rstrip() if known else found[0]
+
+    return re.sub(r"(?<![\w./-])(\w+)=('[^']*'|[\w.]*)", option, sentence)
 
 
 def some(names, most):

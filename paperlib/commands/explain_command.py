@@ -93,6 +93,4 @@ def main(args):
     with ExitStack() as whole:  # all files or none
         for temporary in [whole.enter_context(paths.atomic(file)) for file in files.values()]:
             found.save(temporary)
-    print(
-        "\n".join([*found.summary(), *(f"note: {note}" for note in found.notes), ", ".join(map(str, files.values()))])
-    )
+    one_video.tell(args, found, files.values())

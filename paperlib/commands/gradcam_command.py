@@ -51,9 +51,4 @@ def main(args):
         f"blobs per frame {clip_means['count']:.2f}, diameter {clip_means['size']:.1f} pixels, "
         f"{clip_means['center_distance']:.1f} pixels from the centre"
     )
-    score = found.arrays["scores"][found.info["target"]]
-    print(
-        f"explained: {found.target_name} ({score:.1%} by {found.info['scores']}), layer {found.info['layer']}\n"
-        f"{found_blobs if clip_means['count'] else 'no blobs'}\n"
-        f"{out}.csv, {out}.png, {out}.npz"
-    )
+    one_video.tell(args, found, one_video.files(out), found_blobs if clip_means["count"] else "no blobs")

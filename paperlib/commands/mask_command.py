@@ -67,12 +67,11 @@ def main(args):
     with paths.atomic(out.with_name(out.name + ".png")) as temporary:
         figure.savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
-    left_out = f"note: {found.info['notes'][-1]}\n" if layer is None else ""
-    scores = ", ".join(f"{how} {score:.3f}" for how, score in found.mask_scores.items())
     on = [str(t + 1) for t in result.active[0].nonzero()[:, 0].tolist()]
-    print(
-        f"explained: {found.target_name}; {found.info['scores']} score {scores.removeprefix('original ')}\n"
-        f"masked {len(on)} of {len(found.frames)} frames: {' '.join(on) or 'none'}\n"
-        f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations\n"
-        f"{left_out}{out}.csv, {out}.png, {out}.npz"
+    one_video.tell(
+        args,
+        found,
+        one_video.files(out),
+        f"masked frames: {' '.join(on) or 'none'}",
+        f"mask values moved by up to {result.moved[0]:.2f} in {int(result.iterations[0])} iterations",
     )

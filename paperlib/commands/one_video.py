@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from ..errors import as_options
+
 
 def arguments(parser):
     """Declare the options shared by `paperlib explain`, `relevance`, `mask` and `gradcam`."""
@@ -19,7 +21,8 @@ def arguments(parser):
         required=True,
         metavar="MODEL",
         help="DATASET/NAME of the zoo (see paperlib zoo status), a .safetensors file, PACKAGE.MODULE:FUNCTION that "
-        "returns a network of your own, or a folder with a network of Hugging Face's transformers",
+        "returns a network of your own or what models.adapt makes of it, or a folder with a network of Hugging Face's "
+        "transformers",
     )
     parser.add_argument(
         "--class",
@@ -40,6 +43,14 @@ def arguments(parser):
     own.add_argument("--frames", type=int, metavar="N", help="frames of a clip")
     own.add_argument("--size", type=int, metavar="PIXELS", help="height and width of a clip")
     own.add_argument("--layout", metavar="LAYOUT", help='how it takes clips, such as "B T C H W" (default: tried)')
+    for name in ("mean", "std"):
+        own.add_argument(
+            f"--{name}",
+            type=float,
+            nargs=3,
+            metavar=("R", "G", "B"),
+            help="with which it normalises pixels in 0 to 1 (default: as its configuration says, else ImageNet's)",
+        )
     own.add_argument("--names", metavar="FILE", help="a text file with the names of its classes, one a line, in order")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
@@ -51,7 +62,7 @@ def out_argument(parser):
 
 def options(args):
     """Return the keyword arguments of `explaining.explain` and `look` that the options stand for."""
-    network = {"frames": args.frames, "size": args.size, "layout": args.layout}
+    network = {name: getattr(args, name) for name in ("frames", "size", "layout", "mean", "std")}
     return {
         "classes": _names(args.names),
         "scores": args.scores,
@@ -81,9 +92,20 @@ def prefix(args, command):
         raise InputError(
             f"--out {args.out} is a folder; name what the files in it should begin with, as in --out {stem(args)}"
         )
-    for kind in ("csv", "png", "npz"):
-        paths.check_writable(out.with_name(f"{out.name}.{kind}"))
+    for file in files(out):
+        paths.check_writable(file)
     return out
+
+
+def files(out):
+    """Return the files that `relevance`, `mask` and `gradcam` write: table, picture, everything."""
+    return [out.with_name(f"{out.name}.{kind}") for kind in ("csv", "png", "npz")]
+
+
+def tell(args, found, written, *more):
+    """Print what was found, then `more` lines, what a reader should know, and the files written."""
+    notes = (f"note: {as_options(note, args)}" for note in found.notes)
+    print("\n".join([*found.summary(), *more, *notes, ", ".join(map(str, written))]))
 
 
 def stem(args):

@@ -43,10 +43,4 @@ def main(args):
     with paths.atomic(out.with_name(out.name + ".png")) as temporary:
         pictures.relevance(found).savefig(temporary, dpi=150)
     found.save(out.with_name(out.name + ".npz"))
-    predicted = found.info["classes"][found.info["predicted"]]
-    print(
-        f"predicted: {predicted} ({found.arrays['scores'].max():.1%} by {found.info['scores']}); "
-        f"explained: {found.target_name}\n"
-        f"avg-ATR {found.info['avg_atr']:.2f} of {columns} frames, max-ATR {found.info['max_atr']:.0f}\n"
-        f"{out}.csv, {out}.png, {out}.npz"
-    )
+    one_video.tell(args, found, one_video.files(out))

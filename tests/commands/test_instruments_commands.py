@@ -99,6 +99,43 @@ def test_a_network_without_maps_has_its_mask_without_gradcam(prepared, tmp_path,
     assert len(pd.read_csv(f"{out}.csv")) == 4 and Image.open(f"{out}.png").size[0] > 800
 
 
+@pytest.mark.parametrize("command, own", [("relevance", "avg-ATR "), ("mask", "masked "), ("gradcam", "blobs per ")])
+def test_each_instrument_says_what_was_predicted_and_what_a_reader_should_know(
+    prepared, tmp_path, monkeypatch, capsys, command, own
+):
+    (tmp_path / "own_code.py").write_text(
+        "import torch\nfrom paperlib import models\n"
+        "def build():\n"
+        "    torch.manual_seed(0)\n"
+        "    net = models.create('TSM-R18-f4', num_classes=3, width=4)\n"
+        "    torch.nn.init.zeros_(net.fc.weight)\n"
+        "    net.fc.bias.data = torch.tensor([0.0, 3.0, 2.9])\n"
+        "    class Own(torch.nn.Module):\n"
+        "        def __init__(self):\n"
+        "            super().__init__()\n"
+        "            self.net = net\n"
+        "        def forward(self, clip):\n"
+        "            return self.net(clip)\n"
+        "    return Own()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--frames", "4", "--size", "32", "--class", "0", *(["--iterations", "2"] if command == "mask" else [])]
+    assert cli.main([command, *on(prepared[0], "own_code:build", tmp_path / "x"), *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    scores = np.exp([0, 3, 2.9]) / np.exp([0, 3, 2.9]).sum()
+    assert said[0] == f"predicted: class 1 ({scores[1]:.1%} by softmax); explained: class 0"
+    assert any(line.startswith(own) for line in said[1:])
+    notes = "\n".join(line for line in said if line.startswith("note: "))
+    for part in (
+        "mean 0.45",
+        "Of 20 frames",
+        "is unsure: class 1 50%, class 2 4",
+        "class 0, which is explained, is not",
+    ):
+        assert part.replace("%", "") in notes.replace("%", "").replace("  ", " "), notes
+    assert said[-1] == ", ".join(f"{tmp_path / 'x'}.{kind}" for kind in ("csv", "png", "npz"))
+
+
 def test_gradcam_is_looked_at_before_the_mask_is_learned(prepared, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise InputError("no maps")
