@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, as_options
 from .storage import paths
 
 FOLDER = Path(__file__).parent / "commands"
@@ -63,7 +63,7 @@ def main(argv=None):
     try:
         return args.main(args) or 0
     except InputError as error:
-        print(f"paperlib {args.command}: {error}", file=sys.stderr)
+        print(f"paperlib {args.command}: {as_options(str(error), args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"paperlib {args.command}: interrupted", file=sys.stderr)

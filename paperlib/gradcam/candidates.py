@@ -177,7 +177,7 @@ def default(model, clip):
         return chosen
     raise InputError(
         f"no layer of {type(model).__name__} is known to return maps of places in the clip, as Grad-CAM needs; name "
-        "one with layer=, and with reshape= how its values become [B, C, T, H, W]"
+        "one with layer= (from Python also how its values become [B, C, T, H, W], with reshape=)"
     )
 
 
@@ -224,14 +224,15 @@ def layout_of(model, clip, path):
         if isinstance(_last(module), FIRST):  # these have their features in the second axis
             return None
         raise InputError(
-            f"how the values of layer {path} ({type(module).__name__}) are laid out cannot be found out; say it with "
-            f"reshape=, a function from them to [B, C, T, H, W] ({error})"
+            f"how the values of layer {path} ({type(module).__name__}) are laid out cannot be found out; say it from "
+            f"Python with reshape=, a function from them to [B, C, T, H, W] ({error})"
         ) from None
     if found is None or found.layout is not None:
         return found and found.layout
     raise InputError(
         f"layer {path} ({type(module).__name__}) returns {list(found.shape)} for two clips, in which no axes of maps "
-        "[B, C, T, H, W] were found; choose another layer, or say with reshape= how its values become [B, C, T, H, W]"
+        "[B, C, T, H, W] were found; choose another layer, or say from Python, with reshape=, how its values become "
+        "[B, C, T, H, W]"
     )
 
 

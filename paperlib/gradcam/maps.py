@@ -313,7 +313,8 @@ def _features_second(values, layer, batch):
         return values.unflatten(0, (batch, len(values) // batch)).transpose(1, 2)
     raise InputError(
         f"layer {layer} returns {list(values.shape)} for {batch} clip(s); Grad-CAM needs maps [B, C, T, H, W] or "
-        "[B * T, C, H, W]: choose another layer, or say with reshape= how its values become [B, C, T, H, W]."
+        "[B * T, C, H, W]: choose another layer, or say from Python, with reshape=, how its values become "
+        "[B, C, T, H, W]."
     )
 
 

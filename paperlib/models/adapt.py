@@ -54,6 +54,8 @@ def adapt(
     said = [] if net is model else [f"the wrapper {type(model).__name__} around it is taken off"]
     facts = known(net, processor).given(frames=frames, size=size, mean=mean, std=std, classes=classes)
     clip, given = _checked(net, clip, facts), clip is not None
+    if isinstance(net, VideoModel) and clip.shape[2] != net.num_frames:
+        raise InputError(f"{_name(net)} takes {net.num_frames} frames, not {clip.shape[2]}")
     facts = facts.seen(clip, "clip" if given else None)
     if layout not in (None, *LAYOUTS):
         raise InputError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
@@ -219,9 +221,7 @@ def _checked(net, clip, facts):
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
     if clip is None:
         if facts.frames is None:
-            raise InputError(
-                f"how many frames {type(net).__name__} takes stands in no configuration; give frames= or a clip"
-            )
+            raise InputError(f"how many frames {type(net).__name__} takes stands in no configuration; give frames=N")
         high, wide = facts.size if isinstance(facts.size, tuple) else (facts.size or 224,) * 2
         return noise(facts.frames, high, wide).to(weight)
     if not isinstance(clip, torch.Tensor) or not clip.is_floating_point() or clip.dim() != 5 or clip.shape[1] != 3:

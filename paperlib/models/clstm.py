@@ -119,5 +119,5 @@ def check_size(clip, size):
     if tuple(clip.shape[3:]) != (size, size):
         raise InputError(
             f"this C-LSTM was created for {size} x {size} pixels, but the clip has "
-            f"{clip.shape[3]} x {clip.shape[4]}; pass size= to models.create"
+            f"{clip.shape[3]} x {clip.shape[4]}; give clips of that size, or create it for theirs"
         )

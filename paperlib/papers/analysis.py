@@ -103,7 +103,7 @@ def check_answers(checkpoint, header, videos, labels=True):
     if labels and len(known) != len(asked):
         raise InputError(
             f"{checkpoint} knows {len(known)} classes and {videos.name} has {len(asked)}; explain the predicted "
-            "classes instead (target predicted)"
+            "classes instead (target='predicted')"
         )
     numbered = known == [f"class {k}" for k in range(len(known))]
     for k, (own, other) in enumerate(zip(known, asked, strict=False) if labels and not numbered else ()):

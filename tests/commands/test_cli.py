@@ -1,5 +1,6 @@
 """The command line: help for every command, exit code 2 and one sentence for what the user got wrong."""
 
+import argparse
 import errno
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from paperlib import cli
 from paperlib.commands import requirements_command
 from paperlib.companion import paper_profile
 from paperlib.data import check
+from paperlib.errors import as_options
 from paperlib.explanation import explaining
 
 
@@ -95,6 +97,21 @@ def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(name, ca
     monkeypatch.setattr(requirements_command, "main", full)
     assert cli.main(["requirements"]) == 2
     assert capsys.readouterr().err == "paperlib requirements: as the system says it: there/x.md\n"
+
+
+@pytest.mark.parametrize(
+    "sentence, said",
+    [
+        ("give clips=500 or fewer", "give --clips 500 or fewer"),
+        ("(assumed; mean= and std= say others).", "(assumed; --mean and std= say others)."),
+        ("explain them (target='predicted')", "explain them (--target 'predicted')"),
+        ("min_score=0.5; iterations=3.", "--min-score 0.5; iterations=3."),
+        ("in /a/clips=3.mp4 and clips=7.mp4", "in /a/clips=3.mp4 and clips=7.mp4"),
+    ],
+)
+def test_arguments_of_functions_are_named_as_the_options_that_there_are(sentence, said):
+    args = argparse.Namespace(clips=1, mean=None, target=None, min_score=0.5, video="clips=7.mp4")
+    assert as_options(sentence, args) == said
 
 
 def test_unknown_command_exits_with_2():

@@ -1,5 +1,7 @@
 """`paperlib explain`: what it prints and writes, and what it says of mistakes."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -60,6 +62,20 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
     assert cli.main(["relevance", *own, "--out", "b"]) == 0
     assert cli.main(["gradcam", *own, "--out", "b"]) == 0
     assert artifact.load("b.npz").cam.shape == (4, 32, 32)
+    capsys.readouterr()
+    assert cli.main(["relevance", *own, "--out", "c", *"--mean 0 0 0 --std 1 1 0.5".split()]) == 0
+    assert (
+        "note: pixels are normalised by mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 0.5) (told)." in capsys.readouterr().out
+    )
+    found, net = artifact.load("c.npz"), importlib.import_module("my_own_network").build().eval()
+    pixels = torch.tensor(found.frames / 255 / [1, 1, 0.5], dtype=torch.float32).permute(3, 0, 1, 2)[None]
+    with torch.no_grad():
+        assert found.arrays["logits"] == pytest.approx(net(pixels)[0].numpy(), abs=1e-4)
+    assert cli.main(["relevance", "--video", video, "--model", "my_own_network:build", "--out", "d"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "paperlib relevance: how many frames SmallVideoNet takes stands in no configuration; give --frames N\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,8 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         (["--layer", "layer9"], "layer9"),
         (["--sigma", "2"], "sigma"),
         (["--top", "0"], "top must be"),
-        (["--frames", "5"], "takes 4 frames"),
+        (["--frames", "5"], "explain: TSM-R18-f4 takes 4 frames, not 5"),
+        (["--clips", "9999"], "give --clips 1000 or fewer"),
         (["--names", "absent.txt"], "absent.txt"),
     ],
 )
