@@ -167,8 +167,9 @@ def test_the_readmes_example_runs_as_printed(tmp_path, monkeypatch):
     names = {}
     exec(code, names)
     found = names["found"]
-    assert found.matrix.shape[1] == 8 and (found.matrix >= 0).all() and found.cam.shape == (8, 112, 112)
-    assert 1 <= found.info["avg_atr"] <= found.info["max_atr"] <= 8
+    assert found.matrix.shape == (2, 16) and (found.matrix >= 0).all() and found.cam.shape == (16, 112, 112)
+    assert 1 <= found.info["avg_atr"] <= found.info["max_atr"] <= 16
+    assert not any("single row" in note for note in found.notes)
     assert "r3d_18" in repr(found) or "VideoResNet" in repr(found)
     assert b"<canvas" not in (tmp_path / "jump.html").read_bytes() and (tmp_path / "jump.html").stat().st_size < 3e6
 

@@ -11,6 +11,7 @@ import torch
 
 from ..data import clips
 from ..errors import InputError
+from ..relevance.atr import ANYWHERE
 
 OF_CLIP = ("scores", "logits", "frame_logits", "window_scores")  # arrays about every class; the others are about one
 OF_CLASS = ("method", "sigma", "avg_atr", "max_atr", "rows", "rows_from", "layer", "normalise", "softmax")
@@ -125,7 +126,15 @@ class Record:
     @property
     def notes(self) -> list[str]:
         """What a reader should know, a sentence each."""
-        return self.info.get("notes", []) + doubts(self)
+        return self.info.get("notes", []) + _of_one_row(self) + doubts(self)
+
+
+def _of_one_row(found):
+    """Return a sentence about the ATR of a matrix whose only row, in each window, stands for several frames."""
+    if found.matrix is None or len(found.frames) == 1:
+        return []
+    windows = found.info.get("windows") or {"steps": len(found.matrix)}
+    return [f"The ATR is {ANYWHERE}."] if windows.get("steps") == 1 else []
 
 
 def doubts(found: Record) -> list[str]:

@@ -7,6 +7,8 @@ import torch
 
 from ..errors import InputError, number, whole
 
+ANYWHERE = "the shortest window anywhere in the clip, since a single row stands for all of its frames"
+
 
 class ATR(NamedTuple):
     """frames [B, T']: range of every output step, in frames; avg [B] and max [B]: of the clip; segments
@@ -21,7 +23,7 @@ class ATR(NamedTuple):
     def about(self) -> str:
         """Which windows the ranges are the shortest of, in words."""
         if self.frames.shape[1] == 1:
-            return "the shortest window anywhere in the clip, since a single row stands for all of its frames"
+            return ANYWHERE
         return "the shortest window around each step's own frames"
 
 

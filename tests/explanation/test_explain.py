@@ -167,6 +167,32 @@ def test_it_says_when_the_prediction_is_unsure_or_another_class_is_explained(fra
     assert not any("unsure" in note or "not predicted" in note for note in sure.notes)
 
 
+def test_the_atr_of_a_single_row_is_said_to_be_the_shortest_window_anywhere(frames):
+    """A network that averages over time early has one row; as rows grow the sentence is gone."""
+
+    class Early(torch.nn.Module):
+        def __init__(self, steps):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.steps = torch.nn.Conv3d(3, 4, 1), steps
+            self.head = torch.nn.Linear(4, 3)
+
+        def frame_logits(self, clip):
+            features = torch.relu(self.conv(clip)).mean((3, 4)).unflatten(2, (self.steps, -1)).mean(3)
+            return self.head(features.transpose(1, 2))
+
+        def forward(self, clip):
+            return self.frame_logits(clip).mean(1)
+
+    for steps in (1, 2):
+        for parts in ({}, {"clips": 2}):
+            found = paperlib.explain(frames, Early(steps), frames=4, mask=False, cam=False, **parts)
+            assert len(found.matrix) == steps * (2 if parts else 1)
+            said = [note for note in found.notes if note.startswith("The ATR is the shortest window anywhere")]
+            assert len(said) == (steps == 1)
+            assert all(note in repr(found) for note in said)
+
+
 def _certain():
     net = SmallVideoNet()
     with torch.no_grad():
