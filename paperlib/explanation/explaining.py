@@ -202,6 +202,11 @@ def _scored(video, net, header, target, title, clips, slide, scores, watch):
     """Return (the video as the network sees it, scored, class to explain, class that it is compared with)."""
     found = artifact.read(video, header["frames"], header["size"], clips, slide, title, header["recipe"])
     notes = [*header["said"], *_otherwise(header, video), *_seen(found.info)]
+    if slide and "windows" not in found.info:
+        notes.append(
+            f"Nothing slides: a window would span the whole video ({found.info['video_frames']} frames), so there is "
+            "one clip."
+        )
     found.info.update(model=header["name"], notes=notes)
     for key in ("dataset", "accuracy", "config"):
         found.info[key] = header[key]

@@ -318,6 +318,15 @@ def test_windows_that_see_every_frame_are_told_too(network, frames):
     assert not any("were seen" in note for note in whole.notes)
 
 
+def test_a_window_as_long_as_the_video_is_said_not_to_slide(network, frames):
+    for slide, count in ((6, 1), (5, 1), (4, 2)):  # of 20 frames a window sees 4: 24, 20, 16
+        found = paperlib.explain(frames, network, classes=NAMES, slide=slide, relevance=False, mask=False)
+        assert len(found.info.get("windows", {"starts": [0]})["starts"]) == count
+        said = any("Nothing slides: a window would span the whole video (20 frames)" in note for note in found.notes)
+        assert said == (count == 1)
+    assert not any("slides" in note for note in paperlib.explain(frames, network, mask=False, cam=False).notes)
+
+
 def test_several_clips_of_one_video_and_no_mask_unless_it_is_asked_for(network, frames):
     found = paperlib.explain(frames, network, clips=2, cam=False)
     assert found.matrix.shape == (8, 8) and found.mask is None and (found.matrix[:4, 4:] == 0).all()
