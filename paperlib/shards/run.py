@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from ..errors import InputError
+from ..models import devices
 from ..storage import paths, processes
 from . import shard_files, slurm
 
@@ -28,6 +31,8 @@ def run(settings, jobs=None, profile=None):
         print(f"{out} is up to date")
         return 0
     shard_files.refuse_others(settings)
+    if not profile:
+        check_devices(settings["device"], settings["gpus"])
     place = profile_folder(profile) if profile else None
     cluster = slurm.Run(place, out, settings["asked"]["threads"]) if place and slurm.is_for(place) else None
     more = cluster.options() if cluster else []
@@ -71,6 +76,19 @@ def run(settings, jobs=None, profile=None):
             file=sys.stderr,
         )
     return int(failed != 0)
+
+
+def check_devices(device, gpus):
+    """Raise InputError for a device, or for `gpus` as CUDA_VISIBLE_DEVICES names them, that this machine lacks."""
+    devices.device(device)
+    if gpus and device not in ("auto", "cuda"):
+        raise InputError(f"--gpus gives each job a GPU of its own, so --device should be auto or cuda, not {device}")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
+    there = there if torch.cuda.is_available() else []
+    for gpu in gpus:
+        if gpu not in there and not (there and gpu.startswith(("GPU-", "MIG-"))):
+            raise InputError(f"--gpus has {gpu!r}, which torch does not see; it sees {', '.join(there) or 'no GPU'}")
 
 
 def wait(process, cluster=None):

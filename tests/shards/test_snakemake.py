@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from paperlib.errors import InputError
 from paperlib.shards import run, shard_files, slurm
@@ -157,6 +158,46 @@ def test_each_job_sees_one_gpu_and_no_gpu_has_two_jobs(tmp_path, network):
     call = run.command(runs.planned(tmp_path, network, limit=16, shards=4, gpus=["5", "7"]))
     limits = call[call.index("--resources") + 1 :][:2]
     assert limits == ["gpu0=1", "gpu1=1"]  # so that Snakemake runs one job at a time on each
+
+
+@pytest.mark.parametrize(
+    "device, gpus, seen, words",
+    [
+        ("cpu", ["0"], 2, "--device should be auto or cuda, not cpu"),
+        ("cuda:1", ["0"], 2, "--device should be auto or cuda, not cuda:1"),
+        ("auto", ["a"], 2, "--gpus has 'a', which torch does not see; it sees 0, 1"),
+        ("auto", ["0", "2"], 2, "--gpus has '2', which torch does not see; it sees 0, 1"),
+        ("auto", ["0"], 0, "--gpus has '0', which torch does not see; it sees no GPU"),
+        ("auto", ["GPU-5"], 0, "it sees no GPU"),
+        ("cuda", [], 0, "torch sees no GPU"),
+        ("auto", ["1", "0"], 2, None),
+        ("cuda", ["GPU-5"], 2, None),
+        ("cpu", [], 0, None),
+    ],
+)
+def test_gpus_that_this_machine_lacks_are_refused_before_anything_is_computed(
+    tmp_path, network, monkeypatch, device, gpus, seen, words
+):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen > 0)
+    monkeypatch.setattr(run, "command", lambda *_: ["true"])
+    settings = runs.planned(tmp_path, network, limit=4, gpus=gpus) | {"device": device}
+    if words is None:
+        assert run.run(settings) == 0
+        return
+    with pytest.raises(InputError, match=re.escape(words)):
+        run.run(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gpus_are_named_as_the_environment_shows_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    run.check_devices("auto", ["7"])
+    with pytest.raises(InputError, match="--gpus has '0', which torch does not see; it sees 5, 7"):
+        run.check_devices("auto", ["0"])
 
 
 def test_an_unknown_profile_is_refused():
