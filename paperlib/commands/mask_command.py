@@ -33,13 +33,15 @@ def main(args):
     import torch
     from matplotlib import pyplot as plt
 
+    from .. import masks
     from ..explanation import examples, explaining, measured
     from ..storage import paths
     from . import one_video
 
     out = one_video.prefix(args, "mask")
-    found, model = one_video.look(args)
     options = {"preset": args.preset, "perturbation": args.perturbation, "iterations": args.iterations}
+    masks.resolve(args.preset, args.iterations, {"perturbation": args.perturbation})
+    found, model = one_video.look(args)
     layer = explaining.cam_layer(model, found)
     if layer is not None:  # before the mask, which takes longest
         measured.cam(found, model, layer)

@@ -29,10 +29,12 @@ def main(args):
     import pandas as pd
 
     from ..explanation import measured, pictures
+    from ..relevance.atr import check_sigma
     from ..storage import paths
     from . import one_video
 
     out = one_video.prefix(args, "relevance")
+    check_sigma(args.sigma)
     found, model = one_video.look(args)
     measured.relevance(found, model, args.method, args.sigma)
     rows, columns = found.matrix.shape

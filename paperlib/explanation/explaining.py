@@ -10,8 +10,9 @@ from torch import nn
 
 from ..data import public
 from ..errors import InputError, whole
-from ..gradcam import default_layer
+from ..gradcam import default_layer, maps
 from ..models import devices, known
+from ..models.inputs import network
 from ..models.readout import difference
 from ..relevance.atr import check_sigma
 from . import artifact, measured, networks
@@ -78,6 +79,8 @@ def explain(
     iterations = None if iterations is None else whole("iterations", iterations, 0)
     offered = _offered(video, parts=bool(slide) or clips != 1)
     net, header = networks.opened(model, device, offered, classes, **adapting)
+    if layer is not None and cam is not False:
+        maps._module(network(net), layer)
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
     if cam is not False and layer is None:

@@ -93,13 +93,18 @@ def perturb(clips: torch.Tensor, mask: torch.Tensor, kind: str = "freeze", **opt
     return prepare(clips, kind, **options)(mask)
 
 
+def check_kind(kind):
+    """Raise InputError for a name that no perturbation has."""
+    if kind not in PERTURBATIONS:
+        raise InputError(f"there is no perturbation called {kind!r}; there are {', '.join(PERTURBATIONS)}.")
+
+
 def prepare(clips, kind="freeze", **options):
     """Return a function mask `[B, T]` -> perturbed clips that has computed what does not depend on the mask.
 
     For use in a loop over masks: the blurred or mean frames are made once, and masks are not checked again.
     """
-    if kind not in PERTURBATIONS:
-        raise InputError(f"there is no perturbation called {kind!r}; there are {', '.join(PERTURBATIONS)}.")
+    check_kind(kind)
     references = {"blur": _blurred, "black": _black, "mean": _mean}
     try:
         if kind in references:

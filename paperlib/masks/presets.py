@@ -28,7 +28,7 @@ from dataclasses import dataclass, fields, replace
 
 from ..errors import InputError, number, whole
 from ..models.probing import scale
-from .perturb import numbers
+from .perturb import check_kind, numbers
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def resolve(preset, iterations, options):
         given = None
     settings = replace(PRESETS[preset], **options)
     scale(2, settings.scores)  # an unknown name is an error before anything runs
+    check_kind(settings.perturbation)
     if settings.keep not in ("last", "best"):
         raise InputError(f"keep={settings.keep!r} of a mask should be 'last' or 'best'.")
     for name in ("double_inner", "soft_reverse", "logit"):

@@ -13,7 +13,7 @@ from PIL import Image
 from paperlib import cli, gradcam, masks, models
 from paperlib.data import clips as data_clips
 from paperlib.errors import InputError
-from paperlib.explanation import artifact, examples, measured
+from paperlib.explanation import artifact, examples, explaining, measured
 from paperlib.training import checkpoints
 
 from ..data import videos
@@ -181,12 +181,16 @@ def test_a_video_whose_name_is_no_text_is_explained_under_its_name(prepared, tmp
     [
         (["mask", "--preset", "theirs"], "as_published"),
         (["mask", "--perturbation", "melt"], "melt"),
+        (["mask", "--iterations", "-1"], "iterations must be a whole number of at least 0, not -1"),
         (["mask", "--class", "up"], "unknown"),
+        (["relevance", "--sigma", "0"], "sigma must be a number above 0"),
         (["gradcam", "--layer", "layer9"], "layer9"),
     ],
 )
-def test_unusable_options_end_with_2_and_one_sentence(prepared, tmp_path, capsys, arguments, message):
+def test_unusable_options_end_with_2_and_one_sentence(prepared, tmp_path, capsys, monkeypatch, arguments, message):
     video, model = prepared
+    if not {"--class", "--layer"} & set(arguments):  # which only the network knows
+        monkeypatch.setattr(explaining, "look", lambda *_, **__: pytest.fail("the video is looked at first"))
     assert (
         cli.main(
             [

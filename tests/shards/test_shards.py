@@ -237,6 +237,7 @@ def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):
         ({"dataset": "synth_kth", "target": "label"}, "knows 32 classes and synth_kth has 6"),
         ({"kind": "gradcam", "layer": "layer9"}, "no layer 'layer9'"),
         ({"kind": "mask", "preset": "mine"}, "no mask preset called 'mine'"),
+        ({"kind": "mask", "perturbation": "melt"}, "no perturbation called 'melt'"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_refused_before_it_starts(tmp_path, network, options, words):
