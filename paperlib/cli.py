@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from .errors import InputError, as_options
-from .storage import paths
 
 FOLDER = Path(__file__).parent / "commands"
 UNWRITABLE = (
@@ -42,14 +41,36 @@ def _docstring(file):
 def main(argv=None):
     """Run one subcommand; returns the process's exit code (0 done, 1 failed, 2 unusable input)."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    said = " ".join(["paperlib", *argv[:1]])
+    try:  # the imports of a command, too: they take seconds
+        return _run(argv) or 0
+    except InputError as error:
+        print(f"{said}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{said}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"{said}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
+        return 2
+
+
+def _run(argv):
+    """Parse a command line and do what it says; returns the exit code, None for 0."""
+    from .storage import paths
+
     os.environ.update(paths.caches())
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be text: written out, as on standard error
         sys.stdout.reconfigure(errors="backslashreplace")
-    known = commands()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for name, doc in known.items():
+    for name, doc in commands().items():
         sub = subparsers.add_parser(
             name, help=doc.partition("\n")[0].rstrip("."), description=doc, formatter_class=plain
         )
@@ -61,21 +82,9 @@ def main(argv=None):
     if unknown:  # said with the usage of the command, not of paperlib
         subparsers.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
-        return args.main(args) or 0
+        return args.main(args)
     except InputError as error:
-        print(f"paperlib {args.command}: {as_options(str(error), args)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"paperlib {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        print(f"paperlib {args.command}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
-        return 2
+        raise InputError(as_options(str(error), args)) from error
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from ..errors import as_options
 
 def arguments(parser):
     """Declare the options shared by `paperlib explain`, `relevance`, `mask` and `gradcam`."""
-    from ..models.probing import SCORES
-
     parser.add_argument(
         "--video",
         required=True,
@@ -32,7 +30,7 @@ def arguments(parser):
     )
     parser.add_argument(
         "--scores",
-        choices=SCORES,
+        choices=("auto", "softmax", "sigmoid"),
         default="auto",
         help="how logits become scores: softmax for classes of which one is right, sigmoid for labels that do not "
         "exclude each other (default: auto, sigmoid only for a single logit)",

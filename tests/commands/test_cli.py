@@ -11,8 +11,10 @@ from paperlib import cli
 from paperlib.commands import requirements_command
 from paperlib.companion import paper_profile
 from paperlib.data import check
-from paperlib.errors import as_options
+from paperlib.errors import InputError, as_options
 from paperlib.explanation import explaining
+from paperlib.models import probing
+from paperlib.storage import paths
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands()))
@@ -24,13 +26,26 @@ def test_every_command_has_help(command, capsys):
     assert cli.commands()[command].partition("\n")[0].split()[0] in out
 
 
-def test_general_help_is_quick_and_lists_all_commands():
+@pytest.mark.parametrize("command, shown", [((), cli.commands()), (("explain",), [",".join(probing.SCORES)])])
+def test_help_is_quick_and_lists_what_there_is(command, shown):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "paperlib.cli", "--help"], capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "paperlib.cli", *command, "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert all(name in done.stdout for name in cli.commands())
+    assert all(name in done.stdout for name in shown)
     assert "torch" not in done.stderr  # the list of imported modules
+
+
+@pytest.mark.parametrize(
+    "error, code, said", [(KeyboardInterrupt(), 130, "interrupted"), (InputError("no such thing"), 2, "no such thing")]
+)
+def test_what_happens_while_a_command_is_imported_is_no_traceback(error, code, said, capsys, monkeypatch):
+    def imported(parser):
+        raise error
+
+    monkeypatch.setattr(requirements_command, "arguments", imported)
+    assert cli.main(["requirements"]) == code
+    assert capsys.readouterr().err == f"paperlib requirements: {said}\n"
 
 
 def test_user_errors_exit_with_2_and_without_a_traceback(capsys):
@@ -112,6 +127,16 @@ def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(name, ca
 def test_arguments_of_functions_are_named_as_the_options_that_there_are(sentence, said):
     args = argparse.Namespace(clips=1, mean=None, target=None, min_score=0.5, video="clips=7.mp4")
     assert as_options(sentence, args) == said
+
+
+def test_the_library_alone_says_in_a_sentence_that_there_is_no_home_folder(tmp_path):
+    (tmp_path / "paperlib").symlink_to(paths.CHECKOUT / "paperlib")
+    code = f"import sys, pathlib; pathlib.Path.resolve = pathlib.Path.absolute; sys.path[0] = {str(tmp_path)!r}\n"
+    code += "from paperlib import cli; sys.exit(cli.main(['zoo', 'status']))"
+    environment = {"HOME": "~", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("paperlib zoo: there is no home folder") and done.stderr.count("\n") == 1
 
 
 def test_unknown_command_exits_with_2():
