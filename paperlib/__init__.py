@@ -20,9 +20,12 @@ MODULES = {
     "blobs": "gradcam.blobs",
     "checkpoints": "training.checkpoints",
     "report": "papers.report",
-    **{name: name for name in ("data", "explanation", "gradcam", "masks", "models", "relevance", "widgets")},
+    **{name: name for name in ("data", "explanation", "gradcam", "masks", "models", "relevance", "truth")},
+    **{name: name for name in ("shards", "widgets")},
 }
 NAMES = {"explain": "explanation.explaining", "Explanation": "explanation.explanation"}
+# Without those that need packages which the library alone does not bring.
+__all__ = [name for name in (*NAMES, *MODULES) if name not in ("shards", "widgets")]
 
 
 def __getattr__(name):
@@ -35,5 +38,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    """Return the names that are here, those not yet looked up among them."""
-    return sorted({*globals(), *MODULES, *NAMES})
+    """Return the public names, those not yet looked up among them."""
+    return sorted([*NAMES, *MODULES, "__version__"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import paperlib
 from paperlib.storage import paths
 
 PACKAGE = paths.ROOT / "paperlib"
@@ -113,6 +114,19 @@ def test_no_two_modules_outside_the_papers_share_a_name():
         if room(module) != "papers" and file.name not in ("__init__.py", "__main__.py"):
             named[file.stem].append(module)
     assert {name: twice for name, twice in named.items() if len(twice) > 1} == {}
+
+
+def test_the_package_shows_its_public_names_and_no_others():
+    rooms = {"data", "explanation", "gradcam", "masks", "models", "relevance", "shards", "truth", "widgets"}
+    public = {"artifact", "blobs", "checkpoints", "explain", "Explanation", "report", *rooms}
+    assert set(dir(paperlib)) == {*public, "__version__"}
+    taken = {}
+    exec("from paperlib import *", taken)
+    assert set(taken) - {"__builtins__"} == public - {"shards", "widgets"}  # these need more than the library
+    for name in public:
+        assert getattr(paperlib, name).__name__.rpartition(".")[2] == name
+    with pytest.raises(AttributeError, match="'paperlib' has no attribute 'importlib_'"):
+        _ = paperlib.importlib_
 
 
 def test_every_room_says_what_it_is_for_and_what_it_may_import():

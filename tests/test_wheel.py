@@ -16,9 +16,8 @@ COMPANION = ("jupyterlab", "papermill", "snakemake", "ipywidgets", "anywidget", 
 USE = """
 import torch
 import paperlib
-from paperlib import gradcam, masks, models, relevance
+from paperlib import *
 from paperlib.errors import InputError
-from paperlib.gradcam import blobs
 
 network = models.create("TAM2D-R18-f4", num_classes=3, width=8).eval()
 clips = torch.rand(1, 3, 4, 32, 32)
