@@ -171,6 +171,11 @@ def test_the_readmes_example_runs_as_printed(tmp_path, monkeypatch):
     assert 1 <= found.info["avg_atr"] <= found.info["max_atr"] <= 16
     assert not any("single row" in note for note in found.notes)
     assert "r3d_18" in repr(found) or "VideoResNet" in repr(found)
+    found.save("jump.npz")
+    (opened,) = re.findall(
+        r"`(paperlib\.artifact\.load\(.*?\))`", (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert (eval(opened, names).matrix == found.matrix).all()
     assert b"<canvas" not in (tmp_path / "jump.html").read_bytes() and (tmp_path / "jump.html").stat().st_size < 3e6
 
 
