@@ -19,6 +19,8 @@ def meant(name, known):
     """Return the end of a sentence that asks for the known name nearest to `name`; '' where none is near."""
     inside = (f"/{name}", f".{name}")  # a notebook in its folder, a layer in its network
     close = [other for other in known if other.endswith(inside)] or get_close_matches(str(name), known, 1)
+    last = {other.rpartition("/")[2]: other for other in known}
+    close = close or [last[other] for other in get_close_matches(str(name), last, 1)]
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

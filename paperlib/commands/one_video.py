@@ -107,11 +107,11 @@ def tell(args, found, written, *more):
 
 
 def stem(args):
-    """Return the name of the video, without its ending."""
+    """Return the name of the video, without its ending; InputError for none and for a folder."""
     from ..errors import InputError
 
-    if not args.video:
-        raise InputError("--video names no file; give one, or DATASET/NUMBER, such as synth_ssv2_hard/7")
+    if not args.video or os.path.isdir(args.video):
+        raise InputError(f"--video {args.video!r} is no file; give a video file or DATASET/NUMBER")
     return Path(args.video).stem if os.path.exists(args.video) else args.video.replace("/", "-")
 
 

@@ -55,8 +55,9 @@ def main(args):
 
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs} is not a number of notebooks at a time; give 1 or more")
-    if args.data_root and not Path(args.data_root).is_dir():
-        raise InputError(f"--data-root {args.data_root} is not a folder")
+    if (folder := paths.data_root(args.data_root)) and not Path(folder).is_dir():
+        said = f"--data-root {args.data_root}" if args.data_root else f"PAPERLIB_DATA names {folder}, which"
+        raise InputError(f"{said} is not a folder")
     data_root = paths.use_data_root(args.data_root)  # also for the trainings that this run starts
     profile = named(args.profile)
     options = stale.Options(profile, data_root, args.device)

@@ -208,6 +208,8 @@ def main(root=ROOT):
         found = shutil.which(chosen) if chosen else conda(root) or venv(root)
         if not found:
             raise SetupError(f"PAPERLIB_PYTHON is {chosen}, which cannot be run")
+        if chosen and subprocess.run([found, "-c", "print(3)"], capture_output=True).stdout != b"3\n":
+            raise SetupError(f"PAPERLIB_PYTHON is {chosen}, which is no Python that runs")
         print(os.path.abspath(found))  # which holds in any folder; links stay, by them a venv knows itself
     except (SetupError, OSError) as error:
         say(f"run_all.sh: {error}")

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from ..errors import InputError
+from ..errors import InputError, meant
 from ..storage import locks, paths, processes
 from . import prefork, schedule, sockets, stale
 from .execute import MARK, environment
@@ -55,8 +55,8 @@ def select(patterns):
         }
         if not found:
             near = [name for name in known if pattern in name][:4]
-            hint = f"; did you mean {' or '.join(near)}?" if near else "; run_all.sh --list shows their names"
-            raise InputError(f"no notebook matches {pattern!r}{hint}")
+            hint = f"; did you mean {' or '.join(near)}?" if near else meant(pattern, known)
+            raise InputError(f"no notebook matches {pattern!r}{hint or '; run_all.sh --list shows their names'}")
         chosen |= found
     return sorted(chosen) if patterns else known
 

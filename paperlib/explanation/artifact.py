@@ -1,5 +1,6 @@
 """From a video to a record: decode, sample, score; and how saved ones are opened again."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from .. import data
 from ..data import clips as clip_format
 from ..data import public
 from ..data import video as files
-from ..errors import InputError
+from ..errors import InputError, meant
 from ..models import readout
 from ..models.base import VideoModel
 from ..storage import software
@@ -133,6 +134,7 @@ def checked(video: Any) -> Any:
     """
     if isinstance(video, str | Path):
         if not numbered(video):
+            _check_number(video)
             files.existing(video)
         return video
     if isinstance(video, torch.Tensor) and video.is_floating_point():
@@ -182,6 +184,18 @@ def numbered(file):
     """Whether this names a video of a data set, DATASET/NUMBER; a file of that name comes first."""
     name, _, number = str(file).partition("/")
     return name in data.LOADERS and number.isdecimal() and not Path(file).exists()
+
+
+def _check_number(file):
+    """Raise InputError for the name of an absent file that is nearly DATASET/NUMBER."""
+    name, _, number = str(file).partition("/")
+    if Path(file).exists() or not number:
+        return
+    if name in data.LOADERS:
+        raise InputError(f"{file}: videos of {name} go by their numbers, such as {name}/7, and there is no such file")
+    near = meant(name, data.LOADERS)
+    if near and re.fullmatch("-?[0-9]+", number):
+        raise InputError(f"there is no file {file} and no data set {name!r}{near}")
 
 
 def one_question(

@@ -33,9 +33,9 @@ def opened(model, device="auto", offered=None, classes=None, **adapting):
     classes = class_names(classes)
     if isinstance(model, nn.Module):
         net, header = model, {}
-    elif isinstance(model, str | Path):
+    elif isinstance(model, str | Path) and model != "":
         net, header = _named(str(model), devices.device(device))
-    elif model is None:
+    elif model is None or isinstance(model, str):
         raise InputError("give the model, too: a checkpoint such as synth_ssv2_hard/TAM2D-R50-f8, or a network")
     else:
         raise InputError(f"a model is a network or the name of a checkpoint, not {type(model).__name__}")
@@ -85,7 +85,9 @@ def _named(name, device):
     """Return (network, header) of a function, a folder or a checkpoint, on a device."""
     if os.path.isdir(name):
         return _of_transformers(Path(name)).to(device), {}
-    module, colon, function = name.partition(":")
+    module, colon, function = name.rpartition(":")
+    if function.isidentifier() and not os.path.exists(name) and ("/" in module or module.endswith(".py")):
+        raise InputError(f"{name} names a file; give {Path(module).stem}:{function}, in the folder of that file")
     if colon and not os.path.exists(name) and all(part.isidentifier() for part in module.split(".")):
         return _made(module, function).to(device), {}
     return checkpoints.load(name, device)

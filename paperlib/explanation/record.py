@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Self
 
 import numpy as np
@@ -177,5 +178,7 @@ def class_index(classes: Sequence[str], wanted: str | int) -> int:
     found = [k for k, name in enumerate(lowered) if sought in name]
     if len(found) == 1:
         return found[0]
+    if not found and (near := get_close_matches(sought, lowered, 1)):
+        raise InputError(f"class {wanted!r} is unknown; did you mean {classes[lowered.index(near[0])]!r}?")
     names = "; ".join(classes[k] for k in (found or range(len(classes))))
     raise InputError(f"class {wanted!r} {'fits several classes' if found else 'is unknown'}; choose from: {names}")

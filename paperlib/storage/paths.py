@@ -17,8 +17,11 @@ ALONE = not os.environ.get("PAPERLIB_HOME") and not (CHECKOUT / "data" / "zoo.ya
 
 def _root():
     """Return the project's folder; the library alone keeps what it fetches with what other programs keep."""
+    named = os.environ.get("PAPERLIB_HOME")
+    if named and not os.path.isdir(named):
+        raise InputError(f"PAPERLIB_HOME names {named}, which is no folder; it should name a clone of the project")
     if not ALONE:
-        return Path(os.environ.get("PAPERLIB_HOME") or CHECKOUT).absolute()
+        return Path(named or CHECKOUT).absolute()
     usual = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if usual.startswith("~"):
         raise InputError("there is no home folder to keep files in; let XDG_CACHE_HOME name one, or HOME")

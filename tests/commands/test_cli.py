@@ -129,6 +129,22 @@ def test_arguments_of_functions_are_named_as_the_options_that_there_are(sentence
     assert as_options(sentence, args) == said
 
 
+@pytest.mark.parametrize("variable, argv", [("PAPERLIB_HOME", ["zoo", "status"]), ("PAPERLIB_DATA", ["run", "--list"])])
+def test_a_variable_that_names_no_folder_is_named(variable, argv):
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(paths.CHECKOUT), variable: "/nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-m", "paperlib.cli", *argv], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and f"{variable} names /nowhere, which is no" in done.stderr
+
+
+@pytest.mark.parametrize("video", ["", "."])
+def test_a_video_that_is_no_file_is_named_before_what_would_be_called_after_it(video, capsys):
+    for command in ("explain", "relevance"):
+        assert cli.main([command, "--video", video, "--model", "nowhere/none"]) == 2
+        assert f"--video {video!r} is no file" in capsys.readouterr().err
+
+
 def test_the_library_alone_says_in_a_sentence_that_there_is_no_home_folder(tmp_path):
     (tmp_path / "paperlib").symlink_to(paths.CHECKOUT / "paperlib")
     code = f"import sys, pathlib; pathlib.Path.resolve = pathlib.Path.absolute; sys.path[0] = {str(tmp_path)!r}\n"

@@ -107,6 +107,8 @@ def test_a_python_of_ones_own_is_named_for_any_folder(tmp_path, monkeypatch, cap
     for chosen, found in {"./py": tmp_path / "py", sys.executable: sys.executable}.items():
         monkeypatch.setenv("PAPERLIB_PYTHON", chosen)
         assert bootstrap.main() == 0 and capsys.readouterr().out == f"{found}\n"
+    monkeypatch.setenv("PAPERLIB_PYTHON", "ls")
+    assert bootstrap.main() == 3 and "PAPERLIB_PYTHON is ls, which is no Python" in capsys.readouterr().err
     monkeypatch.setenv("PAPERLIB_PYTHON", "./none")
     assert bootstrap.main() == 3 and "./none, which cannot be run" in capsys.readouterr().err
 

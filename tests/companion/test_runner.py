@@ -121,6 +121,8 @@ def test_names_globs_folders_and_paths_choose_notebooks(project, monkeypatch):
         runner.select(["fig01", "fig9"])
     with pytest.raises(InputError, match="did you mean .*temporal_relevance/table01[?]"):
         runner.select(["able0"])
+    with pytest.raises(InputError, match="did you mean 'temporal_relevance/table01'?"):
+        runner.select(["tabel01"])
 
 
 def test_the_folder_that_another_run_holds_is_named(tmp_path, monkeypatch, capsys):

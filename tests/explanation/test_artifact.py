@@ -122,8 +122,15 @@ def test_a_video_of_a_data_set_is_taken_by_its_number(tmp_path, checkpoint, caps
     (tmp_path / "synth_kinetics").mkdir()
     (tmp_path / "7.mp4").rename(tmp_path / "synth_kinetics/7")
     assert artifact.sample("synth_kinetics/7", 32) == (None, None)
-    with pytest.raises(InputError, match="synth_ssv2/²"):  # a digit, and no number
-        artifact.checked("synth_ssv2/²")
+    for wrong, message in (
+        ("synth_ssv2/²", "synth_ssv2/²: videos of synth_ssv2 go by their numbers, such as synth_ssv2/7"),  # no number
+        ("synth_ssv2/-1", "such as synth_ssv2/7"),
+        ("synth_ssv2/abc", "such as synth_ssv2/7"),
+        ("synth_ssv2_hrd/7", "no data set 'synth_ssv2_hrd'; did you mean 'synth_ssv2_hard'?"),
+        ("my_videos/7", "my_videos/7: there is no such video file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            artifact.checked(wrong)
 
 
 def test_frames_are_of_one_size():
@@ -141,6 +148,7 @@ def test_classes_are_found_by_name_part_or_number():
     for wanted, message in (
         ("moving", "fits several.*up.*down"),
         ("jump", "unknown.*Turning"),
+        ("turming around", "unknown; did you mean 'Turning [^;]*'[?]$"),
         ("3", "0 to 2"),
         ("-1", "0 to 2"),
     ):

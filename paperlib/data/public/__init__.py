@@ -88,8 +88,8 @@ def locate(name, root=None, explain=True):
     root = root or os.environ.get("PAPERLIB_DATA")
     if not root:
         raise InputError(
-            f"{name} is not shipped: {module.WHERE}; then name that folder as the data root "
-            "(--data-root or the environment variable PAPERLIB_DATA)."
+            f"{name} is not shipped: {module.WHERE}; then let the environment variable "
+            "PAPERLIB_DATA name that folder, or --data-root where a command has it."
         )
     root = Path(root)
     if not root.is_dir():
