@@ -24,6 +24,7 @@ def main(args):
 
     from paperlib import models
     from paperlib.errors import InputError
+    from paperlib.models.factory import sized
 
     if args.names and args.frames is not None:
         raise InputError("--frames chooses among all networks; a network that is named has the frames of its name")
@@ -32,7 +33,7 @@ def main(args):
         raise InputError("--frames should be at least 1 and --size at least 32")
     print(f"{'name':22}{'parameters':>12}{'GFLOPs':>10}{'frames seen':>13}")
     for name in args.names or models.names(frames):
-        options = {"size": args.size} if name.startswith("C-LSTM") else {}
+        options = {"size": args.size} if sized(name) else {}
         fixed = args.width != 64 and name.split("-")[0] in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
         if fixed and not args.names:
             continue  # torchvision's networks come in one width

@@ -9,6 +9,9 @@ examples:
   torchrun --nproc-per-node 8 -m paperlib.cli train --paper ssv2/I3D-R50-f8 --data-root ROOT
 """
 
+import json
+from argparse import ArgumentTypeError
+from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
@@ -41,6 +44,16 @@ def _fields():
     return [f for f in fields(Recipe) if f.name not in ("name", "dataset", "options")]
 
 
+def _option(text):
+    """Return (key, value) of KEY=VALUE: numbers, true, false, null and lists as JSON has them, else text."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise ArgumentTypeError(f"{text!r} should be KEY=VALUE, as placement=top")
+    with suppress(ValueError):
+        value = json.loads(value)
+    return key, value
+
+
 def arguments(parser):
     """Declare one option per field of the training recipe."""
     parser.add_argument("--model", help="model name, e.g. I3D-R50-f8 (see paperlib models)")
@@ -59,6 +72,13 @@ def arguments(parser):
             default=None,
             help=f"{HELP.get(field.name, field.name.replace('_', ' '))} (default: {default!r})",
         )
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        type=_option,
+        metavar="KEY=VALUE",
+        help="of that network, as models.create takes them: placement=top, tubelet=2, layers=2 ...",
+    )
     parser.add_argument("--data-root", metavar="DIR", help="where the public data sets are")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -78,15 +98,17 @@ def main(args):
     from ..training import checkpoints, recipes, train, zoo
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
+    options = dict(args.options or ())
     named = [args.model, args.dataset]
     if any(named) if args.paper else not all(named):
         raise InputError("give either --paper KEY, or --model and --dataset")
     paths.use_data_root(args.data_root)
     if args.paper:
         recipe = replace(recipes.recipe(args.paper, size=given.get("size", 224)), **given)
+        recipe = replace(recipe, options={**(recipe.options or {}), **options} or None)
         key = zoo_lists.with_seed(zoo_lists.without_seed(args.paper)[0], recipe.seed)
     else:
-        recipe = train.Recipe(name=args.model, dataset=args.dataset, **given)
+        recipe = train.Recipe(name=args.model, dataset=args.dataset, options=options or None, **given)
         key = f"{args.dataset}/{zoo_lists.with_seed(args.model, recipe.seed)}"
     out = args.out or checkpoints.path(*key.split("/", 1))
     recipes.check(recipe)

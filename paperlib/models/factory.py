@@ -84,6 +84,11 @@ def _pick(what, text, allowed, name):
     raise InputError(f"'{text}' in '{name}' is not a {what}; it should be one of {', '.join(allowed)}")
 
 
+def sized(name):
+    """Whether a network is built for clips of one size, which `create` takes as `size`."""
+    return name.lower().startswith(("c-lstm-", "mvit-"))
+
+
 def backbone_of(name):
     """Return the backbone, as BACKBONES has it, in the name of a network of the framework; None for other networks."""
     found = re.fullmatch(r"\w+-(\w+)-f\d+(-tp)?", name)

@@ -18,7 +18,7 @@ from ..data import sampling
 from ..data.fingerprint import fingerprint
 from ..data.video import VideoError
 from ..errors import InputError
-from ..models.factory import BACKBONES, backbone_of
+from ..models.factory import BACKBONES, backbone_of, sized
 from ..storage import paths, software, zoo_lists
 from . import checkpoints, heads, interrupted, parallel
 from . import progress as runs
@@ -34,13 +34,13 @@ def build(recipe, classes):
     """Return the recipe's untrained model, started from `init_from` or `inflate` where one is given."""
     torch.manual_seed(recipe.seed)
     extra = {"dropout": recipe.dropout} if recipe.dropout else {}
+    extra |= {"size": recipe.size} if sized(recipe.name) else {}
     model = models.create(
         recipe.name,
         num_classes=classes,
         width=recipe.width,
         kernel_size=recipe.kernel_size,
-        **extra,
-        **(recipe.options or {}),
+        **(extra | (recipe.options or {})),
     )
     if recipe.init_from:
         checkpoints.initialise(model, recipe.init_from)
@@ -104,6 +104,14 @@ def prediction(model, clip, ensemble=0):
     return logits.mean(1)
 
 
+def _check_clip(model, recipe, device):
+    """Raise InputError where clips of the recipe's size, or its ensemble, do not fit the network."""
+    model.eval()
+    with torch.no_grad():
+        prediction(model, torch.zeros(1, 3, model.num_frames, recipe.size, recipe.size, device=device), recipe.ensemble)
+    model.train()
+
+
 def run(recipe: Recipe, device="auto", resume=True, progress=True, out=None, held=False):
     """Train by `recipe`, write the checkpoint, return its header.
 
@@ -145,6 +153,7 @@ def _run(recipe, ranks, resume, progress, out, key):
     checkpoints.check_place(in_the_zoo, model.config, recipe.dataset, recipe.seed)
     if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
         model = model.to(memory_format=torch.channels_last_3d)
+    _check_clip(model, recipe, ranks.device)
     videos, unread = without_unreadable(videos, model.num_frames, recipe, ranks)
     notes = one_sided(*videos)
     if notes and ranks.first:

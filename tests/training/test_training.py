@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from paperlib import cli
 from paperlib.data import sampling, store
 from paperlib.errors import InputError
 from paperlib.training import augmentation, checkpoints, convergence, train
@@ -209,3 +210,25 @@ def test_a_training_that_still_learned_in_its_second_half_did_not_converge():
     assert "hardly better than guessing" in doubts(*[3.46] * 8)[0]
     assert "3 epochs are too few" in doubts(0.1, 0.1, 0.1)[0]
     assert convergence.doubts({"config": {"num_classes": 32}}) == ["its header does not say how the loss fell"]
+
+
+def test_what_does_not_fit_the_network_is_said_before_videos_are_read(monkeypatch):
+    monkeypatch.setattr(train, "without_unreadable", lambda *_: pytest.fail("videos are read first"))
+    small = replace(RECIPE, name="C-LSTM-f4", size=16, options={"size": 32, "layers": 2})
+    for recipe, message in ((replace(RECIPE, ensemble=99), "8 frame logits, .*ensemble=99"), (small, "32 x 32")):
+        with pytest.raises(InputError, match=message):
+            train.run(recipe, "cpu")
+
+
+def test_the_command_gives_a_network_its_size_and_options(monkeypatch):
+    asked = ["train", "--dataset", "toy_bars", "--width", "4", "--size", "32", "--batch", "4", "--options"]
+    built = []
+    monkeypatch.setattr(
+        train, "run", lambda recipe, *_, **__: built.append(train.build(recipe, 3)) or {"accuracy": 0, "seconds": 0}
+    )
+    assert cli.main([*asked, "layers=2", "--model", "C-LSTM-f4"]) == 0
+    assert cli.main([*asked, "placement=top", "--model", "TAM2D-R18-f8"]) == 0
+    assert [model.config.get("size") for model in built] == [32, None]
+    assert [model.config.get("layers") for model in built] == [2, None] and built[1].config["placement"] == "top"
+    with pytest.raises(SystemExit):
+        cli.main([*asked, "layers", "--model", "C-LSTM-f4"])
