@@ -75,6 +75,7 @@ def main(args):
     from ..errors import InputError
     from ..shards import run, shard_files
     from ..shards.compute import OPTIONS, plan
+    from ..storage import paths
 
     same = ("split", "data_root", "limit", "device", "threads", "batch", "memory", "target", "min_score", "shards")
     gpus = [gpu.strip() for gpu in args.gpus.split(",") if gpu.strip()]
@@ -83,6 +84,7 @@ def main(args):
     out = args.out or usual_name(args)
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} should end in .parquet")
+    paths.check_writable(out)
     settings = plan(
         args.kind,
         args.dataset,

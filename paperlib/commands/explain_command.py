@@ -73,6 +73,8 @@ def main(args):
         paths.check_writable(file)
     if not (args.relevance or args.cam is not False or args.mask is not False):
         raise InputError("--no-relevance, --no-cam and --no-mask together leave nothing to look at")
+    if args.iterations is not None and args.mask is False or args.layer is not None and args.cam is False:
+        raise InputError("--iterations is of the mask and --layer of Grad-CAM; give neither with --no-mask or --no-cam")
     found = explain(
         args.video,
         args.model,

@@ -90,6 +90,7 @@ def prefix(args, command):
         raise InputError(
             f"--out {args.out} is a folder; name what the files in it should begin with, as in --out {stem(args)}"
         )
+    out = out.with_suffix("") if out.suffix in (".csv", ".png", ".npz") else out
     for file in files(out):
         paths.check_writable(file)
     return out

@@ -111,6 +111,8 @@ def main(args):
         recipe = train.Recipe(name=args.model, dataset=args.dataset, options=options or None, **given)
         key = f"{args.dataset}/{zoo_lists.with_seed(args.model, recipe.seed)}"
     out = args.out or checkpoints.path(*key.split("/", 1))
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out} should end with .safetensors")
     recipes.check(recipe)
     there = {} if args.out else zoo.header(key)
     if there and not zoo.by_recipe(there, recipe):

@@ -76,7 +76,8 @@ class Known:
         """Return sentences about frames, size, normalisation and classes."""
         high, wide = self.size if isinstance(self.size, tuple) else (self.size, self.size)
         sources = self.source("frames"), self.source("size")
-        said = [f"clips have {self.frames} frames ({sources[0]}) of {high} x {wide} pixels ({sources[1]})"]
+        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        said = [f"clips have {frames} ({sources[0]}) of {high} x {wide} pixels ({sources[1]})"]
         if self.mean is None:
             said.append("pixels are normalised by ImageNet's mean and std (assumed; mean= and std= say others)")
         else:

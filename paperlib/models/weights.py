@@ -10,7 +10,7 @@ import yaml
 
 from ..data.clips import MEAN, STD
 from ..errors import InputError, needs
-from ..storage.paths import CACHE, atomic
+from ..storage.paths import CACHE, atomic, check_writable
 from .factory import create
 from .published_weights import load_published
 
@@ -92,6 +92,7 @@ def get(name, folder=None, progress=True):
     if path.is_file():
         _verify(entry, path, path, "delete the file and get it again")
         return path
+    check_writable(path)
     with needs("pooch", to="download a public checkpoint"):
         import pooch
     elsewhere = f"fetch {entry.url} elsewhere and put it at {path}"

@@ -96,9 +96,9 @@ def _takes_files(folder):
 
 def check_writable(file):
     """Raise InputError where `atomic` could not write a file, or make its folder."""
-    target = Path(os.path.realpath(file))
-    there = next(f for f in target.parents if os.path.lexists(f))
     try:
+        target = Path(os.path.realpath(file))  # there is none where the working folder was deleted
+        there = next(f for f in target.parents if os.path.lexists(f))
         with contextlib.suppress(FileNotFoundError):
             kind = stat.S_IFMT(os.stat(target).st_mode)  # another OSError where its name is too long, say
             if kind != stat.S_IFREG:

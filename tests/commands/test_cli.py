@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from paperlib import cli
-from paperlib.commands import requirements_command
+from paperlib.commands import one_video, requirements_command
 from paperlib.companion import paper_profile
 from paperlib.data import check
 from paperlib.errors import InputError, as_options
@@ -78,6 +78,31 @@ def test_where_results_cannot_be_written_is_said_before_anything_is_computed(
         assert cli.main([*argv, option, str(out)]) == 2
         error = capsys.readouterr().err
         assert f"{out}" in error and "cannot be written" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (
+            ["dataset", "relevance", "synth_ssv2", "nowhere/none", "--out", "/proc/x.parquet"],
+            "/proc/x.parquet cannot be",
+        ),
+        (["relevance", *ON], "synth_ssv2-1-relevance.csv cannot be written"),
+        (["train", "--model", "TAM2D-R18-f8", "--dataset", "synth_ssv2", "--out", "t.txt"], "end with .safetensors"),
+    ],
+)
+def test_a_place_without_files_and_an_ending_that_is_none_are_named(argv, said, capsys, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(argv) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["a", "a.csv", "a.v2", "a.v2.npz"])
+def test_results_are_called_by_their_prefix_whichever_of_them_is_named(out, tmp_path):
+    named = one_video.prefix(argparse.Namespace(out=str(tmp_path / out), video="jump.mp4"), "relevance")
+    assert named.name == out.removesuffix(".csv").removesuffix(".npz")
 
 
 @pytest.mark.parametrize("out", [".", "..", "results/", "results/.", "there", "/"])

@@ -86,6 +86,8 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         (["--html", "x.htm"], "should end with .html"),
         (["--video", ""], "--video names no file"),
         (["--no-relevance", "--no-mask", "--no-cam"], "nothing to look at"),
+        (["--no-mask"], "give neither with --no-mask"),  # with --iterations
+        (["--layer", "layer4", "--no-cam"], "give neither with --no-mask or --no-cam"),
         (["--clips", "2", "--slide"], "give one of them"),
         (["--clips", "0"], "clips must be"),
         (["--layer", "layer9"], "layer9"),

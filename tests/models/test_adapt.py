@@ -258,6 +258,7 @@ def test_what_was_found_out_is_said():
         assert part in said, said
     assert adapted.classes == ["a", "b", "c"] and (adapted.mean, adapted.std) == (MEAN, STD)
     assert adapted.num_frames == 6 and adapted.config["name"] == "Turned"
+    assert models.adapt(Turned(), clip(1, 8)).said[1].startswith("clips have 1 frame (")
 
 
 def test_two_layouts_that_run_are_both_named_and_layout_decides():

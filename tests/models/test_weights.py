@@ -100,6 +100,10 @@ def test_without_a_network_it_says_which_file_to_put_where(tmp_path, monkeypatch
         raise ConnectionError
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", refuse)
+    (tmp_path / "jump.mp4").touch()
+    assert cli.main(["weights", "get", "K400-s3d", "--folder", str(tmp_path / "jump.mp4")]) == 2
+    assert "cannot be written (Not a directory); name a file in a folder that can" in capsys.readouterr().err
+    (tmp_path / "jump.mp4").unlink()
     assert cli.main(["weights", "get", "K400-s3d", "--folder", str(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert weights.find("K400-s3d").url in message and str(tmp_path / "s3d-d76dad2f.pth") in message
