@@ -106,7 +106,13 @@ def _read(model, clips):
     nodes = list(program.graph.nodes)
     by_name = {node.name: node for node in nodes}
     clip = by_name[signature.user_inputs[0]]
-    known = follow(nodes, clip)
+    own = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    tensors = {**program.state_dict, **program.constants}
+    known = follow(nodes, clip, {by_name[name]: tensors[path] for name, path in own.items()})
     logits, *results = (by_name[result] for result in signature.user_outputs)
     narrow, inside = _narrow(nodes, clip, logits), _inside(nodes, clip, logits)
     return {

@@ -13,6 +13,33 @@ CLIPS = 2  # recorded together: an axis of one clip could not be told from other
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which places of a longer axis another's entries are of: entry i of `low` + i `step` to `high` + i `step`.
+
+    whole: places of the longer axis, 0 to whole - 1; those outside of it are padding.
+    """
+
+    low: int
+    high: int
+    step: int
+    whole: int
+
+    def moved(self, entries):
+        """Return the part of an axis that begins so many entries later."""
+        return replace(self, low=self.low + entries * self.step, high=self.high + entries * self.step)
+
+    def covers(self, count):
+        """Whether `count` entries go from one end of the longer axis to the other, so that they are all of it."""
+        last, slack = self.moved(count - 1), self.step - 1
+        return (
+            -slack <= self.high
+            and self.low <= slack
+            and self.whole - self.step <= last.high
+            and (last.low < self.whole + slack)
+        )
+
+
+@dataclass(frozen=True)
 class Atom:
     """Part of an axis: `size` steps of `stride` along B, C, T, H or W; "" is an axis that is none of them.
 
@@ -26,14 +53,15 @@ class Atom:
     before: int = 0
     moved: int = 0  # rolled by so many steps; -1: back to front
     whole: int = 0  # steps of the label altogether, where this is a part of them
+    part: Part | None = None  # what was cut or padded to the axis that all these steps make up; None for all, in order
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """What is known of a tensor: its axes; the time step it was cut from; whether it was averaged over space."""
+    """What is known of a tensor: its axes; the time step it was cut from (an Atom); whether space was averaged over."""
 
     axes: tuple
-    step: int | None = None
+    step: Atom | None = None
     averaged: bool = False
 
 
@@ -78,7 +106,8 @@ def _merged(axis):
     found = []
     for atom in axis:
         last = found[-1] if found else None
-        if last and (last.label, last.moved, last.stride) == (atom.label, atom.moved, atom.stride * atom.size):
+        alike = last and (last.label, last.moved, last.part) == (atom.label, atom.moved, atom.part)
+        if alike and last.stride == atom.stride * atom.size:
             if not last.inner and not atom.inner:
                 found[-1] = replace(atom, size=last.size * atom.size)
                 continue
@@ -86,20 +115,82 @@ def _merged(axis):
     return tuple(found)
 
 
-def label_of(axis):
-    """Return the label of an axis of one atom, apart from atoms of size one; None for another axis."""
-    large = [atom for atom in axis if atom.size > 1] or list(axis)
-    return large[0].label if len(large) == 1 and not large[0].inner else None
-
-
 def stretched(axis, length):
-    """Return an axis of another length: padded, pooled, cut."""
+    """Return an axis of another length whose entries still go from one end to the other, as a resized picture's do."""
+    atom = _single(axis)
     if size(axis) == length:
         return axis
-    label, moved = label_of(axis), min(atom.moved for atom in axis)
-    if label is None or not unbroken(axis) or max(atom.moved for atom in axis) > 0:
+    if atom is None or atom.part and not atom.part.covers(atom.size):
         return (Atom("", length),)
-    return (Atom(label, length, moved=moved),)
+    return _replaced(axis, atom, length, None)
+
+
+def swept(axis, first, last, step, count):
+    """Return an axis of `count` entries, entry i made of those from `first` + i `step` to `last` + i `step`.
+
+    A slice has first = last, padding a negative one, a convolution its kernel. What goes over all of an axis, or keeps
+    its length, is that axis again; what does not is a `Part` of it.
+    """
+    atom, n = _single(axis), size(axis)
+    if count == n and (first < last or first == 0):
+        return axis
+    if atom is None:
+        return (Atom("", count),)
+    if atom.moved:  # back to front
+        first, last = n - 1 - last - (count - 1) * step, n - 1 - first - (count - 1) * step
+    old = atom.part or Part(0, 0, 1, n)
+    part = Part(old.low + first * old.step, old.high + last * old.step, old.step * step, old.whole)
+    return _replaced(axis, atom, count, part)
+
+
+def joined(lengths, axes):
+    """Return the axis of several, one after the other; None among them is padding. Unnamed where they do not follow."""
+    total, at, start = sum(lengths), 0, None
+    if {atom.label for axis in axes for atom in flat(axis or ())} - {""} == {"C"}:
+        return (Atom("C", total),)
+    for length, axis in zip(lengths, axes, strict=True):
+        if axis is not None:
+            atom = _single(axis)
+            begin = atom and not atom.moved and (atom.label, (atom.part or Part(0, 0, 1, length)).moved(-at))
+            if not begin or start not in (None, begin):
+                return (Atom("", total),)
+            start = begin
+        at += length
+    return _replaced((), Atom(start[0], total), total, start[1])
+
+
+def together(axes):
+    """Return the axis of a tensor made entry by entry of several that have these in one place.
+
+    A whole one stays what it is; neighbouring parts, as of x[1:] - x[:-1], make up what a kernel over them does.
+    """
+    atoms = [_single(axis) for axis in axes]
+    for axis, atom in zip(axes, atoms, strict=True):
+        if len(set(axes)) == 1 or atom is None or not (atom.moved or atom.part):
+            return axis
+    parts = sorted((atom.part or Part(0, 0, 1, atom.size) for atom in atoms), key=lambda part: part.low)
+    all_of = parts[0]
+    for part in parts[1:]:
+        beside = part.low <= all_of.high + all_of.step and (part.step, part.whole) == (all_of.step, all_of.whole)
+        if not beside or any(atom.moved or atom.label != atoms[0].label for atom in atoms):
+            return (Atom("", size(axes[0])),)
+        all_of = replace(all_of, high=max(all_of.high, part.high))
+    return _replaced(axes[0], atoms[0], atoms[0].size, all_of)
+
+
+def _single(axis):
+    """Return the atom of an axis of one label, not taken apart, beside atoms of size one; None for another axis."""
+    large = [atom for atom in axis if atom.size > 1] or list(axis)
+    if len(large) != 1 or not large[0].label or large[0].inner or large[0].moved > 0 or not unbroken(axis):
+        return None
+    return large[0]
+
+
+def _replaced(axis, atom, count, part):
+    """Return an axis with another number of entries in place of its one large atom; features are in any order."""
+    part = None if atom.label == "C" or part and part.covers(count) and count <= part.whole else part
+    new = Atom(atom.label, count, moved=atom.moved, part=part)
+    return tuple(new if each is atom else each for each in axis) or (new,)
 
 
 def unbroken(axis):
@@ -169,7 +260,7 @@ def layout(tracked):
 def whole_of(atoms):
     """Return how many places the atoms of one label make up together, None without any.
 
-    ValueError where they do not make up a whole: places are missing between them, or within something unknown.
+    ValueError where they do not make up a whole: places are missing between them or at an end, or are padding.
     """
     large = sorted((atom for atom in atoms if atom.size > 1), key=lambda atom: atom.stride)
     total = 1
@@ -179,6 +270,8 @@ def whole_of(atoms):
         total *= atom.size
     if large and large[-1].whole not in (0, total):
         raise ValueError(f"{total} places of {large[-1].whole}")
+    if any(atom.part and not atom.part.covers(total) for atom in atoms):
+        raise ValueError(f"{total} places that are a part of an axis")
     return total if atoms else None
 
 
@@ -194,6 +287,9 @@ def coarse(tracked):
     def fewer(atom):
         step = least.get(atom.label, 1)
         inner = tuple(map(fewer, atom.inner))
-        return replace(atom, stride=atom.stride // step, whole=-(-atom.whole // step), inner=inner)
+        part = atom.part and replace(
+            atom.part, high=atom.part.high + (step - 1) * atom.part.step, step=step * atom.part.step
+        )
+        return replace(atom, stride=atom.stride // step, whole=-(-atom.whole // step), part=part, inner=inner)
 
     return replace(tracked, axes=tuple(tuple(map(fewer, axis)) for axis in tracked.axes))

@@ -1,13 +1,31 @@
 """Follow the axes of clips through a network's operations; what cannot be followed is None."""
 
-import operator
 import re
 from dataclasses import replace
 
 import torch
 from torch import fx
 
-from .axes import SPACE, Atom, Tracked, coarse, flat, label_of, named, places, regroup, size, stretched, unbroken
+from .axes import SPACE, Atom, Tracked, coarse, flat, joined, places, regroup, size, stretched
+from .slices import (
+    KERNELS,
+    PADS,
+    PICKS,
+    WRITES,
+    bound,
+    indexed,
+    kernel_of,
+    name,
+    padded,
+    parts,
+    picked,
+    resized,
+    sliced,
+    telling,
+    unfolded,
+    unordered,
+    written,
+)
 
 MIXES = set("conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d".split())
 AVERAGES = set(
@@ -18,16 +36,13 @@ AVERAGES = set(
 )
 RESIZES = AVERAGES | set(
     """
-    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d
-    adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d
-    upsample_bilinear2d upsample_trilinear3d constant_pad_nd pad reflection_pad2d reflection_pad3d replication_pad2d
-    replication_pad3d slice_scatter
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d
     """.split()
 )
 VIEWS = set("view reshape _unsafe_view flatten unflatten view_as squeeze unsqueeze".split())
 REDUCTIONS = set("mean sum amax amin max min var std prod logsumexp any all norm linalg_vector_norm".split())
 PERMUTES = set("permute transpose t movedim swapaxes numpy_T mT mH matrix_H adjoint".split())
-PICKS = set("index_select index gather take_along_dim sort topk scatter".split())  # in any order
 # these hold nothing of their inputs
 CONSTANT = re.compile(r"(new_)?(zeros|ones|full|empty|rand|randn)(_like)?|arange|sym_size")
 PRODUCTS = set("mm bmm matmul addmm baddbmm".split())
@@ -35,8 +50,11 @@ WEIGHTED = MIXES | PRODUCTS | {"linear", "einsum"}
 PARTS = set("split split_with_sizes chunk tensor_split unbind".split())
 
 
-def follow(nodes, clip):
-    """Return {node: Tracked, for parts a tuple of them, or None} of the operations that depend on the `clip` node."""
+def follow(nodes, clip, values):
+    """Return {node: Tracked, for parts a tuple of them, or None} of the operations that depend on the `clip` node.
+
+    values: {placeholder: tensor} of the network's own, in which indices may be looked up.
+    """
     shape = clip.meta["val"].shape
     found = {clip: Tracked(tuple((Atom(label, length),) for label, length in zip("BCTHW", shape, strict=True)))}
     for node in nodes:
@@ -44,36 +62,33 @@ def follow(nodes, clip):
         if node.op != "call_function" or not inputs or CONSTANT.fullmatch(name(node)):
             continue
         try:
-            result = _result(node, inputs, found)
+            result = _result(node, inputs, found, values)
             found[node] = coarse(result) if isinstance(result, Tracked) else result
         except (IndexError, ValueError, TypeError, AttributeError, KeyError):  # a form that no rule expects
             found[node] = None
     return found
 
 
-def name(node):
-    """Return the ATen name of an operation."""
-    if node.target is operator.getitem:
-        return "getitem"
-    packet = getattr(node.target, "overloadpacket", None)
-    return packet.__name__ if packet is not None else str(node.target)
-
-
-def _result(node, inputs, found):
+def _result(node, inputs, found, values):
     """Return what is known of one operation's result."""
+    inputs = [source for source in inputs if source is node.args[1]] if name(node) == "copy" else inputs
     kind, value, first = name(node), node.meta["val"], found[inputs[0]]
     if kind == "getitem":
         return first[node.args[1]] if type(first) is tuple else first if node.args[1] == 0 else None
     if kind in PARTS:
-        return _parts(node, kind, first, value)
+        return first and parts(node, first, value)
     tracked = [found[source] for source in inputs if isinstance(found[source], Tracked)]
     if not tracked or kind in PICKS and not isinstance(first, Tracked):
         return None
+    if kind in WRITES and (len(tracked) > 1 or inputs[0] is not node.args[0]):  # anywhere, in any order
+        return None
     shape = tuple((value[0] if isinstance(value, (tuple, list)) else value).shape)
     steps = [t.step for t in tracked if t.step is not None]
-    state = dict(step=max(steps, default=None), averaged=all(t.averaged for t in tracked))
+    state = dict(step=max(steps, key=_when, default=None), averaged=all(t.averaged for t in tracked))
+    if kind in ("index", "index_select"):
+        return indexed(node, found[node.args[0]], shape, values)
     if kind in MIXING:
-        return MIXING[kind](node, kind, found, shape, state)
+        return MIXING[kind](node, found, shape, state)
     alone = len(inputs) == 1
     return _unmixed(node, kind, first, tuple(inputs[0].meta["val"].shape), shape, alone, tracked, state)
 
@@ -87,22 +102,22 @@ def _unmixed(node, kind, first, before, shape, alone, tracked, state):
     if kind in REDUCTIONS and alone and shape != before:
         return _reduced(node, first, dims, shape, state)
     if kind == "select":
-        return _picked(first, node.args[1] % dims, node.args[2])
+        return picked(first, node.args[1] % dims, node.args[2])
     if kind in ("slice", "narrow"):
-        return _sliced(node, first, shape)
+        return sliced(node, first, shape)
     if kind in AVERAGES and len(shape) == dims:
         state["averaged"] |= any(size(axis) != length for axis, length in zip(first.axes, shape, strict=True))
     axes = _rearranged(node, kind, first, before, shape, tracked)
     return axes and Tracked(axes, **state)
 
 
-def _attended(node, kind, found, shape, state):
+def _attended(node, found, shape, state):
     """Return the result of fused attention: the places of the queries, the features of the values."""
     query, _, values = (found[source] for source in node.args[:3])
     return Tracked(query.axes[:-1] + values.axes[-1:], state["step"])
 
 
-def _linear(node, kind, found, shape, state):
+def _linear(node, found, shape, state):
     """Return the result of a linear layer: the last axis holds features from here on."""
     return Tracked((*found[node.all_input_nodes[0]].axes[:-1], (Atom("C", shape[-1]),)), **state)
 
@@ -118,7 +133,11 @@ def _rearranged(node, kind, first, before, shape, tracked):
     if kind in ("expand", "repeat", "expand_as"):
         return _fitting((None,) * (len(shape) - len(before)) + first.axes, shape)
     if kind in PICKS:
-        return None if len(shape) != len(before) or shape == before else tuple(map(stretched, first.axes, shape))
+        axes, dim = list(_fitting(first.axes, shape)), bound(node)["dim"]
+        axes[dim] = unordered(first.axes[dim], shape[dim])
+        return tuple(axes)
+    if kind in KERNELS and len(shape) == len(before):
+        return resized(node, first.axes, kernel_of(node), shape)
     if kind in RESIZES and len(shape) == len(before):
         return tuple(map(stretched, first.axes, shape))
     return _elementwise(tracked, shape)
@@ -130,39 +149,9 @@ def _order(node, dims):
     return [n - 1 for n in node.target(sizes, *node.args[1:], **node.kwargs).shape]
 
 
-def _parts(node, kind, first, value):
-    """Return the parts of a split, as slices; of `unbind`, as selected entries."""
-    if first is None:
-        return None
-    dim = node.kwargs.get("dim", node.args[-1] if len(node.args) > (1 if kind == "unbind" else 2) else 0)
-    dim %= len(first.axes)
-    if kind == "unbind":
-        return tuple(_picked(first, dim, i) for i in range(len(value)))
-    parts, at = [], 0
-    for part in value:
-        axis = _cut(first.axes[dim], at, part.shape[dim])
-        step = at if part.shape[dim] == 1 and label_of(first.axes[dim]) == "T" else first.step
-        parts.append(replace(first, axes=first.axes[:dim] + (axis,) + first.axes[dim + 1 :], step=step))
-        at += part.shape[dim]
-    return tuple(parts)
-
-
-def _picked(first, dim, index):
-    """Return a tensor without the axis that one entry was selected from."""
-    axis = first.axes[dim]
-    step = index % size(axis) if label_of(axis) == "T" else first.step
-    return replace(first, axes=first.axes[:dim] + first.axes[dim + 1 :], step=step)
-
-
-def _sliced(node, first, shape):
-    """Return a tensor after a slice of one axis."""
-    dim = (node.args[1] if len(node.args) > 1 else 0) % len(shape)
-    axis = first.axes[dim]
-    start = (node.args[2] if len(node.args) > 2 else 0) or 0
-    start = start + size(axis) if start < 0 else start
-    alone = shape[dim] == 1 and size(axis) > 1 and label_of(axis) == "T"
-    cut = (*first.axes[:dim], _cut(axis, start, shape[dim]), *first.axes[dim + 1 :])
-    return replace(first, axes=cut, step=start if alone else first.step)
+def _when(step):
+    """Return the first place of its axis that a time step is of."""
+    return step.part.low if step.part else 0
 
 
 def _turned(node, kind, axes):
@@ -183,19 +172,6 @@ def _fitting(axes, shape):
     return tuple(a if a and size(a) == n else (Atom("", n),) for a, n in zip(axes, shape, strict=True))
 
 
-def _cut(axis, start, length):
-    """Return an axis after a slice, which may take tokens in front away."""
-    (atom,) = axis if len(axis) == 1 else (None,)
-    if atom is not None and atom.inner:
-        places = size(atom.inner)
-        if start == atom.before and length == places:
-            return atom.inner
-        if start <= atom.before and start + length >= atom.before + places:
-            return (replace(atom, size=length, before=atom.before - start),)
-        return (Atom("", length),)
-    return stretched(axis, length)
-
-
 def _reduced(node, first, dims, shape, state):
     """Return the result of a mean or sum over some axes."""
     over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
@@ -209,7 +185,7 @@ def _reduced(node, first, dims, shape, state):
     return Tracked(axes, state["step"], state["averaged"] or space)
 
 
-def _convolved(node, kind, found, shape, state):
+def _convolved(node, found, shape, state):
     """Return the result of a convolution: the axis that it mixes holds features from here on."""
     first = found[node.all_input_nodes[0]]
     kernel = node.args[1].meta["val"].shape
@@ -217,17 +193,15 @@ def _convolved(node, kind, found, shape, state):
     axes = list(first.axes)
     each = kernel[1] == 1 and kernel[0] == shape[at] == size(axes[at])  # depthwise: features are kept apart
     axes[at] = axes[at] if each else (Atom("C", shape[at]),)
-    mixes = False
-    for dim, reach in enumerate(kernel[2:], at + 1):
-        mixes |= reach > 1 and any(atom.label in SPACE for atom in flat(axes[dim]))
-        axes[dim] = stretched(axes[dim], shape[dim])
-    return Tracked(tuple(axes), state["step"], state["averaged"] and not mixes)
+    over = zip(kernel[2:], axes[at + 1 :], strict=True)
+    mixes = any(reach > 1 and any(atom.label in SPACE for atom in flat(axis)) for reach, axis in over)
+    return Tracked(resized(node, tuple(axes), kernel[2:], shape), state["step"], state["averaged"] and not mixes)
 
 
-def _product(node, kind, found, shape, state):
+def _product(node, found, shape, state):
     """Return the result of a matrix product of two tensors of which at least one depends on the clip."""
     left, right = (
-        found.get(operand) for operand in (node.args[1:3] if kind in ("addmm", "baddbmm") else node.args[:2])
+        found.get(operand) for operand in (node.args[1:3] if name(node) in ("addmm", "baddbmm") else node.args[:2])
     )
     if left is None:
         axes = (*right.axes[:-2], (Atom("", shape[-2]),), right.axes[-1])
@@ -239,7 +213,7 @@ def _product(node, kind, found, shape, state):
     )
 
 
-def _einsum(node, kind, found, shape, state):
+def _einsum(node, found, shape, state):
     """Return the result of einsum: its letters name the axes."""
     inputs, output = node.args[0].replace(" ", "").split("->")
     known = {}
@@ -250,26 +224,31 @@ def _einsum(node, kind, found, shape, state):
     return Tracked(tuple(known.get(letter, (Atom("C", n),)) for letter, n in zip(output, shape, strict=True)), **state)
 
 
-def _joined(node, kind, found, shape, state):
+def _joined(node, found, shape, state):
     """Return the result of `cat` or `stack`: time steps in order become time, tokens stand beside places."""
     members = node.args[0]
     dim = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % len(shape)
     known = [found.get(member) if isinstance(member, fx.Node) else None for member in members]
     tracked = [member for member in known if member is not None]
-    first = tracked[0]
-    steps = [member.step if member else None for member in known]
-    in_order = len(known) > 1 and steps == list(range(len(known)))
+    steps = [member and member.step for member in known]
+    ordered = joined([1] * len(known), [(step,) for step in steps]) if len(known) > 1 and all(steps) else ()
+    in_order = bool(ordered and ordered[0].label)
     state = {**state, "step": None if in_order else state["step"]}
-    if kind == "stack":
-        new = (Atom("T" if in_order else "", len(known)),)
-        return Tracked(first.axes[:dim] + (new,) + first.axes[dim:], **state)
-    if in_order and all(member.meta["val"].shape[dim] == 1 for member in members):
-        axis = (Atom("T", len(known)),)
+    axes = [telling(axes) for axes in zip(*(member.axes for member in tracked), strict=True)]
+    if name(node) == "stack":
+        axes.insert(dim, ordered or (Atom("", len(known)),))
+        return Tracked(tuple(axes), **state)
+    lengths = [member.meta["val"].shape[dim] for member in members]
+    if in_order and set(lengths) == {1}:
+        axes[dim] = ordered
     else:
-        lengths, axes = [m.meta["val"].shape[dim] for m in members], [k and k.axes[dim] for k in known]
-        axis = _concatenated(lengths, axes, shape[dim], [m not in found and _learned(m) for m in members])
-    rest = max(tracked, key=lambda member: sum(bool(a.label) for axis in member.axes for a in axis)).axes
-    return Tracked(rest[:dim] + (axis,) + rest[dim + 1 :], **state)
+        learned = [member not in found and _learned(member) for member in members]
+        each = [  # None for what holds nothing of the clip
+            k.axes[dim] if k else (Atom("", n),) if member in found else None
+            for k, n, member in zip(known, lengths, members, strict=True)
+        ]
+        axes[dim] = _concatenated(lengths, each, shape[dim], learned)
+    return Tracked(tuple(axes), **state)
 
 
 def _learned(node):
@@ -289,30 +268,29 @@ def _concatenated(lengths, axes, total, learned):
         if len(inner) == 1 and inner[0].inner:
             before, inner = before + inner[0].before, inner[0].inner
         return (Atom("", total, 1, inner, before),)
-    known = [axis for axis in axes if axis]
-    labels = {atom.label for axis in known for atom in flat(axis)} - {""}
-    whole = labels == {"C"} or len(labels) == 1 and all(map(unbroken, known))
-    return (Atom(labels.pop() if whole else "", total),)
+    return joined(lengths, axes)
 
 
 def _elementwise(tracked, shape):
     """Return the axes of a result computed element by element, after broadcasting; None for any other shape."""
-    axes, tells = [None] * len(shape), [-1] * len(shape)
-    for member in tracked:
-        for back, axis in enumerate(reversed(member.axes[-len(shape) :]), 1):
-            told = len(places(axis)) or 0.5 * named(axis)  # places before features before nothing
-            if size(axis) == shape[-back] and told > tells[-back]:
-                axes[-back], tells[-back] = axis, told
+    axes = [None] * len(shape)
+    for back in range(1, len(shape) + 1):
+        fit = [t.axes[-back] for t in tracked if len(t.axes) >= back and size(t.axes[-back]) == shape[-back]]
+        axes[-back] = telling(fit) if fit else None
     for dim in range(len(shape) - max(len(member.axes) for member in tracked)):  # in front of all that is known
         axes[dim] = (Atom("", 1),) if shape[dim] == 1 else None
     return None if None in axes else tuple(axes)
 
 
-# Operations that mix features, and how their result is known: (node, its name, found, shape, what is known besides)
+# How the results of operations that mix features are known, or that may take a place from one tensor to another's:
+# (node, found, shape, what is known besides)
 MIXING = {
     **dict.fromkeys(("cat", "stack"), _joined),
     **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(MIXES, _convolved),
+    **dict.fromkeys(PADS, padded),
+    "slice_scatter": written,
+    "unfold": unfolded,
     "scaled_dot_product_attention": _attended,
     "einsum": _einsum,
     "linear": _linear,

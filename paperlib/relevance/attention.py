@@ -9,7 +9,7 @@ import functools
 import torch
 from torch.func import vjp, vmap
 
-from .fused import bound
+from ..models.slices import bound
 from .graph import opname
 from .layers import ADDING
 

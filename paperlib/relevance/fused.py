@@ -3,6 +3,7 @@
 import torch
 
 from ..errors import InputError
+from ..models.slices import bound
 
 aten = torch.ops.aten
 VARIANTS = set(
@@ -52,15 +53,6 @@ def _check_dropout(node):
             f"scaled_dot_product_attention in {modules[-1][0] if modules and modules[-1][0] else 'the network'} drops "
             f"weights at random in evaluation mode too; give it dropout_p=0 there, as in dropout_p=p * self.training"
         )
-
-
-def bound(node):
-    """Return {name: value} of all arguments of an ATen operation, defaults included; values may be nodes."""
-    schema = node.target._schema.arguments
-    found = {argument.name: argument.default_value for argument in schema}
-    found.update(zip([argument.name for argument in schema if not argument.kwarg_only], node.args, strict=False))
-    found.update(node.kwargs)
-    return found
 
 
 def _written_out(overload):

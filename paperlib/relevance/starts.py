@@ -18,7 +18,7 @@ from ..models.following import follow
 from ..models.inputs import class_logits
 from . import head
 from .cut import Cut, Parts, at_module, find
-from .graph import Graph, capture, capture_forward, run
+from .graph import Graph, capture, capture_forward, fetch, run
 from .table import plan
 
 KINDS = ("auto", "logits", "split")
@@ -97,7 +97,7 @@ def _logits(model, clips):
 
 def _behind(model, graph, clips):
     """Return (the Graph of frame logits by a mean moved behind the classifier, words for it), None if there is none."""
-    tracked = follow(graph.operations, graph.clip)
+    tracked = _followed(model, graph)
     found = head.find(graph, tracked)
     moved = found and head.moved(graph, found, tracked, len(clips))
     if moved is None:
@@ -109,9 +109,15 @@ def _behind(model, graph, clips):
     return (moved, found.where) if bool(apart <= loose * rows.abs().max()) else None
 
 
+def _followed(model, graph):
+    """Return {node: what is known of its axes} of a graph."""
+    values = {node: fetch(model, graph, node) for node in (*graph.states, *graph.constants)}
+    return follow(graph.operations, graph.clip, values)
+
+
 def _cut(model, graph, steps, clips, path):
     """Return (the Cut of a graph at the module `path`, or where it is found; the steps, in an order that it fits)."""
-    name, tracked = type(model).__name__, follow(graph.operations, graph.clip)
+    name, tracked = type(model).__name__, _followed(model, graph)
     if path is None:
         found = find(model, graph, steps, tracked, clips)
         if found is None:

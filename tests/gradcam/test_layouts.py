@@ -368,7 +368,7 @@ class Moved(nn.Module):
         choose = random.Random(self.seed)
         x = x * torch.ones(1, 3, 1, 1, 1)
         for _ in range(8):
-            kind, dim = choose.choice([0, 0, 1, 1, 2, 2, 3]), choose.randrange(x.dim())
+            kind, dim = choose.choice([0, 0, 1, 1, 2, 2, 3, 4]), choose.randrange(x.dim())
             if kind == 0:
                 x = x.permute(choose.sample(range(x.dim()), x.dim()))
             elif kind == 1 and x.dim() > 2 and dim < x.dim() - 1:
@@ -378,6 +378,9 @@ class Moved(nn.Module):
                 x = x.unflatten(dim, (choose.choice(divisors), -1)) if divisors else x
             elif kind == 3:
                 x = torch.cat([x.narrow(dim, 0, 1), x], dim).narrow(dim, 1, x.shape[dim])  # a token, gone again
+            elif kind == 4 and x.shape[dim] > 2:
+                front, back = x.split([2, x.shape[dim] - 2], dim)
+                x = torch.cat([front, back] if choose.random() < 0.8 else [back, front], dim)
         return self.last(self.seen(x).flatten().repeat(2, 1)[:, :9])
 
 
