@@ -27,6 +27,8 @@ class Linear:
         operands = factors(node)
         self.first = operands[0] is step.receivers[0]  # whether the activation is the first factor
         self.weight = fx.map_arg(operands[1 if self.first else 0], values.__getitem__)
+        if self.given.get("alpha", 1) != 1:  # as addmm scales its product
+            self.weight = self.weight * self.given["alpha"]
         self.folds = self.name in CONVOLUTIONS
         self.unbatched = self.folds and len(self.shape) < self.weight.dim()
         # whether parts can share one transposed convolution, their weights side by side, or be of some channels only
@@ -38,6 +40,7 @@ class Linear:
     def bias(self):
         """The layer's bias, shaped to broadcast against the output, or None."""
         b = self.given.get("self" if self.name in ADDING else "bias")
+        b = b * self.given["beta"] if self.given.get("beta", 1) != 1 else b
         return b.reshape(-1, *[1] * (self.weight.dim() - 2)) if self.folds and b is not None else b
 
     def __call__(self, activations, w):

@@ -64,6 +64,31 @@ def test_what_is_written_over_takes_no_relevance(how, same, method):
     assert torch.equal(A.abs().sum((0, 1)) > 0, seen) and not seen[-1]
 
 
+class Scaled(Written):
+    """A layer in the middle that scales its product and its bias, or one of weights that are scaled."""
+
+    def frame_logits(self, clip):
+        x, layer = torch.relu(self.mix(self.conv(clip)).mean((3, 4)).transpose(1, 2)), self.head.requires_grad_(False)
+        shape, wide = x.shape, torch.cat([layer.weight, -layer.weight[:1]]).T
+        if self.how == "linear":
+            x = nn.functional.linear(x, -0.3 * wide.T, 2 * self.token[:4])
+        elif self.how == "addmm":
+            x = torch.addmm(self.token[:4], x.flatten(0, 1), wide, alpha=-0.3, beta=2).view(*shape[:2], 4)
+        elif self.how == "baddbmm":
+            x = torch.baddbmm(self.token[:4], x, wide.expand(len(x), -1, -1), alpha=-0.3, beta=2)
+        return nn.functional.linear(torch.relu(x), layer.weight[:, :4], layer.bias)
+
+
+@pytest.mark.parametrize("how", ["addmm", "baddbmm"])
+@pytest.mark.parametrize("rules", ["paper", "attnlrp", "gamma"])
+def test_factors_of_a_product_and_of_its_bias_belong_to_the_layer(how, rules):
+    x = clip(4, size=8, batch=2)
+    found, expected = (
+        relevance.relevance_matrix(Scaled(form).eval(), x, [0, 2], rules=rules) for form in (how, "linear")
+    )
+    assert expected.abs().max() > 0 and torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
+
+
 class Picked(nn.Module):
     """Values of which the clip decides which go on: a form of it, or the same written otherwise."""
 
