@@ -38,6 +38,16 @@ def checked(number, device):
     return Checked() if number in NUMBERS and torch.device(device).type == "cpu" else contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def uncast():
+    """Let the caller's autocast have no effect: explanations are of the network in its own numbers."""
+    with contextlib.ExitStack() as stack:
+        for kind in ("cpu", "cuda", "mps", "xpu"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
 def number(model):
     """Return the type of a network's numbers, that of its first weight, or None where it has none."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils import checkpoint
 
-from ..convolution.half import checked, number
+from ..convolution.half import checked, number, uncast
 from ..errors import InputError
 
 SCORES = ("auto", "softmax", "sigmoid")
@@ -18,8 +18,9 @@ SCORES = ("auto", "softmax", "sigmoid")
 def evaluating(model):
     """Put the model into evaluation mode, without gradients for its weights; afterwards all is as before.
 
-    Meanwhile compiled parts run as they are written, and activations are kept instead of recomputed by reentrant
-    checkpointing: neither lets a gradient be taken, or a layer be looked at, in the middle of a network.
+    Meanwhile the caller's autocast has no effect, since explanations are of the network in its own numbers. Compiled
+    parts run as they are written, and activations are kept instead of recomputed by reentrant checkpointing: neither
+    lets a gradient be taken, or a layer be looked at, in the middle of a network.
     """
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -28,7 +29,7 @@ def evaluating(model):
         parameter.requires_grad_(False)
     device = next((p.device for p in model.parameters()), "cpu")
     try:
-        with checked(number(model), device), _uncompiled(), _uncheckpointed():
+        with checked(number(model), device), uncast(), _uncompiled(), _uncheckpointed():
             yield model
     finally:
         for module, training in modes:

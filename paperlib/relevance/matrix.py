@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..convolution.allocator import keep_freed
-from ..convolution.half import NUMBERS, number, widened
+from ..convolution.half import NUMBERS, number, uncast, widened
 from ..errors import InputError
 from ..models.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
 from ..models.probing import check_count, evaluating, indices
@@ -22,11 +22,13 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def in_float32(function):
     """Decorate function(model, clips, ...): a network in half precision is explained by its weights in float32.
 
-    Half precision has neither the range for quotients (float16) nor the digits for differences of sums.
+    Half precision has neither the range for quotients (float16) nor the digits for differences of sums; so the caller's
+    autocast has no effect either.
     """
 
     @functools.wraps(function)
     @torch.inference_mode(False)
+    @uncast()
     def wrapped(model, clips, *arguments, **keywords):
         if not isinstance(clips, torch.Tensor) or clips.dtype not in NUMBERS or clips.dtype != number(model):
             return function(model, clips, *arguments, **keywords)

@@ -89,6 +89,14 @@ def test_a_mean_in_front_of_the_classifier_gives_the_matrix_of_the_frame_logits(
     assert torch.allclose(*parts, atol=1e-6 * float(parts[0].abs().max()))
 
 
+def test_the_callers_autocast_does_not_decide_what_rows_are():
+    net, x = Moving(lambda x: x), clip(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        rows, table = relevance.rows_of(net, x, [1]), relevance.coverage(net, x)
+    assert rows.kind == "logits" and table.attrs["rows"].startswith("logits")
+    assert torch.equal(rows.values, relevance.rows_of(Moving(lambda x: x), x, [1]).values)
+
+
 @pytest.mark.slow
 def test_torchvisions_s3d_has_the_rows_of_its_adapter():
     net, x = others.s3d()
