@@ -24,10 +24,11 @@ GLOBAL = (
     *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer, nn.InstanceNorm1d, nn.InstanceNorm3d),
 )
 SHARES = ("Softmax", "LogSoftmax", "Softmin", "softmax", "log_softmax")
-# what computes every frame by itself; layers for pictures have the frames in their batch
+# layers for pictures, which have the frames in their batch
+PICTURES = (*(nn.Conv2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),)
+# what computes every frame by itself, where time is none of the axes that it mixes
 ALONE = (
-    *(nn.Identity, nn.Linear, nn.LayerNorm, batchnorm._BatchNorm, dropout._DropoutNd, nn.Conv2d, nn.InstanceNorm2d),
-    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    *(nn.Identity, nn.Linear, nn.LayerNorm, batchnorm._BatchNorm, dropout._DropoutNd, *PICTURES),
     *(getattr(activation, name) for name in activation.__all__ if name not in ("MultiheadAttention", *SHARES)),
 )
 ALONE_FUNCTIONS = set(
@@ -47,12 +48,14 @@ SPACE = ({3, 4}, {-1, -2}, {3}, {4})  # axes of [B, C, T, H, W] whose mean leave
 class Reach:
     """How far one entry of a tensor sees: its field and the step to the next entry, in frames of the clip.
 
-    mean: the node that may have averaged over time, None without one.
+    mean: the node that may have averaged over time, None without one. axes: the tensor's, as letters of BCTHW, "" for
+    another; None where they were lost.
     """
 
     field: float = 1
     step: float = 1
     mean: fx.Node | None = None
+    axes: tuple | None = tuple("BCTHW")
 
 
 def temporal_receptive_field(model: nn.Module) -> float:
@@ -65,11 +68,13 @@ def temporal_receptive_field(model: nn.Module) -> float:
     network inside, 1 where that is given frame by frame. Raises InputError where its Python code cannot be followed
     without a clip, and for operations of which the code does not tell whether they look across time.
     """
+    clip = Reach()
     if isinstance(model, Adapted):
         if model.layout == "(B T) C H W":
             return 1
         if model.layout == "B (T C) H W":
             return math.inf
+        clip = Reach(axes=tuple("BTCHW")) if model.layout == "B T C H W" else clip
         model = model.net
     if getattr(model, "attends", False):
         return math.inf
@@ -86,7 +91,7 @@ def temporal_receptive_field(model: nn.Module) -> float:
     for node in graph.nodes:
         inputs = [reach[n] for n in node.all_input_nodes if n in reach]
         if node.op == "placeholder":
-            reach[node] = Reach()
+            reach[node] = clip
         elif inputs and node.op != "output" and _name(node) not in NUMBERS:
             reach[node] = _behind(node, model, inputs)
     field = max((r.field for r in reach.values()), default=1)
@@ -95,7 +100,8 @@ def temporal_receptive_field(model: nn.Module) -> float:
 
 def _behind(node, model, inputs):
     """Return the Reach of an operation's result, given those of what it takes."""
-    before = Reach(max(r.field for r in inputs), max(r.step for r in inputs), inputs[0].mean)
+    axes = max((r.axes for r in inputs if r.axes), key=len, default=None)
+    before = Reach(max(r.field for r in inputs), max(r.step for r in inputs), inputs[0].mean, axes)
     if before.field == math.inf:
         return before
     if len({r.mean is None for r in inputs}) == 2:  # what is averaged over time meets what is not
@@ -103,7 +109,8 @@ def _behind(node, model, inputs):
         if mean.op == "call_module":
             return Reach(math.inf)
         raise _unknown(model, f"{_name(mean)}, which meets its own tensor in {_name(node)},")
-    extent = _extent(node, model, before.mean is not None)
+    extent = _extent(node, model, before.mean is not None, axes)
+    before = replace(before, axes=axes and _axes(node, axes))
     if extent == "mean":
         return replace(before, mean=node)
     if extent is None:
@@ -128,14 +135,51 @@ def _name(node):
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 
-def _extent(node, model, averaged):
+def _axes(node, axes):
+    """Return the axes of an operation's result, given those of what it takes; None where they are lost."""
+    name, rest = _name(node), node.args[1:]
+    if node.op == "call_module":
+        return axes
+    if node.target is slowfast.pool:
+        return axes[:3]
+    if name in REDUCTIONS:
+        over = rest[0] if rest else node.kwargs.get("dim")
+        over = (
+            {dim % len(axes) for dim in (over if isinstance(over, tuple | list) else [over])}
+            if over is not None
+            else ()
+        )
+        kept = node.kwargs.get("keepdim", len(rest) > 1 and rest[1])
+        return tuple("" if dim in over else axis for dim, axis in enumerate(axes) if kept or dim not in over)
+    found = list(axes)
+    if name == "transpose":
+        one, two = rest
+        found[one], found[two] = found[two], found[one]
+    elif name == "permute":
+        found = [axes[dim] for dim in (rest[0] if isinstance(rest[0], tuple | list) else rest)]
+    elif name == "unsqueeze":
+        found.insert(rest[0] % (len(axes) + 1), "")
+    elif name == "squeeze" and rest:
+        del found[rest[0]]
+    elif name == "flatten" and rest == (0, 1):
+        found[:2] = [axes[0] + axes[1]]
+    elif name == "getitem":
+        index = rest[0] if isinstance(rest[0], tuple) else (rest[0],)
+        if node.args[0].op != "placeholder" and any(one is None or one is ... or isinstance(one, int) for one in index):
+            return None
+    elif name not in ALONE_FUNCTIONS and node.target not in (*OWN_FUNCTIONS, base.average_pairs):
+        return None
+    return tuple(found)
+
+
+def _extent(node, model, averaged, axes):
     """Return (kernel, stride) in time of one operation, (1, 1) where it does not look across time.
 
-    averaged: whether its tensor may be averaged over time already. "mean" where that may happen here, None where what
-    it does with time is not known.
+    averaged: whether its tensor may be averaged over time already; axes: the tensor's. "mean" where that may happen
+    here, None where what it does with time is not known.
     """
     if node.op == "call_module":
-        return _of_layer(model.get_submodule(node.target), averaged)
+        return _of_layer(model.get_submodule(node.target), averaged, axes)
     name, rest = _name(node), node.args[1:]
     if node.target is base.average_pairs:
         return 2, 1
@@ -155,15 +199,28 @@ def _extent(node, model, averaged):
         and rest == (0, 1)
     ):
         return 1, 1
+    if name == "linear" and not averaged:
+        return _all_of(axes, 1)
     library = (getattr(node.target, "__module__", None) or "torch").partition(".")[0] in ("torch", "_operator")
     return (1, 1) if name in ALONE_FUNCTIONS and library or node.target in OWN_FUNCTIONS else None
 
 
-def _of_layer(layer, averaged):
+def _all_of(axes, count):
+    """Return what `_extent` does of an operation that mixes all of the last `count` axes."""
+    return axes and ((math.inf if any("T" in axis for axis in axes[-count:]) else 1), 1)
+
+
+def _of_layer(layer, averaged, axes):
     """Return what `_extent` does of a module."""
     if isinstance(layer, KERNELS):
         sizes = layer.kernel_size, layer.stride, getattr(layer, "dilation", 1)
-        kernel, stride, dilation = (v if isinstance(v, int) else v[0] for v in sizes)
+        dims = 1 if isinstance(layer, ONE_AXIS) else 3
+        if axes and isinstance(layer, nn.modules.conv._ConvNd) and "T" in axes[-dims - 1]:
+            return math.inf, 1
+        at = next((dim for dim, axis in enumerate(axes[-dims:]) if "T" in axis), None) if axes else 0
+        if at is None:
+            return 1, 1
+        kernel, stride, dilation = (v if isinstance(v, int) else v[at] for v in sizes)
         return (kernel - 1) * dilation + 1, stride
     if isinstance(layer, GLOBAL):
         return math.inf, 1
@@ -172,6 +229,10 @@ def _of_layer(layer, averaged):
         return {1: "mean", None: (1, 1)}.get(size[0] if isinstance(size, tuple | list) else size)
     if isinstance(layer, Shift):
         return 3, 1
+    if isinstance(layer, (nn.Linear, nn.LayerNorm)) and not averaged:
+        return _all_of(axes, 1 if isinstance(layer, nn.Linear) else len(layer.normalized_shape))
+    if isinstance(layer, PICTURES) and not averaged and (not axes or any("T" in axis for axis in axes[-3:])):
+        return None
     return (1, 1) if isinstance(layer, ALONE) or averaged and isinstance(layer, ENDS) else None
 
 

@@ -58,9 +58,26 @@ BOUNDED = {
     "dilated pool": (lambda: Own(nn.MaxPool3d((3, 1, 1), 1, (1, 0, 0), (2, 1, 1))), 7),
     "along time alone": (lambda: Own(None, nn.Sequential(nn.Conv1d(8, 8, 5, padding=2), nn.ReLU())), 7),
     "spatial means": (lambda: Own(Does(lambda x: x - x.mean((3, 4), keepdim=True))), 3),
+    "along time, which is last": (
+        lambda: Own(
+            Does(
+                lambda layer, x: layer(x.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3),
+                nn.Conv3d(8, 8, (1, 1, 5), padding=(0, 0, 2)),
+            )
+        ),
+        7,
+    ),
     "spatial cut": (lambda: Own(Does(lambda x: F.relu(x[:, :, :, 1:, 1:] * 2))), 3),
 }
 UNBOUNDED = {
+    "a linear layer over time": lambda: Own(None, nn.Linear(FRAMES, FRAMES)),
+    "one over time that was moved": lambda: Own(
+        Does(lambda layer, x: layer(x.transpose(2, 4)).transpose(2, 4), nn.Linear(FRAMES, FRAMES))
+    ),
+    "a norm over everything": lambda: Own(nn.LayerNorm([8, FRAMES, 6, 6])),
+    "frames as features": lambda: Own(
+        Does(lambda layer, x: layer(x.transpose(1, 2)).transpose(1, 2), nn.Conv3d(FRAMES, FRAMES, 1))
+    ),
     "LSTM": lambda: Own(None, Does(lambda layer, x: layer(x.transpose(1, 2))[0].transpose(1, 2), nn.LSTM(8, 8))),
     "attention": lambda: Own(
         None,
@@ -80,6 +97,10 @@ UNKNOWN = {
     "shifted": (lambda: Own(Does(lambda x: x + x.roll(1, 2))), "roll looks across time"),
     "a pool by function": (lambda: Own(Does(lambda x: F.max_pool3d(x, 3, 1, 1))), "max_pool3d looks across time"),
     "up again": (lambda: Own(nn.ConvTranspose3d(8, 8, 3)), r"maps \(ConvTranspose3d\) looks across time"),
+    "pictures of time": (
+        lambda: Own(Does(lambda layer, x: layer(x.mean(4)).unsqueeze(4), nn.Conv2d(8, 8, 3, padding=1))),
+        r"maps.layer \(Conv2d\) looks across time",
+    ),
     "a softmax": (lambda: Own(None, nn.Softmax(2)), r"steps \(Softmax\) looks across time"),
     "normed in groups": (lambda: Own(nn.GroupNorm(2, 8)), r"maps \(GroupNorm\) looks across time"),
     "flat": (lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten(), nn.Linear(16, 3)), r"1 \(Flatten\) looks across"),
