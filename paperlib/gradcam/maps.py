@@ -22,7 +22,7 @@ from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)
 EVEN = 1e-5  # of its largest value: a map that differs by less is the same everywhere
-_placed = weakref.WeakKeyDictionary()  # which stage of a network has pixels left
+_placed: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # which stage of a network has pixels left
 
 
 def video_gradcam(

@@ -269,3 +269,26 @@ class Classify(nn.Module):
     def forward(self, x):
         x = self.proj(self.wide(self.pool(self.trunk(x))).permute(0, 2, 3, 4, 1))
         return self.out(x.permute(0, 4, 1, 2, 3)).flatten(1)
+
+
+class ByFrames(nn.Module):
+    """A picture's network over the frames."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        b, _, t = x.shape[:3]
+        return self.net(x.transpose(1, 2).flatten(0, 1)).view(b, t, -1).mean(1)
+
+
+class FramesFirst(nn.Module):
+    """A network of [B, T, C, H, W] that returns an object."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(pixel_values=x.transpose(1, 2)).logits

@@ -274,34 +274,11 @@ def test_torchvisions_networks(name, layer, move):
     assert torch.allclose(gradcam.raw_maps(net, x, 1), by_hand(net, x, 1, layer, move), rtol=1e-3, atol=1e-7)
 
 
-class ByFrames(nn.Module):
-    """A picture's network over the frames."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        b, _, t = x.shape[:3]
-        return self.net(x.transpose(1, 2).flatten(0, 1)).view(b, t, -1).mean(1)
-
-
-class FramesFirst(nn.Module):
-    """A network of [B, T, C, H, W] that returns an object."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net(pixel_values=x.transpose(1, 2)).logits
-
-
 def timm_vit():
     timm = pytest.importorskip("timm")
     options = dict(img_size=32, patch_size=8, depth=3, embed_dim=24, num_heads=2, num_classes=3)
     return (
-        ByFrames(timm.create_model("vit_tiny_patch16_224", **options)),
+        layouts.ByFrames(timm.create_model("vit_tiny_patch16_224", **options)),
         "net.blocks.1",
         lambda x, b: frames_of(x[:, 1:], b).reshape(b, 8, 4, 4, -1).permute(0, 4, 1, 2, 3),
     )
@@ -311,14 +288,14 @@ def timm_swin():
     timm = pytest.importorskip("timm")
     options = dict(img_size=32, patch_size=2, window_size=4, depths=(2, 2, 2), embed_dim=8, num_heads=(1, 2, 2))
     net = timm.create_model("swin_tiny_patch4_window7_224", num_classes=3, **options)
-    return ByFrames(net), "net.norm", lambda x, b: frames_of(x, b).permute(0, 4, 1, 2, 3)
+    return layouts.ByFrames(net), "net.norm", lambda x, b: frames_of(x, b).permute(0, 4, 1, 2, 3)
 
 
 def timesformer():
     transformers = pytest.importorskip("transformers")
     sizes = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
     config = transformers.TimesformerConfig(image_size=32, patch_size=8, num_frames=8, num_labels=3, **sizes)
-    net = FramesFirst(transformers.TimesformerForVideoClassification(config))
+    net = layouts.FramesFirst(transformers.TimesformerForVideoClassification(config))
     return net, "net.timesformer.encoder.layer.1", lambda x, b: tokens(x, b, "hwt", (8, 4, 4))
 
 
@@ -326,7 +303,7 @@ def videomae():
     transformers = pytest.importorskip("transformers")
     sizes = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
     config = transformers.VideoMAEConfig(image_size=32, patch_size=8, num_frames=8, num_labels=3, **sizes)
-    net = FramesFirst(transformers.VideoMAEForVideoClassification(config))
+    net = layouts.FramesFirst(transformers.VideoMAEForVideoClassification(config))
     return net, "net.videomae.encoder.layer.2", lambda x, b: tokens(x, b, size=(4, 4, 4), skip=0)
 
 
