@@ -6,11 +6,22 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from ..errors import InputError
 from .inputs import LOOSE, are_probabilities, first_line, random_state
 
-KEYS = ("logits", "logit", "scores", "out", "output", "pred", "preds", "cls")  # where a dictionary may hold them
+KEYS = (
+    "logits",
+    "logit",
+    "cls_score",
+    "scores",
+    "out",
+    "output",
+    "pred",
+    "preds",
+    "cls",
+)  # where a dictionary may hold them
 
 
 @dataclass
@@ -67,6 +78,8 @@ def read(net, given, batch, classes=None):
     name, said = type(net).__name__, []
     last = next((m for _, m, _ in reversed(ran) if _width(m)), None)
     part, tensor = _opened(found, name, classes or _width(last))
+    if classes is None and isinstance(found, (tuple, list)):
+        _check_alone(net, given, found, part)
     if part is not None:
         said.append(f"it returns {type(found).__name__}, of which {part!r} are the logits")
     tensor = _squeezed(tensor)
@@ -135,6 +148,25 @@ def _opened(found, name, width):
         for place in (*fit, *tensors):
             return place, tensors[place]
     raise InputError(f"forward of {name} must return class logits [B, K], but it returns {type(found).__name__}")
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _check_alone(net, given, found, part):
+    """Raise InputError where forward returns another tensor [B, n] that the one at `part` is not made of."""
+    shapes = {k: list(x.shape) for k, x in enumerate(found) if isinstance(x, torch.Tensor) and x.is_floating_point()}
+    others = [k for k, shape in shapes.items() if len(shape) == 2 and shape[1] != shapes[part][1]]
+    if not others:
+        return
+    again = net(tree_map_only(torch.Tensor, lambda x: x.clone().requires_grad_(x.is_floating_point()), given))
+    used = torch.autograd.grad(again[part].sum(), [again[k] for k in others], allow_unused=True)
+    beside = [k for k, gradient in zip(others, used, strict=True) if gradient is None]
+    if beside:
+        told = " and ".join(f"{k} {shapes[k]}" for k in sorted([part, *beside]))
+        raise InputError(
+            f"forward of {type(net).__name__} returns a {type(found).__name__} of which {told} may be the class "
+            "logits; let it return them alone, or give the names of the classes with classes="
+        )
 
 
 def _taken(found, part):
