@@ -49,7 +49,7 @@ def architecture(model):
     """
     seen, parts = {}, []
     for name, module in model.named_modules(remove_duplicate=False):
-        parts += [name, type(module), type(module).forward]
+        parts += [name, type(module), getattr(type(module), "forward", None)]
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             if hooks:
                 parts.append(tuple(map(Same, hooks.values())))

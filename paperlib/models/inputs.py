@@ -27,13 +27,21 @@ def network(model, scripted=False):
         raise InputError(f"the network must be a torch.nn.Module, not {type(model).__name__}")
     while (inside := _wrapped(model)) is not None:
         model = inside
-    if isinstance(model, torch.jit.ScriptModule):
-        if not scripted:
+    compiled = [path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    if compiled and not scripted:
+        where = f"'{compiled[0]}' of " if compiled[0] else ""
+        raise InputError(
+            f"{where}{type(model).__name__} is TorchScript, whose layers cannot be looked into; give the Python "
+            "network that torch.jit.script or torch.jit.trace was called with (only masks work with TorchScript)"
+        )
+    for path, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise InputError(
-                f"{type(model).__name__} is TorchScript, whose layers cannot be looked into; give the Python network "
-                "that torch.jit.script or torch.jit.trace was called with (only masks work with TorchScript)"
+                f"'{path}' ({type(module).__name__}) of {type(model).__name__} takes its statistics from the clips at "
+                "hand in evaluation mode too, so that a clip has other logits beside other clips; give it running "
+                "statistics (track_running_stats=True)"
             )
-    elif any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
+    if not compiled and any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
         raise InputError(
             f"the weights of {type(model).__name__} were made under torch.inference_mode(), so nothing can be traced "
             "back through them; build the network outside of it, or give copy.deepcopy(network) made outside of it"

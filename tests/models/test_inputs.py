@@ -131,6 +131,10 @@ NO_NETWORKS = {
     "softmax": (lambda: make(Softmax), "returns probabilities that sum to one, not logits"),
     "sigmoid": (lambda: make(Sigmoid), "returns what a sigmoid gives, not logits.* say scores='sigmoid'"),
     "mean of sigmoids": (lambda: make(MeanOfSigmoids), "returns what a sigmoid gives, not logits"),
+    "statistics of the batch": (
+        lambda: nn.Sequential(nn.BatchNorm3d(3, track_running_stats=False), make()),
+        r"'0' \(BatchNorm3d\) of Sequential takes its statistics from the clips at hand",
+    ),
     "random": (lambda: make(Random), "other logits at every run, in evaluation mode too"),
 }
 
@@ -163,13 +167,15 @@ def test_targets_that_are_no_class_indices_are_refused_by_every_instrument(targe
 
 
 @instruments
-def test_inference_mode_and_clips_with_a_gradient_change_nothing(instrument):
+def test_inference_mode_autocast_and_clips_with_a_gradient_change_nothing(instrument):
     run, net, x = INSTRUMENTS[instrument], make(), clips()
     expected = run(net, x)
     assert torch.equal(run(net, x.clone().requires_grad_()), expected)
     with torch.inference_mode():
         found = run(net, x + 0)  # an inference tensor
     assert torch.equal(found, expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(net, x), expected)
     assert all(weight.requires_grad for weight in net.parameters())
 
 
@@ -290,9 +296,12 @@ def test_torchscript_gets_masks_and_is_refused_by_name_elsewhere(how):
     assert torch.allclose(
         INSTRUMENTS["search"](scripted, clips()), INSTRUMENTS["search"](make(Plain), clips()), atol=1e-6
     )
+    around = nn.Sequential(nn.Sequential(scripted))
+    assert torch.allclose(INSTRUMENTS["masks"](around, clips()), INSTRUMENTS["masks"](scripted, clips()), atol=1e-6)
     for instrument in ("relevance", "gradcam"):
-        with pytest.raises(InputError, match="is TorchScript.*give the Python network"):
-            INSTRUMENTS[instrument](scripted, clips())
+        for net, where in ((scripted, ""), (around, "'0.0' of Sequential ")):
+            with pytest.raises(InputError, match=f"{where}.*is TorchScript.*give the Python network"):
+                INSTRUMENTS[instrument](net, clips())
 
 
 def test_what_is_no_network_is_named():
