@@ -230,6 +230,8 @@ def _geometry(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=
     batched = input.dim() == weight.dim()
     if not batched or input.device.type != "cpu" or isinstance(padding, str) or not torch.is_grad_enabled():
         return None
+    if torch.is_autocast_enabled("cpu"):  # the network's own, which casts what is convolved
+        return None
     return input, weight, bias, *(spread(x, weight.dim() - 2) for x in (stride, padding, dilation)), groups
 
 

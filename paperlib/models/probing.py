@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 from torch.utils import checkpoint
 
 from ..convolution.half import checked, number, uncast
@@ -24,6 +25,7 @@ def evaluating(model):
     """
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kept = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers() if _can_be_written(buffer)]
     model.eval()
     for parameter in learned:
         parameter.requires_grad_(False)
@@ -36,6 +38,15 @@ def evaluating(model):
             module.training = training
         for parameter in learned:
             parameter.requires_grad_(True)
+        with torch.no_grad():
+            for buffer, version, before in kept:
+                if buffer._version != version:  # a network that counts, or keeps what it saw
+                    buffer.copy_(before)
+
+
+def _can_be_written(buffer):
+    """Whether a buffer holds numbers that say whether they were written over."""
+    return not (is_lazy(buffer) or buffer.is_inference() or buffer.is_meta)
 
 
 def _uncompiled():

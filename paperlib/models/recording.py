@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import fx
 
 from ..errors import InputError
 from . import cells
@@ -23,6 +24,7 @@ from .probing import evaluating
 
 aten = torch.ops.aten
 UNROLLED = [aten.lstm, aten.gru, aten.rnn_tanh, aten.rnn_relu]  # taken apart into their time steps
+SWITCHES = (torch.ops.higher_order.wrap_with_autocast, torch.ops.higher_order.wrap_with_set_grad_enabled)
 QUIET = ("torch._subclasses", "torch.export", "torch._dynamo", "torch.fx", "torch._export")
 VALUES = "its Python code depends on tensor values"
 INSTEAD = "use torch.where or a fixed size in its place"
@@ -46,6 +48,7 @@ def record(model, what, recorder, clip, rewritten=None):
         except Exception as error:  # torch's own account is long and meant for others
             why = _reason(model, error)
         else:
+            _open(program.graph_module, program.graph_signature)
             return _rewritten(program, what, rewritten)
         try:  # a network that cannot run the clip says so best itself
             recorder(clip)
@@ -54,6 +57,32 @@ def record(model, what, recorder, clip, rewritten=None):
         except Exception as own:
             raise InputError(f"{what} cannot run a clip of shape {tuple(clip.shape)}: {first_line(own)}") from own
     raise InputError(f"the operations of {what} cannot be recorded, since {why}")
+
+
+def _open(module, signature=None):
+    """Put operations that ran under the network's own autocast or with gradients switched among the others.
+
+    signature: of the program, in which results have names. What is explained has the network's own numbers.
+    """
+    for node in list(module.graph.nodes):
+        if node.target not in SWITCHES:
+            continue
+        at, body = next((i, x) for i, x in enumerate(node.args) if isinstance(x, fx.Node) and x.op == "get_attr")
+        inner = getattr(module, body.target)
+        _open(inner)
+        given = dict(zip(inner.graph.find_nodes(op="placeholder"), node.args[at + 1 :], strict=True))
+        with module.graph.inserting_before(node):
+            results = module.graph.graph_copy(inner.graph, given)
+        for user in list(node.users):
+            found = results[user.args[1]]
+            user.replace_all_uses_with(found)
+            if signature is not None:
+                signature.replace_all_uses(user.name, found.name)
+            module.graph.erase_node(user)
+        module.graph.erase_node(node)
+    for node in module.graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
+        module.graph.erase_node(node)  # of the numbers that autocast would give
+    module.recompile()
 
 
 def _rewritten(program, what, names):

@@ -123,7 +123,7 @@ def _read(model, program, method):
     signature = program.graph_signature
     nodes = list(program.graph.nodes)
     inputs = {node.name: node for node in nodes if node.op == "placeholder"}
-    results = nodes[-1].args[0]
+    results = nodes[-1].args[0][len(signature.buffers_to_mutate) :]  # what it leaves in its buffers explains nothing
     if len(signature.user_inputs) != 1 or len(results) != 1 or not isinstance(results[0], fx.Node):
         raise InputError(f"{method} must take one clip and return one tensor of logits")
     graph = Graph(inputs[signature.user_inputs[0]], results[0], [n for n in nodes if n.op == "call_function"])

@@ -22,7 +22,8 @@ from .graph import Graph, capture, capture_forward, fetch, run
 from .table import plan
 
 KINDS = ("auto", "logits", "split")
-MEAN_IS = 1e-5  # by how much of the largest frame logit their mean may differ from forward, in float32
+MEAN_IS = 1e-5  # by how much of the largest frame logit their mean may differ from forward as recorded, in float32
+ROUNDS = 0.05  # the same in half precision, and from forward as it runs, which may have an autocast of its own
 
 _moved: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -104,9 +105,11 @@ def _behind(model, graph, clips):
         return None
     with torch.no_grad():
         rows = run(model, moved, clips, {moved.output})[moved.output].float()
-        apart = (rows.mean(1) - class_logits(model, clips)).abs().max()
-    loose = MEAN_IS if clips.dtype in (torch.float32, torch.float64) else 0.05
-    return (moved, found.where) if bool(apart <= loose * rows.abs().max()) else None
+        recorded = run(model, graph, clips, {graph.output})[graph.output].float()
+        apart, ran = ((rows.mean(1) - logits).abs().max() for logits in (recorded, class_logits(model, clips)))
+    loose = MEAN_IS if clips.dtype in (torch.float32, torch.float64) else ROUNDS
+    same = apart <= loose * rows.abs().max() and ran <= ROUNDS * rows.abs().max()
+    return (moved, found.where) if bool(same) else None
 
 
 def _followed(model, graph):

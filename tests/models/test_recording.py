@@ -65,6 +65,43 @@ def test_what_cannot_be_recorded_is_one_sentence_with_the_line(kind, message, ca
     assert not printed
 
 
+class Counts(Net):
+    """Keeps what it saw, and counts its runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("bank", torch.ones(6))
+        self.register_buffer("runs", torch.tensor(0))
+
+    def trunk(self, x):
+        y = super().trunk(x)
+        self.bank.mul_(0.9).add_(y.detach().mean((0, 2, 3, 4)))
+        self.runs += 1
+        return y
+
+
+class Switches(Net):
+    """Runs parts in half precision of its own, or with gradients, as if nobody had said anything else."""
+
+    def trunk(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = self.first(x)
+            with torch.autocast("cpu", enabled=False):
+                y = F.relu(y.float())
+        with torch.enable_grad():
+            return F.relu(self.second(y))
+
+
+@pytest.mark.parametrize("kind, within", [(Counts, 1e-6), (Switches, 0.02)])
+@pytest.mark.parametrize("instrument", INSTRUMENTS)
+def test_what_a_network_writes_down_or_switches_changes_no_explanation(instrument, kind, within):
+    run, net = INSTRUMENTS[instrument], make(kind)
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    found, expected = run(net, clips()), run(make(), clips())
+    assert torch.allclose(found, expected, atol=within * float(expected.abs().max()))
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
 @pytest.mark.parametrize("kind", [Picked, Item, Decides, Data])
 def test_what_cannot_be_recorded_has_masks_and_the_maps_of_convolutions_all_the_same(kind):
     assert INSTRUMENTS["masks"](make(kind), clips()).shape == (2, 5)
