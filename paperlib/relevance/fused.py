@@ -1,4 +1,7 @@
-"""Fused attention taken apart into matmul, softmax and matmul, so that rules, ledger and windows know one form only."""
+"""Operations written out as simpler ones, so that rules, ledger and windows know one form only of each.
+
+Fused attention is taken apart into matmul, softmax and matmul.
+"""
 
 import torch
 
@@ -17,7 +20,7 @@ FUSED = VARIANTS | {"_native_multi_head_attention", "_transformer_encoder_layer_
 
 
 def apart(program):
-    """Return the ExportedProgram with its fused attention and gated linear units written out.
+    """Return the ExportedProgram with its fused attention and what else has a simpler form written out.
 
     Raises InputError for attention that drops weights at random even in evaluation mode. Left as they are: variants of
     which more than the result is used.
@@ -25,8 +28,10 @@ def apart(program):
     table = {}
     for node in program.graph.nodes:
         name = node.target.overloadpacket.__name__ if isinstance(node.target, torch._ops.OpOverload) else ""
-        if name == "glu":
-            table[node.target] = _glu
+        if name in SIMPLER:
+            table[node.target] = SIMPLER[name]
+        elif name in OTHERS:
+            table.update(torch._decomp.get_decompositions([node.target]))
         if name in VARIANTS and not _more_than_result(node):
             _check_dropout(node)
             table[node.target] = _written_out(node.target)
@@ -97,3 +102,33 @@ def _glu(x, dim=-1):
     """Return a sigmoid(b) of the halves a and b of x."""
     a, b = x.chunk(2, dim)
     return a * b.sigmoid()
+
+
+def _diff(x, n=1, dim=-1, prepend=None, append=None):
+    """Return the differences of neighbours along an axis, n times."""
+    x = torch.cat([part for part in (prepend, x, append) if part is not None], dim)
+    for _ in range(n):
+        x = x.narrow(dim, 1, x.shape[dim] - 1) - x.narrow(dim, 0, x.shape[dim] - 1)
+    return x
+
+
+def _lerp(start, end, weight):
+    """Return what lies between two tensors."""
+    return start * (1 - weight) + end * weight
+
+
+def _addcmul(x, one, two, value=1):
+    """Return x + value one two."""
+    return x + value * one * two
+
+
+def _tensordot(one, two, dims, others):
+    """Return the product of two tensors, summed over pairs of their axes."""
+    n = len(dims)
+    one, two = one.movedim(dims, list(range(-n, 0))), two.movedim(others, list(range(n)))
+    shape = (*one.shape[:-n], *two.shape[n:])
+    return (one.flatten(-n) @ two.reshape(one.flatten(-n).shape[-1], -1)).reshape(shape)
+
+
+SIMPLER = {"glu": _glu, "diff": _diff, "lerp": _lerp, "addcmul": _addcmul, "tensordot": _tensordot}
+OTHERS = {"rot90", "im2col"}  # in the form that torch has of them

@@ -6,7 +6,7 @@ ACTIVATIONS = set(
     """
     _log_softmax _safe_softmax _softmax abs celu clamp clamp_max clamp_min elu exp gelu hardsigmoid hardswish hardtanh
     leaky_relu log log_softmax logsigmoid mish neg pow prelu relu relu6 rrelu selu sigmoid silu softmax softplus
-    softsign sqrt tanh threshold
+    softsign sqrt square tanh threshold
     """.split()
 )
 NORMS = set(
@@ -48,4 +48,4 @@ SCALINGS = {"mul", "div"}
 SOFTMAXES = {"softmax", "_softmax", "_safe_softmax"}
 # what turns every element into another, alone or with constants
 ELEMENTWISE = ACTIVATIONS - SOFTMAXES - {"_log_softmax", "log_softmax"} | SCALINGS | COPIES
-ELEMENTWISE |= {"add", "sub", "rsub", "erf", "square"}
+ELEMENTWISE |= {"add", "sub", "rsub", "erf"}

@@ -7,6 +7,7 @@ quotients and windows of time.
 """
 
 import math
+import warnings
 
 import torch
 from torch import fx
@@ -64,6 +65,13 @@ def carry(shares, held, number):
     if hasattr(shares, "carry"):
         return shares.carry(held)
     return [each(lambda x: Held(x, own=True), part) for part in shares.down(each(Held.relevance, held))]
+
+
+def _over_targets(pull, r):
+    """Return pull(r) for each target; where torch does that one by one, it advises its developers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        return vmap(pull)(r)
 
 
 class Call:
@@ -155,7 +163,7 @@ class Routed:
         if isinstance(outputs, (tuple, list)):
             lead = next(iter(r.values())).shape[:1]
             r = type(outputs)(r.get(i, x.new_zeros(lead + x.shape)) for i, x in enumerate(outputs))
-        pulled = vmap(pull)(r)
+        pulled = _over_targets(pull, r)
         return list(pulled) if self.signal else [pulled[i] for i in self.takes]
 
     def _relabelled(self, held):
@@ -212,7 +220,7 @@ class Adding:
             if self.plain:
                 return [s] * len(shapes)
             _, back = vjp(self.call, *(s.new_zeros(1).expand(shape) for shape in shapes))
-            return list(vmap(back)(s))
+            return list(_over_targets(back, s))
 
         return held, pull, [dict(dim=dim, starts=held.starts, shape=shape) for shape in self.shapes]
 
@@ -315,4 +323,4 @@ class Largest:
 
     def down(self, r):
         _, pull = vjp(self._function, self.a)
-        return list(vmap(pull)(r[0] if self.tuple else r))
+        return list(_over_targets(pull, r[0] if self.tuple else r))

@@ -129,9 +129,12 @@ def _sharing(model, graph, node, rule, receivers, table):
         if name == "max" and len(node.args) == 1 or len(receivers) > 1:
             raise _unsupported(model, graph, node, "has no relevance rule in this form")
         return Step(node, R.MaxTakesAll(), receivers, everything, "max")
-    if name in ROUTES:
+    adds = (
+        name == "index_put" and node.args[3:] == (True,) or name == "scatter" and "reduce" in node.target._overloadname
+    )
+    if name in ROUTES and not adds:  # else several values make up one
         return Step(node, R.Route(), receivers, everything, "route")
-    raise _unsupported(model, graph, node, f"cannot use {rule!r}")
+    raise _unsupported(model, graph, node, "adds up what it puts in one place" if adds else f"cannot use {rule!r}")
 
 
 def _weights(model, graph, node, rule, receivers, table):

@@ -89,6 +89,59 @@ def test_factors_of_a_product_and_of_its_bias_belong_to_the_layer(how, rules):
     assert expected.abs().max() > 0 and torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
 
 
+OTHERWISE = {  # an operation, and what it is made of
+    "diff": (lambda x: x.diff(dim=2, prepend=x[:, :, :1]), lambda x: x - torch.cat([x[:, :, :1], x[:, :, :-1]], 2)),
+    "tensordot": (
+        lambda x: torch.tensordot(x, torch.eye(8).roll(1, 0), ([1], [0])).movedim(-1, 1),
+        lambda x: x.roll(-1, 1),
+    ),
+    "lerp": (lambda x: torch.lerp(x, x.flip(2), 0.3), lambda x: 0.7 * x + 0.3 * x.flip(2)),
+    "addcmul": (lambda x: torch.addcmul(x, x, x.sigmoid(), value=0.5), lambda x: x + 0.5 * x * x.sigmoid()),
+    "square": (torch.square, lambda x: x**2),
+    "rot90": (lambda x: x.rot90(1, (3, 4)), lambda x: x.flip(4).transpose(3, 4)),
+    "unfold": (lambda x: x.unfold(2, 2, 1).sum(-1), lambda x: x[:, :, 1:] + x[:, :, :-1]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.filterwarnings("error")
+def test_an_operation_gives_what_those_give_that_it_is_made_of(name):
+    class Does(Written):
+        def frame_logits(self, clip):
+            return self.head(torch.relu(self.how(torch.relu(self.conv(clip)))).mean((3, 4)).transpose(1, 2))
+
+    x = clip(4, size=8, batch=2)
+    for rules in ("paper", "attnlrp"):
+        found, expected = (
+            relevance.relevance_matrix(Does(how).eval(), x, [0, 2], "lrp", rules) for how in OTHERWISE[name]
+        )
+        assert expected.abs().max() > 0
+        assert torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda x, at: torch.zeros_like(x).index_put((at,), x, accumulate=True),
+        lambda x, at: torch.zeros_like(x).scatter(0, at.view(-1, 1, 1, 1, 1).expand_as(x), x, reduce="add"),
+    ],
+)
+def test_values_that_are_added_up_where_they_are_put_are_refused(put):
+    net = Written("").eval()
+    net.mix = nn.Sequential(Puts(put), net.mix)
+    with pytest.raises(InputError, match="adds up what it puts in one place; register one"):
+        relevance.relevance_matrix(net, clip(4, size=8, batch=2), [0, 2])
+
+
+class Puts(nn.Module):
+    def __init__(self, put):
+        super().__init__()
+        self.put = put
+
+    def forward(self, x):
+        return self.put(x, torch.zeros(len(x), dtype=torch.long))
+
+
 class Picked(nn.Module):
     """Values of which the clip decides which go on: a form of it, or the same written otherwise."""
 
