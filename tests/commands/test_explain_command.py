@@ -84,7 +84,7 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         (["--class", "up"], "'up' is unknown"),
         (["--against", "up"], "'up' is unknown"),
         (["--html", "x.htm"], "should end with .html"),
-        (["--video", ""], "--video names no file"),
+        (["--video", ""], "--video '' is no file"),
         (["--no-relevance", "--no-mask", "--no-cam"], "nothing to look at"),
         (["--no-mask"], "give neither with --no-mask"),  # with --iterations
         (["--layer", "layer4", "--no-cam"], "give neither with --no-mask or --no-cam"),

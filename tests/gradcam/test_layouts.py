@@ -354,7 +354,8 @@ class Moved(nn.Module):
                 divisors = [n for n in range(2, x.shape[dim]) if x.shape[dim] % n == 0]
                 x = x.unflatten(dim, (choose.choice(divisors), -1)) if divisors else x
             elif kind == 3:
-                x = torch.cat([x.narrow(dim, 0, 1), x], dim).narrow(dim, 1, x.shape[dim])  # a token, gone again
+                token = torch.zeros_like(x.narrow(dim, 0, 1))  # gone again
+                x = torch.cat([token, x], dim).narrow(dim, 1, x.shape[dim])
             elif kind == 4 and x.shape[dim] > 2:
                 front, back = x.split([2, x.shape[dim] - 2], dim)
                 x = torch.cat([front, back] if choose.random() < 0.8 else [back, front], dim)
