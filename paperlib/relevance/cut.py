@@ -1,6 +1,6 @@
 """Where the relevance of a class's logit is cut into time steps, for a network without logits per step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -50,7 +50,7 @@ class Places:
 
 
 def places(tracked):
-    """Return the Places of a tensor with a time axis, None where it has none or not all of it."""
+    """Return the Places of a tensor with a time axis, None where it has none or it is unknown which steps it holds."""
     if not isinstance(tracked, Tracked):
         return None
     atoms = [atom for axis in tracked.axes for atom in flat(axis)]
@@ -58,15 +58,23 @@ def places(tracked):
     if not times or any(atom.moved for atom in times):
         return None
     try:
-        steps = whole_of(times)
+        entries = whole_of([replace(atom, part=None) for atom in times])
         whole_of([atom for atom in atoms if atom.label == "B"])
     except ValueError:
         return None
     pairs = [_axis(axis) for axis in tracked.axes]
     if None in pairs:
         return None
+    part, steps = times[0].part, entries
+    if part and not part.covers(entries):  # some of the steps, of which each entry must be one
+        if part.low != part.high or part.low < 0 or part.moved(entries - 1).high >= part.whole:
+            return None
+        steps, pairs = part.whole, [(None if o is None else o * part.step, x) for o, x in pairs]
+        first = next(dim for dim, (offset, _) in enumerate(pairs) if offset is not None)
+        pairs[first] = (pairs[first][0] + part.low, pairs[first][1])
     own = [dim for dim, axis in enumerate(tracked.axes) if [a.label for a in axis if a.size > 1] == ["T"]]
-    plain = own[0] if len(own) == 1 and len([a for a in times if a.size > 1]) == 1 and not pairs[own[0]][1] else None
+    alone = len(own) == 1 and len([a for a in times if a.size > 1]) == 1 and steps == entries
+    plain = own[0] if alone and pairs[own[0]][1] is None else None
     return Places(steps, tuple(o for o, _ in pairs), tuple(x for _, x in pairs), plain, _clips(tracked.axes))
 
 

@@ -158,22 +158,6 @@ class Features(Tiny):
         return features, self.fc(features)
 
 
-class Projected(Tiny):
-    """Logits, and an embedding by the last layer with weights."""
-
-    def __init__(self):
-        super().__init__()
-        self.projection = nn.Linear(6, 5)
-
-    def forward(self, x):
-        return super().forward(x), self.projection(F.relu(self.conv(x)).mean((2, 3, 4)))
-
-
-class Scored(Tiny):
-    def forward(self, x):
-        return {"out": F.relu(self.conv(x)).mean((2, 3, 4)), "cls_score": super().forward(x)}
-
-
 class PerStep(Tiny):
     def forward(self, x):
         return self.per_step(x)
@@ -226,7 +210,7 @@ class OneByOne(Tiny):
         return super().forward(x.view(1, 3, *x.shape[2:]))
 
 
-KINDS = [Tiny, Turned, Viewed, Stacked, Dictionary, Pair, Scored, Features, PerStep, PerClass, Probabilities]
+KINDS = [Tiny, Turned, Viewed, Stacked, Dictionary, Pair, Features, PerStep, PerClass, Probabilities]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -239,11 +223,6 @@ def test_whatever_forward_takes_and_returns_the_logits_are_those(kind):
     assert relevance.rows_of(adapted, x).kind == "logits"
     matrix, plain = (relevance.relevance_matrix(net, x, [0, 1]) for net in (adapted, Tiny()))
     assert torch.allclose(matrix, plain, atol=1e-6)
-
-
-def test_names_of_classes_tell_logits_from_an_embedding():
-    x = clip(5, 8)
-    assert torch.allclose(models.adapt(Projected(), x, classes=list("abc"))(x), Tiny()(x), atol=1e-6)
 
 
 def test_a_softmax_that_serves_twice_is_left_out_at_the_end_alone():
@@ -317,7 +296,6 @@ def test_pixels_are_normalised_as_the_network_wants_them():
         (lambda: nn.Conv3d(3, 3, 1), {}, "no axis of classes is found"),
         (lambda: torch.jit.trace(Tiny(), clip(5, 8)), {}, "is TorchScript.*give the Python network"),
         (lambda: nn.Sequential(Tiny(), nn.Softmax(0)), {}, "other logits beside another clip than alone"),
-        (Projected, {}, r"0 \[1, 3\] and 1 \[1, 5\] may be the class logits; .*names of the classes with classes="),
         (FrameMajor, {}, "all frames of a clip must come before those of the next clip"),
         (Sharpened, {}, r"goes on behind its softmax \(soft\)"),
     ],

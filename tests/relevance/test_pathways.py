@@ -48,9 +48,6 @@ def test_two_pathways_are_cut_together_in_whichever_order_they_run(kind, frames)
     rows = relevance.rows_of(net, x, [1])
     assert rows.steps == 8 and torch.isclose(rows.values.sum(), net(x)[0, 1])
     matrix = relevance.relevance_matrix(net, x, [1], "lrp")[0]
-    if frames == (4,):  # its only step is the clip's first
-        assert matrix[0, 4] != 0
-        matrix[4, 4], matrix[0, 4] = matrix[4, 4] + matrix[0, 4], 0
     assert torch.allclose(matrix, matrix.diag().diag(), atol=1e-7)
     piece = relevance.relevance_matrix(Whole(net), x, [1], "lrp")[0, 0]
     assert torch.allclose(matrix.diag(), piece, atol=1e-6)

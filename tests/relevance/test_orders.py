@@ -1,13 +1,14 @@
-"""Which steps of a network are rows, where it has moved, cut, padded or repeated them."""
+"""Rows of networks that move, cut, pad or repeat time steps: named after the frames that they hold, or not there."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional as F
 
 from paperlib import relevance
+from tests.relevance.networks import clip
 
-from .test_rows import Small, clip
+pytestmark = pytest.mark.numerics
 
 ANOTHER_ORDER = {  # of eight steps
     "the last half": lambda x: x[:, :, 4:],
@@ -52,20 +53,39 @@ def halves_in(y, x):
     return y
 
 
-class Moving(Small):
-    """Features of each frame, their steps moved by a function, and the mean of what a ReLU leaves of them."""
+class Moving(nn.Module):
+    """Features of each frame, their steps moved by a function, and the mean of what a ReLU leaves; no biases."""
 
     def __init__(self, move):
         super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv3d(3, 4, (1, 2, 2), (1, 2, 2), bias=False), nn.Linear(4, 3, bias=False)
         self.move, self.mix = move, nn.Conv3d(4, 4, 1, bias=False)
 
     def forward(self, x):
         return self.fc(F.relu(self.mix(self.move(F.relu(self.conv(x))))).mean((2, 3, 4)))
 
 
+class Late(Moving):
+    """Looks at some frames of the clip only."""
+
+    def forward(self, x):
+        return super().forward(self.move(x))
+
+
 @pytest.mark.parametrize("name", ANOTHER_ORDER)
 def test_steps_that_are_not_all_steps_in_their_order_are_no_rows(name):
-    net, x = Moving(ANOTHER_ORDER[name]), clip(8, 4).requires_grad_()
+    moves(Moving(ANOTHER_ORDER[name]))
+
+
+@pytest.mark.parametrize("frames", [[4, 5, 6, 7], [1, 3, 5], [6]])
+def test_rows_of_a_network_that_looks_at_some_frames_are_those_of_these_frames(frames):
+    moves(Late(lambda x: x[:, :, frames] if x.shape[1] == 3 else x))
+
+
+def moves(net):
+    """Check that each row of the network's matrix is the part of the logit that its own frame has."""
+    x = clip(8, 4).requires_grad_()
     (gradient,) = torch.autograd.grad(net(x)[0, 1], x)
     expected = (gradient * x).detach().sum((0, 1, 3, 4)).diag()  # the epsilon rule without biases
     found = relevance.relevance_matrix(net, x, [1], "lrp", "attnlrp")[0]
