@@ -107,6 +107,8 @@ def _step(model, graph, node, rules):
         return Step(node, rule, receivers, [0], "norm")
     passive = name in ACTIVATIONS | NORMS | COPIES and not isinstance(rule, R.SignalTakesAll)
     if isinstance(rule, R.Identity) or passive:
+        if name.startswith("clamp") and len(receivers) > 1:  # by bounds that depend on the clip: a maximum of two
+            raise _unsupported(model, graph, node, "has no relevance rule in this form")
         if receivers[0].meta["val"].shape != _value(node).shape:
             raise _unsupported(model, graph, node, "changes its input's shape, which the identity rule cannot undo")
         return Step(node, rule, receivers, [0], "identity")

@@ -120,16 +120,20 @@ def test_an_operation_gives_what_those_give_that_it_is_made_of(name):
 
 
 @pytest.mark.parametrize(
-    "put",
+    "put, message",
     [
-        lambda x, at: torch.zeros_like(x).index_put((at,), x, accumulate=True),
-        lambda x, at: torch.zeros_like(x).scatter(0, at.view(-1, 1, 1, 1, 1).expand_as(x), x, reduce="add"),
+        (lambda x, at: torch.zeros_like(x).index_put((at,), x, accumulate=True), "adds up what it puts in one place"),
+        (
+            lambda x, at: torch.zeros_like(x).scatter(0, at.view(-1, 1, 1, 1, 1).expand_as(x), x, reduce="add"),
+            "adds up what it puts in one place",
+        ),
+        (lambda x, at: torch.clamp(x, min=x.flip(2)), "has no relevance rule in this form"),
     ],
 )
-def test_values_that_are_added_up_where_they_are_put_are_refused(put):
+def test_what_several_values_make_up_together_is_refused(put, message):
     net = Written("").eval()
     net.mix = nn.Sequential(Puts(put), net.mix)
-    with pytest.raises(InputError, match="adds up what it puts in one place; register one"):
+    with pytest.raises(InputError, match=f"{message}; register one"):
         relevance.relevance_matrix(net, clip(4, size=8, batch=2), [0, 2])
 
 
