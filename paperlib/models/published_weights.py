@@ -3,7 +3,6 @@
 import os
 import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -100,8 +99,9 @@ def _read_file(path):
                 "ignore", UserWarning
             )  # of a pickle's protocol: it advises to file an issue with torch
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, LookupError):  # torch's own words advise to let the file run code
-        reason = "it is no file of PyTorch, or holds other objects, which could run code"
     except Exception as error:  # zip, pickle, safetensors and system errors, each of its own type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, LookupError) or type(error).__name__ == "UnpicklingError":
+            # torch's own words advise to let the file run code
+            reason = "it is no file of PyTorch, or holds other objects, which could run code"
     raise InputError(f"{path} is not a readable checkpoint of tensors only: {reason}")
