@@ -187,9 +187,8 @@ class opened:
         if "matroska" in self.container.format.name and (what := extent.cut_short(self.path)):
             self.container.close()  # else its frames up to there would be taken for all
             raise VideoError(what)
-        stream = next(
-            (s for s in pictures if s.frames != 1), pictures[0]
-        )  # an animation's first picture may be beside it
+        # an animation's first picture may be a stream beside it
+        stream = next((s for s in pictures if s.frames != 1), pictures[0])
         stream.thread_type = "NONE"  # clips are decoded side by side, not frames
         stream.codec_context.options = self.options
         return self.container, stream

@@ -80,7 +80,7 @@ def explain(
     offered = _offered(video, parts=bool(slide) or clips != 1)
     net, header = networks.opened(model, device, offered, classes, **adapting)
     if layer is not None and cam is not False:
-        maps._module(network(net), layer)
+        maps.at(network(net), layer)  # an unknown one is an error before anything runs
     found, first, against = _scored(video, net, header, target, title, clips, slide, scores, watch)
     net = found.model
     if cam is not False and layer is None:

@@ -216,10 +216,9 @@ def _detector(detector, options):
 def _checked(cams):
     """Return the maps as a float array [B, T, H, W] with values in [0, 1]."""
     try:
-        found = np.asarray(cams.detach().float().cpu() if torch.is_tensor(cams) else cams, dtype=np.float32)
+        cams = np.asarray(cams.detach().float().cpu() if torch.is_tensor(cams) else cams, dtype=np.float32)
     except (TypeError, ValueError):
         raise InputError(f"blobs are measured on maps [B, T, H, W], not on {type(cams).__name__}.") from None
-    cams = found
     if cams.ndim != 4:
         raise InputError(f"blobs are measured on maps [B, T, H, W], not on {list(cams.shape)}.")
     if not ((cams >= -1e-6) & (cams <= 1 + 1e-6)).all():

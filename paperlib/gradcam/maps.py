@@ -112,7 +112,7 @@ def raw_maps(
     clips = check_clips(model, clips)
     scale(2, scores)  # an unknown name is an error before anything runs
     layer = default_layer(model, clips[:1]) if layer is None else layer
-    module, layer = _module(model, layer)
+    module, layer = at(model, layer)
     by_axes, known = _by_axes(model, clips, layer) if reshape is None else (_reshaped(reshape, layer), True)
     maps = []
     with evaluating(model), torch.enable_grad():
@@ -202,8 +202,8 @@ def _last_of_places(model, clip, stages):
     return ([path for path in stages if pixels.get(path, 1) > 1] or stages)[-1]
 
 
-def _module(model, layer):
-    """Return (module, full name); 'slow' and 'fast' are short for a SlowFast pathway's last stage."""
+def at(model, layer):
+    """Return (module, full name) of a layer; 'slow' and 'fast' are short for a SlowFast pathway's last stage."""
     if isinstance(model, SlowFast) and layer in ("slow", "fast"):
         layer = f"{layer}.{len(getattr(model, layer)) - 1}"
     modules = {name: module for name, module in model.named_modules() if name}

@@ -11,17 +11,8 @@ from torch.utils._pytree import tree_map_only
 from ..errors import InputError
 from .inputs import LOOSE, are_probabilities, first_line, random_state
 
-KEYS = (
-    "logits",
-    "logit",
-    "cls_score",
-    "scores",
-    "out",
-    "output",
-    "pred",
-    "preds",
-    "cls",
-)  # where a dictionary may hold them
+# where a dictionary may hold them
+KEYS = ("logits", "logit", "cls_score", "scores", "out", "output", "pred", "preds", "cls")
 
 
 @dataclass

@@ -95,9 +95,8 @@ def _read_file(path):
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # of a pickle's protocol: it advises to file an issue with torch
+            # of a pickle's protocol: it advises to file an issue with torch
+            warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle, safetensors and system errors, each of its own type
         reason = (str(error).splitlines() or [type(error).__name__])[0]

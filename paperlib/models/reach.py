@@ -25,7 +25,7 @@ GLOBAL = (
 )
 SHARES = ("Softmax", "LogSoftmax", "Softmin", "softmax", "log_softmax")
 # layers for pictures, which have the frames in their batch
-PICTURES = (*(nn.Conv2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),)
+PICTURES = (nn.Conv2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 # what computes every frame by itself, where time is none of the axes that it mixes
 ALONE = (
     *(nn.Identity, nn.Linear, nn.LayerNorm, batchnorm._BatchNorm, dropout._DropoutNd, *PICTURES),
@@ -143,12 +143,9 @@ def _axes(node, axes):
     if node.target is slowfast.pool:
         return axes[:3]
     if name in REDUCTIONS:
-        over = rest[0] if rest else node.kwargs.get("dim")
-        over = (
-            {dim % len(axes) for dim in (over if isinstance(over, tuple | list) else [over])}
-            if over is not None
-            else ()
-        )
+        given = rest[0] if rest else node.kwargs.get("dim")
+        given = given if isinstance(given, tuple | list) else [given]
+        over = {dim % len(axes) for dim in given if dim is not None}
         kept = node.kwargs.get("keepdim", len(rest) > 1 and rest[1])
         return tuple("" if dim in over else axis for dim, axis in enumerate(axes) if kept or dim not in over)
     found = list(axes)
