@@ -88,7 +88,7 @@ def plan(
     model, header, videos = opened(settings, "cpu")
     analysis.check_answers(checkpoint, header, videos, labels=target == "label" or min_score is not None)
     if kind == "gradcam" and options["layer"]:
-        gradcam.maps._module(model, options["layer"])
+        gradcam.maps.at(model, options["layer"])
     if kind == "mask":
         masks.resolve(options["preset"], options["iterations"], {"perturbation": options["perturbation"]})
     key = key_of(settings, videos)

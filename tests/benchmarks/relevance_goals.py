@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SPEED = "gradients or libraries or forward_passes"
 MEMORY = [("I3D-R50-f16", 64, 224, 1), ("I3D-R50-f16", 64, 224, 4), ("I3D-R101-f32", 8, 64, 8)]  # width, pixels, clips
 HALF = [
-    f"{dataset}/{name}-f32" for dataset in ("synth_ssv2", "synth_kinetics") for name in ("I3D-R50", "TAM2D-R50")
+    f"{dataset}_hard/{name}-f32" for dataset in ("synth_ssv2", "synth_kinetics") for name in ("I3D-R50", "TAM2D-R50")
 ] + ["synth_ssv2/I3D-R101-f32", "synth_ssv2/TAM2D-R101-f32"]
 BATCH = 8
 BYTES = 4 * 2**30  # that relevance may occupy while memory is measured: what happens to be free plays no part
