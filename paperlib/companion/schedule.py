@@ -92,7 +92,9 @@ class Clock:
     def __init__(self, seconds, jobs, now=time.monotonic):
         self.seconds, self.jobs, self.now = dict(seconds), jobs, now
         self.waiting, self.running = set(seconds), {}
-        self.seen = [(1.0, DOUBT)]  # (how many times longer than expected, seconds expected) of all that ended
+        # (how many times longer than expected, weight) of all that ended. The weight is the shorter of both times: a
+        # long notebook that found computed what it shares says as little of the others as one that computed it for all.
+        self.seen = [(1.0, DOUBT)]
 
     def start(self, name):
         """Note that a notebook, or a training, has started."""
@@ -104,7 +106,7 @@ class Clock:
         self.waiting.discard(name)
         self.running.pop(name, None)
         if took is not None and self.seconds.get(name):
-            self.seen.append((took / self.seconds[name], self.seconds[name]))
+            self.seen.append((took / self.seconds[name], min(took, self.seconds[name])))
 
     def since(self):
         """Return {what runs: seconds since its start}."""

@@ -62,9 +62,10 @@ def test_what_is_left_follows_what_was_seen():
     assert clock.left() == 0 and clock.since() == {}
 
 
-def test_one_that_computes_what_others_share_says_nothing_of_the_others():
-    clock = schedule.Clock({"shares": 3, "a": 20, "b": 20, "rest": 100}, 1, now=lambda: 0.0)
+def test_one_that_computes_what_others_share_says_nothing_of_the_others_nor_does_one_that_finds_it():
+    clock = schedule.Clock({"shares": 3, "finds": 235, "a": 20, "b": 20, "rest": 100}, 1, now=lambda: 0.0)
     clock.end("shares", 300)
+    clock.end("finds", 10)
     assert clock.left() == 140
     clock.end("a", 40)
     clock.end("b", 40)
