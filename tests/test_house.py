@@ -22,7 +22,7 @@ FLOORS = [
     {"relevance", "masks", "gradcam"},
     {"training"},
     {"models"},
-    {"data"},
+    {"data", "tracing"},
     {"storage", "convolution"},
     {"errors"},
 ]

@@ -6,5 +6,5 @@ opens what a user calls a model, `sliding` says what is seen of a long video, `c
 classes. `page` and front/ make a page that scrubs alone, `pictures`, `examples` and `static` draw; `plotting` is the
 one look of all figures.
 
-May import: relevance, masks, gradcam, training, models, data, storage, errors.
+May import: relevance, masks, gradcam, training, models, tracing, data, storage, errors.
 """

@@ -14,9 +14,9 @@ from ..data import clips as clip_format
 from ..data import public
 from ..data import video as files
 from ..errors import InputError, meant
-from ..models import readout
 from ..models.base import VideoModel
 from ..storage import software
+from ..tracing import readout
 from ..training import checkpoints
 from . import measured, sliding
 from .explanation import Explanation, load

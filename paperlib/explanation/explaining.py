@@ -12,9 +12,9 @@ from ..data import public
 from ..errors import InputError, whole
 from ..gradcam import default_layer, maps
 from ..models import devices, known
-from ..models.inputs import network
-from ..models.readout import difference
 from ..relevance.atr import check_sigma
+from ..tracing.inputs import network
+from ..tracing.readout import difference
 from . import artifact, measured, networks
 from .explanation import Explanation
 from .record import class_index

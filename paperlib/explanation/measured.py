@@ -13,8 +13,8 @@ from .. import gradcam, masks
 from .. import relevance as propagation
 from ..data.clips import to_clip
 from ..errors import InputError
-from ..models.inputs import check_frame_logits, class_logits
-from ..models.probing import evaluating, probabilities, scale
+from ..tracing.inputs import check_frame_logits, class_logits
+from ..tracing.probing import evaluating, probabilities, scale
 from . import sliding
 from .record import GIVEN, Record
 

@@ -14,8 +14,8 @@ from .. import models
 from ..errors import InputError, needs
 from ..models import devices
 from ..models.adapt import LAYOUTS, noise
-from ..models.inputs import first_line, network
 from ..models.known import class_names, known
+from ..tracing.inputs import first_line, network
 from ..training import checkpoints
 
 

@@ -4,7 +4,7 @@
 the former; `default_layer` is the layer they take, found among the `candidates` of a recording by following the clip's
 axes through it (`following`, `axes`). `blobs.measure` counts and sizes what is salient.
 
-May import: models, storage, errors.
+May import: models, tracing, storage, errors.
 """
 
 from .maps import default_layer, over_frames, raw_maps, video_gradcam

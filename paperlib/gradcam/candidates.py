@@ -1,6 +1,6 @@
 """Which layers of a network give maps of places in a clip, how their values are laid out, and which one to explain by.
 
-Found out from a recording of the network, through which its axes are followed (models/recording.py, following.py).
+Found out from a recording of the network, through which its axes are followed (tracing/recording.py, following.py).
 """
 
 import weakref
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models.architecture import kept
-from ..models.axes import CLIPS, Layout, layout
-from ..models.following import WEIGHTED, follow, name
-from ..models.inputs import class_logits
-from ..models.probing import evaluating
-from ..models.recording import record
+from ..tracing.architecture import kept
+from ..tracing.axes import CLIPS, Layout, layout
+from ..tracing.following import WEIGHTED, follow, name
+from ..tracing.inputs import class_logits
+from ..tracing.probing import evaluating
+from ..tracing.recording import record
 
 FIRST = (
     nn.modules.conv._ConvNd,

@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import InputError, whole
-from ..models.architecture import kept
 from ..models.base import VideoModel
 from ..models.clstm import CLSTM
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating, probabilities, rows, scale
 from ..models.slowfast import SlowFast
 from ..models.torchvision_video import TorchvisionVideo
+from ..tracing.architecture import kept
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating, probabilities, rows, scale
 from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)

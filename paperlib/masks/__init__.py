@@ -4,7 +4,7 @@
 whose perturbation destroys the class score; `search` is the exhaustive baseline over contiguous windows and
 `learn_from_window` starts from the best of them.
 
-May import: models, data, convolution, errors.
+May import: tracing, data, convolution, errors.
 """
 
 from .learn import MaskResult, central_mask, learn, total_variation

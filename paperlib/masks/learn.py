@@ -11,8 +11,8 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
 from ..errors import InputError, number, whole
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating, probabilities, rows, scale, score
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, of_clips, perturb, prepare, reverse
 from .presets import NUMBERS, Settings, resolve
 

@@ -27,7 +27,7 @@ is no shoulder where lambda2 < lambda1 / 3.
 from dataclasses import dataclass, fields, replace
 
 from ..errors import InputError, number, whole
-from ..models.probing import scale
+from ..tracing.probing import scale
 from .perturb import check_kind, numbers
 
 

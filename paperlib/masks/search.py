@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import at_once, classes, evaluating, probabilities, scale
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import at_once, classes, evaluating, probabilities, scale
 from .learn import MaskResult, learn, total_variation, with_time
 from .perturb import prepare
 from .presets import resolve

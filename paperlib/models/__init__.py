@@ -7,7 +7,7 @@
 What differs between two networks is one class of modules.py, which also says how to add one. Networks that
 do not fit the framework have a file each: original_i3d.py, clstm.py, slowfast.py, torchvision_video.py.
 
-May import: data (what a clip looks like), storage, errors.
+May import: tracing (other people's networks), data (what a clip looks like), storage, errors.
 """
 
 from .adapt import Adapted, adapt

@@ -7,12 +7,12 @@ from torch import nn
 
 from ..data.clips import MEAN, STD
 from ..errors import InputError
+from ..tracing.inputs import first_line, network
+from ..tracing.outputs import Output, check_batch, read
+from ..tracing.probing import evaluating
 from . import base
 from .base import VideoModel
-from .inputs import first_line, network
 from .known import Known, known
-from .outputs import Output, check_batch, read
-from .probing import evaluating
 
 LAYOUTS = ("B C T H W", "B T C H W", "(B T) C H W", "B (T C) H W", "pathways")
 ALPHAS = (4, 8, 2)  # of published two-pathway networks, the usual first

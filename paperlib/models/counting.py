@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..errors import InputError
+from ..tracing.probing import evaluating
 from .base import VideoModel
-from .probing import evaluating
 
 aten = torch.ops.aten
 

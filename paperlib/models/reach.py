@@ -9,12 +9,12 @@ from torch import fx, nn
 from torch.nn.modules import activation, batchnorm, dropout
 
 from ..errors import InputError
+from ..tracing.inputs import first_line
+from ..tracing.probing import evaluating
 from . import base, original_i3d, slowfast
 from .adapt import Adapted
 from .clstm import Cell, check_size
-from .inputs import first_line
 from .modules import NonLocal, Shift
-from .probing import evaluating
 
 ENDS = (nn.Flatten, nn.Unflatten, nn.Softmax, nn.LogSoftmax, nn.Softmin)  # behind a mean over time
 ONE_AXIS = (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d)  # of which the last axis is taken for time

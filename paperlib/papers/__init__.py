@@ -5,5 +5,5 @@
 numbers, `claims` the ledger of what the papers state, `analysis` what a model does on a data set, kept for all
 notebooks, `statistics` the intervals, `needs` what a notebook lacks.
 
-May import: explanation, the instruments, training, models, data, storage, errors.
+May import: explanation, the instruments, training, models, tracing, data, storage, errors.
 """

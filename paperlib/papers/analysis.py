@@ -12,10 +12,10 @@ from .. import data, relevance
 from ..data import clips as clip
 from ..data import fingerprint, loading, sampling
 from ..errors import InputError
-from ..models.probing import at_once
 from ..relevance.graph import share_recordings
 from ..storage import cache
 from ..storage.locks import own_order
+from ..tracing.probing import at_once
 from ..training import checkpoints, evaluation
 from ..truth.planting import in_turn
 
@@ -276,7 +276,7 @@ def key_of(checkpoint, videos):
         "videos": len(videos),
         "split": getattr(videos, "split", ""),
         "size": getattr(videos, "size", 0),
-        "code": cache.code("models", "data", "training/checkpoints"),
+        "code": cache.code("models", "tracing", "data", "training/checkpoints"),
         "torch": torch.__version__,
         **fingerprint.entry(videos),
     }

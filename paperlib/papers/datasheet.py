@@ -13,9 +13,9 @@ from PIL import Image
 from .. import data
 from ..data import sampling
 from ..explanation import plotting
-from ..models.probing import at_once
 from ..storage import paths
 from ..storage.zoo_lists import without_seed
+from ..tracing.probing import at_once
 from ..training import checkpoints, evaluation
 from . import needs, statistics
 

@@ -5,7 +5,7 @@ each layer gets, `rows_of` what the rows of a network's matrix explain; `attenti
 are baselines. The rules stand in rules.py, named lists of them in composites.py, and how an operation finds its rule
 in table.py.
 
-May import: models, convolution, storage, errors.
+May import: models, tracing, convolution, storage, errors.
 """
 
 from .atr import ATR, atr, sum_blocks

@@ -9,7 +9,7 @@ import functools
 import torch
 from torch.func import vjp, vmap
 
-from ..models.slices import bound
+from ..tracing.slices import bound
 from .graph import opname
 from .layers import ADDING
 

@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..models.inputs import check_clips, network
-from ..models.probing import evaluating
+from ..tracing.inputs import check_clips, network
+from ..tracing.probing import evaluating
 from .composites import chosen
 from .starts import settle
 from .table import role

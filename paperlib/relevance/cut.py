@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..models.axes import Tracked, flat, size, whole_of
+from ..tracing.axes import Tracked, flat, size, whole_of
 from .graph import module_path, opname, run
 from .held import Held
 

@@ -4,7 +4,7 @@ import torch
 
 from ..convolution.half import checked
 from ..convolution.transposes import falls_back
-from ..models.probing import evaluating
+from ..tracing.probing import evaluating
 from .graph import compute, walk
 from .held import Held, count, each, halves, least, plus, too_large
 from .layers import Linear

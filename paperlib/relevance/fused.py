@@ -6,7 +6,7 @@ Fused attention is taken apart into matmul, softmax and matmul.
 import torch
 
 from ..errors import InputError
-from ..models.slices import bound
+from ..tracing.slices import bound
 
 aten = torch.ops.aten
 VARIANTS = set(

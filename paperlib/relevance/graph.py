@@ -1,6 +1,6 @@
 """Capture a network's frame logits as a list of tensor operations without side effects.
 
-`models.recording` records what the network computes. Each operation remembers the module it ran in, so that rules
+`tracing.recording` records what the network computes. Each operation remembers the module it ran in, so that rules
 and errors can speak of layers.
 """
 
@@ -13,11 +13,11 @@ import torch
 from torch import fx, nn
 
 from ..errors import InputError
-from ..models.architecture import architecture, kept
 from ..models.base import VideoModel
-from ..models.inputs import check_frame_logits, class_logits
-from ..models.probing import evaluating
-from ..models.recording import record
+from ..tracing.architecture import architecture, kept
+from ..tracing.inputs import check_frame_logits, class_logits
+from ..tracing.probing import evaluating
+from ..tracing.recording import record
 from . import fused
 
 VALUE_FREE = {

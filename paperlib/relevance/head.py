@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from ..models.axes import Tracked, flat, whole_of
-from ..models.following import AVERAGES, PERMUTES, VIEWS
+from ..tracing.axes import Tracked, flat, whole_of
+from ..tracing.following import AVERAGES, PERMUTES, VIEWS
 from .gates import sources
 from .graph import Graph, mark, module_path, opname
 from .operations import CONVOLUTIONS, COPIES
@@ -41,7 +41,7 @@ class Head:
 def find(graph, tracked):
     """Return the Head of a Graph of class logits, None where something else than averages leads to them.
 
-    tracked: {node: Tracked} of its operations, see `models.following`.
+    tracked: {node: Tracked} of its operations, see `tracing.following`.
     """
     node, chain, classifier = graph.output, [], None
     while True:

@@ -5,7 +5,7 @@ from torch import fx
 from torch.func import vjp, vmap
 
 from ..convolution.transposes import by_autograd, convolve, every, mix, pointwise, spread, transposed
-from ..models.slices import bound
+from ..tracing.slices import bound
 from .gates import factors
 from .graph import opname
 from .held import moved, sized

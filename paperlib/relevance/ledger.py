@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..models.inputs import network
+from ..tracing.inputs import network
 from . import matrix
 from .composites import chosen
 from .graph import module_path, opname

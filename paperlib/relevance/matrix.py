@@ -10,8 +10,8 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.half import NUMBERS, number, uncast, widened
 from ..errors import InputError
-from ..models.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
-from ..models.probing import check_count, evaluating, indices
+from ..tracing.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
+from ..tracing.probing import check_count, evaluating, indices
 from .engine import Pass
 from .memory import largest_portion, portions
 from .starts import origin, ranges, settle

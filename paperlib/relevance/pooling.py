@@ -6,7 +6,7 @@ import math
 import torch
 
 from ..convolution.transposes import spread
-from ..models.slices import bound
+from ..tracing.slices import bound
 from .graph import opname
 
 POOLS = {1: torch.nn.functional.max_pool1d, 2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}

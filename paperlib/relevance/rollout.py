@@ -14,8 +14,8 @@ from torch import nn
 from torch.func import vjp, vmap
 
 from ..errors import InputError
-from ..models.inputs import network
-from ..models.probing import evaluating
+from ..tracing.inputs import network
+from ..tracing.probing import evaluating
 from . import matrix
 from .gates import attention_gate, factors
 from .graph import run

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating
 from .graph import run
 from .matrix import begin, in_float32, prepared
 from .starts import origin

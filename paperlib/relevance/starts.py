@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
-from ..models.following import follow
-from ..models.inputs import class_logits
+from ..tracing.following import follow
+from ..tracing.inputs import class_logits
 from . import head
 from .cut import Cut, Parts, at_module, find
 from .graph import Graph, capture, capture_forward, fetch, run

@@ -121,7 +121,7 @@ def key_of(settings, videos):
         **settings["asked"],
         "limit": settings["limit"],
         "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
-        "engine": cache.code(*CODE[kind], "papers/analysis", "models/probing", "shards"),
+        "engine": cache.code(*CODE[kind], "papers/analysis", "tracing/probing", "shards"),
     }
 
 

@@ -5,7 +5,7 @@ several of them at a time, `progress` says how far they are and pauses them, `zo
 `convergence` whether it took long enough. `checkpoints.load("<dataset>/<name>")` opens one; `evaluation` scores it;
 `adopted` provides those that others published; `folds` hold people out; `parallel` uses several GPUs.
 
-May import: models, data, convolution, storage, errors.
+May import: models, tracing, data, convolution, storage, errors.
 """
 
 from . import adopted, checkpoints

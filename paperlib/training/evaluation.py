@@ -9,7 +9,7 @@ import torch
 from ..data import clips as clip_format
 from ..data import sampling
 from ..errors import InputError, whole
-from ..models.probing import at_once, evaluating, probabilities, scale
+from ..tracing.probing import at_once, evaluating, probabilities, scale
 
 
 def sampled(length, frames, recipe=None, clips=None):

@@ -6,10 +6,10 @@ recordings, `oracle` builds networks that read known frames, `shapley.exact` com
 `INSTRUMENTS` holds ours and captum's, `CONTROLS` those that know nothing, `sanity` what every instrument must pass;
 `cost` counts what an instrument computes.
 
-May import: relevance, masks, gradcam, training, models, data, storage, errors.
+May import: relevance, masks, gradcam, training, tracing, data, storage, errors.
 """
 
-from ..models.readout import question, recombined, versus
+from ..tracing.readout import question, recombined, versus
 from . import sanity, shapley
 from .costs import cost
 from .instruments import CONTROLS, INSTRUMENTS

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ..errors import InputError
-from ..models.inputs import class_logits, network
-from ..models.probing import evaluating
+from ..tracing.inputs import class_logits, network
+from ..tracing.probing import evaluating
 
 
 class Counted(TorchDispatchMode):

@@ -12,8 +12,8 @@ from captum import attr
 
 from .. import gradcam, masks, relevance
 from ..errors import number, whole
-from ..models.inputs import check_clips, network
-from ..models.probing import check_count, classes, evaluating, indices
+from ..tracing.inputs import check_clips, network
+from ..tracing.probing import check_count, classes, evaluating, indices
 from . import players
 from . import shapley as exact
 

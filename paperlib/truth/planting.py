@@ -8,8 +8,8 @@ from .. import data
 from ..data import sampling
 from ..data.clips import to_clip
 from ..errors import InputError, whole
-from ..models.inputs import class_logits
-from ..models.probing import evaluating
+from ..tracing.inputs import class_logits
+from ..tracing.probing import evaluating
 from .oracles import Known
 
 SHORTEST, LONGEST = 0.2, 0.45  # of what is put into a clip, as a share of its frames

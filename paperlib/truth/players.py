@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating, indices, probabilities
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating, indices, probabilities
 
 ABSENT, VALUES = ("freeze", "mean"), ("logit", "score")
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..models.inputs import network
-from ..models.probing import indices
+from ..tracing.inputs import network
+from ..tracing.probing import indices
 from .scoring import per_frame, ranks
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..models.inputs import check_clips, class_logits, network
-from ..models.probing import classes, evaluating
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating
 from . import players, shapley
 
 SCORES = ("pointing", "mass", "precision", "iou")

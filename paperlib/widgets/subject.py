@@ -13,9 +13,9 @@ from ..errors import InputError
 from ..explanation import artifact, explaining, measured
 from ..explanation.networks import opened
 from ..explanation.record import GIVEN, OF_MASK
-from ..models import readout
-from ..models.inputs import class_logits
-from ..models.probing import evaluating, probabilities
+from ..tracing import readout
+from ..tracing.inputs import class_logits
+from ..tracing.probing import evaluating, probabilities
 
 METHODS = ("clrp", "lrp")
 ROWS = ("matrix", "row_values", "beside", "beside_values")  # arrays that belong to a class and a method, and

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paperlib import masks, models
-from paperlib.models.probing import evaluating
+from paperlib.tracing.probing import evaluating
 
 from .timing import in_turns, seconds
 

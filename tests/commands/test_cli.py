@@ -13,8 +13,8 @@ from paperlib.companion import paper_profile
 from paperlib.data import check
 from paperlib.errors import InputError, as_options
 from paperlib.explanation import explaining
-from paperlib.models import probing
 from paperlib.storage import paths
+from paperlib.tracing import probing
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands()))

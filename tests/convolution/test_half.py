@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from paperlib import models, relevance
 from paperlib.convolution import half
 from paperlib.convolution.half import Checked, checked
-from paperlib.models import probing
+from paperlib.tracing import probing
 
 from ..relevance.networks import clip, settle
 

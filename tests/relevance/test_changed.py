@@ -8,9 +8,9 @@ from torch import nn
 
 from paperlib import gradcam, relevance
 from paperlib.errors import InputError
-from paperlib.models.architecture import architecture
-from paperlib.models.inputs import class_logits
 from paperlib.relevance import graph
+from paperlib.tracing.architecture import architecture
+from paperlib.tracing.inputs import class_logits
 
 from .networks import clip
 

@@ -12,7 +12,7 @@ from torch.utils import checkpoint
 from paperlib import relevance, widgets
 from paperlib.data import clips
 from paperlib.errors import InputError
-from paperlib.models.probing import evaluating
+from paperlib.tracing.probing import evaluating
 from paperlib.widgets.explorer import Explorer
 
 from ..masks.networks import SmallVideoNet

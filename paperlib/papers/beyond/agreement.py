@@ -9,8 +9,8 @@ from scipy import stats
 from ... import masks
 from ...data.clips import to_clip
 from ...explanation import plotting
-from ...models.probing import evaluating
 from ...storage import cache
+from ...tracing.probing import evaluating
 from ...truth import instruments
 from .. import analysis
 from ..findings import Finding

@@ -67,7 +67,7 @@ def _portion(networks, videos, some, device, now):
             "videos": [videos.ids[i] for i in some],
             "clips and crops": network[2:],
             "torch": torch.__version__,
-            "code": cache.code("models", "data", *CODE),
+            "code": cache.code("models", "tracing", "data", *CODE),
             **now,
         }
         compute = functools.partial(_scores, network, videos, some, frames_of, device)

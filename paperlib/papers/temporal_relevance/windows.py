@@ -8,8 +8,8 @@ import torch
 from ... import relevance
 from ...data import sampling
 from ...data.clips import MEAN, STD, to_clip
-from ...models.probing import at_once
 from ...storage import cache
+from ...tracing.probing import at_once
 from .. import analysis
 from . import opened
 

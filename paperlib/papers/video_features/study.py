@@ -106,7 +106,7 @@ def study(run, checkpoint):
     key = {
         **_key(checkpoint, videos),
         "settings": asdict(settings),
-        "explaining": cache.code("masks", "gradcam", "models/probing", "papers/video_features/study"),
+        "explaining": cache.code("masks", "gradcam", "tracing/probing", "papers/video_features/study"),
     }
 
     def compute(some, compared):
@@ -173,7 +173,7 @@ def predictions(run, checkpoint, reverse=False):
     key = {
         **_key(checkpoint, videos),
         "reverse": reverse,
-        "evaluating": cache.code("training/evaluation", "models/probing"),
+        "evaluating": cache.code("training/evaluation", "tracing/probing"),
     }
     scores = cache.fetch(
         "evaluations", key, lambda: {"scores": evaluation.class_scores(model, videos, reverse=reverse)}
@@ -284,7 +284,7 @@ def _key(checkpoint, videos):
         "dataset": videos.name,
         "videos": len(videos),
         "size": getattr(videos, "size", 0),
-        "code": cache.code("models", "data"),
+        "code": cache.code("models", "tracing", "data"),
         "torch": torch.__version__,
         **fingerprint.entry(videos),
     }

@@ -40,7 +40,7 @@ class Fold:
             "size": self.videos.size,
             "torch": torch.__version__,
             **about,
-            "code": cache.code("models", "data", *code),
+            "code": cache.code("models", "tracing", "data", *code),
             **fingerprint.entry(self.videos),
         }
 

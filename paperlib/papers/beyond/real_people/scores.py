@@ -5,8 +5,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ....models.probing import evaluating
 from ....storage import cache
+from ....tracing.probing import evaluating
 from ....training import evaluation
 from ...temporal_relevance import windows
 from . import asked, over_people, rows

@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 from .... import masks, relevance
 from ....data import clips as clip_format
 from ....data import sampling
-from ....models.probing import evaluating
 from ....storage import cache
+from ....tracing.probing import evaluating
 from ....truth.instruments import occlusion
 from . import asked, over_people, rows
 from .scores import kinds

@@ -63,7 +63,7 @@ def key_of(checkpoint, settings, what, dataset):
     decides = ("instruments", "oracles", "planting", "players", "recorded", "scoring", "shapley")
     code = cache.code(
         *(f"truth/{name}" for name in decides),
-        *("models", "data", "relevance", "masks", "gradcam"),
+        *("models", "tracing", "data", "relevance", "masks", "gradcam"),
         *(f"papers/beyond/truths/{name}" for name in ("__init__", "planting")),
     )
     decisive = ("clips", "iterations", "steps", "samples", "frames", "candidates")

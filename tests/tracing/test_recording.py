@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from paperlib import gradcam, relevance
 from paperlib.errors import InputError
-from tests.models.test_inputs import INSTRUMENTS, Net, clips, make
+from tests.tracing.test_inputs import INSTRUMENTS, Net, clips, make
 
 
 class Picked(Net):

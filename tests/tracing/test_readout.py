@@ -6,7 +6,7 @@ from torch import nn
 
 from paperlib import models, truth
 from paperlib.errors import InputError
-from paperlib.models import readout
+from paperlib.tracing import readout
 
 pytestmark = pytest.mark.numerics
 

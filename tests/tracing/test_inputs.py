@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import paperlib
 from paperlib import gradcam, masks, models, relevance
 from paperlib.errors import InputError
-from paperlib.models.probing import evaluating
+from paperlib.tracing.probing import evaluating
 
 
 class Net(nn.Module):
@@ -394,6 +394,6 @@ def test_frame_logits_of_another_form_are_refused_with_both_shapes(kind, message
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_rounding_is_no_other_form(dtype):
-    from paperlib.models.inputs import check_frame_logits
+    from paperlib.tracing.inputs import check_frame_logits
 
     check_frame_logits(make().to(dtype), clips().to(dtype))
