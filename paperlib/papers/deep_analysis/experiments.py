@@ -52,7 +52,7 @@ def of_placement(scored):
     pairs, among = farthest(kinetics, "placement")
     return [
         own.smallest("da.table6.top-half.own", [own.matched(top, others, *SIZE) for others in at.values()]),
-        own.finding("da.table6.insensitive.own", pairs, among=among),
+        own.finding("da.table6.insensitive.own", pairs, among=among, family=kinetics),
     ]
 
 
@@ -285,7 +285,15 @@ def alike(plain):
     pairs = [(one, base[one.key]) for one in [s for pair in ends for s in reversed(pair)]]
     weights = [sign / len(ends) for _ in ends for sign in (1, -1)]  # the more accurate network has the smaller Phi
     phi = own.EQUATION_1["phi"]
-    return own.finding("da.table7.alike.own", pairs, function=phi, weights=weights, span=1.0, among=among)
+    return own.finding(
+        "da.table7.alike.own",
+        pairs,
+        function=phi,
+        weights=weights,
+        span=1.0,
+        among=among,
+        family=[*modules, *base.values()],
+    )
 
 
 def damage(scored):

@@ -134,7 +134,7 @@ def of_flexibility(found):
     by_module = [[pair for pair in pairs if pair[0].row["module"] == m] for m in modules]
     farther = max(by_module, key=lambda some: abs(own.pooled(some).value), default=[])
     return [
-        own.finding("da.table3.flexible.own", farther, among=len(by_module)),
+        own.finding("da.table3.flexible.own", farther, among=len(by_module), family=own.networks_of(by_module)),
         own.finding("da.table3.slowfast.own", between(many, many, modules=("SlowFast",))),
     ]
 

@@ -183,17 +183,18 @@ def difference(a, b):
     return a - b
 
 
-def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
+def pooled(pairs, function=difference, weights=None, span=100.0, among=1, family=()):
     """Return a quantity of two networks, pooled over pairs, with its 95 % interval over runs and videos.
 
     pairs: [(a, b)] of `Scored`, both on the same videos; a run of a network that was asked twice is left out of both.
     function: of the accuracies of a and b in percent (their difference, or equation 1). weights: of the pairs, by
     default those of a mean. span: the most that one video can change the function's value per video. among: of how
-    many comparisons this was chosen by its value; the interval then covers all of them at once.
+    many comparisons this was chosen by its value; the interval then covers all of them at once. family: the networks
+    of all these comparisons, chosen or not; those of several runs say by how much chosen ones of one run vary.
     """
     weights = np.full(len(pairs), 1 / len(pairs)) if weights is None else np.asarray(weights)
     sets = {}
-    for one in [one for pair in pairs for one in pair]:
+    for one in [*(one for pair in pairs for one in pair), *family]:
         sets.setdefault(one.row["dataset"], {}).setdefault(one.network, {})[one.key] = one.correct
     place = {
         (dataset, key): (i, j, k)
@@ -216,28 +217,38 @@ def pooled(pairs, function=difference, weights=None, span=100.0, among=1):
     )
 
 
-def finding(id, pairs, why=EARLY, among=1, **how):
-    """Return the `Finding` of a statement pooled over pairs; not testable, for the reason given, without any."""
+def finding(id, pairs, why=EARLY, among=1, family=(), **how):
+    """Return the `Finding` of a statement pooled over pairs; not testable, for the reason given, without any.
+
+    among, family and what else there is: as in `pooled`.
+    """
     if not pairs:
         return Finding(id, None, why, "")
     models = {one.key: one for pair in pairs for one in pair}
-    seen = of_several(rests_on(models.values()), among)
-    return Finding(id, pooled(pairs, among=among, **how), seen, datasets_of(models.values()))
+    seen = of_several(rests_on(models.values(), family), among)
+    return Finding(id, pooled(pairs, among=among, family=family, **how), seen, datasets_of(models.values()))
 
 
 def smallest(id, rivals):
     """Return the `Finding` of the rival that the other networks are the least better than; rivals: pairs of each."""
     there = [pairs for pairs in rivals if pairs]
     closest = min(there, key=lambda pairs: pooled(pairs).value, default=[])
-    return finding(id, closest, among=len(there))
+    return finding(id, closest, among=len(there), family=networks_of(there))
 
 
-def rests_on(models):
-    """Return in words how many training runs, networks and videos a comparison sees."""
+def networks_of(comparisons):
+    """Return the scored networks of several comparisons, each a list of pairs."""
+    return [one for pairs in comparisons for pair in pairs for one in pair]
+
+
+def rests_on(models, family=()):
+    """Return in words how many training runs, networks and videos a comparison sees; family: as in `pooled`."""
     models = list(models)
     videos = {one.row["dataset"]: one.correct.shape[1] for one in models}
     seen = " and ".join(str(n) for n in dict.fromkeys(videos.values()))
     each = runs_each([len(one.correct) for one in models], len({one.network for one in models}))
+    if all(len(one.correct) == 1 for one in models) and any(len(one.correct) > 1 for one in family):
+        each += " (as varied as those of more runs that were not chosen)"
     return f"{each}, {seen} videos" + (" a data set" if len(videos) > 1 else "")
 
 

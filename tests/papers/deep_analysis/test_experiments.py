@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from paperlib.papers import deep_analysis
 from paperlib.papers.beyond import relevance_link
@@ -119,6 +120,28 @@ def test_better_than_several_is_better_than_the_best_of_them(zoo):
     )
     assert light.interval == pytest.approx(own.pooled(pairs, among=3))  # 99.2 % is 95 % of three at once
     assert light.rests_on.endswith("covers 3 comparisons at once")
+
+
+@pytest.mark.parametrize("id, dataset", [("insensitive", "synth_kinetics"), ("top-half", "synth_ssv2")])
+def test_chosen_networks_of_one_run_vary_as_those_that_were_not_chosen(id, dataset):
+    found, apart = {}, {"top": 0.9, "bottom": 0.6 if id == "insensitive" else 0.8}
+    for place, share in apart.items():
+        found |= scored(f"{dataset}/TAM2D-R18-f8-{place}", share, placement=place)
+    right = [70, 74, 78, 72, 76]  # of 100 videos, in five runs; between the two in one case, behind both in the other
+    key, runs = f"{dataset}/TAM2D-R18-f8", np.stack([np.arange(100) < n for n in right])
+    found[key] = replace(scored(key, 0.5)[key], correct=runs)
+    (one,) = [one for one in experiments.of_placement(found) if one.id == f"da.table6.{id}.own"]
+    gap = round(100 * (apart["top"] - apart["bottom"]))
+    clips = np.var(100.0 * (np.arange(100) < gap), ddof=1) / 100  # so many videos only one of the two gets right
+    run = 2 * np.var(right, ddof=1)
+    freedom = (clips + run) ** 2 / (clips**2 / 99 + run**2 / 4)
+    among = 3 if id == "insensitive" else 2
+    half = stats.t.ppf(1 - 0.025 / among, freedom) * np.sqrt(clips + run)
+    assert one.interval == pytest.approx((gap, gap - half, gap + half))
+    assert one.rests_on == (
+        "1 run each of 2 networks (as varied as those of more runs that were not chosen), 100 videos; "
+        f"covers {among} comparisons at once"
+    )
 
 
 def test_pooling_findings_say_the_right_direction(zoo):
