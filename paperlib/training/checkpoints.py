@@ -35,7 +35,12 @@ class Damaged(InputError):
 
 def path(dataset, name):
     """Return where the zoo keeps the checkpoint `name` of `dataset`."""
-    return paths.CHECKPOINTS / dataset / f"{name}.safetensors"
+    return place(f"{dataset}/{name}")
+
+
+def place(key):
+    """Return where the zoo keeps the checkpoint with the key `<dataset>/<name>`."""
+    return paths.CHECKPOINTS / f"{key}.safetensors"
 
 
 def save(file: str | Path, model: VideoModel, meta: dict, bits: int = 16) -> None:
@@ -164,7 +169,7 @@ def find(file: str | Path) -> Path:
 
     A name without a file of ours may be one that a provider has (a public checkpoint, say; see `adopted`).
     """
-    for candidate in (Path(file), paths.CHECKPOINTS / f"{file}.safetensors"):
+    for candidate in (Path(file), place(file)):
         if os.path.isfile(candidate):
             return candidate
     for provide in PROVIDERS:

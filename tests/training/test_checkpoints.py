@@ -14,13 +14,25 @@ from paperlib import data, models, relevance
 from paperlib.errors import InputError
 from paperlib.papers import analysis
 from paperlib.storage import paths
-from paperlib.training import checkpoints, evaluation
+from paperlib.training import checkpoints, evaluation, zoo
+from paperlib.training.recipes import Recipe
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
     return models.create("TAM2D-R18-f8", num_classes=3, width=4).eval()
+
+
+@pytest.mark.parametrize("key", ["mine/TAM2D-R18-f8", "mine/deeper/TAM2D-R18-f8"])
+def test_a_key_means_the_same_file_wherever_it_is_asked_for(tmp_path, monkeypatch, model, key):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    recipe = Recipe("TAM2D-R18-f8", "mine")
+    assert zoo.header(key) == {} and zoo.state(key, recipe) == "missing"
+    file = tmp_path / f"{key}.safetensors"
+    checkpoints.save(file, model, {"dataset": "mine", "recipe": {"width": 4}})
+    assert checkpoints.place(key) == checkpoints.find(key) == file
+    assert zoo.header(key)["dataset"] == "mine" and zoo.state(key, recipe) == "other recipe"
 
 
 def test_saved_model_comes_back_with_its_header(tmp_path, model):
