@@ -75,6 +75,7 @@ def arguments(parser):
     parser.add_argument(
         "--options",
         nargs="+",
+        action="extend",
         type=_option,
         metavar="KEY=VALUE",
         help="of that network, as models.create takes them: placement=top, tubelet=2, layers=2 ...",
@@ -99,6 +100,9 @@ def main(args):
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
     options = dict(args.options or ())
+    twice = [key for key, _ in args.options or () if [other for other, _ in args.options].count(key) > 1]
+    if twice:
+        raise InputError(f"--options names {twice[0]} more than once; give it one value")
     named = [args.model, args.dataset]
     if any(named) if args.paper else not all(named):
         raise InputError("give either --paper KEY, or --model and --dataset")

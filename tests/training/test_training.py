@@ -232,3 +232,16 @@ def test_the_command_gives_a_network_its_size_and_options(monkeypatch):
     assert [model.config.get("layers") for model in built] == [2, None] and built[1].config["placement"] == "top"
     with pytest.raises(SystemExit):
         cli.main([*asked, "layers", "--model", "C-LSTM-f4"])
+
+
+def test_options_of_a_network_add_up_and_each_is_given_once(monkeypatch, capsys):
+    asked = ["train", "--model", "C-LSTM-f4", "--dataset", "toy_bars", "--options", "layers=2"]
+    given = []
+    monkeypatch.setattr(
+        train, "run", lambda recipe, *_, **__: given.append(recipe.options) or {"accuracy": 0, "seconds": 0}
+    )
+    assert cli.main([*asked, "--options", "size=32"]) == cli.main([*asked, "size=32"]) == 0
+    assert given == [{"layers": 2, "size": 32}] * 2
+    for again in (["layers=3"], ["--options", "layers=3"]):
+        assert cli.main([*asked, *again]) == 2
+        assert capsys.readouterr().err == "paperlib train: --options names layers more than once; give it one value\n"
