@@ -85,7 +85,8 @@ def arguments(parser):
     parser.add_argument(
         "--out",
         type=Path,
-        help="checkpoint file (default: data/checkpoints/DATASET/MODEL[-sSEED], where no other recipe's is replaced)",
+        help="checkpoint file (default: data/checkpoints/DATASET/MODEL[-sSEED], where none of another recipe or other "
+        "videos is replaced)",
     )
     parser.add_argument("--restart", action="store_true", help="ignore the state of an interrupted run")
 
@@ -118,11 +119,10 @@ def main(args):
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out} should end with .safetensors")
     recipes.check(recipe)
-    there = {} if args.out else zoo.header(key)
-    if there and not zoo.by_recipe(there, recipe):
-        raise InputError(
-            f"{out} was trained by another recipe, which this one would replace; name another file by --out"
-        )
+    state = "missing" if args.out else zoo.state(key, recipe)
+    other = {"other recipe": "by another recipe", "other videos": "on other videos"}
+    if state in other:
+        raise InputError(f"{out} was trained {other[state]} and would be replaced; name another file by --out")
     meta = train.run(recipe, args.device, resume=not args.restart, out=out)
     if os.environ.get("RANK", "0") == "0":
         print(

@@ -109,7 +109,10 @@ def state(key, recipe):
         return "damaged" if checkpoints.place(key).is_file() else "missing"
     if not by_recipe(found, recipe):
         return "other recipe"
-    return "trained" if same_videos(found, now(recipe)) else "other videos"
+    known = now(recipe)
+    if found.get("skipped"):
+        known.pop("fingerprints", None)  # the file's are of those videos alone that could be read
+    return "trained" if same_videos(found, known) else "other videos"
 
 
 def by_recipe(found, recipe):
@@ -120,7 +123,8 @@ def by_recipe(found, recipe):
 def now(recipe):
     """Return what a header would say of the videos of a recipe at this moment, as far as that is known at once.
 
-    Of public data sets these are the classes, where lists and folders tell them; nothing of one that is not there.
+    Of public data sets these are the classes, where lists and folders tell them; nothing of one that is not there. Of a
+    layout of anybody's videos (`folder`, `frames`) they are the videos, too.
     """
     if recipe.dataset in folds.EVERYBODY:  # their classes are in the code, and to open them is to read all videos
         return {}
@@ -129,7 +133,7 @@ def now(recipe):
     except InputError:
         return {}
     known = {"classes": list(videos["train"].classes)}
-    if recipe.dataset not in public.ADAPTERS:
+    if recipe.dataset not in public.ADAPTERS or recipe.dataset in public.ANYBODYS:
         known["fingerprints"] = {split: fingerprint(part) for split, part in videos.items()}
     return known
 

@@ -1,11 +1,14 @@
 """What a recipe may say, refused in one sentence before anything is read or written; the papers' recipes."""
 
+import itertools
 import math
+import os
 from dataclasses import asdict, fields, replace
 
 import pytest
 
 from paperlib import cli, data, models
+from paperlib.data.fingerprint import fingerprint
 from paperlib.data.public import ADAPTERS
 from paperlib.errors import InputError
 from paperlib.training import checkpoints, recipes, train
@@ -123,8 +126,7 @@ def test_a_checkpoint_of_another_recipe_is_not_replaced_without_a_word(tmp_path,
     options = "train --model TSN-R18-f2 --dataset toy_bars --width 4 --size 32 --seed 1 --device cpu --epochs".split()
     assert cli.main([*options, "4"]) == 2
     assert capsys.readouterr().err == (
-        f"paperlib train: {place} was trained by another recipe, which this one would replace; name another file by "
-        "--out\n"
+        f"paperlib train: {place} was trained by another recipe and would be replaced; name another file by --out\n"
     )
     assert place.read_bytes() == before
     monkeypatch.setattr(train, "run", lambda *_, out, **__: begun.append(out) or {"accuracy": 0.5, "seconds": 1})
@@ -183,3 +185,39 @@ def test_a_command_for_no_whole_number_of_gpus_is_refused(gpus):
     assert "--nproc-per-node 2 -m" in recipes.command("ssv2/TSN-R50-f8", 2)
     with pytest.raises(InputError, match="gpus must be a whole number of at least 1, not"):
         recipes.command("ssv2/TSN-R50-f8", gpus)
+
+
+def test_a_checkpoint_of_other_videos_is_not_replaced_without_a_word(tmp_path, monkeypatch, capsys):
+    toy.project(tmp_path, monkeypatch)
+    monkeypatch.setenv("PAPERLIB_DATA", "")
+    for root, kinds in (("a", "xy"), ("b", "xy"), ("c", "xz")):  # b has the classes of a, and another video
+        for split, kind in itertools.product(("train", "val"), kinds):
+            file = tmp_path / root / split / kind / "0.mp4"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(b"ab" if root == "b" else b"a")  # not opened
+            os.utime(file, (1, 1))
+    recipe = Recipe("TSN-R18-f2", "folder", width=4, size=32, epochs=3)
+    sets = [data.load("folder", split=split, size=32, root=str(tmp_path / "a")) for split in ("train", "val")]
+    known = {"fingerprints": dict(zip(("train", "val"), map(fingerprint, sets), strict=True)), "classes": ["x", "y"]}
+    place, begun = tmp_path / "checkpoints" / "folder" / "TSN-R18-f2.safetensors", []
+
+    def save(**more):
+        header = {"recipe": asdict(recipe), "dataset": "folder", "accuracy": 0.9, **known, **more}
+        checkpoints.save(place, models.create(recipe.name, num_classes=2, width=4), header)
+
+    def asked(root, *more):
+        options = "--model TSN-R18-f2 --dataset folder --width 4 --size 32 --epochs 3 --device cpu --data-root".split()
+        return cli.main(["train", *options, str(tmp_path / root), *more])
+
+    monkeypatch.setattr(train, "run", lambda *_, out, **__: begun.append(out) or {"accuracy": 0.5, "seconds": 1})
+    save()
+    for root in ("b", "c"):
+        assert asked(root) == 2
+        assert capsys.readouterr().err == (
+            f"paperlib train: {place} was trained on other videos and would be replaced; name another file by --out\n"
+        )
+    assert begun == []
+    assert asked("a") == asked("b", "--out", str(tmp_path / "own.safetensors")) == 0
+    save(skipped=["x/1.mp4"])  # which of those there are could be read, is not known
+    assert asked("b") == 0 and asked("c") == 2
+    assert begun == [place, tmp_path / "own.safetensors", place]

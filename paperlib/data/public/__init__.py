@@ -30,6 +30,7 @@ ADAPTERS = {
 }
 
 
+ANYBODYS = ("frames", "folder")  # of anybody's videos: the name does not say which
 SHOWN_OTHERWISE = ("nagoya_fir", "nagoya_fir_context", "weizmann", "grid")  # not as `files.VideoFiles` are
 
 
