@@ -35,7 +35,7 @@ def as_options(sentence, args):
         known = found[1] in names and not any(found[0] in value for value in typed)
         return f"--{found[1].replace('_', '-')} {found[2]}".rstrip() if known else found[0]
 
-    return re.sub(r"(?<![\w./-])(\w+)=('[^']*'|[\w.]*)", option, sentence)
+    return re.sub(r"(?<![\w./-])(\w+)=('[^']*'|[\[({][^])}]*[])}]|-?[\w.]*)", option, sentence)
 
 
 def some(names, most):

@@ -145,6 +145,8 @@ def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(name, ca
         ("give clips=500 or fewer", "give --clips 500 or fewer"),
         ("(assumed; mean= and std= say others).", "(assumed; --mean and std= say others)."),
         ("explain them (target='predicted')", "explain them (--target 'predicted')"),
+        ("give mean=[0,0,0] and std=[1, 1, 1]", "give --mean [0,0,0] and std=[1, 1, 1]"),
+        ("clips=-1, mean=(0, 0) or min_score={}", "--clips -1, --mean (0, 0) or --min-score {}"),
         ("min_score=0.5; iterations=3.", "--min-score 0.5; iterations=3."),
         ("in /a/clips=3.mp4 and clips=7.mp4", "in /a/clips=3.mp4 and clips=7.mp4"),
     ],
