@@ -33,7 +33,7 @@ def of_reversing(run, predicted):
             return Finding(id, None, UNTRAINED)
         chosen = [blocks[name] for name in names]
         interval = crossed_interval(statistic, chosen, [units[name] for name in names], span=1.0)
-        rests = ", ".join(_rests_on(sets[name][I3D], len(blocks[name][0][0]), units[name]) for name in names)
+        rests = "; ".join(_rests_on(sets[name][I3D], len(blocks[name][0][0]), units[name]) for name in names)
         return Finding(id, interval, rests, ", ".join(sets[name][I3D][0][0].partition("/")[0] for name in names))
 
     def lost(block):

@@ -166,6 +166,7 @@ def test_findings_of_table_1_follow_the_share_of_f1_lost(run, monkeypatch):
         "vf.table1.i3d-higher": "holds",
     }
     assert found["vf.table1.i3d-higher"].rests_on == "1 run each, 240 clips"
+    assert found["vf.table1.time-critical"].rests_on == "1 run each, 240 clips; 1 run each, 240 clips"
 
 
 def test_table_1_takes_all_runs_of_both_models_and_leaves_a_run_out_both_ways(run, monkeypatch):
