@@ -60,7 +60,7 @@ def over_networks(ours, x, y, ranks=True):
 
     x, y: functions of the part of `described` that is of one data set, giving a value per row. Correlations are
     averaged by Fisher's z; intervals are jackknifed over architectures, each left out of all data sets at once, and no
-    narrower than Fisher's.
+    narrower than `_back` says.
     """
 
     def z(columns):
@@ -69,7 +69,8 @@ def over_networks(ours, x, y, ranks=True):
     columns = _columns(ours, (x, y))
     if not columns:
         return Interval(np.nan, np.nan, np.nan)
-    return _back(crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [columns]), columns[0].size)
+    interval = crossed_interval(lambda blocks: z([column[0] for column in blocks[0]]), [columns])
+    return _back(interval, columns[0].size, ranks)
 
 
 def two_orders(ours):
@@ -77,7 +78,7 @@ def two_orders(ours):
     first, second = (column[0] for column in _columns(ours, (lambda part: part.avg_atr,)))
     both = np.isfinite(first) & np.isfinite(second)
     blocks = [[first[None, both], second[None, both]]]
-    return _back(crossed_interval(lambda blocks: _z(blocks[0][0][0], blocks[0][1][0], True), blocks), both.sum())
+    return _back(crossed_interval(lambda blocks: _z(blocks[0][0][0], blocks[0][1][0], True), blocks), both.sum(), True)
 
 
 def explains_better(ours):
@@ -117,15 +118,15 @@ def _z(a, b, ranks=True):
     return float(np.arctanh(np.clip(np.corrcoef(a, b)[0, 1], -0.9999, 0.9999)))
 
 
-def _back(interval, networks):
-    """Return an interval of Fisher's z as one of the correlation, over `networks` of them.
+def _back(interval, networks, ranks):
+    """Return an interval of Fisher's z as one of the correlation, over `networks` of them; ranks: whether of ranks.
 
-    It is no narrower than Fisher's, whose z has a standard error of 1 / sqrt(n - 3) however well the networks happen
-    to line up: of so few, the jackknife's own error is large. It has none (NaN) where they line up whichever is left
-    out, and z has no end there: Fisher's interval is then around half an exchange of two neighbours less, and ends at
-    the correlation itself.
+    It is no narrower than if z had a standard error of 1 / sqrt(n - 3), as Fisher's, of ranks sqrt(1.06 / (n - 3)), as
+    Fieller's, however well the networks happen to line up: of so few, the jackknife's own error is large. It has none
+    (NaN) where they line up whichever is left out, and z has no end there: the interval is then around half an exchange
+    of two neighbours less, and ends at the correlation itself.
     """
-    arm = stats.norm.ppf(0.975) / np.sqrt(networks - 3) if networks > 3 else np.inf
+    arm = stats.norm.ppf(0.975) * np.sqrt((1.06 if ranks else 1) / (networks - 3)) if networks > 3 else np.inf
     most = np.arctanh(1 - 6 / (networks * (networks**2 - 1))) if networks > 1 else 0.0
     middle = np.clip(interval.value, -most, most)
     low, high = np.fmin(interval.low, middle - arm), np.fmax(interval.high, middle + arm)

@@ -162,6 +162,8 @@ def test_correlations_and_their_intervals():
     line = x + rng.normal(scale=0.1, size=15)  # where the jackknife sees hardly any spread, Fisher's interval stays
     found, fisher = over_models(x, line, False), stats.pearsonr(x, line).confidence_interval(0.95)
     assert found.low <= fisher.low + 1e-9 and found.high >= fisher.high - 1e-9
+    z = np.arctanh(1 - 6 / (15 * 224))  # in one order: half an exchange of two neighbours less than 1
+    assert over_models(x, line, True).low == pytest.approx(np.tanh(z - 1.959964 * np.sqrt(1.06 / 12)))
     few = over_models(x[:3], y[:3], False)
     assert (few.low, few.high) == (-1, 1)  # of three networks nothing is known
 
