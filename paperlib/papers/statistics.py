@@ -126,7 +126,9 @@ def mean_of_independent(intervals):
 def at_once(comparisons, level=0.95):
     """Return the level at which each of so many intervals has to be, for all to cover at once (Bonferroni).
 
-    For the best, worst or farthest of several comparisons, which was chosen by the values themselves.
+    For the best, worst or farthest of several comparisons, which was chosen by the values themselves. Where "better
+    than all" holds, each interval at its own level would do, as all have to agree; the other end needs this one, which
+    is taken for both and makes it hold somewhat too rarely.
     """
     return 1 - (1 - level) / max(1, comparisons)
 
