@@ -45,6 +45,17 @@ def test_a_chain_of_frame_counts_is_one_unit(table):
     assert found.rests_on.startswith("3 chains")
 
 
+def test_tsn_is_held_against_the_one_module_that_suffers_the_least(table):
+    found = {one.id: one for one in findings.of_pooling(table)}["da.fig6.tsn-least"]
+    part = table[table.dataset == "mini-Kinetics"].groupby(["module", "backbone", "temporal_pooling"]).top1.mean()
+    change = (part.xs(1, level=2) - part.xs(0, level=2)).unstack("backbone")
+    best = change.drop("TSN").mean(axis=1).idxmax()  # one module, not another one in each setting
+    apart = change.loc["TSN"] - change.loc[best]
+    half = stats.t.ppf(1 - 0.025 / 3, 2) * apart.std() / np.sqrt(3)
+    assert found.interval == pytest.approx((apart.mean(), apart.mean() - half, apart.mean() + half))
+    assert found.rests_on == "3 chains of models, 1 run each; covers 3 comparisons at once"
+
+
 def test_contribution_verdicts_turn_around_with_the_datasets(table):
     swap = {"mini-SSV2": "mini-Kinetics", "mini-Kinetics": "mini-SSV2"}
     swapped = table.assign(dataset=table.dataset.replace(swap))
