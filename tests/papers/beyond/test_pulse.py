@@ -211,22 +211,23 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
     for network, atr, correlation in (("PhysNet", 20, 0.9), ("TS-CAN", 8, 0.7), ("PhysFormer", 90, 0.5)):
         about = dict(network=network, frame=frames, atr=atr + 10 * wiggle, correlation=correlation + wiggle)
         tables.append(pd.DataFrame(about | dict(rules="attnlrp")))
-        if network != "PhysFormer":  # the papers' rules are not for it, and there the 2D network looks farther
-            tables.append(pd.DataFrame(about | dict(rules="paper", atr=30 - about["atr"], correlation=0.6 + wiggle)))
+        right = {"PhysNet": 0.6, "TS-CAN": 0.95}.get(network)
+        if right:  # the papers' rules are not for PhysFormer, and there the 2D network looks farther
+            about |= dict(atr=30 - about["atr"], correlation=right + wiggle)
+            tables.append(pd.DataFrame(about | dict(rules="paper")))
     maps = dict(network=list("aabbcc"), instrument=["CLRP", "Grad-CAM"] * 3)
     placed = pd.DataFrame({**maps, "skin": [1.0, 2, 1, 2, 1, 3], "follows": [0, 0.2, 0, 0, 0, 0.1]})
     found = decided.findings(pd.concat(tables), placed, pd.DataFrame(dict(inside=[0.9, 0.8, 0.7])), (36, 84))
     assert {one.id for one in found} == {id for id in published.statements().id if id.startswith("pulse.")}
     values = {one.id: one.interval for one in found}
     beats = wiggle.reshape(5, 2).mean(1)  # the same ones for all networks
-    for rules, correlation, farther, networks in (("attnlrp", 0.7, 12, 3), ("paper", 0.6, -12, 2)):
-        assert values[f"pulse.when-{rules}"] == pytest.approx(statistics.mean_interval(correlation + beats))
+    for rules, correlation, farther, networks in (("attnlrp", 0.5, 12, 3), ("paper", 0.6, -12, 2)):
+        alone = statistics.mean_interval(correlation + beats, level=1 - 0.05 / networks)  # of the least right network
+        assert values[f"pulse.when-{rules}"] == pytest.approx(alone)
         assert values[f"pulse.3d-{rules}"].value == pytest.approx(farther)
         (one,) = (one for one in found if one.id == f"pulse.when-{rules}")
-        assert one.rests_on == f"5 beats of 1 face, {networks} networks trained once"
-    three = [rows for rows in tables if rows.rules.iloc[0] == "attnlrp"]
-    fewer = [rows.iloc[::2] if rows.network.iloc[0] == "PhysFormer" else rows for rows in three]
-    assert decided.over_beats(fewer).value == pytest.approx(0.7 + wiggle[::2].mean() / 3)
+        seen = f"5 beats of 1 face, {networks} networks trained once; covers {networks} comparisons at once"
+        assert one.rests_on == seen
     assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
     parts = [np.var([1.5, 1.5, 2], ddof=1) / 3, np.var([1, 7 / 3], ddof=1) / 2]  # of networks' and instruments' means
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)

