@@ -115,6 +115,14 @@ def test_every_verdict_in_the_ledger_follows_from_its_own_row():
         assert not (value < low or value > high), row  # NaN ends are no ends
 
 
+def test_where_networks_have_several_runs_these_are_said_to_be_resampled():
+    resampled = published.statements().set_index("id").resampled
+    several = committed().query("id != '' and rests_on.str.contains(r'\\b(?:[2-9]|[1-9]\\d+) runs')", engine="python")
+    assert len(several) > 50
+    for row in several.itertuples():
+        assert {"runs", "networks"} & set(resampled[row.id].split(", ")), (row.id, row.rests_on)
+
+
 def test_every_statement_is_decided_by_exactly_one_notebook():
     ledger, table = committed(), published.statements()
     assert table.id.is_unique and (table[["id", "paper", "where", "statement", "quantity"]] != "").all().all()
