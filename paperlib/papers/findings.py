@@ -14,11 +14,14 @@ class Finding(NamedTuple):
     dataset: str = ""
 
 
-def runs_each(runs, networks):
-    """Return `1 to 3 runs each of 4 networks`, and that networks of 1 run among others count as varying like those."""
+def runs_each(runs, networks, others="the others"):
+    """Return `1 to 3 runs each of 4 networks`, and that networks of 1 run among others count as varying like those.
+
+    others: those of more runs, in words.
+    """
     few, most = min(runs), max(runs)
     count = f"{few} run{'s' if few > 1 else ''}" if few == most else f"{few} to {most} runs"
-    alike = " (those of 1 run as varied as the others)" if few == 1 < most else ""
+    alike = f" (those of 1 run as varied as {others})" if few == 1 < most else ""
     return f"{count} each of {networks} network{'s' if networks > 1 else ''}{alike}"
 
 

@@ -146,7 +146,8 @@ def crossed_interval(statistic, blocks, units=None, level=0.95, span=None, of_ru
     each entry and one of runs for each model that has more than one, and the interval is Student's t with
     Satterthwaite's degrees of freedom. Few runs give few degrees of freedom, so a wide interval; with one run of each
     model it says something about these networks only. With `of_run`, models trained once among others trained more
-    often are taken to vary from run to run as those do (their pooled variance). What is left of an answer once clip and
+    often are taken to vary from run to run as those do (their pooled variance, too small where it is of networks whose
+    values are smaller, as those of fewer frames are in frames). What is left of an answer once clip and
     run are known is counted with both, so intervals are if anything too wide.
 
     Where leaving out makes no difference at all there is no spread to estimate: with `span`, the most that one clip

@@ -159,13 +159,18 @@ def rests_on(explained, quantity=avg):
     found = networks(explained)
     scored = quantity is right
     each = [len(one.correct) if scored else len(one.videos) for runs in found.values() for one in runs]
-    return words(map(len, found.values()), each, "video" if scored else "clip")
+    once, more = ({runs[0].matrix.shape[2] for runs in found.values() if (len(runs) > 1) == many} for many in (0, 1))
+    others = "the others" if scored or once <= more else "the others, of another length"  # relevance is in frames
+    return words(map(len, found.values()), each, "video" if scored else "clip", others)
 
 
-def words(runs, each, what):
-    """Return `1 run each of 2 networks, 30 to 32 clips each` for the runs of every network and the clips of each."""
+def words(runs, each, what, others="the others"):
+    """Return `1 run each of 2 networks, 30 to 32 clips each` for the runs of every network and the clips of each.
+
+    others: as in `runs_each`.
+    """
     runs = list(runs)
-    return f"{runs_each(runs, len(runs))}, {counted(each, what)} each"
+    return f"{runs_each(runs, len(runs), others)}, {counted(each, what)} each"
 
 
 def counted(counts, what):

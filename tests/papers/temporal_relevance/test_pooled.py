@@ -57,6 +57,11 @@ def test_runs_of_one_network_widen_its_interval():
     assert pooled.rests_on(runs) == "3 runs each of 1 network, 40 clips each"
     mixed = pooled.rests_on(runs | {"a/y": flat(40, 4.0)})
     assert mixed == "1 to 3 runs each of 2 networks (those of 1 run as varied as the others), 40 clips each"
+    long = runs | {"a/z": flat(40, 9.0, frames=32)}  # its relevance in frames varies more than that of 8 frames
+    assert "(those of 1 run as varied as the others, of another length)" in pooled.rests_on(long)
+    assert "(those of 1 run as varied as the others)" in pooled.rests_on(long, pooled.right)
+    both = long | {f"a/w{suffix}": flat(40, 9.0, frames=32) for suffix in ("", "-s1")}
+    assert "(those of 1 run as varied as the others)" in pooled.rests_on(both)
     assert pooled.rests_on({"a/x": flat(3, 4.0), "a/y": flat(5, 4.0)}) == "1 run each of 2 networks, 3 to 5 clips each"
 
 
