@@ -5,7 +5,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from ...explanation import plotting
-from ..temporal_relevance import STANDS_FOR, look_of
+from ..stand_ins import STANDS_FOR
+from ..temporal_relevance import look_of
 
 MOST = 100.7  # percent, where an axis of accuracies ends at the latest
 

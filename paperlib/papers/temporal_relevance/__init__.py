@@ -4,23 +4,7 @@ notebooks."""
 import re
 
 from ...explanation import plotting
-
-# The data set of the paper that each of ours is or stands for
-STANDS_FOR = {
-    "synth_ssv2": "SSV2",
-    "synth_kinetics": "Kinetics",
-    "synth_mit": "MiT",
-    "synth_ssv2_hard": "SSV2",
-    "synth_kinetics_hard": "Kinetics",
-    "synth_mit_hard": "MiT",
-    "ssv2": "SSV2",
-    "mini_ssv2": "SSV2",
-    "kinetics400": "Kinetics",
-    "mini_kinetics": "Kinetics",
-    "mit": "MiT",
-    "mini_mit": "MiT",
-}
-
+from ..stand_ins import STANDS_FOR
 
 ROLES = {  # colours and marks of what a data set stands for
     "SSV2": (plotting.VERMILION, "s"),
@@ -66,7 +50,7 @@ def trained(run, wanted=None, at_least=None):
     return there
 
 
-def frames_of(checkpoint):
+def frame_count(checkpoint):
     """Return how many frames a model takes, read off its name (`-f16`, `-8x8` with four times as many fast
     frames)."""
     found = re.search(r"-f(\d+)|-(\d+)x\d+", checkpoint)
@@ -96,7 +80,7 @@ def explain_all(run, at_least=None, models=None, **options):
     for checkpoint in analysis.own_order(there):
         few = (
             {"clips": run.settings["long_clips"]}
-            if frames_of(checkpoint) >= 32 and "long_clips" in run.settings
+            if frame_count(checkpoint) >= 32 and "long_clips" in run.settings
             else {}
         )
         found[checkpoint] = analysis.explain(

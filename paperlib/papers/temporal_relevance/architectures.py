@@ -8,8 +8,9 @@ from scipy import stats
 
 from ...explanation import plotting
 from ...training import checkpoints
+from ..stand_ins import STANDS_FOR
 from ..statistics import Interval, crossed_interval
-from . import STANDS_FOR, pooled
+from . import pooled
 from .datasets import heading, summary
 
 SIZES = {8: 22, 16: 50, 32: 95}  # areas of Figure 7's marks by number of frames

@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from ...explanation import plotting
-from . import STANDS_FOR, split
+from ..stand_ins import STANDS_FOR
+from . import split
 from .class_statistics import agreement, components, hits, larger_than_static, over_classes, with_both_kinds
 
 WIDTH = 0.5  # frames between which the paper finds most classes: avg-ATR 7.7 to 8.2 (section 4.4)

@@ -6,8 +6,9 @@ import pandas as pd
 
 from ...explanation import plotting
 from .. import published
+from ..stand_ins import STANDS_FOR
 from ..statistics import accuracy_interval
-from . import STANDS_FOR, explain_all, look_of, pooled, split
+from . import explain_all, look_of, pooled, split
 
 __all__ = ["as_printed", "beside", "draw_table", "explain_all", "heading", "summary", "with_mit"]
 

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...explanation import plotting
-from . import STANDS_FOR, pooled
+from ..stand_ins import STANDS_FOR
+from . import pooled
 from .datasets import heading, summary
 
 SUFFIX = "-dense"

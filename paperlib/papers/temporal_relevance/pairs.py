@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 
 from ...explanation import plotting
-from . import STANDS_FOR, dataset_for, look_of, pooled, split
+from ..stand_ins import STANDS_FOR
+from . import dataset_for, look_of, pooled, split
 
 PRINTED = "temporal_relevance_table01"
 

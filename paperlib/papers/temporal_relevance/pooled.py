@@ -4,8 +4,9 @@ import numpy as np
 
 from ...storage.zoo_lists import without_seed
 from ..findings import UNTRAINED, Finding, of_several, runs_each
+from ..stand_ins import STANDS_FOR
 from ..statistics import at_once, crossed_interval
-from . import STANDS_FOR, dataset_for, split
+from . import dataset_for, split
 
 
 def avg(found):

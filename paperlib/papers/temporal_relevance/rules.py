@@ -11,7 +11,8 @@ from ... import relevance
 from ...explanation import plotting
 from ...storage import cache
 from .. import analysis
-from . import STANDS_FOR, opened, pooled, split
+from ..stand_ins import STANDS_FOR
+from . import opened, pooled, split
 
 METHODS = ("clrp", "lrp")
 METRICS = {"avg-ATR": "avg", "max-ATR": "max"}

@@ -1,11 +1,8 @@
 """The figures and tables of "Interpreting Video Features" (ACCV 2020): one module per group of notebooks."""
 
 from ...explanation.plotting import BLUE, ORANGE
+from ..stand_ins import STANDS_FOR
 
-STANDS_FOR = {  # ours -> the paper's
-    **{name: "SSV2" for name in ("ssv2", "synth_ssv2", "synth_ssv2_hard")},
-    **{name: "KTH" for name in ("kth", "synth_kth", "synth_kth_hard")},
-}
 COLOURS = {"I3D": ORANGE, "C-LSTM": BLUE}  # as in the paper's Figure 4
 
 

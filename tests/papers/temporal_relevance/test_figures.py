@@ -14,7 +14,7 @@ from paperlib.papers.temporal_relevance import (
     class_statistics,
     classes,
     dense,
-    frames_of,
+    frame_count,
     method,
     pairs,
     rules,
@@ -48,7 +48,7 @@ def test_a_missing_checkpoint_stops_the_notebook_with_the_command_that_trains_it
 
 def test_number_of_frames_is_read_off_the_name():
     assert [
-        frames_of(f"synth_ssv2/{name}")
+        frame_count(f"synth_ssv2/{name}")
         for name in (
             "I3D-R50-f8",
             "TAM2D-R50-f16-k5",
