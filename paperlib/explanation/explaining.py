@@ -270,9 +270,17 @@ def _listed(indices):
     """Return video frames counted from 1, as a range where their distance is one and the same."""
     steps = {b - a for a, b in zip(indices, indices[1:])}  # noqa: B905
     if len(indices) > 8 and len(steps) == 1:
-        return f"every {steps.pop()}. from {indices[0] + 1} to {indices[-1] + 1}".replace("every 1. ", "all ")
+        apart = steps.pop()
+        every = "all" if apart == 1 else f"every {_ordinal(apart)} frame"
+        return f"{every} from {indices[0] + 1} to {indices[-1] + 1}"
     shown = indices if len(indices) <= 16 else [*indices[:4], None, *indices[-2:]]
     return ", ".join("..." if k is None else str(k + 1) for k in shown)
+
+
+def _ordinal(number):
+    """Return 2nd, 3rd, 4th, 11th, 21st ... for a number."""
+    teens = number // 10 % 10 == 1
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _targets(classes, target):

@@ -229,7 +229,7 @@ def _checked(net, clip, facts):
         raise InputError(f"a clip is a float tensor [B, 3, T, H, W], normalised as by data.clips.to_clip, not {kind}")
     if facts.frames not in (None, clip.shape[2]):
         raise InputError(
-            f"{type(net).__name__} takes {facts.frames} frames, as {facts.source('frames')}, but the clip has "
+            f"{type(net).__name__} takes {facts.frames} frames ({facts.source('frames')}), but the clip has "
             f"{clip.shape[2]}: sample {facts.frames} of them, or give frames={clip.shape[2]}"
         )
     return clip[:1].detach().to(weight)

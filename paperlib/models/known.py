@@ -55,7 +55,7 @@ class Known:
     def source(self, key):
         """Say where a fact stands."""
         words = {"told": "told", "clip": "the clip has them", None: "assumed"}
-        return words.get(self.by.get(key), f"{self.by.get(key)} says")
+        return words.get(self.by.get(key), f"from {self.by.get(key)}")
 
     def normalised(self, clip):
         """Return a clip normalised by ImageNet's statistics as one normalised by these."""

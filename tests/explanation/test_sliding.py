@@ -8,9 +8,18 @@ import paperlib
 from paperlib import gradcam, relevance
 from paperlib.data import clips, sampling
 from paperlib.errors import InputError
-from paperlib.explanation import measured, sliding
+from paperlib.explanation import explaining, measured, sliding
 
 from .test_explain import NAMES
+
+
+@pytest.mark.parametrize(
+    "apart, said", [(2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (102, "102nd")]
+)
+def test_frames_that_lie_evenly_apart_are_said_by_an_ordinal(apart, said):
+    indices = [2 + k * apart for k in range(10)]
+    (note,) = explaining._seen({"indices": indices, "video_frames": 2000})
+    assert note == f"Of 2000 frames of the video, 10 were seen: every {said} frame from 3 to {3 + 9 * apart}."
 
 
 def test_what_is_seen_of_a_long_video():

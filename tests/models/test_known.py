@@ -31,6 +31,7 @@ def test_processors_and_configurations_are_read(tmp_path):
     x = clip(4, 8)
     adapted = models.adapt(Tiny(400), x, processor=R3D_18_Weights.DEFAULT)
     assert adapted.mean == (0.43216, 0.394666, 0.37645) and adapted.classes[0] == "abseiling"
+    assert "400 classes have names (from the weights)" in adapted.said
 
     class Configured(Turned):
         def __init__(self):
@@ -46,11 +47,11 @@ def test_processors_and_configurations_are_read(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
     adapted = models.adapt(Configured())
     assert (adapted.frames, adapted.size, adapted.classes) == (6, 16, ["up", "down", "aside"])
-    assert "6 frames (its configuration says) of 8 x 8 pixels (the clip has them)" in " ".join(
+    assert "6 frames (from its configuration) of 8 x 8 pixels (the clip has them)" in " ".join(
         models.adapt(Configured(), clip(6, 8)).said
     )
-    assert adapted.mean == (0.5, 0.5, 0.5) and any("preprocessor_config.json says" in said for said in adapted.said)
-    with pytest.raises(InputError, match="takes 6 frames, as its configuration says, but the clip has 4: sample 6"):
+    assert adapted.mean == (0.5, 0.5, 0.5) and any("from preprocessor_config.json" in said for said in adapted.said)
+    with pytest.raises(InputError, match=r"takes 6 frames \(from its configuration\), but the clip has 4: sample 6"):
         models.adapt(Configured(), x)
     assert models.adapt(Configured(), x, frames=4)(x).shape == (1, 3)
 
