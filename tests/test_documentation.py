@@ -160,13 +160,21 @@ def film(file, frames=40):
 
 
 def test_the_readmes_example_runs_as_printed(tmp_path, monkeypatch):
+    from torchvision.models.video import R3D_18_Weights, r3d_18
+
     film(tmp_path / "jump.mp4")
     monkeypatch.chdir(tmp_path)
+    # Weights are drawn, not downloaded; all else that torchvision says of them is theirs.
+    drawn = r3d_18(num_classes=len(R3D_18_Weights.DEFAULT.meta["categories"])).state_dict()
+    monkeypatch.setattr(R3D_18_Weights, "get_state_dict", lambda *_, **__: drawn)
     (code,) = blocks(paths.ROOT / "README.md", "python")
-    assert len([line for line in code.splitlines() if line]) == 3
+    assert len([line for line in code.splitlines() if line]) == 5
     names = {}
     exec(code, names)
     found = names["found"]
+    said = " ".join(found.notes)
+    assert "400 classes have names" in said and "(0.43216, 0.394666, 0.37645)" in said and "assumed" not in said
+    assert min(found.info["indices"]) == 1 and "16 were seen: 2, 4," in said  # from 0 in arrays, from 1 in text
     assert found.matrix.shape == (2, 16) and (found.matrix >= 0).all() and found.cam.shape == (16, 112, 112)
     assert 1 <= found.info["avg_atr"] <= found.info["max_atr"] <= 16
     assert not any("single row" in note for note in found.notes)

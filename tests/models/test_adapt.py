@@ -291,7 +291,7 @@ def test_pixels_are_normalised_as_the_network_wants_them():
         (Tiny, dict(layout="B T C H W"), r"\[B, T, C, H, W\]: Given groups=1"),
         (Tiny, dict(mean=[0.5] * 3), "give mean and std together"),
         (Tiny, dict(mean=[0.5] * 3, std=[0, 1, 1]), "std must be three numbers above 0"),
-        (Tiny, dict(frames=7), "takes 7 frames, as told, but the clip has 5"),
+        (Tiny, dict(frames=7), r"takes 7 frames \(told\), but the clip has 5"),
         (Tiny, dict(classes=["a"]), "1 names of classes are given, but Tiny gives 3 logits"),
         (lambda: nn.Conv3d(3, 3, 1), {}, "no axis of classes is found"),
         (lambda: torch.jit.trace(Tiny(), clip(5, 8)), {}, "is TorchScript.*give the Python network"),
