@@ -1,6 +1,8 @@
 """The house: which rooms the package has, which way its imports run, what its files are called and how they look."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -133,6 +135,26 @@ def test_every_room_says_what_it_is_for_and_what_it_may_import():
     for folder in [f for f in PACKAGE.iterdir() if f.is_dir() and f.name != "__pycache__"]:
         said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
         assert "May import" in said or "Imports no other room" in said, folder.name
+
+
+def test_what_the_rooms_name_is_there():
+    wrong = []
+    for folder in [f for f in PACKAGE.iterdir() if f.is_dir() and f.name != "__pycache__"]:
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        for named in re.findall(r"`([a-zA-Z_][\w.]*)`", said):
+            first, *rest = named.removeprefix("paperlib.").split(".")
+            places = (f"paperlib.{folder.name}", "paperlib")
+            wrong += [] if named == "paperlib" or any(leads_to(p, [first, *rest]) for p in places) else [named]
+    assert wrong == []
+
+
+def leads_to(module, names):
+    """Whether the names lead from a module to one inside of it, or to a name that it has, one after the other."""
+    found = importlib.import_module(module)
+    for name in names:
+        inside = f"{getattr(found, '__name__', '')}.{name}"
+        found = importlib.import_module(inside) if inside in modules() else getattr(found, name, None)
+    return found is not None
 
 
 def test_files_stay_short():

@@ -1,8 +1,8 @@
 """Datasets by name: procedural ones rendered on demand, public ones read from their official layouts.
 
-A dataset has `name`, `classes` (list of str), `labels` (int64 [n]), `temporal` (bool [classes] or None),
-`ids` (list of str), `len()`, `num_frames(i)` and `frames(i, indices) -> uint8 [len(indices), size, size, 3]`.
-One that is read from files also has `source(i)`, what a video is cut from: results that are kept of it are good for
+A dataset has `.name`, `.classes` (list of str), `.labels` (int64 [n]), `.temporal` (bool [classes] or None),
+`.ids` (list of str), `len()`, `.num_frames(i)` and `.frames(i, indices) -> uint8 [len(indices), size, size, 3]`.
+One that is read from files also has `.source(i)`, what a video is cut from: results that are kept of it are good for
 as long as that is the same (`fingerprint`). Of one without, they are for as long as a few of its pictures are.
 
 May import: storage, errors.
