@@ -54,7 +54,9 @@ def relevance_matrix(
     rows: str = "auto",
     split: str | None = None,
 ) -> torch.Tensor:
-    """Return the temporal relevance matrices A [B, T', N] of clips: row i explains frame logit i.
+    """Return the temporal relevance matrices A [B, T', N] of clips: row i explains output step i.
+
+    That is a frame logit or, of a network without any, a part of the clip's logit: see `rows`. Column j is frame j.
 
     model: any network of class logits [B, K]; evaluated as if in evaluation mode. One in half precision is held in
         float32 meanwhile, and so is the result.
@@ -62,8 +64,8 @@ def relevance_matrix(
     targets: the class of each clip, [B] or one number for all.
     method: "clrp", contrastive relevance max(0, R - R_dual) (equation 2); "lrp", the relevance R alone, whose
         rows sum to the frame logits; "dual", R_dual alone.
-    contrast: type of dual (Gu et al. 2018): 2 negates the target's weights and starts from the same logit, as
-        the paper does; 1 keeps the weights and starts from all other logits.
+    contrast: type of dual (Gu et al. 2018): 2, their CLRP2, negates the target's weights and starts from the same
+        logit, as the paper does; 1, their CLRP1, keeps the weights and starts from all other logits, as in their code.
     normalise: divide R and R_dual by their starting sums before subtracting them, as Gu et al.'s code does.
     rules: a composite's name, "paper", "attnlrp", "cp-lrp" or "gamma", or {module class, module path or operation
         name: rule} in place of one's rules, which the entry "composite" may name; "auto" and None: "attnlrp" where

@@ -129,6 +129,33 @@ def test_zennit_agrees_with_z_plus_and_z_beta():
             assert torch.allclose(ours[step], theirs[0], rtol=1e-4, atol=1e-4 * scale)
 
 
+@pytest.mark.parametrize("name", ["Epsilon", "Gamma", "WSquare", "Flat"])
+def test_zennit_has_the_same_rules_under_the_same_names(name):
+    composites = pytest.importorskip("zennit.composites")
+    from zennit import rules as zr
+    from zennit import types as zt
+
+    torch.manual_seed(4)  # no max pooling: zennit gives ties, of which WSquare and Flat make many, to the first
+    convolutions = nn.Conv3d(3, 6, 3, padding=1, bias=False), nn.Conv3d(6, 12, 3, padding=1, bias=False)
+    net = Frames(nn.Sequential(convolutions[0], nn.ReLU(), convolutions[1], nn.ReLU()), 12).double().eval()
+    x, flat = clip(4, size=8, seed=2, dtype=torch.float64), Stretched(net, (8, 8)).eval()
+    options = {"Gamma": {"by_sign": True}}.get(name, {})  # zennit's favours the contributions of the output's own sign
+    ours = getattr(relevance, name)(**options)
+    stabiliser = {"epsilon" if name == "Epsilon" else "stabilizer": 1e-9}
+    theirs = getattr(zr, name)(zero_params="bias", **stabiliser)
+    layers = [(zt.Activation, zr.Pass()), (zt.AvgPool, zr.Norm()), (zt.Convolution, theirs), (zt.Linear, theirs)]
+    rules = {nn.Conv3d: ours, nn.Linear: ours, "trunk.0": ours}
+    found = relevance.pixel_relevance(net, x, 2, method="lrp", rules=rules, rows="logits")[0]
+    with composites.LayerMapComposite(layers).context(flat) as modified:
+        for step in range(4):
+            y = x.clone().requires_grad_()
+            out = modified(y)
+            start = torch.zeros_like(out)
+            start[0, step * 4 + 2] = out[0, step * 4 + 2].detach()
+            (expected,) = torch.autograd.grad(out, y, start)
+            assert torch.allclose(found[step], expected[0], rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
 @pytest.mark.slow
 def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
     composites = pytest.importorskip("zennit.composites")
