@@ -17,13 +17,19 @@ from pathlib import Path
 
 from ..data import archives, check, public
 from ..storage import paths
+from . import action
 
 SHOWN = 10  # ids listed per split on the screen; --output has all
 
 
 def arguments(parser):
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    one = actions.add_parser("check", help="compare a data folder with the lists, decode the videos")
+    more = """
+
+Prints a line for every split that is found, with what is missing or unreadable, and exits with 1 if anything is.
+
+example: paperlib data check datasets --dataset ssv2 --output missing.csv"""
+    one = action(actions, "check", "compare a data folder with the lists, decode the videos", more)
     one.add_argument("root", help="the data folder, or one dataset's folder")
     one.add_argument(
         "--dataset", action="append", choices=list(public.ADAPTERS), metavar="NAME", help="only this one (repeatable)"
@@ -36,8 +42,15 @@ def arguments(parser):
     )
     one.add_argument("--workers", type=int, help="videos decoded at a time (default: one per core)")
     one.add_argument("--output", help="CSV file for every video that is missing, unreadable or left out")
-    actions.add_parser("where", help="say which files of which dataset to put where")
-    two = actions.add_parser("unpack", help="unpack a zip or tar archive safely")
+    more = """ One line a dataset; any number of them
+may lie in one folder, which --data-root or PAPERLIB_DATA then names.
+
+example: paperlib data where"""
+    action(actions, "where", "say which files of which dataset to put where", more)
+    more = """ Entries that lead out of the folder are refused.
+
+example: paperlib data unpack kth.zip datasets/kth"""
+    two = action(actions, "unpack", "unpack a zip or tar archive safely", more)
     two.add_argument("archive")
     two.add_argument("folder")
 

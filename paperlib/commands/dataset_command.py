@@ -2,6 +2,8 @@
 
 Writes OUT.parquet, one row per clip (paperlib.shards.load reads it), and keeps the shards in OUT.shards/: a run
 that was stopped goes on with the shards that are missing. docs/scale.md says how to use several GPUs or a cluster.
+The class explained is the video's label by default, not the prediction as in the commands about one video.
+`paperlib dataset KIND --help` says more.
 
 examples:
   paperlib dataset relevance synth_ssv2_hard synth_ssv2_hard/TAM2D-R50-f8
@@ -11,36 +13,64 @@ examples:
 
 from pathlib import Path
 
+from . import action
+
+WHOSE = """
+
+The class explained is the video's label; --target predicted takes the network's prediction, as the commands about
+one video do. The network is a checkpoint of models.create; for one of your own docs/extending.md has a loop of ten
+lines, "A whole data set through your own network".
+
+example: paperlib dataset """
+
 
 def arguments(parser):
     """Declare the options, those of each kind under its name."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
-    relevance = kinds.add_parser("relevance", help="matrices, frame logits and ATR")
-    relevance.add_argument("--method", choices=("clrp", "lrp"), default="clrp", help="(default: clrp)")
-    relevance.add_argument("--sigma", type=float, default=0.975, help="of the ATR (default: 0.975)")
-    mask = kinds.add_parser("mask", help="learned temporal masks and the scores under them")
+    example = f"{WHOSE}relevance synth_ssv2_hard synth_ssv2_hard/TAM2D-R50-f8"
+    relevance = action(kinds, "relevance", "matrices, frame logits and ATR of every clip", example)
+    relevance.add_argument(
+        "--method", choices=("clrp", "lrp"), default="clrp", help="contrastive relevance (default) or plain LRP"
+    )
+    relevance.add_argument(
+        "--sigma", type=float, default=0.975, help="share of a row's relevance that its ATR holds (default: 0.975)"
+    )
+    example = f"{WHOSE}mask synth_ssv2_hard synth_ssv2_hard/I3D-R50-f16 --jobs 4"
+    mask = action(kinds, "mask", "learned temporal masks of every clip and the scores under them", example)
     mask.add_argument("--preset", default="default", help="as in paperlib mask (default: default)")
     mask.add_argument("--perturbation", default="freeze", help="as in paperlib mask (default: freeze)")
     mask.add_argument("--iterations", type=int, help="of gradient descent (default: the preset's)")
-    cam = kinds.add_parser("gradcam", help="maps at the layer's own size, and their blobs")
+    example = f"{WHOSE}gradcam synth_ssv2_hard synth_ssv2_hard/I3D-R50-f16 --limit 100"
+    cam = action(kinds, "gradcam", "maps of every clip, at the layer's own size, and their blobs", example)
     cam.add_argument("--layer", help="as in paperlib gradcam (default: the family's)")
     cam.add_argument("--normalise", choices=("frame", "clip"), default="frame", help="before blobs are measured")
-    cam.add_argument("--softmax", action="store_true", help="explain the softmax score, not the logit")
-    for kind in (relevance, mask, cam):
-        _common(kind)
+    cam.add_argument(
+        "--softmax",
+        action="store_true",
+        help="explain the score (softmax, or sigmoid for a single logit), not the logit",
+    )
+    for one in (relevance, mask, cam):
+        _common(one)
 
 
 def _common(parser):
     parser.add_argument("dataset", metavar="DATASET", help="name of a data set")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file, or DATASET/NAME of the zoo")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="(default: DATASET-SPLIT-FOLDER-CHECKPOINT-KIND.parquet)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="(default: DATASET-SPLIT-FOLDER-CHECKPOINT-KIND.parquet in this folder; FOLDER is the checkpoint's, "
+        "left out where it is called as the data set)",
     )
     parser.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N videos, balanced over the classes")
     parser.add_argument("--data-root", default="", metavar="DIR", help="where the public datasets are")
     parser.add_argument(
-        "--target", choices=("label", "predicted"), default="label", help="the class to explain (default: label)"
+        "--target",
+        choices=("label", "predicted"),
+        default="label",
+        help="the class to explain: the video's label (default) or the network's prediction",
     )
     parser.add_argument(
         "--min-score", type=float, metavar="S", help="explain only clips classified right with a softmax score above S"

@@ -1,7 +1,8 @@
 """Where a model looks in each frame of one video: Grad-CAM over time, and its blobs.
 
 Writes PREFIX.csv (number, size and distance from the centre of each frame's blobs), PREFIX.png (the maps
-over the frames) and PREFIX.npz (everything, to be reopened in the notebooks).
+over the frames) and PREFIX.npz (everything, to be reopened in the notebooks). Frames count from 1 in the CSV, the
+picture and what is printed, and from 0 in the arrays of the .npz.
 
 example: paperlib gradcam --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16 --class "moving something up"
 """
@@ -24,7 +25,11 @@ def arguments(parser):
         default="frame",
         help="scale each frame's map to 0..1, or all by the clip's maximum (default: frame)",
     )
-    parser.add_argument("--softmax", action="store_true", help="explain the score (see --scores), not the logit")
+    parser.add_argument(
+        "--softmax",
+        action="store_true",
+        help="explain the score (softmax or sigmoid, see --scores) instead of the logit",
+    )
 
 
 def main(args):

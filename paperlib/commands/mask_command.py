@@ -1,8 +1,9 @@
 """The frames a prediction needs: a temporal mask learned for one video.
 
-Looks for the shortest run of frames whose freezing destroys the score of the class. Writes PREFIX.csv (the
+Looks for few, mostly neighbouring frames whose freezing destroys the score of the class. Writes PREFIX.csv (the
 mask's value per frame), PREFIX.png (original, Grad-CAM and frozen frames, or those under another perturbation, over the
-mask; of a network without maps no Grad-CAM) and PREFIX.npz (everything, to be reopened in the notebooks).
+mask; of a network without maps no Grad-CAM) and PREFIX.npz (everything, to be reopened in the notebooks). Frames count
+from 1 in the CSV, the picture and what is printed, and from 0 in the arrays of the .npz.
 
 example: paperlib mask --video jump.mp4 --model synth_ssv2_hard/I3D-original-f16
 """

@@ -1,7 +1,8 @@
 """Frame-by-frame relevance of one video: which input frames each frame's prediction rests on.
 
-Writes PREFIX.csv (the matrix: row i explains frame logit i, column j is input frame j), PREFIX.png (the
-picture) and PREFIX.npz (everything, to be reopened in the notebooks).
+Writes PREFIX.csv (the matrix: row i explains output step i, which is a frame logit, or a part of the clip's logit: see
+the notes; column j is input frame j), PREFIX.png (the picture) and PREFIX.npz (everything, to be reopened in the
+notebooks). Frames count from 1 in the CSV, the picture and the notes, and from 0 in the arrays of the .npz.
 
 example: paperlib relevance --video jump.mp4 --model synth_ssv2_hard/TAM2D-R50-f8
 """

@@ -11,16 +11,28 @@ examples:
   paperlib weights adopt i3d_resnet50_f8.pth.tar ssv2/I3D-R50-f8
 """
 
+from . import action
+
 
 def arguments(parser):
     """Add the command's arguments."""
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="print all known public checkpoints")
-    get = actions.add_parser("get", help="download one and print its path")
+    actions = parser.add_subparsers(dest="action", metavar="list|get|adopt", required=True)
+    action(actions, "list", "print all known public checkpoints", "\n\nexample: paperlib weights list")
+    more = """ Once: where it is there already, nothing is
+downloaded. Without a network it says which file to put where.
+
+example: paperlib weights get K400-I3D-R50-f32"""
+    get = action(actions, "get", "download one, check it and print its path", more)
     get.add_argument("name", help="a name from `paperlib weights list`")
     get.add_argument("--folder", help="where to keep it (default: the project's cache)")
     get.add_argument("--quiet", action="store_true", help="no progress bar")
-    adopt = actions.add_parser("adopt", help="take in a checkpoint file in a published layout")
+    more = """
+
+Writes it as data/checkpoints/KEY.safetensors. KEY is DATASET/NAME, the network by its name here (`paperlib models`
+lists them); under it the notebooks of the paper profile and the other commands find it.
+
+example: paperlib weights adopt i3d_resnet50_f8.pth.tar ssv2/I3D-R50-f8"""
+    adopt = action(actions, "adopt", "take in a checkpoint file in a published layout", more)
     adopt.add_argument("file", help="a .pth, .pth.tar, .pyth or .safetensors file")
     adopt.add_argument("key", help="<dataset>/<name> as in the profile, e.g. ssv2/I3D-R50-f8 or ssv2/I3D-R50-f8-dense")
     adopt.add_argument("--size", type=int, default=224, help="side of its clips in pixels (default 224)")

@@ -12,14 +12,25 @@ examples:
 
 import sys
 
+from . import action
+
 
 def arguments(parser):
     """Declare `status` and `train`."""
     actions = parser.add_subparsers(dest="action", metavar="status|train", required=True)
-    status = actions.add_parser("status", help="list every model: trained or not, by which recipe, how good")
-    train = actions.add_parser("train", help="train models, then list them")
-    for action in (status, train):
-        action.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2_hard/*-R50-*' (default: all)")
+    more = """ One row a model, over all its
+training runs; with names or globs only theirs.
+
+example: paperlib zoo status 'synth_ssv2_hard/*-R50-*'"""
+    status = action(actions, "status", "list every model: trained or not, by which recipe, how good", more)
+    more = """ One process a model; a killed training goes on from its last epoch.
+
+examples:
+  paperlib zoo train --missing
+  paperlib zoo train --pause"""
+    train = action(actions, "train", "train models, then list them", more)
+    for one in (status, train):
+        one.add_argument("names", nargs="*", help="models or globs, e.g. 'synth_ssv2_hard/*-R50-*' (default: all)")
     shown = status.add_mutually_exclusive_group()
     shown.add_argument(
         "--missing", action="store_true", help="only names, one a line, of what is not trained as listed"
