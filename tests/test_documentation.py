@@ -1,6 +1,8 @@
 """README and docs: what they link to is there, what they show runs, what follows from other files is up to date."""
 
+import argparse
 import ast
+import importlib
 import io
 import re
 import shlex
@@ -11,6 +13,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from paperlib import cli
 from paperlib.companion import readme
@@ -107,8 +110,6 @@ def test_functions_named_as_file_and_function_exist(page):
 def parser_of(arguments):
     """Parse a command line of paperlib without running it; returns the exit code, 0 if it can be parsed."""
     with pytest.MonkeyPatch.context() as patch:
-        import importlib
-
         module = importlib.import_module(f"paperlib.commands.{arguments[0]}_command")
         patch.setattr(module, "main", lambda args: 0)
         try:
@@ -136,6 +137,24 @@ def test_help_of_every_command_shows_an_example_that_can_be_parsed(command):
     assert shown, f"paperlib {command} --help shows no example"
     for line in shown:
         assert parser_of(shlex.split(re.split(r"\s{3,}", line)[0])) == 0, line
+
+
+def subparsers(command):
+    """Return {action: its parser} of a command, none of one without."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"paperlib.commands.{command}_command").arguments(parser)
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return {name: sub for action in actions for name, sub in action.choices.items()}
+
+
+def test_help_of_every_action_of_a_command_says_what_it_does_with_an_example_that_can_be_parsed():
+    actions = [(command, name, sub) for command in cli.commands() for name, sub in subparsers(command).items()]
+    assert {("dataset", "mask"), ("data", "check"), ("weights", "adopt"), ("zoo", "train")} <= {a[:2] for a in actions}
+    for command, name, sub in actions:
+        told, _, examples = (sub.description or "").partition("example")
+        shown = re.findall(rf"^(?:s?: | *)paperlib ({command} {name}\b.*)$", examples, re.MULTILINE)
+        assert len(told.split()) > 4 and shown, f"paperlib {command} {name} --help says too little"
+        assert all(parser_of(shlex.split(line)) == 0 for line in shown)
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands()))
@@ -206,6 +225,11 @@ def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
 
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(data, "LOADERS", dict(data.LOADERS))
+    for name in ("jump/a", "jump/b", "turn/c", "turn/d"):
+        (tmp_path / "DATA_ROOT/videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        film(tmp_path / "DATA_ROOT/videos" / f"{name}.mp4", frames=12)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(1)
     monkeypatch.setattr(modules, "MODULES", modules.MODULES)
     module = types.ModuleType("documented")
     monkeypatch.setitem(sys.modules, "documented", module)
@@ -219,6 +243,19 @@ def test_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
     covered = relevance.coverage(module.Mine(), module.clip, module.rules)
     assert covered.rule.str.startswith(("Magnitude", "Epsilon")).sum() == 2
     assert len(module.waves) == 50 and module.waves.frames(1, [0, 5]).shape == (2, 32, 32, 3)
+    kept = pd.read_csv(tmp_path / "atr.csv")
+    assert set(kept.id) == set(module.videos.ids) and len(kept) == 2
+    for row, logits, said in zip(module.A.numpy(), module.rows.values.numpy(), kept.avg_atr, strict=True):
+        weight = np.maximum(logits, 0)  # of each row; its length: the shortest run that holds 97.5 % around its frame
+        lengths = [
+            min(r - l + 1 for l in range(i + 1) for r in range(i, 8) if a[l : r + 1].sum() >= 0.975 * a.sum())
+            for i, a in enumerate(row)
+        ]
+        if weight.any():
+            assert said == pytest.approx((weight * lengths).sum() / weight.sum(), rel=1e-4)
+        else:
+            assert np.isnan(said)
+    assert kept.avg_atr.notna().any()
     table = evaluation.evaluate(module.Mine(classes=2), module.waves, frames=8)
     assert len(table) == 50
     saved = {f.name for f in (tmp_path / "figures/explore").iterdir()}

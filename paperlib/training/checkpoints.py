@@ -34,7 +34,7 @@ class Damaged(InputError):
 
 
 def path(dataset, name):
-    """Return where the zoo keeps the checkpoint `name` of `dataset`."""
+    """Return the Path where the zoo keeps the checkpoint `name` of `dataset`, whether it is there or not."""
     return place(f"{dataset}/{name}")
 
 
@@ -48,13 +48,20 @@ def save(file: str | Path, model: VideoModel, meta: dict, bits: int = 16) -> Non
 
     bits: of each weight. 32 and 16: as floating point numbers; 8: as whole numbers from -127 to 127 times one float32
     scale per output channel; biases, norms and tensors of less than FEW numbers in 16. A tensor with a number above
-    65504, where those of 16 bits end, is stored in 32. InputError for any other number of bits.
+    65504, where those of 16 bits end, is stored in 32. InputError for any other number of bits, and for a network that
+    `models.create` did not make, which `load` could not build again.
     """
+    config = getattr(model, "config", None)
+    if not isinstance(config, dict) or not {"name", "num_classes"} <= config.keys():
+        raise InputError(
+            f"{type(model).__name__} cannot be saved as a checkpoint: only networks of models.create can; save its "
+            "weights as its authors do"
+        )
     tensors = {}
     for key, value in model.state_dict().items():
         for name, stored in _stored(key, value.cpu(), check_bits(bits)).items():
             tensors[name] = stored.contiguous().clone()  # cloned: safetensors refuses weights that are shared
-    header = {"config": json.dumps(model.config), **{key: json.dumps(value) for key, value in meta.items()}}
+    header = {"config": json.dumps(config), **{key: json.dumps(value) for key, value in meta.items()}}
     with paths.atomic(file) as temporary:
         save_file(tensors, temporary, metadata=header)
 
@@ -122,8 +129,11 @@ def meta(file: str | Path) -> dict:
 def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoModel, dict]:
     """Return (model in eval mode with float32 weights, header) of a checkpoint file or `<dataset>/<name>` of the zoo.
 
+        model, header = checkpoints.load("synth_ssv2_hard/TAM2D-R50-f8")
+        header["classes"], header["accuracy"]
+
     Classes that the header does not name have their numbers, "class 0". Nothing in the file is executed: safetensors
-    holds numbers only.
+    holds numbers only. Raises InputError for a checkpoint that is not there, is damaged, or does not fit its name.
     """
     file = find(file)
     header = meta(file)
@@ -188,7 +198,10 @@ def find(file: str | Path) -> Path:
 
 
 def digest(file):
-    """Return the SHA-256 of a checkpoint file: what caches of its results are keyed by."""
+    """Return the SHA-256 of a checkpoint's bytes, 64 hexadecimal digits: what caches of its results are keyed by.
+
+    file: a path or `<dataset>/<name>`; InputError where there is none.
+    """
     return hashlib.sha256(find(file).read_bytes()).hexdigest()
 
 

@@ -46,6 +46,21 @@ def test_saved_model_comes_back_with_its_header(tmp_path, model):
     assert file.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 40_000  # fp16
 
 
+def test_a_network_that_could_not_be_built_again_is_not_saved(tmp_path, model):
+    from torchvision.models.video import r3d_18
+
+    from paperlib.models.torchvision_video import TorchvisionVideo
+
+    net = r3d_18(num_classes=3)
+    adapted = models.adapt(model, torch.randn(1, 3, 8, 32, 32), classes=["x", "y", "z"], mean=[0.5] * 3, std=[0.5] * 3)
+    for other in (net, TorchvisionVideo(net, num_frames=8), adapted):
+        with pytest.raises(
+            InputError, match=f"{type(other).__name__} cannot be saved .* only networks of models.create"
+        ):
+            checkpoints.save(tmp_path / "other.safetensors", other, {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_classes_without_names_have_their_numbers_wherever_answers_are_compared(tmp_path, model):
     file = tmp_path / "bare.safetensors"
     checkpoints.save(file, model, {"recipe": {"size": 32}})
