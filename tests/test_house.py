@@ -1,6 +1,7 @@
 """The house: which rooms the package has, which way its imports run, what its files are called and how they look."""
 
 import ast
+import dataclasses
 import importlib
 import re
 import subprocess
@@ -135,6 +136,17 @@ def test_every_room_says_what_it_is_for_and_what_it_may_import():
     for folder in [f for f in PACKAGE.iterdir() if f.is_dir() and f.name != "__pycache__"]:
         said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
         assert "May import" in said or "Imports no other room" in said, folder.name
+
+
+def test_what_a_public_result_holds_is_said_where_help_shows_it():
+    rooms = [importlib.import_module(f"paperlib.{name}") for name in ("relevance", "masks", "truth", "data")]
+    kinds = [getattr(room, name) for room in rooms for name in room.__all__]
+    kinds = [k for k in kinds if isinstance(k, type) and (dataclasses.is_dataclass(k) or issubclass(k, tuple))]
+    assert len(kinds) > 4
+    for kind in kinds:
+        fields = getattr(kind, "_fields", None) or [field.name for field in dataclasses.fields(kind)]
+        said = set(re.findall(r"\w+", kind.__doc__))
+        assert set(fields) - said == set(), kind.__name__
 
 
 def test_what_the_rooms_name_is_there():

@@ -40,8 +40,8 @@ def of_video(
 
     file: a video file, or DATASET/NUMBER for a validation video of a procedural or public data set.
     model, header: from `checkpoints.load`; wanted: class to explain (name or index), default the predicted one.
-    scores: "softmax" or "sigmoid", by default as `probing.scale` says. Of a network that answers several questions the
-    one is asked that `wanted` belongs to (`one_question`).
+    scores: "softmax" or "sigmoid", by default softmax, or sigmoid for a single logit. Of a network that answers several
+    questions the one is asked that `wanted` belongs to (`one_question`).
     """
     recipe = checkpoints.recipe(model.config["name"], header)
     found = read(file, model.num_frames, recipe["size"], recipe=recipe)

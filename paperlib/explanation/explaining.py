@@ -62,9 +62,11 @@ def explain(
     clips, slide: for videos longer than a clip. By default one clip is sampled uniformly over the whole video or, for a
         checkpoint trained on dense clips, from its middle. clips=4: one from each quarter. slide=2: a window of frames
         two apart that moves over the whole video, by half a window each time; True: windows as in dense training, or
-        of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were seen.
+        of 2.56 seconds. `notes` and `info["indices"]` of the result say which frames were seen: the latter counts from
+        0, as arrays do; notes, pictures and CSV files count from 1.
     classes: names of the classes, where the network does not know them: a list in its order, or a mapping such as
-        class_to_idx. scores: as `probing.scale` says.
+        class_to_idx. scores: "softmax" or "sigmoid", of labels that do not exclude each other; "auto": softmax, or
+        sigmoid for a single logit.
     sigma, method, rules, rows, split: as in `relevance.atr` and `relevance.relevance_matrix`.
     iterations: most steps of learning the mask. layer: of Grad-CAM. title: name of a video that is no file.
     device: of checkpoints; a module stays where it is. progress: show bars on standard error.

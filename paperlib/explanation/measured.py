@@ -25,7 +25,8 @@ TRIES = 40  # masks besides the learned one whose scores are kept, so that a pag
 def score(found: Record, net: nn.Module, scores: str = "auto", watch: Callable | None = None) -> None:
     """Put the scores and logits of every class into the record, and the predicted class.
 
-    Of a video of several clips both are the mean over them. scores: as `probing.scale` says.
+    Of a video of several clips both are the mean over them. scores: "auto" is softmax, or sigmoid
+    for a single logit.
     Raises InputError for another number of logits than there are names of classes.
     """
     classes = found.info.get("classes")

@@ -46,11 +46,12 @@ def video_gradcam(
     their common maximum, so that frames can be compared, None leaves them as they are. A map without
     positive part is all zero, and so is by "frame" one that is the same everywhere.
 
-    targets: class index or indices [B]; None: the predicted classes. layer: a name from
-    `model.named_modules()`;
+        maps = gradcam.video_gradcam(model, clip, targets=[3], layer="layer4.2")  # [1, T, H, W]
+
+    targets: class index or indices [B]; None: the predicted classes. layer: a name from `model.named_modules()`;
     None: `default_layer(model, clips)`. For a SlowFast network the layer chooses the pathway: "slow" (the default)
-    and "fast" stand for the last stage of each. softmax, per_step, reshape, scores: see `raw_maps`. batch_size: clips
-    run at once.
+    and "fast" stand for the last stage of each. softmax: take the score (softmax or sigmoid, see scores) instead of the
+    logit. scores, per_step, reshape: see `raw_maps`. batch_size: clips run at once.
     """
     _check(normalise)
     maps = raw_maps(model, clips, targets, layer, softmax, per_step, batch_size, reshape, scores)
@@ -95,8 +96,9 @@ def raw_maps(
     """Return equation 2 at the layer's own size [B, T', H', W']: sum over k of w[k, t] A[k, t, i, j].
 
     w[k, t] is the mean over the pixels i, j of the gradient of the target's score with respect to A[k, t, i,
-    j]. The score is the class's logit, or with softmax=True the probability made of it (the paper's PyTorch code;
-    its TensorFlow code takes the logit): by softmax, or by the sigmoid as `probing.scale` says for `scores`.
+    j]. By default that is the class's logit (as in the paper's TensorFlow code); softmax=True takes the score (softmax
+    or sigmoid, see scores) instead of the logit, as its PyTorch code does. scores: "softmax", "sigmoid" or "auto":
+    softmax, or sigmoid for a single logit.
     per_step=False averages the weights over time too, as the PyTorch code does; a network that treats frames alike
     then gives every frame the same weights.
 

@@ -19,20 +19,29 @@ from .presets import NUMBERS, Settings, resolve
 
 @dataclass
 class MaskResult:
-    """Learned masks of B clips with T frames, and the scores under them ([B], by settings.scores)."""
+    """Learned masks of B clips with T frames, and the scores of the class explained under them.
 
-    mask: torch.Tensor  # [B, T], values in [0, 1]
-    initial: torch.Tensor  # [B, T], where the masks started
-    targets: torch.Tensor  # [B] int64, the class explained
-    labels: torch.Tensor | None  # [B] int64, the true class, where it was given
-    original: torch.Tensor  # OS: score of the target class on the clip as it is
-    freeze: torch.Tensor  # FS: on the clip frozen by the mask
-    reverse: torch.Tensor  # RS: on the clip reversed by the thresholded mask
-    truth: torch.Tensor  # CS: score of the true class where it is not the target, else NaN
-    perturbed: torch.Tensor  # score under the perturbation that the mask was learned with
-    value: torch.Tensor  # [B], equation 1 of the mask
-    loss: torch.Tensor  # [iterations, B], equation 1 before each step; held after a clip stops
-    iterations: torch.Tensor  # [B] int64, steps taken
+    mask [B, T]: from 0 to 1; initial [B, T]: where it started; targets int64 [B]: the class explained; labels int64
+    [B] or None: the true class, where it was given.
+    Scores [B], from 0 to 1, by settings.scores, with the paper's names: original (OS): of the clip as it is; freeze
+    (FS): frozen by the mask; reverse (RS): reversed by the mask above 0.1; perturbed: under the perturbation that the
+    mask was learned with; truth (CS): of the true class where it is not the target, else NaN.
+    value [B]: equation 1 of the mask; loss [iterations, B]: equation 1 before each step, held after a clip stops;
+    iterations int64 [B]: steps taken. settings: those that the masks were learned by.
+    """
+
+    mask: torch.Tensor
+    initial: torch.Tensor
+    targets: torch.Tensor
+    labels: torch.Tensor | None
+    original: torch.Tensor
+    freeze: torch.Tensor
+    reverse: torch.Tensor
+    truth: torch.Tensor
+    perturbed: torch.Tensor
+    value: torch.Tensor
+    loss: torch.Tensor
+    iterations: torch.Tensor
     settings: Settings
 
     @property
@@ -105,6 +114,9 @@ def learn(
     **options,
 ) -> MaskResult:
     """Learn one mask per clip, short and contiguous, that lowers the class score; returns a `MaskResult`.
+
+        found = masks.learn(model, clip, targets=[3])
+        found.mask, found.table()  # [1, T], and one row of scores
 
     Minimises equation 1, lambda1 |m|_1 + lambda2 TV_beta(m) + F_c, over the logits of the mask with Adam;
     F_c is the score of the target class (softmax, or sigmoid for a single logit or where scores="sigmoid" is given)

@@ -73,7 +73,7 @@ def blur(clips: torch.Tensor, mask: torch.Tensor, sigma: float | None = None) ->
 
 
 def black(clips: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Blend masked frames with black (normalised zero for 3 channels, else 0): all content goes."""
+    """Blend masked frames with black pixels, (0 - mean) / std by ImageNet's (0 for other than 3 channels)."""
     clips, mask = _checked(clips, mask)
     return _blend(clips, mask, _black(clips))
 
@@ -88,7 +88,11 @@ PERTURBATIONS = {"freeze": freeze, "reverse": reverse, "shuffle": shuffle, "blur
 
 
 def perturb(clips: torch.Tensor, mask: torch.Tensor, kind: str = "freeze", **options) -> torch.Tensor:
-    """Perturb by name: `freeze`, `reverse`, `shuffle`, `blur`, `black`, `mean`, each with its own options."""
+    """Return clips [B, C, T, H, W] perturbed by name: `freeze`, `reverse`, `shuffle`, `blur`, `black` or `mean`.
+
+    mask: [T] or [B, T], values from 0 to 1 (1: fully perturbed). options: the perturbation's own, such as blur's sigma.
+    Raises InputError for an unknown name or option, other shapes, values that are not finite or not from 0 to 1.
+    """
     clips, mask = _checked(clips, mask)
     return prepare(clips, kind, **options)(mask)
 

@@ -33,24 +33,39 @@ from .perturb import check_kind, numbers
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides which mask is learned; the defaults are ours, see PRESETS for the paper's."""
+    """Everything that decides which mask is learned; the defaults are ours, see PRESETS for the paper's.
+
+    iterations: most steps of Adam; learning_rate: of it, on the mask's logits.
+    length_weight: lambda 1, of the mask's sum; tv_weight: lambda 2, of its total variation, whose exponent is beta.
+    tolerance, patience: a clip stops when its loss moves less than `tolerance` in `patience` iterations one after the
+    other; with a tolerance of 0 never.
+    start: mask logits start within plus or minus this; masks of zeros and ones at its ends.
+    initial: "central", "central_released" (see `central_mask`) or "full"; coverage: share of the full mask's drop that
+    a central one keeps.
+    double_inner: count inner edges twice in the variation; soft_reverse: blend when reversing; both as the released
+    code does.
+    perturbation: what the mask is learned with, a name of PERTURBATIONS.
+    logit: lower the class's logit instead of its score. scores: "softmax", "sigmoid" or "auto": softmax, or sigmoid for
+    a single logit; a result says which it was.
+    keep: "last", or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good.
+    """
 
     iterations: int = 300
-    length_weight: float = 0.01  # lambda 1, of the mask's sum
-    tv_weight: float = 0.003  # lambda 2, of its total variation
-    beta: float = 3  # exponent of the total variation
-    learning_rate: float = 0.2  # of Adam, on the mask's logits
-    tolerance: float = 1e-5  # a clip stops when its loss moves less than this; 0: never
-    patience: int = 5  # in so many iterations one after the other
-    start: float = 5.0  # mask logits start within plus or minus this; masks of zeros and ones at its ends
-    initial: str = "central"  # or "central_released", "full"; see `central_mask`
-    coverage: float = 0.9  # share of the full mask's drop that the initial mask keeps
-    double_inner: bool = False  # count inner edges twice in the variation, as the released code does
-    soft_reverse: bool = False  # blend when reversing, as the released code does
-    perturbation: str = "freeze"  # what the mask is learned with
-    logit: bool = False  # lower the class's logit instead of its score
-    scores: str = "auto"  # or "softmax", "sigmoid"; a result says which it was, see `probing.scale`
-    keep: str = "last"  # or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good
+    length_weight: float = 0.01
+    tv_weight: float = 0.003
+    beta: float = 3
+    learning_rate: float = 0.2
+    tolerance: float = 1e-5
+    patience: int = 5
+    start: float = 5.0
+    initial: str = "central"
+    coverage: float = 0.9
+    double_inner: bool = False
+    soft_reverse: bool = False
+    perturbation: str = "freeze"
+    logit: bool = False
+    scores: str = "auto"
+    keep: str = "last"
 
 
 NUMBERS = {  # of the settings: what they should be

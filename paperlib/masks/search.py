@@ -19,15 +19,21 @@ DECISIVE = ("length_weight", "tv_weight", "beta", "double_inner", "perturbation"
 
 @dataclass
 class SearchResult:
-    """The best window of each of B clips."""
+    """The best window of each of B clips with T frames.
 
-    mask: torch.Tensor  # [B, T], one inside the window
-    start: torch.Tensor  # [B], first frame of the window
-    stop: torch.Tensor  # [B], one past its last frame
-    value: torch.Tensor  # [B], the criterion's value of that window
-    values: torch.Tensor  # [B, windows], of every window of `windows`
-    windows: torch.Tensor  # [windows, 2], start and stop of each, shortest first
-    scores: str = "softmax"  # or "sigmoid", what the criterion's scores are
+    mask [B, T]: one inside the window, zero outside; start, stop int64 [B]: its first frame, counted from 0, and one
+    past its last; value [B]: the criterion's value of it; values [B, windows]: of every window of `windows` int64
+    [windows, 2], which holds start and stop of each, shortest first. scores: "softmax" or "sigmoid", what the
+    criterion's scores are.
+    """
+
+    mask: torch.Tensor
+    start: torch.Tensor
+    stop: torch.Tensor
+    value: torch.Tensor
+    values: torch.Tensor
+    windows: torch.Tensor
+    scores: str = "softmax"
 
 
 @torch.inference_mode(False)

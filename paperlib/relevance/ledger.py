@@ -32,7 +32,8 @@ def ledger(
 ) -> pd.DataFrame:
     """Return where relevance is lost between the logits and the clip, a DataFrame from top to bottom.
 
-    Arguments as in `relevance_matrix`; method "lrp" or "dual" (their difference has nothing to conserve).
+    clips: [B, 3, N, H, W]; targets: [B] or one number for all; the other arguments as in `relevance_matrix`. method
+    "lrp" or "dual" (their difference has nothing to conserve). Raises InputError as `relevance_matrix` does.
     One row per operation, all numbers summed over clips and output steps: relevance `in` (arriving from
     above) and `out` (handed on); `bias`, kept by biases of rules with bias=True and by other constants (the
     padding of a shift that shares a sum of zeros); `dead`, relevance of outputs that no input is connected

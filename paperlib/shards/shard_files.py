@@ -186,7 +186,11 @@ def regrouped(files, rows=GROUP):
 def load(file):
     """Return a shard or gathered table as a DataFrame, one row per clip; attrs say which run it is of.
 
-    Cells of `matrix`, `mask`, `maps` and the like are float32 arrays, None where `note` says why there is none.
+    Columns of every kind: video, id, label, predicted, target, score, note. Of relevance: matrix [T', N], frame_logits
+    and atr [T'], avg_atr, max_atr (frames); of masks: mask and initial [T], the scores original (OS), freeze (FS),
+    reverse (RS), truth (CS), perturbed, iterations, loss; of Grad-CAM: maps [T', H', W'], blob_count, blob_size and
+    blob_distance (pixels). Cells of several numbers are float32 arrays, None where `note` says why there is none.
+    Raises InputError for a file that `paperlib dataset` did not write.
     """
     try:
         said, table = about(file), pq.read_table(file)

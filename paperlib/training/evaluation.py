@@ -51,7 +51,7 @@ def class_scores(model, dataset, frames=None, reverse=False, indices=None, batch
 
     frames: per clip, by default the model's own number. reverse=True plays every clip backwards (ACCV Table
     1, "rev."). indices: only these videos. batch_size: clips at once, by default as many as suit the device. scores:
-    "softmax" or "sigmoid", by default as `probing.scale` says. recipe: how the network was trained
+    "softmax" or "sigmoid", by default softmax, or sigmoid for a single logit. recipe: how the network was trained
     (`checkpoints.recipe`), so that clips are sampled as for its validation; without it uniformly. Clips are put on the
     device and into the numbers (float64, bfloat16, float16) of the model's weights; the scores are float32.
     """

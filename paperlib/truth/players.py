@@ -16,8 +16,8 @@ def present(clips: torch.Tensor, on: torch.Tensor, absent: str = "freeze") -> to
     """Return clips [B, 3, N, H, W] in which only the frames where `on` bool [B, N] is true are there.
 
     absent: what stands in their place. "freeze": the last present frame before, in front of the first present frame
-    that one; a clip keeps to frames that were filmed. "mean": the mean colour, zero after normalisation. Without any
-    frame both are the mean colour.
+    that one; a clip keeps to frames that were filmed. "mean": the mean colour, which is zero after normalisation
+    (black is not). Without any frame both are the mean colour.
     """
     if absent not in ABSENT:
         raise InputError(f"absent frames are replaced by {' or '.join(ABSENT)}, not {absent!r}.")

@@ -73,7 +73,8 @@ def annotated(dataset, frames: int, clips: int = 32, seed: int = 0) -> Known:
 def position_prior(known: Known):
     """Return the control that knows where the truth usually lies: of every frame, in how many clips it is inside.
 
-    known: other clips than those that are scored.
+    known: other clips than those that are scored, of as many frames N. The control is an instrument, function(model,
+    clips [B, 3, N, H, W], targets) -> importance [B, N], from 0 to 1.
     """
     share = known.inside.float().mean(0)
 

@@ -50,7 +50,8 @@ def scrub_relevance(
     target: class by index or name, the predicted one by default; of two the first rather than the second, as `explain`
     does. sigma: share of a row that ATR must hold.
     rules: as in `relevance.relevance_matrix`. title: name of a clip given as frames. scores: "sigmoid" for labels
-    that do not exclude each other, by default as `probing.scale` says; of an artifact both are by default its own.
+    that do not exclude each other, by default softmax, or sigmoid for a single logit; of an artifact both are by
+    default its own.
     Raises InputError for a video, checkpoint or class that does not exist, a layer without a rule, or an artifact of
     another model.
     """

@@ -277,7 +277,7 @@ def subject(
     video: a video file, an .npz artifact or an `Artifact`, or frames uint8 [T, H, W, 3]; of frames more than
     the model takes some are taken as `explain` does. model: a checkpoint (`<dataset>/<name>` or a file), or a network
     and the names of its `classes`; an artifact needs none, and takes the one it is of. scores: "softmax" or "sigmoid",
-    by default those of the artifact, else as `probing.scale` says.
+    by default those of the artifact, else softmax, or sigmoid for a single logit.
     """
     if isinstance(video, str | Path) and str(video).lower().endswith(".npz"):
         video = artifact.load(video)
