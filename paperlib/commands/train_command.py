@@ -115,7 +115,7 @@ def main(args):
     else:
         recipe = train.Recipe(name=args.model, dataset=args.dataset, options=options or None, **given)
         key = f"{args.dataset}/{zoo_lists.with_seed(args.model, recipe.seed)}"
-    out = args.out or checkpoints.place(key)
+    out = args.out or checkpoints.path(key)
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out} should end with .safetensors")
     recipes.check(recipe)

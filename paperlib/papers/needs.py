@@ -12,7 +12,7 @@ UNTRAINED = "no checkpoint"
 
 def lacking(keys, root=""):
     """Return {checkpoint: why it cannot be used here} for those of the keys `<dataset>/<name>` that cannot."""
-    found = {key: _why(key, root or "", checkpoints.place(key).is_file()) for key in keys}
+    found = {key: _why(key, root or "", checkpoints.path(key).is_file()) for key in keys}
     return {key: why for key, why in found.items() if why}
 
 

@@ -55,7 +55,7 @@ def adopt(source, key, out=None, size=224, about=None, **options):
     checkpoint could not be opened.
     """
     recipe = recipes.recipe(key, size=size)
-    out = Path(out or checkpoints.place(key)).absolute()
+    out = Path(out or checkpoints.path(key)).absolute()
     paths.check_writable(out)
     state, origin = published_weights.read(source)
     classes, width = _classes(state, origin), _width(state, recipe.name, origin)

@@ -33,13 +33,8 @@ class Damaged(InputError):
     """A file is no checkpoint: cut off, overwritten, or something else under a checkpoint's name."""
 
 
-def path(dataset, name):
-    """Return the Path where the zoo keeps the checkpoint `name` of `dataset`, whether it is there or not."""
-    return place(f"{dataset}/{name}")
-
-
-def place(key):
-    """Return where the zoo keeps the checkpoint with the key `<dataset>/<name>`."""
+def path(key):
+    """Return the Path where the zoo keeps the checkpoint `<dataset>/<name>`, whether it is there or not."""
     return paths.CHECKPOINTS / f"{key}.safetensors"
 
 
@@ -179,7 +174,7 @@ def find(file: str | Path) -> Path:
 
     A name without a file of ours may be one that a provider has (a public checkpoint, say; see `adopted`).
     """
-    for candidate in (Path(file), place(file)):
+    for candidate in (Path(file), path(file)):
         if os.path.isfile(candidate):
             return candidate
     for provide in PROVIDERS:
@@ -210,7 +205,7 @@ def check_place(file, config, dataset, seed):
     try:
         _check_name(file, {"config": config, "dataset": dataset, "seed": seed})
     except InputError:
-        right = path(dataset, zoo_lists.with_seed(config["name"], seed))
+        right = path(f"{dataset}/{zoo_lists.with_seed(config['name'], seed)}")
         raise InputError(
             f"{file} could not be opened once written: by its name it is not {config['name']} of {dataset} with seed "
             f"{seed}; name it {right}"

@@ -128,7 +128,7 @@ def run(recipe: Recipe, device="auto", resume=True, progress=True, out=None, hel
     whole batch, and process 0 writes.
     """
     check(recipe)
-    out = Path(out or checkpoints.path(recipe.dataset, zoo_lists.with_seed(recipe.name, recipe.seed)))
+    out = Path(out or checkpoints.path(f"{recipe.dataset}/{zoo_lists.with_seed(recipe.name, recipe.seed)}"))
     paths.check_writable(out)
     key = f"{recipe.dataset}/{out.stem}"
     keep_freed()
@@ -147,7 +147,7 @@ def _run(recipe, ranks, resume, progress, out, key):
     videos = datasets(recipe)  # (training, validation)
     classes = list(videos[0].classes)  # [K]
     model = parallel.synchronise(ranks.share(lambda: build(recipe, len(classes))), ranks).to(ranks.device)
-    in_the_zoo = checkpoints.place(key) if out.is_relative_to(runs.file(key, "pt").parent) else out.absolute()
+    in_the_zoo = checkpoints.path(key) if out.is_relative_to(runs.file(key, "pt").parent) else out.absolute()
     checkpoints.check_place(in_the_zoo, model.config, recipe.dataset, recipe.seed)
     if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
         model = model.to(memory_format=torch.channels_last_3d)

@@ -92,7 +92,7 @@ def select(names=(), missing=False, file=None):
 
 def header(key):
     """Return the header of a checkpoint of the zoo, {} where it is not there or damaged."""
-    file = checkpoints.place(key)
+    file = checkpoints.path(key)
     try:
         return checkpoints.meta(file) if file.is_file() else {}
     except checkpoints.Damaged:
@@ -106,7 +106,7 @@ def state(key, recipe):
     """
     found = header(key)
     if not found:
-        return "damaged" if checkpoints.place(key).is_file() else "missing"
+        return "damaged" if checkpoints.path(key).is_file() else "missing"
     if not by_recipe(found, recipe):
         return "other recipe"
     known = now(recipe)
@@ -152,7 +152,7 @@ def train_one(key, recipe, device="auto", missing=False, progress_bar=True, wait
     missing: where it is there by this recipe, do nothing. Returns whether it was trained. Raises progress.Busy where
     another process trains it, or waits for that one.
     """
-    file = checkpoints.place(key)
+    file = checkpoints.path(key)
     with progress.alone(key, wait):
         if missing and state(key, recipe) == "trained":
             return False

@@ -44,7 +44,7 @@ def status(file=None):
 
 def _row(key, recipe):
     """Return `status`'s row of one checkpoint."""
-    path, header = checkpoints.place(key), zoo.header(key)
+    path, header = checkpoints.path(key), zoo.header(key)
     history = header.get("history") or [{}]
     sizes = header.get("videos") or _sizes(recipe.dataset, recipe.size, recipe.limit, bool(recipe.held_out))
     return {

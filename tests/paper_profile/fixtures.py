@@ -212,14 +212,14 @@ def write_checkpoints(profile, folder):
     found = {}
     for key in keys(profile):
         entry = weights.for_key(key)
-        if checkpoints.path(*key.split("/")).is_file() or adopted.converted(key).is_file():
+        if checkpoints.path(key).is_file() or adopted.converted(key).is_file():
             continue
         file = weights.FOLDER / entry.file if entry else folder / key.replace("/", "_").replace(".", "_")
         file = file if entry else file.with_name(file.name + ".pth.tar")
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(published_state(key), file)
         extra = {"mean": list(entry.mean), "std": list(entry.std)} if entry and "SlowFast" in key else {}
-        out = adopted.converted(key) if entry else checkpoints.path(*key.split("/"))
+        out = adopted.converted(key) if entry else checkpoints.path(key)
         adopted.adopt(file, key, out, size=SIZE, about={"accuracy": 1.0}, **extra)
         found[key] = file
     return found

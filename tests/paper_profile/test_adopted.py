@@ -93,7 +93,7 @@ def test_what_is_adopted_can_be_opened_under_its_name_or_is_not_written(project)
     file = write(network("I3D-R18-f8", 7), project / "i3d.pth.tar")
     adopted.adopt(file, "ssv2/I3D-R18-f8-s2", size=64)
     assert checkpoints.load("ssv2/I3D-R18-f8-s2")[1]["seed"] == 2
-    right = checkpoints.path("ssv2", "I3D-R18-f8-s2")
+    right = checkpoints.path("ssv2/I3D-R18-f8-s2")
     with pytest.raises(InputError, match=f"i3d-r18-f8-s2.safetensors could not be opened.*; name it {right}"):
         adopted.adopt(file, "ssv2/i3d-r18-f8-s2", size=64)
     (project / "file").touch()

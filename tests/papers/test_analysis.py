@@ -87,7 +87,7 @@ def own(tmp_path, monkeypatch):
     torch.manual_seed(0)
     about = {"dataset": "folder", "classes": ["jump", "sit"], "recipe": {"size": 32}}
     checkpoints.save(
-        checkpoints.path("folder", "TSN-R18-f4"), models.create("TSN-R18-f4", num_classes=2, width=4).eval(), about
+        checkpoints.path("folder/TSN-R18-f4"), models.create("TSN-R18-f4", num_classes=2, width=4).eval(), about
     )
     return tmp_path / "root/videos/val"
 

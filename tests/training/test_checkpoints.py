@@ -31,7 +31,7 @@ def test_a_key_means_the_same_file_wherever_it_is_asked_for(tmp_path, monkeypatc
     assert zoo.header(key) == {} and zoo.state(key, recipe) == "missing"
     file = tmp_path / f"{key}.safetensors"
     checkpoints.save(file, model, {"dataset": "mine", "recipe": {"width": 4}})
-    assert checkpoints.place(key) == checkpoints.find(key) == file
+    assert checkpoints.path(key) == checkpoints.find(key) == file
     assert zoo.header(key)["dataset"] == "mine" and zoo.state(key, recipe) == "other recipe"
 
 
@@ -146,12 +146,12 @@ def test_eight_bits_change_neither_accuracy_nor_the_range_of_relevant_frames(tmp
 
 def test_missing_checkpoint_lists_what_there_is(tmp_path, monkeypatch, model):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    checkpoints.save(checkpoints.path("set", "net"), model, {})
+    checkpoints.save(checkpoints.path("set/net"), model, {})
     assert checkpoints.find("set/net") == tmp_path / "set" / "net.safetensors"
     with pytest.raises(InputError, match="set/other does not exist.*set/net"):
         checkpoints.find("set/other")
     for number in range(20):
-        checkpoints.path("set", f"other-{number}").touch()
+        checkpoints.path(f"set/other-{number}").touch()
     with pytest.raises(InputError) as said:
         checkpoints.find("set/near")
     assert "set/net" in str(said.value) and str(said.value).count("set/") < 10  # those named alike, not all
@@ -206,14 +206,14 @@ def test_weights_of_another_network_are_named(tmp_path, model):
 def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path, monkeypatch, model):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     for key in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5", "set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
-        checkpoints.save(checkpoints.path(*key.split("/")), model, {"dataset": "set"})
+        checkpoints.save(checkpoints.path(key), model, {"dataset": "set"})
     for right in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5"):
         checkpoints.load(right)
     for wrong in ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
         with pytest.raises(InputError, match=f"{wrong}.safetensors holds TAM2D-R18-f8 trained on set.*be {wrong}"):
             checkpoints.load(wrong)
     for name, seed in (("TAM2D-R18-f8-s2", 2), ("TAM2D-R18-f8-k5-s3", 2)):
-        checkpoints.save(checkpoints.path("set", name), model, {"dataset": "set", "seed": seed})
+        checkpoints.save(checkpoints.path(f"set/{name}"), model, {"dataset": "set", "seed": seed})
     checkpoints.load("set/TAM2D-R18-f8-s2")
     with pytest.raises(InputError, match="k5-s3.safetensors was trained with seed 2, not 3 as its name says"):
         checkpoints.load("set/TAM2D-R18-f8-k5-s3")

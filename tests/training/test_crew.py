@@ -114,7 +114,7 @@ def test_paused_killed_and_interrupted_training_goes_on(project):
     assert psutil.wait_procs(trainers, timeout=0)[1] == []
 
     assert crew.train(zoo.select(missing=True), "cpu", missing=True) == {}
-    history = checkpoints.meta(checkpoints.path(*key.split("/")))["history"]
+    history = checkpoints.meta(checkpoints.path(key))["history"]
     assert [row["epoch"] for row in history] == list(range(1, 31)) and history[0] == first
     assert not state.exists() and progress.read(key)["clips"] == 30 * 96
 
@@ -171,7 +171,7 @@ def test_what_is_told_of_a_training_is_its_own_not_that_of_a_better_one_that_sta
     at_work = crew.Crew({key: recipe}, "cpu", 1)
     at_work.waiting.clear()
     for before, accuracy, kept in ((0.9, 0.5, "; the one before, of 90.0%, is kept"), (0.9, 0.9, ""), (None, 0.5, "")):
-        checkpoints.save(checkpoints.path(*key.split("/")), model, about | ({"accuracy": before} if before else {}))
+        checkpoints.save(checkpoints.path(key), model, about | ({"accuracy": before} if before else {}))
         progress.Watch(key, {}, total=96, done=96, seconds=30.0).note(finished=1.0, accuracy=accuracy)
         at_work.ended(key, crew.MADE)
         said = f": {key}: {accuracy:.1%} after 3 epochs, 30 s{kept}; none left\n"

@@ -214,9 +214,9 @@ def test_training_what_is_missing_then_nothing(folder):
     assert zoo.train_one(key, recipe, "cpu", progress_bar=False)
     videos = {split: fingerprint(data.load("toy_bars", split, size=32)) for split in ("train", "val")}
     assert zoo.header(key)["fingerprints"] == videos
-    before = checkpoints.path(*key.split("/")).stat().st_mtime_ns
+    before = checkpoints.path(key).stat().st_mtime_ns
     assert not zoo.train_one(key, recipe, "cpu", missing=True, progress_bar=False)
-    assert checkpoints.path(*key.split("/")).stat().st_mtime_ns == before
+    assert checkpoints.path(key).stat().st_mtime_ns == before
     assert zoo_table.status(file).state.tolist() == ["trained", "missing", "missing"]
     untrained = ["toy_bars/TSN-R18-f8", "toy_bars/TSN-R18-f16"]
     assert list(zoo.select(missing=True, file=file)) == untrained
@@ -244,13 +244,13 @@ def test_an_existing_checkpoint_is_replaced_only_by_a_better_one(folder, monkeyp
     assert [trained(a) for a in (0.7, 0.6, 0.8)] == [0.7, 0.7, 0.8]
     videos = {split: fingerprint(data.load("toy_bars", split, 32)) for split in ("train", "val")}
     assert trained(0.7, classes=["left", "right"], fingerprints=videos) == 0.8  # the one before says nothing of videos
-    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.8, [1]) | {"fingerprints": videos})
+    checkpoints.save(checkpoints.path(key), model, header(recipe, 0.8, [1]) | {"fingerprints": videos})
     assert trained(0.6, classes=["left", "right"], fingerprints=videos) == 0.8
     assert trained(0.6, classes=["left", "right"], fingerprints={**videos, "val": "others"}) == 0.6
-    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.8, [1]))
+    checkpoints.save(checkpoints.path(key), model, header(recipe, 0.8, [1]))
     assert trained(0.5, classes=["left", "up"]) == 0.5  # answers to other questions
     assert trained(0.8) == 0.8
-    checkpoints.save(checkpoints.path(*key.split("/")), model, {"recipe": asdict(recipe)})
+    checkpoints.save(checkpoints.path(key), model, {"recipe": asdict(recipe)})
     assert trained(0.5) == 0.5  # how good the one before was is not known
     assert trained(0.8) == 0.8
     assert [f.name for f in (folder / "checkpoints" / "toy_bars").iterdir()] == ["TAM2D-R18-f8.safetensors"]
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_other_classes_or_videos_is_not_trained(folder, monkeypa
     videos = {split: fingerprint(toy.load("", split, 32)) for split in ("train", "val")}
 
     def state(**more):
-        checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.9, [1.0]) | more)
+        checkpoints.save(checkpoints.path(key), model, header(recipe, 0.9, [1.0]) | more)
         return zoo.state(key, recipe)
 
     assert state(fingerprints={**videos, "val": "others"}) == "other videos"
@@ -298,7 +298,7 @@ def test_the_classes_of_a_public_data_set_are_those_of_its_folders(folder, monke
             (folder / "videos" / split / name / "0.mp4").touch()  # not opened
     model = models.create("TSN-R18-f4", num_classes=2, width=4)
     recipe = zoo.recipes()[key]
-    checkpoints.save(checkpoints.path(*key.split("/")), model, header(recipe, 0.9, [1.0]))
+    checkpoints.save(checkpoints.path(key), model, header(recipe, 0.9, [1.0]))
     for root, name, state in (("videos", "right", "trained"), ("videos", "up", "other videos"), ("", "up", "trained")):
         monkeypatch.setenv("PAPERLIB_DATA", str(folder / root) if root else "")
         for there in (folder / "videos").glob("*/right"):
@@ -366,7 +366,7 @@ def test_the_table_has_one_row_per_model_with_mean_and_spread_over_seeds(folder)
         ("toy_bars/TSN-R18-f16", 0.875, [0.6]),
     ):
         model = models.create(listed[key].name, num_classes=2, width=4)
-        checkpoints.save(checkpoints.path(*key.split("/")), model, header(listed[key], accuracy, losses))
+        checkpoints.save(checkpoints.path(key), model, header(listed[key], accuracy, losses))
     table = zoo_table.status(file)
     assert table.set_index("checkpoint").state.to_dict() == {
         key: "missing" if key in untrained else "trained" for key in listed
@@ -391,5 +391,5 @@ def test_the_table_has_one_row_per_model_with_mean_and_spread_over_seeds(folder)
     )
     text = zoo_table.text(table)
     assert "from scratch, batch 16, sampling dense" in text and "4 of 6 trained" in text.splitlines()[-1]
-    checkpoints.path("toy_bars", "TSN-R18-f8-s1").unlink()
+    checkpoints.path("toy_bars/TSN-R18-f8-s1").unlink()
     assert zoo_table.summary(zoo_table.status(file)).state[0] == "2 of 3 trained"

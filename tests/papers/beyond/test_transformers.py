@@ -55,7 +55,7 @@ def train(keys):
         recipe = Recipe(model.config["name"], dataset, size=32, seed=run)
         meta = {"recipe": asdict(recipe), "dataset": dataset, "classes": ["left", "right"], "seed": run}
         meta |= {"accuracy": 0.5, "history": [{"epoch": 1, "loss": 0.7}]}
-        checkpoints.save(checkpoints.path(dataset, name), model, meta)
+        checkpoints.save(checkpoints.path(f"{dataset}/{name}"), model, meta)
 
 
 def start(folder):

@@ -144,7 +144,7 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
     model = models.create("TAM2D-R18-f40", num_classes=51, width=4)
     recipe = train.Recipe("TAM2D-R18-f40", "grid", width=4, size=32, sampling="dense", stride=1)
     header = {"dataset": "grid", "classes": whole.classes, "recipe": vars(recipe), "seed": 0, "heads": whole.heads}
-    checkpoints.save(checkpoints.path("grid", "TAM2D-R18-f40"), model, header)
+    checkpoints.save(checkpoints.path("grid/TAM2D-R18-f40"), model, header)
     key = "grid/TAM2D-R18-f40"
     accuracy = spoken.accuracy(run, key)
     assert accuracy.question.tolist() == list(grid.QUESTIONS) and accuracy.accuracy.between(0, 1).all()

@@ -20,7 +20,7 @@ def save(name, dataset="synth_ssv2", suffix="", **recipe):
     model = models.create(name, num_classes=len(classes), width=8 if "SlowFast" in name else 4, **options)
     recipe = {"size": 32, "sampling": "uniform", "stride": 4, "init_from": "", "ensemble": 0, **recipe}
     checkpoints.save(
-        checkpoints.path(dataset, name + suffix),
+        checkpoints.path(f"{dataset}/{name}{suffix}"),
         model,
         {"dataset": dataset, "recipe": recipe, "classes": list(classes), "seed": recipe.get("seed", 0)},
     )

@@ -58,7 +58,7 @@ def prepared(tmp_path_factory):
                 model = models.create(name, num_classes=10, width=4, **options)
                 recipe = train.Recipe(name=name, held_out=person, options=options, **RECIPE)
                 checkpoints.save(
-                    checkpoints.path("weizmann", f"{name}-{person}"),
+                    checkpoints.path(f"weizmann/{name}-{person}"),
                     model.eval(),
                     {"dataset": "weizmann", "recipe": vars(recipe), "classes": folds.weizmann.CLASSES},
                 )

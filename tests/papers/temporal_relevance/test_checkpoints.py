@@ -27,7 +27,7 @@ def zoo(tmp_path, monkeypatch):
             model.fc.weight.abs_()
             model.fc.weight[1] *= 0.5
         checkpoints.save(
-            checkpoints.path("toy_bars", name),
+            checkpoints.path(f"toy_bars/{name}"),
             model.eval(),
             {"recipe": asdict(recipe), "dataset": "toy_bars", "classes": ["left", "right"]},
         )

@@ -38,7 +38,7 @@ def test_a_missing_checkpoint_stops_the_notebook_with_the_command_that_trains_it
     run.settings["models"] = ["synth_ssv2/I3D-R50-f8", "synth_ssv2/I3D-R50-f16"]
     with pytest.raises(report.Skipped, match=r"no checkpoint: synth_ssv2/I3D-R50-f8.*paperlib zoo train --missing"):
         trained(run)
-    file = checkpoints.path("synth_ssv2", "I3D-R50-f8")
+    file = checkpoints.path("synth_ssv2/I3D-R50-f8")
     file.parent.mkdir(parents=True)
     file.touch()
     assert trained(run, at_least=1) == ["synth_ssv2/I3D-R50-f8"]
