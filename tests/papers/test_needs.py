@@ -6,7 +6,7 @@ from paperlib.training import checkpoints
 
 def test_a_network_is_lacking_where_no_run_of_it_is_there(monkeypatch, tmp_path):
     trained = {"synth_kth/A-s1", "synth_kth/B"}
-    monkeypatch.setattr(needs.checkpoints, "place", lambda key: tmp_path / key.replace("/", "-"))
+    monkeypatch.setattr(needs.checkpoints, "path", lambda key: tmp_path / key.replace("/", "-"))
     for key in trained:
         checkpoints.path(key).touch()
     listed = [f"synth_kth/{model}{seed}" for model in "ABC" for seed in ("", "-s1", "-s2")]
