@@ -14,12 +14,26 @@ def announced_size(path):
     with open(path, "rb") as file:
         start = file.read(12)
         if start[:4] == b"RIFF":
-            return 8 + int.from_bytes(start[4:8], "little")
+            return _riffs_end(file)
         if start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
             return _boxes_end(file, os.path.getsize(path))
         if start[:4] == b"\x1a\x45\xdf\xa3":
             return _segment_end(file)
     return 0
+
+
+def _riffs_end(file):
+    """Walk the RIFF chunks of an avi file, of which a long one has several; 0 if it was written to a pipe."""
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(8)
+        if header[:4] != b"RIFF":
+            return position
+        length = int.from_bytes(header[4:], "little")
+        if length == 0xFFFFFFFF:
+            return 0
+        position += 8 + length
 
 
 def _boxes_end(file, size):

@@ -1,6 +1,7 @@
 """Decode exactly the frames that are asked for; they equal those of decoding the whole file."""
 
 import bisect
+import contextlib
 import functools
 import os
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def decode(path, indices=None, short_side=None, backend="pyav"):
     installed and the frames are shown as they are stored: faster, pixels may differ by rounding.
 
     Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file, for a frame
-    beyond the end, and where the size of the frames changes before the last one asked for.
+    beyond the end, where the size of the frames changes before the last one asked for, and for an mp4, mov, avi, mkv or
+    webm file that ends before it says and lacks frames; others that are cut short are read as far as they go.
     """
     path = existing(path)
     if indices is not None:
@@ -167,11 +169,7 @@ class opened:
 
     def __enter__(self):
         try:
-            self.container = av.open(
-                f"file:{self.path}",
-                metadata_errors="ignore",
-                container_options={"format_whitelist": _containers(), "protocol_whitelist": "file"},
-            )
+            self.container = _container(self.path)
         except av.ArgumentError:  # a format that is not on the list, or one that has to be told the size
             what = "a playlist, a script, a text, or pictures without a header that tells their size"
             raise VideoError(f"{self.path} is not opened as a video: it seems to be {what}.") from None
@@ -184,11 +182,12 @@ class opened:
             what = "its codec is unknown" if pictures else "it holds sound or data only"
             what = f"{self.path} has no pictures to decode: {what}."
             raise VideoError(extent.cut_short(self.path) or what)
-        if "matroska" in self.container.format.name and (what := extent.cut_short(self.path)):
-            self.container.close()  # else its frames up to there would be taken for all
-            raise VideoError(what)
         # an animation's first picture may be a stream beside it
         stream = next((s for s in pictures if s.frames != 1), pictures[0])
+        what = extent.cut_short(self.path)
+        if what and not 0 < stream.frames <= packets(self.path, stream.index):
+            self.container.close()  # else its frames up to there would be taken for all
+            raise VideoError(what)
         stream.thread_type = "NONE"  # clips are decoded side by side, not frames
         stream.codec_context.options = self.options
         return self.container, stream
@@ -202,6 +201,20 @@ class opened:
                 ) from None
             what = f"{self.path} is damaged and cannot be decoded ({_reason(error)})."
             raise VideoError(extent.cut_short(self.path) or what) from None
+
+
+def _container(path, **options):
+    options = {"format_whitelist": _containers(), "protocol_whitelist": "file", **options}
+    return av.open(f"file:{path}", metadata_errors="ignore", container_options=options)
+
+
+def packets(path, stream):
+    """Count the whole packets of stream number `stream` in a file, with those that an edit list cuts off."""
+    count = 0
+    with _container(path, ignore_editlist="1") as container, contextlib.suppress(*FAILURES):
+        for packet in container.demux(container.streams[stream]):
+            count += bool(packet.size) and not packet.is_corrupt
+    return count
 
 
 def _animated_webp(path):

@@ -3,6 +3,7 @@
 import csv
 import os
 
+import av
 import pytest
 
 from paperlib.cli import main
@@ -170,28 +171,60 @@ def test_unknown_names_and_numbers_of_workers_are_refused(root):
             check.check(root, ["ssv2"], workers=workers)
 
 
+FRONT, FRAGMENTS = {"movflags": "faststart"}, {"movflags": "frag_keyframe+empty_moov"}
+MPEG4 = {"codec": "mpeg4", "bframes": 0}
+
+
 @pytest.mark.parametrize(
-    ("name", "settings"),
+    ("name", "settings", "behind"),  # what becomes of a file that is cut behind its last picture
     [
-        ("a.mp4", {}),
-        ("a.mkv", {"codec": "ffv1", "pix_fmt": "bgr0"}),
-        ("a.webm", layouts.VP9),
-        ("a.avi", {"codec": "mpeg4", "bframes": 0}),
-        ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+        ("a.mp4", {}, "either"),  # what tells where they are may lie there
+        ("a.mp4", {"muxing": FRONT}, "read"),
+        ("a.mp4", {"muxing": FRONT, "sound": True}, "read"),
+        ("a.mp4", {"muxing": FRAGMENTS}, "either"),
+        ("a.mp4", {"muxing": FRAGMENTS, "sound": True}, "either"),
+        ("a.mkv", {"codec": "ffv1", "pix_fmt": "bgr0"}, "refused"),
+        ("a.webm", layouts.VP9, "refused"),
+        ("a.avi", MPEG4, "read"),
+        ("a.avi", {**MPEG4, "sound": True}, "read"),
+        ("a.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, "read"),
+        ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, "either"),
     ],
 )
-def test_whole_files_have_no_problems_and_cut_ones_do(tmp_path, name, settings):
+def test_whole_files_have_no_problems_and_cut_ones_do(tmp_path, name, settings, behind):
     path = videos.write(tmp_path / name, n=12, **settings)
     assert inspection.problems(path) == []
     content = path.read_bytes()
     assert extent.announced_size(path) == len(content)
-    for part in (0.1, 0.5, 0.97):
-        path.write_bytes(content[: int(len(content) * part)])
+    with av.open(str(path)) as container:
+        last = max(packet.pos + packet.size for packet in container.demux(video=0) if packet.size)
+    for length in [*(int(len(content) * part) for part in (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)), last - 1, last]:
+        if length == len(content) or length >= last and behind == "either":
+            continue
+        path.write_bytes(content[:length])
         found = inspection.problems(path)
         assert found and all(name in sentence and sentence.endswith(".") for sentence in found)
-        if path.suffix in (".mkv", ".webm") or path.suffix == ".mp4" and part < 0.9:  # where it is used unchecked, too
-            with pytest.raises(video.VideoError, match=rf"{name} is cut short: \d+ bytes announced, \d+ there\."):
-                video.decode(path, list(range(video.probe(path).frames)))
+        if length >= last and behind == "read":
+            assert [videos.number(frame) for frame in video.decode(path, [11, 0])] == [11, 0]
+            continue
+        for look in (video.probe, video.decode, lambda p: video.decode(p, [0])):
+            with pytest.raises(video.VideoError, match=rf"{name} is cut short: \d+ bytes announced, {length} there\."):
+                look(path)
+
+
+def test_an_avi_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path):
+    """What is written to a pipe cannot go back to fill in how long it became."""
+    path = videos.write(tmp_path / "live.avi", n=6, **MPEG4)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 4 + content[8:])
+    assert video.probe(path).frames == 6 and inspection.problems(path) == []
+
+
+def test_a_long_avi_announces_all_its_parts(tmp_path):
+    path = videos.write(tmp_path / "long.avi", n=6, **MPEG4)
+    content = path.read_bytes()
+    path.write_bytes(content + b"RIFF" + (100).to_bytes(4, "little") + b"AVIX" + bytes(46))
+    assert extent.announced_size(path) == len(content) + 108
 
 
 def test_matroska_of_unknown_length_is_read_to_its_end(tmp_path):

@@ -48,16 +48,20 @@ def write(
     colour=(40, 90, 160),
     container=None,
     first=0,
+    muxing=None,
+    sound=False,
 ):
     """Encode frames number `first` to `first + n - 1`; `times` are in milliseconds.
 
-    matrix: where steps to the right and down lead when the pictures are shown; aspect: a pixel's width over height.
+    matrix: where steps to the right and down lead when the pictures are shown; aspect: a pixel's width over height;
+    muxing: options of the container; sound: with a tone of half a second.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format=container) as out:
+    with av.open(str(path), "w", format=container, options=muxing or {}) as out:
         stream = out.add_stream(codec, rate=rate, options={"g": str(gop), **(options or {})})
         stream.codec_context.thread_count = 1  # else a picture has as many parts as the machine has cores
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        tone = _tone(out) if sound else []
         if times is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         if codec in ("libx264", "mpeg4") and bframes:
@@ -75,16 +79,23 @@ def write(
                 frame.pts, frame.time_base = times[k], Fraction(1, 1000)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+        for packet in tone:
+            out.mux(packet)
     return path
 
 
 def write_sound(path, codec="aac", seconds=0.5):
     """Encode a tone without any picture."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=16000, layout="mono")
-        samples = (8000 * np.sin(np.arange(int(16000 * seconds)) / 6)).astype(np.int16)[None]
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = 16000
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
+        for packet in _tone(out, codec, seconds):
             out.mux(packet)
     return path
+
+
+def _tone(out, codec="aac", seconds=0.5):
+    """Add a stream of sound to a file and return its packets."""
+    stream = out.add_stream(codec, rate=16000, layout="mono")
+    samples = (8000 * np.sin(np.arange(int(16000 * seconds)) / 6)).astype(np.int16)[None]
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+    frame.sample_rate = 16000
+    return [*stream.encode(frame), *stream.encode(None)]
