@@ -33,10 +33,11 @@ def problems(path):
                 if count == 1:
                     video.painter(path, upright.form(frame, stream))  # can its pictures be shown?
             promised = stream.frames if kind == "mov" else 0  # elsewhere it is an estimate
+            there = video.packets(path, stream.index) if count < promised else count  # an edit list may hide some
         if not count:
             found.append(f"{path} is damaged: it holds no frame that can be decoded.")
-        elif count < promised:
-            found.append(f"{path} is cut short: {count} of {promised} frames are there.")
+        elif there < promised:
+            found.append(f"{path} is cut short: {there} of {promised} frames are there.")
         expected = KINDS.get(path.suffix.lower())
         if expected and expected != kind:
             found.append(f"{path} is mislabelled: a {path.suffix} name on a {kind} file.")

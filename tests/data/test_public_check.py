@@ -227,6 +227,18 @@ def test_a_long_avi_announces_all_its_parts(tmp_path):
     assert extent.announced_size(path) == len(content) + 108
 
 
+@pytest.mark.parametrize("milliseconds, first", [(1200, 5), (400, 10), (400, 0)])
+def test_a_recording_that_its_edit_list_trims_is_whole(tmp_path, milliseconds, first):
+    """25 frames a second of 512 ticks each; the first one is shown two frames late for the sake of the B-frames."""
+    path = videos.write(tmp_path / "trimmed.mp4", n=30)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12  # behind version, flags and number of entries
+    content[at : at + 8] = milliseconds.to_bytes(4, "big") + (512 * (2 + first)).to_bytes(4, "big")
+    path.write_bytes(content)
+    shown = [videos.number(frame) for frame in video.decode(path)]
+    assert shown == list(range(first, min(30, first + milliseconds // 40))) and inspection.problems(path) == []
+
+
 def test_matroska_of_unknown_length_is_read_to_its_end(tmp_path):
     path = videos.write(tmp_path / "live.mkv", n=6)
     content = path.read_bytes()
