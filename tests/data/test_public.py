@@ -254,6 +254,17 @@ def test_own_videos_with_splits(tmp_path):
         assert dataset.ids == [f"a/{split}.avi", f"b/{split}.avi"] and dataset.labels.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("train, val", [("Train", "Val"), ("TRAINING", "Validation"), ("train", "Test")])
+def test_the_folders_of_the_splits_may_have_capitals(tmp_path, train, val):
+    for name in (f"{train}/a/1.mp4", f"{train}/b/2.mp4", f"{val}/b/3.mp4"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).touch()
+    found = [data.load("folder", split, root=tmp_path) for split in ("train", "val")]
+    assert [dataset.ids for dataset in found] == [["a/1.mp4", "b/2.mp4"], ["b/3.mp4"]]
+    assert [dataset.classes for dataset in found] == [["a", "b"]] * 2
+    assert found[1].path(0) == tmp_path / "videos" / val / "b" / "3.mp4"
+
+
 def test_a_split_without_videos_is_said_and_the_other_one_read(tmp_path):
     for name in ("train/a/1.mp4", "train/b/1.mp4", "val/a/notes.txt"):
         (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)

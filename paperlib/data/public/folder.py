@@ -53,8 +53,9 @@ def left_out(folder):
 
 
 def _tops(folder):
-    """Return the name of each split's folder, None where it has none."""
-    return {s: next((w for w in words if (folder / w).is_dir()), None) for s, words in SPLITS.items()}
+    """Return the name of each split's folder, in whatever capitals, None where it has none."""
+    there = {f.name.lower(): f.name for f in sorted(folder.iterdir()) if f.is_dir()}
+    return {s: next((there[w] for w in words if w in there), None) for s, words in SPLITS.items()}
 
 
 def _beside_videos(top):
