@@ -184,12 +184,13 @@ def test_of_several_folders_the_one_of_the_data_sets_own_name_is_read(tmp_path):
 
 def test_ranges_end_with_their_recording(tmp_path):
     root = layouts.kth(tmp_path / "kth")
-    (root / "00sequences.txt").write_text("person01_boxing_d1\tframes\t15-23, 21-40\n")
+    (root / "00sequences.txt").write_text("person01_boxing_d1\tframes\t15-22, 21-40, 15-23, 1-40, 21-21\n")
     dataset = data.load("kth", "train", size=16, root=root)
     assert dataset.num_frames(0) == 6
     assert [videos.number(f) for f in dataset._decode(0, np.arange(6), 32)] == list(range(14, 20))
-    with pytest.raises(data.video.VideoError, match="person01_boxing_d1_21-40 starts: it has 20 frames"):
-        dataset.num_frames(1)
+    for i, (part, end) in enumerate([("21-40", "starts"), ("15-23", "ends"), ("1-40", "ends"), ("21-21", "starts")], 1):
+        with pytest.raises(data.video.VideoError, match=f"ends before person01_boxing_d1_{part} {end}: it has 20"):
+            dataset.num_frames(i)
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")

@@ -127,6 +127,16 @@ def test_a_video_of_another_size_is_named_and_counted(corpus):
     assert {name for report in reports for name in report.missing} == {"s2/pwbk1s"}
 
 
+def test_a_recording_that_ends_before_its_last_word_is_named(corpus):
+    """The last word ends at 53: a recording of 51 frames may have lost two, one of 50 has lost more."""
+    for frames, name in ((51, "s1/bbaf2n"), (50, "s2/bbaf2n")):
+        videos.write(corpus / f"{name}.mpg", frames, 360, 288, codec="mpeg1video", bframes=0, gop=12)
+    dataset = grid.everything(corpus)
+    assert dataset.span(0) == (3, 51)
+    with pytest.raises(video.VideoError, match=r"s2/bbaf2n\.mpg ends before s2/bbaf2n ends: it has 50 frames"):
+        dataset.num_frames(2)
+
+
 def test_grid_as_published():
     root = shared.path("real/grid").parent
     train, val = (data.load("grid", split, root=root) for split in ("train", "val"))

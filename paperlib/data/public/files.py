@@ -17,6 +17,7 @@ VIDEOS = tuple(
     ".h264 .264 .hevc .h265 .265 .ivf .obu .y4m .mjpeg .mjpg .nut .rm .rmvb .gif .apng .webp".split()
 )
 SYSTEM = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
+LOST = 2  # frames that may be missing at the end of a recording of which a list names the last one
 SCALE = 0.875  # the papers scale the shorter side to size / 0.875 (256 for 224) and cut out the centre
 
 
@@ -66,12 +67,13 @@ class VideoFiles:
     def num_frames(self, i):
         """Return the number of frames of video `i`, of its range alone where the list gives one.
 
-        A range that ends after the recording (old encoders lose the last frame) ends with it.
+        A range that ends up to two frames after the recording (old encoders lose the last ones) ends with it.
         """
         item, available = self.videos[i], video.probe(self.path(i)).frames
         stop = available if item.stop is None else min(item.stop, available)
-        if stop <= item.start:
-            raise video.VideoError(f"{self.path(i)} ends before {item.id} starts: it has {available} frames.")
+        if stop <= item.start or item.stop is not None and available < item.stop - LOST:
+            end = "starts" if stop <= item.start else "ends"
+            raise video.VideoError(f"{self.path(i)} ends before {item.id} {end}: it has {available} frames.")
         return stop - item.start
 
     def frames(self, i, indices):

@@ -105,6 +105,8 @@ class Grid:
         """Return (first, one past the last) frame of the recording that video `i` shows."""
         times = self.items[i][3]
         total = max(len(self._recording(i)), 1)
+        if total < times[-1, 1] - files.LOST:
+            raise video.VideoError(f"{self.path(i)} ends before {self.ids[i]} ends: it has {total} frames.")
         first, after = int(times[0, 0]) - MARGIN, int(np.ceil(times[-1, 1])) + MARGIN
         lacking = max(0, LEAST - (after - first))
         first, after = first - lacking // 2, after + lacking - lacking // 2
