@@ -137,6 +137,22 @@ def test_a_recording_that_ends_before_its_last_word_is_named(corpus):
         dataset.num_frames(2)
 
 
+def test_of_two_recordings_of_a_sentence_an_empty_one_comes_last(corpus):
+    original = corpus / "s1/bbaf2n.mpg"
+    cut = videos.write(corpus / "s1/bbaf2n.mp4", 75, 128, 96)
+    assert grid.everything(corpus).path(0) == cut
+    cut.write_bytes(b"")
+    assert grid.everything(corpus).path(0) == original
+
+
+def test_linked_folders_of_speakers_are_named(corpus):
+    (corpus / "s2").rename(corpus.parent / "elsewhere")
+    (corpus / "s2").symlink_to(corpus.parent / "elsewhere")
+    dataset = grid.everything(corpus)
+    assert dataset.ids == ["s1/bbaf2n", "s1/bbaf3s"] and dataset.missing == ["s2/bbaf2n", "s2/pwbk1s"]
+    assert dataset.left_out == dataset.without("s1")[1].left_out == [("s2", "links to folders are not followed")]
+
+
 def test_grid_as_published():
     root = shared.path("real/grid").parent
     train, val = (data.load("grid", split, root=root) for split in ("train", "val"))

@@ -128,10 +128,12 @@ def of_system(name):
     return name.startswith(".") or name.lower() in SYSTEM
 
 
-def find_videos(folder):
-    """Return {file name without extension: path inside `folder`} of all videos under it, and what is not looked into.
+def find_videos(folder, called=lambda inside, stem: stem):
+    """Return {name: path inside `folder`} of all videos under it, and what is not looked into.
 
-    The second are pairs (path, reason): links to folders, which may lead out of the folder or back into it.
+    A video's name is what `called` makes of its folder inside `folder` and its file name without extension, which it is
+    by default; None leaves it out. The second are pairs (path, reason): links to folders, which may lead out of the
+    folder or back into it.
     """
     found, linked = {}, []
 
@@ -148,9 +150,10 @@ def find_videos(folder):
                 linked.append((os.path.normpath(os.path.join(inside, name)), "links to folders are not followed"))
         for file in sorted(files):
             stem, extension = os.path.splitext(file)
-            if extension.lower() in VIDEOS and not of_system(file):
+            name = called(inside, stem)
+            if name is not None and extension.lower() in VIDEOS and not of_system(file):
                 path = os.path.normpath(os.path.join(inside, file))
-                found[stem] = min(found[stem], path, key=rank) if stem in found else path
+                found[name] = min(found[name], path, key=rank) if name in found else path
     return found, linked
 
 

@@ -5,7 +5,6 @@ The audiovisual sentence corpus of Cooke, Barker, Cunningham and Shao: 75 frames
 speaker, or with videos cut to the rows 164 to 260 and columns 92 to 220. Each clip answers six questions.
 """
 
-import os
 import re
 import threading
 import zlib
@@ -57,7 +56,7 @@ def _split(sentence):
 def everything(folder, size=64):
     """Return all sentences of all speakers as a `Grid`, for leave-one-speaker-out: `.without("s1")`."""
     folder = Path(folder)
-    videos, items, missing = _videos(folder), [], []
+    (videos, linked), items, missing = files.find_videos(folder, _sentence), [], []
     aligned = sorted({path for pattern in ALIGNED for path in folder.glob(pattern)})
     for path in aligned:
         speaker = next(part for part in reversed(path.relative_to(folder).parts[:-1]) if re.fullmatch(r"s\d+", part))
@@ -66,7 +65,7 @@ def everything(folder, size=64):
             items.append((name, videos[name], *_words(path)))
         else:
             missing.append(name)
-    return Grid(folder, items, size, missing)
+    return Grid(folder, items, size, missing, linked)
 
 
 class Grid:
@@ -80,9 +79,9 @@ class Grid:
     temporal, fps = None, FPS
     heads: dict
 
-    def __init__(self, folder, items, size, missing=()):
+    def __init__(self, folder, items, size, missing=(), left_out=()):
         self.name, self.folder, self.size, self.items = "grid", Path(folder), int(size), list(items)
-        self.classes, self.missing = list(CLASSES), list(missing)
+        self.classes, self.missing, self.left_out = list(CLASSES), list(missing), list(left_out)
         ends = np.cumsum([len(words) for words in QUESTIONS.values()]).tolist()
         self.heads = {q: (end - len(QUESTIONS[q]), end) for q, end in zip(QUESTIONS, ends, strict=True)}
         self.ids = [name for name, *_ in self.items]
@@ -134,7 +133,7 @@ class Grid:
         """Return the data set with only the videos at `positions` (or where a boolean mask is true)."""
         positions = np.asarray(positions)
         positions = np.flatnonzero(positions) if positions.dtype == bool else positions.astype(np.int64)
-        found = Grid(self.folder, [self.items[i] for i in positions], self.size, self.missing)
+        found = Grid(self.folder, [self.items[i] for i in positions], self.size, self.missing, self.left_out)
         found.kept, found.lock = self.kept, self.lock
         return found
 
@@ -176,19 +175,10 @@ def _mouths(path, size):
     return np.stack([cv2.resize(picture, (size, size), interpolation=how) for picture in grey])
 
 
-def _videos(folder):
-    """Return {"speaker/sentence": path inside the folder} of all recordings; cut ones (mp4) before originals."""
-    found = {}
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not files.of_system(name))
-        inside = Path(parent).relative_to(folder)
-        speaker = next((part for part in reversed(inside.parts) if re.fullmatch(r"s\d+", part)), None)
-        for name in sorted(names) if speaker else ():
-            stem, extension = os.path.splitext(name)
-            if extension.lower() in files.VIDEOS and not files.of_system(name):
-                rank = files.VIDEOS.index(extension.lower()), (inside / name).as_posix()
-                found[f"{speaker}/{stem}"] = min(found.get(f"{speaker}/{stem}", rank), rank)
-    return {name: path for name, (_, path) in found.items()}
+def _sentence(inside, stem):
+    """Return "speaker/sentence" of a recording in a folder s1, s2, ..., None of any other; cut ones are mp4 files."""
+    speaker = next((part for part in reversed(Path(inside).parts) if re.fullmatch(r"s\d+", part)), None)
+    return speaker and f"{speaker}/{stem}"
 
 
 def _words(path):
