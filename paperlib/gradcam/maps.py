@@ -106,9 +106,10 @@ def raw_maps(
     with them: [B, C, T', H', W'], channels last [B, T', H', W', C], frames folded into the batch, tokens [B, N, C] with
     or without a class token, one map for the clip. reshape: a function from the layer's values to [B, C, T', H', W']
     that says it instead (as `reshape_transform` of pytorch-grad-cam does). A layer that runs several times in one
-    forward pass counts as its last run, but one that runs once for every frame has their maps. A clip whose score does
-    not depend on the layer's places gets maps of zeros and a warning. Raises InputError for unusable clips and for a
-    layer that does not exist, does not run, has no maps, or does not reach the score.
+    forward pass counts as its last run, but one that runs once for every frame, in order, has their maps; where it runs
+    as often without doing so, a warning says it. A clip whose score does not depend on the layer's places gets maps of
+    zeros and a warning. Raises InputError for unusable clips and for a layer that does not exist, does not run, has no
+    maps, or does not reach the score.
     """
     model, batch_size = network(model), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
@@ -240,7 +241,7 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes, known
         if not seen:
             raise InputError(f"layer {layer} does not run when {type(model).__name__} scores a clip; choose another.")
         targets = classes(logits, targets)
-        leaves, gradients = _runs(seen, model, clips), None
+        leaves, gradients = _runs(seen, model, clips, layer), None
         if not known and len(clips) > 1 and len(leaves[-1]) != len(clips):
             handle.remove()
             options = module, layer, scores, per_step, by_axes, known
@@ -260,22 +261,37 @@ def _maps(model, clips, targets, module, layer, scores, per_step, by_axes, known
     return (weights * activation).sum(1), ~gradient.flatten(1).any(1)
 
 
-def _runs(seen, model, clips):
+def _runs(seen, model, clips, layer):
     """Return what a layer returned when it last ran, or for every frame where it runs once for each.
 
-    Layers in a row that share one module may run as often as there are frames, so the network runs once more, on a clip
-    whose first frame alone is as it was: so must be the first run, and the last one must not.
+    Layers in a row that share one module may run as often as there are frames, so the network runs twice more: where
+    the first frame alone is another, the first of the runs for frames changes more than the last, and where the last
+    frame is, the last one does. A stem in front may mix neighbouring frames, a normalisation all of them.
     """
     runs, alike = list(seen), {one.shape for one in seen} == {seen[-1].shape} and len(seen[-1]) == len(clips)
     if not alike or len(runs) == 1 or len(runs) != clips.shape[2] or runs[-1].dim() != 4:
         return runs[-1:]
-    later = clips.clone()
-    later[:, :, 1:] += 1
-    with torch.no_grad():
-        class_logits(model, later)  # the hook puts what the layer returns into `seen`
-    first, *_, last = again = seen[len(runs) :]
-    each = len(again) == len(runs) and torch.allclose(first, runs[0]) and not torch.allclose(last, runs[-1])
-    return runs if each else runs[-1:]
+    # not a constant, which normalisation may take away
+    ramp = torch.linspace(0, 1, clips.shape[3:].numel()).view(clips.shape[3:]).to(clips)
+    for frame in (0, -1):
+        other = clips.clone()
+        other[:, :, frame] += ramp
+        seen.clear()
+        with torch.no_grad():
+            model(other)  # the hook puts what the layer returns into `seen`
+        first, last = (_change(runs[end], seen[end]) for end in (0, -1))
+        if len(seen) != len(runs) or not (last > first if frame else first > last):
+            warnings.warn(
+                f"layer {layer} runs {len(runs)} times, as often as the clip has frames, but not once for each in "
+                "order: its map is that of the last run",
+                stacklevel=6,
+            )
+            return runs[-1:]
+    return runs
+
+
+def _change(before, after):
+    return (after - before).float().norm() / before.float().norm().clamp(min=1e-12)
 
 
 def _by_axes(model, clips, layer):

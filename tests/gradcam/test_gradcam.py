@@ -1,5 +1,7 @@
 """Grad-CAM against derivatives written out by hand, on every family of networks."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -243,14 +245,16 @@ def test_layers_that_do_not_run_or_do_not_matter_are_named():
 
 
 class PerFrame(nn.Module):
-    """A 2D network on every frame, folded into the batch or one after the other."""
+    """A 2D network on every frame, folded into the batch or one after the other, perhaps behind what mixes frames."""
 
-    def __init__(self, looped):
+    def __init__(self, looped, front=None):
         super().__init__()
         torch.manual_seed(0)
         self.conv, self.fc, self.looped = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Linear(6, 3), looped
+        self.front = {"stem": nn.Conv3d(3, 3, 3, padding=1), "norm": nn.GroupNorm(1, 3)}.get(front, nn.Identity())
 
     def forward(self, x):
+        x = self.front(x)
         if self.looped:
             steps = torch.stack([self.conv(frame).relu().mean((2, 3)) for frame in x.unbind(2)], 1)
         else:
@@ -258,10 +262,10 @@ class PerFrame(nn.Module):
         return self.fc(steps.mean(1))
 
 
-@pytest.mark.parametrize("layer", [None, "conv"])
-def test_a_layer_that_runs_for_frame_after_frame_has_their_maps(layer):
+@pytest.mark.parametrize("layer, front", [(None, None), ("conv", None), ("conv", "stem"), ("conv", "norm")])
+def test_a_layer_that_runs_for_frame_after_frame_has_their_maps(layer, front):
     clips = torch.randn(2, 3, 6, 16, 20)
-    loop, folded = (gradcam.video_gradcam(PerFrame(x).eval(), clips, 1, layer=layer) for x in (True, False))
+    loop, folded = (gradcam.video_gradcam(PerFrame(x, front).eval(), clips, 1, layer=layer) for x in (True, False))
     assert (folded[:, 1:] - folded[:, :1]).abs().amax() > 0.5
     assert torch.allclose(loop, folded, atol=1e-5)
 
@@ -288,7 +292,11 @@ class Stacked(nn.Module):
 @pytest.mark.parametrize("frames", [3, 4, 5])
 def test_a_layer_that_runs_as_often_as_there_are_frames_is_not_taken_for_one_of_frames(frames, beside):
     model, clips = Stacked(beside).eval(), torch.randn(2, 3, 1, 8, 10).expand(-1, -1, frames, -1, -1)
-    found = gradcam.raw_maps(model, clips, 1, "relu")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = gradcam.raw_maps(model, clips, 1, "relu")
+    said = ["layer relu runs 4 times, as often as the clip has frames, but not once for each in order"]
+    assert [str(one.message).partition(":")[0] for one in caught] == (said if frames == 4 else [])
     assert found.shape == (2, 1, 8, 10) and torch.allclose(found, gradcam.raw_maps(model, clips[:, :, :1], 1, "relu"))
 
 
@@ -311,7 +319,9 @@ class Recurrent(nn.Module):
 def test_a_layer_that_carries_what_it_saw_from_frame_to_frame_has_their_maps():
     clips = torch.randn(2, 3, 5, 8, 10)
     assert gradcam.raw_maps(Recurrent().eval(), clips, 1, "conv").shape == (2, 5, 8, 10)
-    assert gradcam.raw_maps(Recurrent(backwards=True).eval(), clips, 1, "conv").shape == (2, 1, 8, 10)  # not in order
+    with pytest.warns(UserWarning, match="layer conv runs 5 times, .* not once for each in order: its map"):
+        found = gradcam.raw_maps(Recurrent(backwards=True).eval(), clips, 1, "conv")
+    assert found.shape == (2, 1, 8, 10)
 
 
 @pytest.mark.parametrize("value", [1.7, 0.034, 1e-6, 3e4])
