@@ -194,6 +194,9 @@ def test_dark_and_light_and_what_it_can_save(opened, found):
     assert max(int(value) for value in re.findall(r"\d+", dark)) < 60
     page.keyboard.press("d")
     assert page.evaluate(shade) == "rgb(255, 255, 255)"
+    for key, expected in (("D", dark), ("d", "rgb(255, 255, 255)")):  # with Caps Lock as without
+        page.keyboard.press(key)
+        assert page.evaluate(shade) == expected
     page.emulate_media(color_scheme="light")
     page.get_by_label("dark or light").click()
     assert page.evaluate(shade) == dark

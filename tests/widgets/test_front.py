@@ -84,6 +84,8 @@ def test_edges_and_runs_follow_the_pointer_again_and_again(show):
     page.locator(".pl-root").press("End")
     page.locator(".pl-root").press("m")
     page.wait_for_function("document.querySelector('.pl-handle')?.getAttribute('aria-valuenow') === '8'")
+    page.locator(".pl-root").press("M")  # as the help writes it
+    page.wait_for_function("document.querySelectorAll('.pl-handle').length === 0")
 
 
 def test_keys_that_come_faster_than_pictures_act_where_the_last_one_went(show):

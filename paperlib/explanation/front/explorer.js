@@ -211,9 +211,10 @@ function keyed(view, event) {
     Escape: () => unpin(view),
     m: () => maskHere(view),
   };
-  if (press || !acts[event.key]) return;
+  const act = acts[event.key] || acts[event.key.toLowerCase()]; // letters with Shift or Caps Lock, too
+  if (press || !act) return;
   for (const panel of view.panels) place(view, panel); // keys may come faster than pictures are drawn
-  acts[event.key]();
+  act();
   event.preventDefault();
   event.stopPropagation();
 }

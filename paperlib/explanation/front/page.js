@@ -97,7 +97,7 @@ view.focus({ preventScroll: true });
 // Keys work wherever nothing else wants them.
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "d" && !event.target.matches("input[type=text], select")) return void turn();
+  if (event.key.toLowerCase() === "d" && !event.target.matches("input[type=text], select")) return void turn();
   if (event.target !== document.body) return;
   const same = new KeyboardEvent("keydown", { key: event.key, bubbles: true, cancelable: true });
   if (!view.dispatchEvent(same)) event.preventDefault();
