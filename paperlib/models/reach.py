@@ -24,8 +24,9 @@ GLOBAL = (
     *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer, nn.InstanceNorm1d, nn.InstanceNorm3d),
 )
 SHARES = ("Softmax", "LogSoftmax", "Softmin", "softmax", "log_softmax")
+ADAPTIVE = {2: (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), 3: (nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d)}
 # layers for pictures, which have the frames in their batch
-PICTURES = (nn.Conv2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+PICTURES = (nn.Conv2d, nn.InstanceNorm2d, nn.MaxPool2d, nn.AvgPool2d, *ADAPTIVE[2])
 # what computes every frame by itself, where time is none of the axes that it mixes
 ALONE = (
     *(nn.Identity, nn.Linear, nn.LayerNorm, batchnorm._BatchNorm, dropout._DropoutNd, *PICTURES),
@@ -41,14 +42,15 @@ ALONE_FUNCTIONS = set(
 OWN_FUNCTIONS = (base.check_clip, check_size, original_i3d.same_pad, slowfast.pool)  # leave time alone, too
 REDUCTIONS = set("mean sum amax amin".split())
 NUMBERS = set("size dim ndim len shape device dtype".split())  # what is asked of a tensor is no part of the clip
-SPACE = ({3, 4}, {-1, -2}, {3}, {4})  # axes of [B, C, T, H, W] whose mean leaves time alone
+MOVES = REDUCTIONS | set("transpose permute unsqueeze squeeze flatten unflatten getitem".split())
+SIZES = {"B": 1009, "C": 1013, "T": 1019, "H": 1021, "W": 1031}  # primes, by which axes are known again
 
 
 @dataclass(frozen=True)
 class Reach:
     """How far one entry of a tensor sees: its field and the step to the next entry, in frames of the clip.
 
-    mean: the node that may have averaged over time, None without one. axes: the tensor's, as letters of BCTHW, "" for
+    mean: the node that averaged over time, None without one. axes: the tensor's, as letters of BCTHW, "" for
     another; None where they were lost.
     """
 
@@ -109,8 +111,9 @@ def _behind(node, model, inputs):
         if mean.op == "call_module":
             return Reach(math.inf)
         raise _unknown(model, f"{_name(mean)}, which meets its own tensor in {_name(node)},")
-    extent = _extent(node, model, before.mean is not None, axes)
-    before = replace(before, axes=axes and _axes(node, axes))
+    after = axes and _axes(node, model, axes)
+    extent = _extent(node, model, before.mean is not None, axes, after)
+    before = replace(before, axes=after)
     if extent == "mean":
         return replace(before, mean=node)
     if extent is None:
@@ -135,67 +138,78 @@ def _name(node):
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 
-def _axes(node, axes):
+def _axes(node, model, axes):
     """Return the axes of an operation's result, given those of what it takes; None where they are lost."""
-    name, rest = _name(node), node.args[1:]
+    name = _name(node)
     if node.op == "call_module":
-        return axes
+        sizes = _pooled_to(model.get_submodule(node.target))
+        ahead = len(axes) - len(sizes)
+        return axes[:ahead] + tuple("" if n == 1 else axis for n, axis in zip(sizes, axes[ahead:], strict=True))
     if node.target is slowfast.pool:
         return axes[:3]
-    if name in REDUCTIONS:
-        given = rest[0] if rest else node.kwargs.get("dim")
-        given = given if isinstance(given, tuple | list) else [given]
-        over = {dim % len(axes) for dim in given if dim is not None}
-        kept = node.kwargs.get("keepdim", len(rest) > 1 and rest[1])
-        return tuple("" if dim in over else axis for dim, axis in enumerate(axes) if kept or dim not in over)
-    found = list(axes)
-    if name == "transpose":
-        one, two = rest
-        found[one], found[two] = found[two], found[one]
-    elif name == "permute":
-        found = [axes[dim] for dim in (rest[0] if isinstance(rest[0], tuple | list) else rest)]
-    elif name == "unsqueeze":
-        found.insert(rest[0] % (len(axes) + 1), "")
-    elif name == "squeeze" and rest:
-        del found[rest[0]]
-    elif name == "flatten" and rest == (0, 1):
-        found[:2] = [axes[0] + axes[1]]
-    elif name == "getitem":
-        index = rest[0] if isinstance(rest[0], tuple) else (rest[0],)
-        if node.args[0].op != "placeholder" and any(one is None or one is ... or isinstance(one, int) for one in index):
-            return None
-    elif name not in ALONE_FUNCTIONS and node.target not in (*OWN_FUNCTIONS, base.average_pairs):
+    if name not in MOVES:
+        return axes if name in ALONE_FUNCTIONS or node.target in (*OWN_FUNCTIONS, base.average_pairs) else None
+    try:
+        return _moved(node, name, axes)
+    except (TypeError, IndexError, KeyError, RuntimeError):  # arguments that come of the clip, or do not fit it
         return None
-    return tuple(found)
 
 
-def _extent(node, model, averaged, axes):
+def _moved(node, name, axes):
+    """Return the axes after an operation that moves some of them, found out by what it does to sizes."""
+    args, kwargs = node.args[1:], node.kwargs
+    if name == "getitem":
+        if node.args[0].op == "placeholder" and isinstance(args[0], int):  # one of several pathways
+            return axes
+        args = (tuple(i if i is None or i is ... or isinstance(i, int) else slice(None) for i in _index(node)),)
+    if name == "squeeze" and (args or kwargs):  # of any axis, since a pool may have left one entry of it
+        dims = args[0] if args else kwargs["dim"]
+        gone = {dim % len(axes) for dim in (dims if isinstance(dims, tuple | list) else [dims])}
+        return tuple(axis for dim, axis in enumerate(axes) if dim not in gone)
+    if name == "squeeze" and {"H", "W"} & set("".join(axes)):
+        return None
+    if name == "unflatten":  # only of what was flattened before
+        dim = args[0] % len(axes)
+        return axes[:dim] + tuple(axes[dim]) + axes[dim + 1 :] if len(axes[dim]) == len(args[1]) else None
+    clip = torch.empty([math.prod(SIZES[letter] for letter in axis) for axis in axes], device="meta")
+    moved = getattr(clip, name)(*args, **kwargs) if node.op == "call_method" else node.target(clip, *args, **kwargs)
+    return tuple("".join(letter for letter in "".join(axes) if size % SIZES[letter] == 0) for size in moved.shape)
+
+
+def _pooled_to(layer):
+    """Return the sizes that a layer brings the last axes to, None for one that stays as it is."""
+    dims = next((dims for dims, kinds in ADAPTIVE.items() if isinstance(layer, kinds)), 0)
+    size = layer.output_size if dims else ()
+    return tuple(size) if isinstance(size, tuple | list) else (size,) * dims
+
+
+def _index(node):
+    """Return what each axis is indexed with."""
+    index = node.args[1]
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _extent(node, model, averaged, axes, after):
     """Return (kernel, stride) in time of one operation, (1, 1) where it does not look across time.
 
-    averaged: whether its tensor may be averaged over time already; axes: the tensor's. "mean" where that may happen
-    here, None where what it does with time is not known.
+    averaged: whether its tensor is averaged over time already; axes: the tensor's, after: the result's. "mean" where
+    that happens here, None where what it does with time is not known.
     """
     if node.op == "call_module":
         return _of_layer(model.get_submodule(node.target), averaged, axes)
-    name, rest = _name(node), node.args[1:]
+    name = _name(node)
     if node.target is base.average_pairs:
         return 2, 1
     if name == "scaled_dot_product_attention":
         return math.inf, 1
-    if name in REDUCTIONS:
-        over = rest[0] if rest else node.kwargs.get("dim")
-        return (
-            (1, 1) if over is not None and {*(over if isinstance(over, tuple | list) else [over])} in SPACE else "mean"
-        )
-    if node.target is operator.getitem:
-        return _of_part(rest[0] if isinstance(rest[0], tuple) else (rest[0],), averaged)
-    if (
-        averaged
-        and name in ("flatten", "view", "reshape", "unflatten", *SHARES)
-        or name == "flatten"
-        and rest == (0, 1)
-    ):
+    if averaged and name in ("getitem", "flatten", "view", "reshape", "unflatten", *REDUCTIONS, *SHARES):
         return 1, 1
+    if name in REDUCTIONS:
+        return after and ((1, 1) if any("T" in axis for axis in after) else "mean")
+    if node.target is operator.getitem:
+        return axes and _of_part(_index(node), axes)
+    if name in ("flatten", "unflatten"):
+        return (1, 1) if after and all(set(axis) <= {"B", "T"} for axis in after if "T" in axis) else None
     if name == "linear" and not averaged:
         return _all_of(axes, 1)
     library = (getattr(node.target, "__module__", None) or "torch").partition(".")[0] in ("torch", "_operator")
@@ -214,16 +228,18 @@ def _of_layer(layer, averaged, axes):
         dims = 1 if isinstance(layer, ONE_AXIS) else 3
         if axes and isinstance(layer, nn.modules.conv._ConvNd) and "T" in axes[-dims - 1]:
             return math.inf, 1
-        at = next((dim for dim, axis in enumerate(axes[-dims:]) if "T" in axis), None) if axes else 0
+        at = _place(axes, dims)
         if at is None:
-            return 1, 1
+            return (1, 1) if averaged or axes else None
         kernel, stride, dilation = (v if isinstance(v, int) else v[at] for v in sizes)
         return (kernel - 1) * dilation + 1, stride
     if isinstance(layer, GLOBAL):
         return math.inf, 1
-    if isinstance(layer, (nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d)):
-        size = layer.output_size
-        return {1: "mean", None: (1, 1)}.get(size[0] if isinstance(size, tuple | list) else size)
+    if isinstance(layer, ADAPTIVE[3]):
+        at = _place(axes, 3)
+        if at is None:
+            return (1, 1) if averaged or axes else None
+        return {1: "mean", None: (1, 1)}.get(_pooled_to(layer)[at])
     if isinstance(layer, Shift):
         return 3, 1
     if isinstance(layer, (nn.Linear, nn.LayerNorm)) and not averaged:
@@ -233,17 +249,24 @@ def _of_layer(layer, averaged, axes):
     return (1, 1) if isinstance(layer, ALONE) or averaged and isinstance(layer, ENDS) else None
 
 
-def _of_part(index, averaged):
+def _place(axes, count):
+    """Return which of the last `count` axes is time, None for none of them."""
+    return next((dim for dim, axis in enumerate((axes or ())[-count:]) if "T" in axis), None)
+
+
+def _of_part(index, axes):
     """Return what `_extent` does of a tensor's part, by its index for each of the first axes."""
-    picked = [(axis, one) for axis, one in enumerate(index) if one not in (slice(None), None)]
-    if averaged or all(axis == 0 or axis > 2 for axis, _ in picked) and ... not in index:
-        return 1, 1
-    if len(picked) > 1:
+    given = [one for one in index if one is not None]
+    if ... in given:
+        at = given.index(...)
+        given[at : at + 1] = [slice(None)] * (len(axes) - len(given) + 1)
+    picked = [(axis, one) for axis, one in zip(axes, given, strict=False) if one != slice(None)]
+    if len(picked) > 1 and not all(isinstance(one, int | slice) for _, one in picked):
         return None
-    ((axis, one),) = picked
-    if axis == 2 and isinstance(one, list) and len(one) > 1 and one == sorted(one):  # SlowFast's slow frames
+    one = next((one for axis, one in picked if "T" in axis), None)
+    if isinstance(one, list) and len(one) > 1 and one == sorted(one):  # SlowFast's slow frames
         return 1, round((one[-1] - one[0]) / (len(one) - 1))
-    return "mean" if isinstance(one, int) else None  # one step, or one feature
+    return (1, 1) if one is None else "mean" if isinstance(one, int) else None  # one step
 
 
 class Tracer(fx.Tracer):

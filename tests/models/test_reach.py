@@ -67,9 +67,92 @@ BOUNDED = {
         ),
         7,
     ),
+    "channels last": (
+        lambda: Own(Does(lambda x: x.permute(0, 2, 3, 4, 1).mean((2, 3)).transpose(1, 2)[..., None, None])),
+        3,
+    ),
+    "gated by every frame's own mean, in another order": (
+        lambda: Own(
+            Does(lambda x: (x.transpose(1, 2) * x.transpose(1, 2).mean((2, 3, 4), keepdim=True)).transpose(1, 2))
+        ),
+        3,
+    ),
+    "pooled in place, time elsewhere": (
+        lambda: Own(
+            Does(
+                lambda pool, x: (x.transpose(2, 3) * pool(x.transpose(2, 3))).transpose(2, 3),
+                nn.AdaptiveAvgPool3d((1, None, 1)),
+            )
+        ),
+        3,
+    ),
+    "axes by keywords": (
+        lambda: Own(
+            None,
+            Does(
+                lambda layer, x: layer(
+                    torch.transpose(x, dim0=1, dim1=2).permute(dims=(0, 2, 1)).unsqueeze(dim=-1).squeeze(dim=-1)
+                ),
+                nn.Conv1d(8, 8, 5, padding=2),
+            ),
+        ),
+        7,
+    ),
+    "axes squeezed together": (
+        lambda: Own(
+            Does(
+                lambda layer, x: layer(x.mean((3, 4), keepdim=True).squeeze((3, 4)))[..., None, None],
+                nn.Conv1d(8, 8, 5, padding=2),
+            )
+        ),
+        7,
+    ),
+    "one place of all": (
+        lambda: Own(
+            Does(lambda layer, x: layer(x[..., 0, 0]).unsqueeze(3).unsqueeze(4), nn.Conv1d(8, 8, 5, padding=2))
+        ),
+        7,
+    ),
+    "some features": (lambda: Own(Does(lambda x: torch.cat([x[:, 4:], x[:, :4]], 1))), 3),
+    "frames in the batch": (
+        lambda: Own(
+            Does(
+                lambda layer, x: layer(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (-1, FRAMES)).transpose(1, 2),
+                nn.Conv2d(8, 8, 3, padding=1),
+            )
+        ),
+        3,
+    ),
     "spatial cut": (lambda: Own(Does(lambda x: F.relu(x[:, :, :, 1:, 1:] * 2))), 3),
 }
 UNBOUNDED = {
+    "over time behind means of channels last": lambda: Own(
+        Does(
+            lambda layer, x: layer(x.permute(0, 2, 3, 4, 1).mean((2, 3)).transpose(1, 2))[..., None, None],
+            nn.Linear(FRAMES, FRAMES),
+        )
+    ),
+    "over time behind a mean over features": lambda: Own(
+        None, Does(lambda layer, x: x + layer(x.mean(1, keepdim=True)), nn.Linear(FRAMES, FRAMES))
+    ),
+    "over time, squeezed by keyword": lambda: Own(
+        Does(
+            lambda layer, x: layer(x.mean((3, 4), keepdim=True).squeeze(dim=-1).squeeze(dim=-1))[..., None, None],
+            nn.Linear(FRAMES, FRAMES),
+        )
+    ),
+    "over time, squeezed of all": lambda: Own(
+        Does(
+            lambda layer, x: layer(x.mean((3, 4), keepdim=True).squeeze())[None, ..., None, None],
+            nn.Linear(FRAMES, FRAMES),
+        )
+    ),
+    "a pool over time, which stands elsewhere": lambda: Own(
+        Does(
+            lambda pool, x: (x.transpose(2, 3) * pool(x.transpose(2, 3))).transpose(2, 3),
+            nn.AdaptiveAvgPool3d((None, 1, 1)),
+        )
+    ),
     "a linear layer over time": lambda: Own(None, nn.Linear(FRAMES, FRAMES)),
     "one over time that was moved": lambda: Own(
         Does(lambda layer, x: layer(x.transpose(2, 4)).transpose(2, 4), nn.Linear(FRAMES, FRAMES))
@@ -78,7 +161,9 @@ UNBOUNDED = {
     "frames as features": lambda: Own(
         Does(lambda layer, x: layer(x.transpose(1, 2)).transpose(1, 2), nn.Conv3d(FRAMES, FRAMES, 1))
     ),
-    "LSTM": lambda: Own(None, Does(lambda layer, x: layer(x.transpose(1, 2))[0].transpose(1, 2), nn.LSTM(8, 8))),
+    "LSTM": lambda: Own(
+        None, Does(lambda layer, x: layer(x.transpose(1, 2))[0].transpose(1, 2), nn.LSTM(8, 8, batch_first=True))
+    ),
     "attention": lambda: Own(
         None,
         Does(
@@ -92,6 +177,24 @@ UNBOUNDED = {
 }
 UNKNOWN = {
     "its own mean": (lambda: Own(None, Does(lambda x: x - x.mean(2, keepdim=True))), "mean, which meets its own"),
+    "its own mean, moved": (
+        lambda: Own(Does(lambda x: (x.transpose(2, 4) - x.transpose(2, 4).mean((3, 4), keepdim=True)).transpose(2, 4))),
+        "mean, which meets its own",
+    ),
+    "a softmax over time": (
+        lambda: Own(Does(lambda x: x.permute(0, 2, 3, 4, 1).mean((2, 3)).softmax(1).transpose(1, 2)[..., None, None])),
+        "softmax looks across time",
+    ),
+    "neighbours, moved": (
+        lambda: Own(
+            Does(
+                lambda x: (
+                    x.permute(0, 1, 3, 4, 2)[:, :, :, :, 1:] - x.permute(0, 1, 3, 4, 2)[:, :, :, :, :-1]
+                ).permute(0, 1, 4, 2, 3)
+            )
+        ),
+        "getitem looks across time",
+    ),
     "its first step": (lambda: Own(None, Does(lambda x: x - x[:, :, 0, None])), "getitem, which meets its own"),
     "neighbours": (lambda: Own(Does(lambda x: x[:, :, 1:] - x[:, :, :-1])), "getitem looks across time"),
     "shifted": (lambda: Own(Does(lambda x: x + x.roll(1, 2))), "roll looks across time"),
@@ -115,6 +218,7 @@ def test_the_field_is_what_gradients_reach(make, field):
 @pytest.mark.parametrize("make", UNBOUNDED.values(), ids=UNBOUNDED)
 def test_exchange_over_all_frames_has_no_bound(make):
     assert models.temporal_receptive_field(make()) == math.inf
+    assert reached(make()) > 3
 
 
 @pytest.mark.parametrize("make, message", UNKNOWN.values(), ids=UNKNOWN)
