@@ -6,6 +6,7 @@ Fused attention is taken apart into matmul, softmax and matmul.
 import torch
 
 from ..errors import InputError
+from ..tracing.recording import quiet
 from ..tracing.slices import bound
 
 aten = torch.ops.aten
@@ -40,7 +41,8 @@ def apart(program):
     for node in program.graph.nodes:
         if node.target is aten.view.default:  # recorded for tensors laid out as fused attention leaves them
             node.target = aten.reshape.default
-    return program.run_decompositions(table)
+    with quiet():
+        return program.run_decompositions(table)
 
 
 def _more_than_result(node):

@@ -10,12 +10,15 @@ import io
 import linecache
 import logging
 import re
+import threading
 import traceback
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import fx
+from torch.amp.autocast_mode import autocast
 
 from ..errors import InputError
 from . import cells
@@ -24,11 +27,12 @@ from .probing import evaluating
 
 aten = torch.ops.aten
 UNROLLED = [aten.lstm, aten.gru, aten.rnn_tanh, aten.rnn_relu]  # taken apart into their time steps
-SWITCHES = (torch.ops.higher_order.wrap_with_autocast, torch.ops.higher_order.wrap_with_set_grad_enabled)
 QUIET = ("torch._subclasses", "torch.export", "torch._dynamo", "torch.fx", "torch._export")
 VALUES = "its Python code depends on tensor values"
 INSTEAD = "use torch.where or a fixed size in its place"
 NOT_THEIRS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
+
+_one_at_a_time = threading.RLock()  # functions of torch are replaced meanwhile
 
 
 def record(model, what, recorder, clip, rewritten=None):
@@ -41,7 +45,7 @@ def record(model, what, recorder, clip, rewritten=None):
     """
     with evaluating(model), torch.no_grad():
         try:
-            with _quiet(), cells.apart():
+            with _one_at_a_time, quiet(), cells.apart(), _in_own_numbers():
                 program = torch.export.export(recorder, (clip,), strict=False)
         except InputError:
             raise
@@ -59,13 +63,31 @@ def record(model, what, recorder, clip, rewritten=None):
     raise InputError(f"the operations of {what} cannot be recorded, since {why}")
 
 
-def _open(module, signature=None):
-    """Put operations that ran under the network's own autocast or with gradients switched among the others.
+@contextlib.contextmanager
+def _in_own_numbers():
+    """Let autocast in the network's code have no effect, since what is explained has the network's own numbers.
 
-    signature: of the program, in which results have names. What is explained has the network's own numbers.
+    So a tensor's type that the code asks for is that of these numbers, too. Other threads keep their autocast.
+    """
+    here, enter, leave = threading.get_ident(), autocast.__enter__, autocast.__exit__
+
+    def entered(self):
+        return self if threading.get_ident() == here else enter(self)
+
+    def left(self, *error):
+        return None if threading.get_ident() == here else leave(self, *error)
+
+    with mock.patch.object(autocast, "__enter__", entered), mock.patch.object(autocast, "__exit__", left):
+        yield
+
+
+def _open(module, signature=None):
+    """Put operations that ran with gradients switched among the others.
+
+    signature: of the program, in which results have names.
     """
     for node in list(module.graph.nodes):
-        if node.target not in SWITCHES:
+        if node.target is not torch.ops.higher_order.wrap_with_set_grad_enabled:
             continue
         at, body = next((i, x) for i, x in enumerate(node.args) if isinstance(x, fx.Node) and x.op == "get_attr")
         inner = getattr(module, body.target)
@@ -81,7 +103,7 @@ def _open(module, signature=None):
             module.graph.erase_node(user)
         module.graph.erase_node(node)
     for node in module.graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
-        module.graph.erase_node(node)  # of the numbers that autocast would give
+        module.graph.erase_node(node)  # which gives nothing
     module.recompile()
 
 
@@ -101,7 +123,7 @@ def _rewritten(program, what, names):
                     f"{_source(node)}, as in y[:, mask]; index with numbers in place of a mask, or multiply by the mask"
                 )
     if any(_needs_rewriting(node, names) for node in program.graph.nodes):
-        with _quiet():
+        with quiet():
             program = program.run_decompositions(torch._decomp.get_decompositions(UNROLLED))
     return program
 
@@ -115,7 +137,7 @@ def _needs_rewriting(node, names):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silence torch's own reports, graphs and advice; the error itself says what is wrong."""
     loggers = [logging.getLogger(name) for name in QUIET]
     levels = [logger.level for logger in loggers]

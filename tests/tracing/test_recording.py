@@ -92,7 +92,20 @@ class Switches(Net):
             return F.relu(self.second(y))
 
 
-@pytest.mark.parametrize("kind, within", [(Counts, 1e-6), (Switches, 0.02)])
+class Casts(Net):
+    """Brings what is its own to the numbers that its autocast gives, as the code of transformers does."""
+
+    def __init__(self):
+        super().__init__()
+        self.same = nn.Parameter(torch.eye(6))
+
+    def trunk(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = F.relu(self.second(F.relu(self.first(x)))).movedim(1, -1)
+            return (y @ self.same.to(y.dtype).mT).movedim(-1, 1).float()
+
+
+@pytest.mark.parametrize("kind, within", [(Counts, 1e-6), (Switches, 0.02), (Casts, 0.02)])
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_what_a_network_writes_down_or_switches_changes_no_explanation(instrument, kind, within):
     run, net = INSTRUMENTS[instrument], make(kind)
@@ -100,6 +113,32 @@ def test_what_a_network_writes_down_or_switches_changes_no_explanation(instrumen
     found, expected = run(net, clips()), run(make(), clips())
     assert torch.allclose(found, expected, atol=within * float(expected.abs().max()))
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
+class Attends(Net):
+    """Attention over time as transformers writes it out, all in autocast or not at all."""
+
+    own = True
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(6, 18)
+
+    def frame_logits(self, x):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.own):
+            q, k, v = self.qkv(self.trunk(x).mean((3, 4)).transpose(1, 2)).chunk(3, -1)
+            shares = (q @ k.mT).softmax(-1, dtype=torch.float32).to(q.dtype)
+            return self.fc(shares @ v).float()
+
+
+def test_attention_under_its_own_autocast_is_explained_in_the_numbers_of_its_weights(capfd):
+    alike = make(Attends)
+    alike.own = False
+    found, expected = (relevance.relevance_matrix(net, clips(), 1) for net in (make(Attends), alike))
+    assert torch.equal(found, expected) and expected.any()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.ones(2, 2).matmul(torch.ones(2, 2)).dtype == torch.bfloat16  # which works again afterwards
+    assert not "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("kind", [Picked, Item, Decides, Data])
