@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .architecture import architecture
+from .architecture import architecture, kept
 from .probing import evaluating
 
 PASSED_ON = {"Clone", "Mean", "Select", "Slice", "Squeeze", "ToCopy", "Transpose", "Unsqueeze", "UnsafeView", "View"}
 LOOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # rounding that a mean over frames may show; else 1e-3
 
+_alone = weakref.WeakKeyDictionary()  # network -> the shapes of clips whose logits other clips do not change
 _without = weakref.WeakKeyDictionary()  # network -> its architecture, with which it did not end in a sigmoid
 
 
@@ -34,13 +35,6 @@ def network(model, scripted=False):
             f"{where}{type(model).__name__} is TorchScript, whose layers cannot be looked into; give the Python "
             "network that torch.jit.script or torch.jit.trace was called with (only masks work with TorchScript)"
         )
-    for path, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            raise InputError(
-                f"'{path}' ({type(module).__name__}) of {type(model).__name__} takes its statistics from the clips at "
-                "hand in evaluation mode too, so that a clip has other logits beside other clips; give it running "
-                "statistics (track_running_stats=True)"
-            )
     if not compiled and any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
         raise InputError(
             f"the weights of {type(model).__name__} were made under torch.inference_mode(), so nothing can be traced "
@@ -61,7 +55,8 @@ def check_clips(model, clips):
     """Return `clips` detached, outside of inference mode and in memory row by row, since networks take views of them.
 
     Raises InputError if the network cannot be explained for them. Right are finite floating point clips
-    [B, C, T, H, W] of the numbers and on the device of the network's weights.
+    [B, C, T, H, W] of the numbers and on the device of the network's weights. Once per network and shape of a clip, one
+    clip is run alone and beside noise.
     """
     if not isinstance(clips, torch.Tensor) or not clips.is_floating_point():
         kind = clips.dtype if isinstance(clips, torch.Tensor) else type(clips).__name__
@@ -82,7 +77,50 @@ def check_clips(model, clips):
         )
     if weight is not None and weight.device != clips.device:
         raise InputError(f"clips are on {clips.device}, but the network is on {weight.device}")
-    return (clips.clone() if clips.is_inference() else clips.detach()).contiguous()
+    clips = (clips.clone() if clips.is_inference() else clips.detach()).contiguous()
+    kept(_alone, model, tuple(clips.shape[1:]), lambda: _check_beside(model, clips[:1]))
+    return clips
+
+
+@torch.no_grad()
+def _check_beside(model, clip):
+    """Raise InputError where a clip [1, C, T, H, W] has other logits beside another clip than alone.
+
+    A network that runs single clips only is left to give one each, one that cannot run them to `class_logits`.
+    """
+    try:
+        with evaluating(model):
+            changed = others_count(model, clip, model(clip.clone()))
+    except Exception:
+        return
+    if changed:
+        raise InputError(
+            f"{type(model).__name__} gives a clip other logits beside other clips than alone, in evaluation mode too: "
+            "something in it is computed from all clips at hand; batch norm, for example, takes running statistics "
+            "(track_running_stats=True, and training=self.training)"
+        )
+
+
+def others_count(run, clip, alone):
+    """Whether another clip beside a clip [1, C, T, H, W] changes its logits [1, K], which are `alone` without one.
+
+    run(clips): their logits. False for a network that gives NaN or draws at random, None for one that gives two clips
+    other than two rows. Batches of two sizes may be rounded in two ways, which in half precision reaches the logits: so
+    where they differ, the clip is run beside other noise, too.
+    """
+    state = random_state(clip.device)
+    noise = 4 * torch.rand(clip.shape, generator=torch.Generator().manual_seed(0)).to(clip)  # beyond what clips hold
+    found, bound = [alone.float()], LOOSE.get(clip.dtype, 1e-3)
+    for other in (noise, -noise):
+        pair = run(torch.cat([other, clip])).float()
+        if pair.shape != (2, alone.shape[1]):
+            return None
+        if not pair[1].isfinite().all() or not torch.equal(state, random_state(clip.device)):
+            return False
+        found.append(pair[1:])
+        if (found[-1] - found[-2]).abs().max() <= bound * found[0].abs().max():
+            return False
+    return True
 
 
 def _check_layout(model, clips):

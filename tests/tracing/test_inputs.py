@@ -131,10 +131,6 @@ NO_NETWORKS = {
     "softmax": (lambda: make(Softmax), "returns probabilities that sum to one, not logits"),
     "sigmoid": (lambda: make(Sigmoid), "returns what a sigmoid gives, not logits.* say scores='sigmoid'"),
     "mean of sigmoids": (lambda: make(MeanOfSigmoids), "returns what a sigmoid gives, not logits"),
-    "statistics of the batch": (
-        lambda: nn.Sequential(nn.BatchNorm3d(3, track_running_stats=False), make()),
-        r"'0' \(BatchNorm3d\) of Sequential takes its statistics from the clips at hand",
-    ),
     "random": (lambda: make(Random), "other logits at every run, in evaluation mode too"),
 }
 
