@@ -204,11 +204,14 @@ def valued(node):
     return found
 
 
+def own(model, graph, node):
+    """Return a parameter, buffer, other tensor of a module or constant of the graph as it is now."""
+    return graph.constants[node] if node in graph.constants else _attribute(model, graph.states[node])
+
+
 def fetch(model, graph, node):
-    """Return the present value of a parameter, buffer, other tensor of a module or constant of the graph."""
-    if node in graph.constants:
-        return graph.constants[node]
-    return _attribute(model, graph.states[node]).detach()
+    """Return the present value of what is the network's own, without a way back for gradients."""
+    return own(model, graph, node).detach()
 
 
 def _attribute(model, path):

@@ -18,7 +18,7 @@ from ..tracing.following import follow
 from ..tracing.inputs import class_logits
 from . import head
 from .cut import Cut, Parts, at_module, find
-from .graph import Graph, capture, capture_forward, fetch, run
+from .graph import Graph, capture, capture_forward, own, run
 from .table import plan
 
 KINDS = ("auto", "logits", "split")
@@ -114,7 +114,7 @@ def _behind(model, graph, clips):
 
 def _followed(model, graph):
     """Return {node: what is known of its axes} of a graph."""
-    values = {node: fetch(model, graph, node) for node in (*graph.states, *graph.constants)}
+    values = {node: own(model, graph, node) for node in (*graph.states, *graph.constants)}
     return follow(graph.operations, graph.clip, values)
 
 

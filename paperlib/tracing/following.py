@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from .axes import SPACE, Atom, Tracked, coarse, flat, joined, places, regroup, size, stretched
 from .slices import (
@@ -53,7 +53,7 @@ PARTS = set("split split_with_sizes chunk tensor_split unbind".split())
 def follow(nodes, clip, values):
     """Return {node: Tracked, for parts a tuple of them, or None} of the operations that depend on the `clip` node.
 
-    values: {placeholder: tensor} of the network's own, in which indices may be looked up.
+    values: {placeholder: tensor} of the network's own, parameters as such, in which indices may be looked up.
     """
     shape = clip.meta["val"].shape
     found = {clip: Tracked(tuple((Atom(label, length),) for label, length in zip("BCTHW", shape, strict=True)))}
@@ -87,6 +87,8 @@ def _result(node, inputs, found, values):
     state = dict(step=max(steps, key=_when, default=None), averaged=all(t.averaged for t in tracked))
     if kind in ("index", "index_select"):
         return indexed(node, found[node.args[0]], shape, values)
+    if kind in ("cat", "stack"):
+        return _joined(node, found, shape, state, values)
     if kind in MIXING:
         return MIXING[kind](node, found, shape, state)
     alone = len(inputs) == 1
@@ -224,7 +226,7 @@ def _einsum(node, found, shape, state):
     return Tracked(tuple(known.get(letter, (Atom("C", n),)) for letter, n in zip(output, shape, strict=True)), **state)
 
 
-def _joined(node, found, shape, state):
+def _joined(node, found, shape, state, values):
     """Return the result of `cat` or `stack`: time steps in order become time, tokens stand beside places."""
     members = node.args[0]
     dim = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % len(shape)
@@ -242,7 +244,7 @@ def _joined(node, found, shape, state):
     if in_order and set(lengths) == {1}:
         axes[dim] = ordered
     else:
-        learned = [member not in found and _learned(member) for member in members]
+        learned = [member not in found and _learned(member, values) for member in members]
         each = [  # None for what holds nothing of the clip
             k.axes[dim] if k else (Atom("", n),) if member in found else None
             for k, n, member in zip(known, lengths, members, strict=True)
@@ -251,10 +253,13 @@ def _joined(node, found, shape, state):
     return Tracked(tuple(axes), **state)
 
 
-def _learned(node):
-    """Whether a node holds parameters, as a class token does, and not zeros that pad an axis."""
+def _learned(node, values):
+    """Whether a node holds what the network has learned, as a class token does, and not zeros that pad an axis."""
     while node.op == "call_function" and node.all_input_nodes and not CONSTANT.fullmatch(name(node)):
         node = node.all_input_nodes[0]
+    value = values.get(node)
+    if value is not None and not isinstance(value, nn.Parameter) and not value.any():  # a class token may start at zero
+        return False
     return node.op in ("placeholder", "get_attr")
 
 
@@ -285,7 +290,6 @@ def _elementwise(tracked, shape):
 # How the results of operations that mix features are known, or that may take a place from one tensor to another's:
 # (node, found, shape, what is known besides)
 MIXING = {
-    **dict.fromkeys(("cat", "stack"), _joined),
     **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(MIXES, _convolved),
     **dict.fromkeys(PADS, padded),

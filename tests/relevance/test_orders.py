@@ -26,8 +26,10 @@ ANOTHER_ORDER = {  # of eight steps
     "late, every other": lambda x: F.pad(x, (0, 0, 0, 0, 4, 0))[:, :, ::2],
     "early": lambda x: F.pad(x, (0, 0, 0, 0, -1, 1)),
     "late, by zeros": lambda x: torch.cat([torch.zeros_like(x[:, :, :2]), x[:, :, :-2]], 2),
+    "late, by a buffer of zeros": lambda x: torch.cat([ZERO, x[:, :, :-1]], 2),
     "halves on each other": lambda x: x[:, :, :4] + x[:, :, 4:],
 }
+ZERO = torch.zeros(1, 4, 1, 2, 2)
 KERNEL = torch.ones(4, 1, 3, 1, 1)
 IN_ORDER = {  # and how many steps there are then
     "every other": (lambda x: x[:, :, 1::2], 4),
@@ -35,6 +37,10 @@ IN_ORDER = {  # and how many steps there are then
     "pooled": (lambda x: F.max_pool3d(x, (2, 1, 1)), 4),
     "pairs": (lambda x: (x[:, :, 1:] + x[:, :, :-1]) / 2, 7),
     "pieces put together": (lambda x: torch.cat([F.relu(part) for part in x.chunk(4, 2)], 2), 8),
+    "a causal kernel behind a buffer of zeros": (
+        lambda x: F.conv3d(torch.cat([ZERO, ZERO, x], 2), KERNEL, groups=4),
+        8,
+    ),
     "a kernel behind its padding": (lambda x: F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), KERNEL, groups=4), 8),
     "a causal kernel": (lambda x: F.conv3d(F.pad(x, (0, 0, 0, 0, 2, 0)), KERNEL, groups=4), 8),
     "one cut afterwards": (lambda x: F.conv3d(x, KERNEL, padding=(2, 0, 0), groups=4)[:, :, :-2], 8),
