@@ -162,8 +162,11 @@ def joined(lengths, axes):
 def together(axes):
     """Return the axis of a tensor made entry by entry of several that have these in one place.
 
-    A whole one stays what it is; neighbouring parts, as of x[1:] - x[:-1], make up what a kernel over them does.
+    A whole one stays what it is; neighbouring parts, as of x[1:] - x[:-1], make up what a kernel over them does. One
+    back to front beside one that is not is unnamed: an entry is of two places.
     """
+    if len({any(atom.moved < 0 and atom.label != "C" for atom in flat(axis)) for axis in axes}) == 2:
+        return (Atom("", size(axes[0])),)
     atoms = [_single(axis) for axis in axes]
     for axis, atom in zip(axes, atoms, strict=True):
         if len(set(axes)) == 1 or atom is None or not (atom.moved or atom.part):

@@ -28,6 +28,10 @@ ANOTHER_ORDER = {  # of eight steps
     "late, by zeros": lambda x: torch.cat([torch.zeros_like(x[:, :, :2]), x[:, :, :-2]], 2),
     "late, by a buffer of zeros": lambda x: torch.cat([ZERO, x[:, :, :-1]], 2),
     "halves on each other": lambda x: x[:, :, :4] + x[:, :, 4:],
+    "on its mirror image": lambda x: x + x.flip(2),
+    "features beside its mirror image's": lambda x: torch.cat([x[:, :2], x[:, 2:].flip(2)], 1),
+    "features beside its mirror image's, which come first": lambda x: torch.cat([x.flip(2), x], 1)[:, 2:6],
+    "half of it, half its mirror image": lambda x: torch.where(torch.arange(8).view(8, 1, 1) < 4, x, x.flip(2)),
 }
 ZERO = torch.zeros(1, 4, 1, 2, 2)
 KERNEL = torch.ones(4, 1, 3, 1, 1)
@@ -41,6 +45,7 @@ IN_ORDER = {  # and how many steps there are then
         lambda x: F.conv3d(torch.cat([ZERO, ZERO, x], 2), KERNEL, groups=4),
         8,
     ),
+    "features on others": (lambda x: x + x.flip(1), 8),
     "a kernel behind its padding": (lambda x: F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), KERNEL, groups=4), 8),
     "a causal kernel": (lambda x: F.conv3d(F.pad(x, (0, 0, 0, 0, 2, 0)), KERNEL, groups=4), 8),
     "one cut afterwards": (lambda x: F.conv3d(x, KERNEL, padding=(2, 0, 0), groups=4)[:, :, :-2], 8),
