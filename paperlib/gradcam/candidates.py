@@ -12,10 +12,11 @@ from torch import nn
 from ..errors import InputError
 from ..tracing.architecture import kept
 from ..tracing.axes import CLIPS, Layout, layout
-from ..tracing.following import WEIGHTED, follow, name
+from ..tracing.following import WEIGHTED, follow
 from ..tracing.inputs import class_logits
 from ..tracing.probing import evaluating
 from ..tracing.recording import record
+from ..tracing.slices import opname
 
 FIRST = (
     nn.modules.conv._ConvNd,
@@ -157,7 +158,7 @@ def _inside(nodes, clip, logits):
 
 
 def _has_weights(node):
-    return node.op == "call_function" and name(node) in WEIGHTED
+    return node.op == "call_function" and opname(node) in WEIGHTED
 
 
 def default(model, clip):

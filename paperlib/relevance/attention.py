@@ -9,8 +9,7 @@ import functools
 import torch
 from torch.func import vjp, vmap
 
-from ..tracing.slices import bound
-from .graph import opname
+from ..tracing.slices import bound, opname
 from .layers import ADDING
 
 KINDS = {"product", "softmax", "norm"}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..tracing.axes import Tracked, flat, size, whole_of
-from .graph import module_path, opname, run
+from ..tracing.slices import opname
+from .graph import module_path, run
 from .held import Held
 
 TOGETHER = 8  # tensors whose gradients are taken in one run; two or three blocks of a transformer

@@ -2,7 +2,8 @@
 
 from torch import fx
 
-from .graph import opname, valued
+from ..tracing.slices import opname
+from .graph import valued
 from .operations import COPIES, ELEMENTWISE, NORMS, PRODUCTS, ROUTES, SCALINGS, SOFTMAXES
 
 GATES = SOFTMAXES | {"sigmoid", "hardsigmoid"}

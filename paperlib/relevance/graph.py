@@ -5,7 +5,6 @@ and errors can speak of layers.
 """
 
 import functools
-import operator
 import weakref
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from ..tracing.architecture import architecture, kept
 from ..tracing.inputs import check_frame_logits, class_logits
 from ..tracing.probing import evaluating
 from ..tracing.recording import record
+from ..tracing.slices import opname
 from . import fused
 
 VALUE_FREE = {
@@ -217,14 +217,6 @@ def fetch(model, graph, node):
 def _attribute(model, path):
     """Return what stands at a path in the network, None where there is nothing."""
     return functools.reduce(lambda inside, name: getattr(inside, name, None), path.split("."), model)
-
-
-def opname(node):
-    """Return the ATen name of a node's operation, as in `conv3d`; `getitem` for a part of a tuple."""
-    if node.target is operator.getitem:
-        return "getitem"
-    packet = getattr(node.target, "overloadpacket", None)
-    return packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
 
 
 def module_path(node):

@@ -13,8 +13,9 @@ from torch import fx
 
 from ..tracing.axes import Tracked, flat, whole_of
 from ..tracing.following import AVERAGES, PERMUTES, VIEWS
+from ..tracing.slices import opname
 from .gates import sources
-from .graph import Graph, mark, module_path, opname
+from .graph import Graph, mark, module_path
 from .operations import CONVOLUTIONS, COPIES
 
 aten = torch.ops.aten

@@ -5,9 +5,8 @@ from torch import fx
 from torch.func import vjp, vmap
 
 from ..convolution.transposes import by_autograd, convolve, every, mix, pointwise, spread, transposed
-from ..tracing.slices import bound
+from ..tracing.slices import bound, opname
 from .gates import factors
-from .graph import opname
 from .held import moved, sized
 from .operations import CONVOLUTIONS
 

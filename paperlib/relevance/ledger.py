@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from ..tracing.inputs import network
+from ..tracing.slices import opname
 from . import matrix
 from .composites import chosen
-from .graph import module_path, opname
+from .graph import module_path
 from .starts import origin, ranges
 from .table import role
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
+from ..tracing.slices import opname
 from . import rules as R
-from .graph import module_path, opname
+from .graph import module_path
 from .held import Held, living, reference
 from .layers import Linear
 

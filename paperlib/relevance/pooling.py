@@ -6,8 +6,7 @@ import math
 import torch
 
 from ..convolution.transposes import spread
-from ..tracing.slices import bound
-from .graph import opname
+from ..tracing.slices import bound, opname
 
 POOLS = {1: torch.nn.functional.max_pool1d, 2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}
 LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # several times as fast on a CPU

@@ -13,10 +13,10 @@ import torch
 from torch import fx
 from torch.func import vjp, vmap
 
+from ..tracing.slices import opname
 from . import attention
 from . import rules as R
 from .attention import SIGNS
-from .graph import opname
 from .held import Held, each, same, sized
 from .parts import Shared, weighted
 from .pooling import windows

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from ..errors import InputError, meant
+from ..tracing.slices import opname
 from . import composites, gates
 from . import rules as R
 from .fused import FUSED
 from .gates import sources
-from .graph import describe, module_path, opname, owner
+from .graph import describe, module_path, owner
 from .operations import ACTIVATIONS, CONVOLUTIONS, COPIES, MAXIMA, NORMS, PRODUCTS, ROUTES, SCALINGS, SOFTMAXES, SUMS
 
 FIXED = {"batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "neg", "relu", "clamp"}

@@ -8,6 +8,7 @@ from torch import fx, nn
 
 from .axes import SPACE, Atom, Tracked, coarse, flat, joined, places, regroup, size, stretched
 from .slices import (
+    AVERAGE_POOLS,
     KERNELS,
     PADS,
     PICKS,
@@ -15,7 +16,7 @@ from .slices import (
     bound,
     indexed,
     kernel_of,
-    name,
+    opname,
     padded,
     parts,
     picked,
@@ -28,13 +29,11 @@ from .slices import (
 )
 
 MIXES = set("conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d".split())
-AVERAGES = set(
-    """
-    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d
-    _adaptive_avg_pool3d
-    """.split()
+ADAPTIVE = set(
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d".split()
 )
-RESIZES = AVERAGES | set(
+AVERAGES = AVERAGE_POOLS | ADAPTIVE
+RESIZES = ADAPTIVE | set(
     """
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d
     upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d
@@ -59,7 +58,7 @@ def follow(nodes, clip, values):
     found = {clip: Tracked(tuple((Atom(label, length),) for label, length in zip("BCTHW", shape, strict=True)))}
     for node in nodes:
         inputs = [source for source in node.all_input_nodes if source in found]
-        if node.op != "call_function" or not inputs or CONSTANT.fullmatch(name(node)):
+        if node.op != "call_function" or not inputs or CONSTANT.fullmatch(opname(node)):
             continue
         try:
             result = _result(node, inputs, found, values)
@@ -71,8 +70,8 @@ def follow(nodes, clip, values):
 
 def _result(node, inputs, found, values):
     """Return what is known of one operation's result."""
-    inputs = [source for source in inputs if source is node.args[1]] if name(node) == "copy" else inputs
-    kind, value, first = name(node), node.meta["val"], found[inputs[0]]
+    inputs = [source for source in inputs if source is node.args[1]] if opname(node) == "copy" else inputs
+    kind, value, first = opname(node), node.meta["val"], found[inputs[0]]
     if kind == "getitem":
         return first[node.args[1]] if type(first) is tuple else first if node.args[1] == 0 else None
     if kind in PARTS:
@@ -203,7 +202,7 @@ def _convolved(node, found, shape, state):
 def _product(node, found, shape, state):
     """Return the result of a matrix product of two tensors of which at least one depends on the clip."""
     left, right = (
-        found.get(operand) for operand in (node.args[1:3] if name(node) in ("addmm", "baddbmm") else node.args[:2])
+        found.get(operand) for operand in (node.args[1:3] if opname(node) in ("addmm", "baddbmm") else node.args[:2])
     )
     if left is None:
         axes = (*right.axes[:-2], (Atom("", shape[-2]),), right.axes[-1])
@@ -237,7 +236,7 @@ def _joined(node, found, shape, state, values):
     in_order = bool(ordered and ordered[0].label)
     state = {**state, "step": None if in_order else state["step"]}
     axes = [telling(axes) for axes in zip(*(member.axes for member in tracked), strict=True)]
-    if name(node) == "stack":
+    if opname(node) == "stack":
         axes.insert(dim, ordered or (Atom("", len(known)),))
         return Tracked(tuple(axes), **state)
     lengths = [member.meta["val"].shape[dim] for member in members]
@@ -255,7 +254,7 @@ def _joined(node, found, shape, state, values):
 
 def _learned(node, values):
     """Whether a node holds what the network has learned, as a class token does, and not zeros that pad an axis."""
-    while node.op == "call_function" and node.all_input_nodes and not CONSTANT.fullmatch(name(node)):
+    while node.op == "call_function" and node.all_input_nodes and not CONSTANT.fullmatch(opname(node)):
         node = node.all_input_nodes[0]
     value = values.get(node)
     if value is not None and not isinstance(value, nn.Parameter) and not value.any():  # a class token may start at zero

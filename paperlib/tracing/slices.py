@@ -11,10 +11,9 @@ from torch import fx
 from ..convolution.transposes import spread
 from .axes import Atom, Tracked, flat, named, places, size, stretched, swept, together
 
-KERNELS = set(
-    """
-    avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices
-    """.split()
+AVERAGE_POOLS = set("avg_pool1d avg_pool2d avg_pool3d".split())
+KERNELS = AVERAGE_POOLS | set(
+    "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices".split()
 )
 PADS = set(
     """
@@ -26,12 +25,12 @@ PICKS = set("gather take_along_dim sort topk".split())  # in any order
 WRITES = set("index_put index_copy index_add select_scatter scatter scatter_add masked_scatter".split())
 
 
-def name(node):
-    """Return the ATen name of an operation."""
+def opname(node):
+    """Return the ATen name of a node's operation, as in `conv3d`; `getitem` for a part of a tuple."""
     if node.target is operator.getitem:
         return "getitem"
     packet = getattr(node.target, "overloadpacket", None)
-    return packet.__name__ if packet is not None else str(node.target)
+    return packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
 
 
 def bound(node):
@@ -45,7 +44,7 @@ def bound(node):
 
 def parts(node, first, value):
     """Return the parts of a split, as slices; of `unbind`, as selected entries."""
-    alone = name(node) == "unbind"
+    alone = opname(node) == "unbind"
     dim = node.kwargs.get("dim", node.args[-1] if len(node.args) > (1 if alone else 2) else 0) % len(first.axes)
     if alone:
         return tuple(picked(first, dim, i) for i in range(len(value)))
@@ -67,7 +66,7 @@ def sliced(node, first, shape):
     dim = (node.args[1] if len(node.args) > 1 else 0) % len(shape)
     start = (node.args[2] if len(node.args) > 2 else 0) or 0
     start = start + size(first.axes[dim]) if start < 0 else start
-    step = node.args[4] if name(node) == "slice" and len(node.args) > 4 else 1
+    step = node.args[4] if opname(node) == "slice" and len(node.args) > 4 else 1
     return _slice(first, dim, max(start, 0), step, shape[dim])
 
 
@@ -89,7 +88,7 @@ def indexed(node, first, shape, values):
 
     values: {placeholder: tensor} of the network's own.
     """
-    if name(node) == "index":
+    if opname(node) == "index":
         ((dim, which),) = [(dim, index) for dim, index in enumerate(node.args[1]) if index is not None]
     else:
         dim, which = node.args[1] % len(shape), node.args[2]
@@ -131,13 +130,13 @@ def _cut(axis, start, step, length):
 
 def kernel_of(node):
     """Return the size of a pool's kernel along each axis that it is swept over."""
-    return spread(bound(node)["kernel_size"], int(re.search(r"(\d)d", name(node))[1]))
+    return spread(bound(node)["kernel_size"], int(re.search(r"(\d)d", opname(node))[1]))
 
 
 def resized(node, axes, kernel, shape):
     """Return axes of which the last ones are those that a kernel of these sizes was swept over."""
     given, ahead = bound(node), len(shape) - len(kernel)
-    if given.get("transposed") or name(node).startswith("conv_transpose"):
+    if given.get("transposed") or opname(node).startswith("conv_transpose"):
         return tuple(map(stretched, axes, shape))
     padding = 0 if isinstance(given["padding"], str) else given["padding"]  # "same" keeps the length, "valid" pads none
     settings = [spread(x, len(kernel)) for x in (given["stride"] or kernel, padding, given.get("dilation", 1))]
