@@ -11,7 +11,7 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
 from ..errors import InputError, number, whole
-from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.inputs import check_clips, class_logits, gradients_pass, network
 from ..tracing.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, of_clips, perturb, prepare, reverse
 from .presets import NUMBERS, Settings, resolve
@@ -277,7 +277,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
     # what a pixel adds to the gradient is often below the 6e-8 at which float16 ends
     lift = 1024 if clips.dtype == torch.float16 else 1
     for step in range(settings.iterations):
-        with fast_gradients():
+        with fast_gradients(), gradients_pass(model):
             mask = logits[running].sigmoid()
             _, loss = _scored(model(apply(mask)).float(), mask, targets[running], settings)
         (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)

@@ -1,5 +1,6 @@
 """What relevance, masks and Grad-CAM are given: one check of networks and of clips, the same sentences from each."""
 
+import contextlib
 import re
 import sys
 import weakref
@@ -140,8 +141,9 @@ def class_logits(model, clips):
     """Return the network's logits float [B, K]; InputError where it cannot run the clips or returns something else."""
     name, state, own = type(model).__name__, random_state(clips.device), clips.clone()
     try:
-        logits = model(own)
-        again = logits if torch.equal(state, random_state(clips.device)) else model(clips.clone())
+        with gradients_pass(model):
+            logits = model(own)
+            again = logits if torch.equal(state, random_state(clips.device)) else model(clips.clone())
     except (InputError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -169,6 +171,20 @@ def class_logits(model, clips):
             + ("" if found.shape[1] == 1 else ", and say scores='sigmoid'")
         )
     return logits.float()
+
+
+@contextlib.contextmanager
+def gradients_pass(model):
+    """Raise InputError where what the network computes under inference mode lets no gradient pass."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Inference tensors cannot be saved for backward" not in str(error):
+            raise
+        raise InputError(
+            f"{type(model).__name__} computes under torch.inference_mode() in its forward, so that no gradient can be "
+            "traced back through it; use torch.no_grad() there"
+        ) from error
 
 
 def _from_a_sigmoid(model, clips, logits):

@@ -141,6 +141,23 @@ def test_attention_under_its_own_autocast_is_explained_in_the_numbers_of_its_wei
     assert not "".join(capfd.readouterr())
 
 
+class Inferring(Net):
+    """Multiplies what it computes by what it computes under inference mode."""
+
+    def trunk(self, x):
+        with torch.inference_mode():
+            gate = self.first(x).mean((2, 3, 4), keepdim=True).sigmoid()
+        return F.relu(self.second(F.relu(self.first(x)) * gate))
+
+
+@pytest.mark.parametrize("instrument", ["masks", "gradcam"])
+def test_inference_mode_inside_of_a_network_is_named_where_gradients_pass_it(instrument):
+    run = INSTRUMENTS[instrument] if instrument == "masks" else lambda *given: gradcam.video_gradcam(*given, 1, "first")
+    with pytest.raises(InputError, match=r"^Inferring computes under torch.inference_mode\(\).*use torch.no_grad\(\)"):
+        run(make(Inferring), clips())
+    assert INSTRUMENTS["relevance"](make(Inferring), clips()).isfinite().all()
+
+
 @pytest.mark.parametrize("kind", [Picked, Item, Decides, Data])
 def test_what_cannot_be_recorded_has_masks_and_the_maps_of_convolutions_all_the_same(kind):
     assert INSTRUMENTS["masks"](make(kind), clips()).shape == (2, 5)
