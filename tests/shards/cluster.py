@@ -238,9 +238,12 @@ class Cluster:
                 self.daemons[name].send_signal(signal.SIGKILL if name == "mariadbd" else signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.daemons[name].wait(10)
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        end = time.monotonic() + 10
+        while (left := self.processes()) and time.monotonic() < end:  # one that is killed may just have begun another
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
