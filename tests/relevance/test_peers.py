@@ -96,6 +96,15 @@ def test_captum_agrees_on_residual_sums():
         assert torch.allclose(ours[step], theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
+def of_output(modified, x, place):
+    """Relevance of the clip x [1, ...] for one output of a network that zennit has modified: [...]."""
+    y = x.clone().requires_grad_()
+    out = modified(y)
+    start = torch.zeros_like(out)
+    start[0, place] = out[0, place].detach()
+    return torch.autograd.grad(out, y, start)[0][0]
+
+
 def test_zennit_agrees_with_z_plus_and_z_beta():
     composites = pytest.importorskip("zennit.composites")
     from zennit import rules as zr
@@ -120,13 +129,8 @@ def test_zennit_agrees_with_z_plus_and_z_beta():
     ours = relevance.pixel_relevance(net, x, 2, method="lrp")[0]
     with composite.context(flat) as modified:
         for step in range(4):
-            y = x.clone().requires_grad_()
-            out = modified(y)
-            start = torch.zeros_like(out)
-            start[0, step * 4 + 2] = out[0, step * 4 + 2].detach()
-            (theirs,) = torch.autograd.grad(out, y, start)
-            scale = float(theirs.abs().max())
-            assert torch.allclose(ours[step], theirs[0], rtol=1e-4, atol=1e-4 * scale)
+            theirs = of_output(modified, x, step * 4 + 2)
+            assert torch.allclose(ours[step], theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize("name", ["Epsilon", "Gamma", "WSquare", "Flat"])
@@ -148,12 +152,8 @@ def test_zennit_has_the_same_rules_under_the_same_names(name):
     found = relevance.pixel_relevance(net, x, 2, method="lrp", rules=rules, rows="logits")[0]
     with composites.LayerMapComposite(layers).context(flat) as modified:
         for step in range(4):
-            y = x.clone().requires_grad_()
-            out = modified(y)
-            start = torch.zeros_like(out)
-            start[0, step * 4 + 2] = out[0, step * 4 + 2].detach()
-            (expected,) = torch.autograd.grad(out, y, start)
-            assert torch.allclose(found[step], expected[0], rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+            expected = of_output(modified, x, step * 4 + 2)
+            assert torch.allclose(found[step], expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 @pytest.mark.slow
@@ -196,12 +196,8 @@ def test_zennit_agrees_on_a_residual_network_with_its_own_canonizer():
     rules = {"net.conv1": relevance.ZPlus()}
     ours = relevance.pixel_relevance(Images(net), x, 3, method="lrp", rules=rules)[0, 0, :, 0]
     with composite.context(net) as modified:
-        y = x[:, :, 0].clone().requires_grad_()
-        out = modified(y)
-        start = torch.zeros_like(out)
-        start[0, 3] = out[0, 3].detach()
-        (theirs,) = torch.autograd.grad(out, y, start)
-    assert torch.allclose(ours, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+        theirs = of_output(modified, x[:, :, 0], 3)
+    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_epsilon_on_every_layer_is_gradient_times_input():
