@@ -101,8 +101,8 @@ def main(args):
 
     given = {f.name: getattr(args, f.name) for f in _fields() if getattr(args, f.name) is not None}
     options = dict(args.options or ())
-    twice = [key for key, _ in args.options or () if [other for other, _ in args.options].count(key) > 1]
-    if twice:
+    names = [name for name, _ in args.options or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"--options names {twice[0]} more than once; give it one value")
     named = [args.model, args.dataset]
     if any(named) if args.paper else not all(named):
