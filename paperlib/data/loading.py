@@ -1,4 +1,4 @@
-"""Clips of a whole dataset in batches; videos that cannot be read are skipped, counted and listed."""
+"""Clips of a whole dataset in batches, without those that cannot be read, which are listed; classes in turn."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -135,3 +135,19 @@ def readable(dataset, n_frames, workers=0, **how):
         loader = batches(dataset, n_frames, 1, workers=workers, **how)
     kept = [int(indices[0]) for indices, _, _ in loader]
     return (dataset.subset(kept) if loader.skipped else dataset), loader.skipped
+
+
+def in_turn(labels, seed=0):
+    """Return all positions in a random order in which every class comes once before any comes twice.
+
+    InputError for labels of several questions, among which there is no one class to a video.
+    """
+    if np.ndim(labels) != 1:
+        raise InputError(f"clips are drawn by one label to a video, not by labels of shape {list(np.shape(labels))}.")
+    order = np.random.default_rng(whole("seed", seed, 0)).permutation(len(labels))
+    turn, seen = [], {}
+    for i in order:
+        label = int(np.asarray(labels)[i])
+        seen[label] = seen.get(label, -1) + 1
+        turn.append(seen[label])
+    return order[np.argsort(turn, kind="stable")]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..errors import InputError
 from ..tracing.probing import evaluating
@@ -46,8 +45,10 @@ class Convolutions(TorchDispatchMode):
     """
 
     def __init__(self, products=False):
+        from torch.utils import flop_counter  # here, because it imports Triton where there is one
+
         super().__init__()
-        self.flops, self.products = 0, products
+        self.flops, self.products, self.formulas = 0, products, flop_counter
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run one operation, counting convolutions."""
@@ -57,7 +58,8 @@ class Convolutions(TorchDispatchMode):
             return args[0]
         result = func(*args, **(kwargs or {}))
         if func is aten.convolution.default:
-            self.flops += conv_flop_count(args[0].shape, args[1].shape, result.shape, transposed=args[6]) // 2
-        elif self.products and func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result) // 2
+            shapes = args[0].shape, args[1].shape, result.shape
+            self.flops += self.formulas.conv_flop_count(*shapes, transposed=args[6]) // 2
+        elif self.products and (formula := self.formulas.flop_registry.get(func.overloadpacket)):
+            self.flops += formula(*args, **(kwargs or {}), out_val=result) // 2
         return result

@@ -11,13 +11,13 @@ from tqdm.auto import tqdm
 from .. import data, relevance
 from ..data import clips as clip
 from ..data import fingerprint, loading, sampling
+from ..data.loading import in_turn
 from ..errors import InputError
 from ..relevance.graph import share_recordings
 from ..storage import cache
 from ..storage.locks import own_order
 from ..tracing.probing import at_once
 from ..training import checkpoints, evaluation
-from ..truth.planting import in_turn
 
 _recordings = weakref.WeakValueDictionary()  # of training runs of one network, which are often asked together
 

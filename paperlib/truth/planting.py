@@ -7,6 +7,7 @@ from torch import nn
 from .. import data
 from ..data import sampling
 from ..data.clips import to_clip
+from ..data.loading import in_turn
 from ..errors import InputError, whole
 from ..tracing.inputs import class_logits
 from ..tracing.probing import evaluating
@@ -75,22 +76,6 @@ def spliced(dataset, frames: int, clips: int = 32, seed: int = 0, indices=sampli
 def loaded(dataset):
     """Return a data set, one given by name as its validation videos."""
     return data.load(dataset, "val") if isinstance(dataset, str) else dataset
-
-
-def in_turn(labels, seed=0):
-    """Return all positions in a random order in which every class comes once before any comes twice.
-
-    InputError for labels of several questions, among which there is no one class to a video.
-    """
-    if np.ndim(labels) != 1:
-        raise InputError(f"clips are drawn by one label to a video, not by labels of shape {list(np.shape(labels))}.")
-    order = np.random.default_rng(whole("seed", seed, 0)).permutation(len(labels))
-    turn, seen = [], {}
-    for i in order:
-        label = int(np.asarray(labels)[i])
-        seen[label] = seen.get(label, -1) + 1
-        turn.append(seen[label])
-    return order[np.argsort(turn, kind="stable")]
 
 
 @torch.no_grad()

@@ -5,9 +5,10 @@ import torch
 
 from ..data import sampling
 from ..data.clips import to_clip
+from ..data.loading import in_turn
 from ..errors import InputError, whole
 from .oracles import Known
-from .planting import in_turn, loaded
+from .planting import loaded
 
 
 def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0) -> dict[str, Known]:

@@ -320,12 +320,12 @@ with paths.atomic(paths.FIGURES / '{name}.csv') as temporary:
 
 
 @pytest.mark.slow
-def test_100_notebooks_two_at_a_time_without_one_failure(tmp_path):
+def test_30_notebooks_four_at_a_time_without_one_failure(tmp_path):
     """papermill issue 511: on TCP a few percent of kernels that start at the same time fail."""
-    for i in range(100):
+    for i in range(30):
         projects.notebook(tmp_path, f"p/n{i:03}", f"print({i})", tagged=False)
-    done = projects.run(tmp_path, "--jobs", "2")
-    assert list(rows(done.stdout).values()) == ["ok"] * 100, done.stdout
+    done = projects.run(tmp_path, "--jobs", "4")
+    assert list(rows(done.stdout).values()) == ["ok"] * 30, done.stdout
     assert done.returncode == 0 and os.listdir(tmp_path / "figures/p")
 
 

@@ -6,7 +6,7 @@ import torch
 
 from paperlib import data
 from paperlib.data import sampling, video
-from paperlib.data.loading import batches, readable
+from paperlib.data.loading import batches, in_turn, readable
 from paperlib.errors import InputError
 from tests.data import layouts
 
@@ -109,3 +109,10 @@ def test_it_is_found_in_the_package():
     assert data.batches is batches
     with pytest.raises(AttributeError):
         data.nothing  # noqa: B018
+
+
+def test_classes_come_in_turn():
+    labels = np.array([0] * 6 + [1] * 2 + [2] * 3)
+    order = in_turn(labels)
+    assert sorted(order) == list(range(11))
+    assert [len(set(labels[order[k : k + 3]])) for k in (0, 3)] == [3, 3] and set(labels[order[8:]]) == {0}

@@ -35,6 +35,15 @@ def clips_of(file, count):
     return model, analysis.clips_of(videos, range(count), {**header, "num_frames": 4}), videos
 
 
+def test_a_worker_imports_nothing_that_it_does_not_need():
+    """Every shard is a process: what draws and what counts costs come with a second of imports."""
+    call = [sys.executable, "-X", "importtime", "-c", "import paperlib.shards.compute"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "paperlib.papers.analysis" in imported
+    assert not imported & {"captum", "matplotlib", "torch.utils.flop_counter"}
+
+
 def test_relevance_is_that_of_each_clip_alone(tmp_path, network):
     table = shards.load(runs.finish(runs.planned(tmp_path, network))["out"])
     model, clips, videos = clips_of(network, 10)

@@ -7,7 +7,7 @@ from torch import nn
 
 from paperlib import data, truth
 from paperlib.errors import InputError
-from paperlib.truth import planting, sanity
+from paperlib.truth import sanity
 
 from .. import toy
 
@@ -64,13 +64,6 @@ def test_spliced_clips_show_the_target_inside_and_a_third_class_around():
     assert again.ids == known.ids and torch.equal(again.inside, known.inside)
     with pytest.raises(InputError, match="three classes and four frames"):
         truth.spliced(toy.Bars(8, 16, 0), 8)
-
-
-def test_classes_come_in_turn():
-    labels = np.array([0] * 6 + [1] * 2 + [2] * 3)
-    order = planting.in_turn(labels)
-    assert sorted(order) == list(range(11))
-    assert [len(set(labels[order[k : k + 3]])) for k in (0, 3)] == [3, 3] and set(labels[order[8:]]) == {0}
 
 
 def test_labels_of_several_questions_are_refused():

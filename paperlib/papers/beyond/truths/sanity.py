@@ -27,7 +27,7 @@ def checks(run, checkpoint, settings=None):
     settings = settings or run.settings
     model, header, dataset = analysis.opened(checkpoint, None, "val", None, run.device, run.data_root)
     frames, labels = model.num_frames, np.asarray(dataset.labels)
-    order = truth.planting.in_turn(labels, run.seed)[: settings["candidates"]]
+    order = analysis.in_turn(labels, run.seed)[: settings["candidates"]]
     long = torch.stack([_longer(dataset, i, frames) for i in order])
     targets = torch.as_tensor(labels[order])
     with torch.no_grad():
