@@ -3,9 +3,11 @@
 from functools import lru_cache
 
 import numpy as np
+import torch
 
-from .. import data
+from .. import data, models
 from ..errors import InputError
+from ..models.factory import sized
 from . import progress
 
 
@@ -13,7 +15,7 @@ def remaining(recipes, jobs):
     """Return about how many seconds recipes {checkpoint: Recipe} still take, `jobs` at a time; None if that is unknown.
 
     The clips that each has still to see, times the seconds a clip took in that network (on any data set, by any seed,
-    in this project folder); a network not met yet takes the mean of those met.
+    in this project folder); in a network not met yet as long for a multiply-accumulate as in those met.
     """
     notes = [note for note in map(progress.read, _noted()) if note.get("clips")]
     speeds = {}
@@ -22,11 +24,15 @@ def remaining(recipes, jobs):
     if not speeds:
         return None
     speeds = {network: np.mean(seconds) for network, seconds in speeds.items()}
-    usual, per_epoch = np.mean(list(speeds.values())), {note["dataset"]: note["of"] / note["epochs"] for note in notes}
-    seconds = [
-        _clips(key, recipe, per_epoch) * speeds.get((recipe.name, recipe.size), usual)
-        for key, recipe in recipes.items()
-    ]
+    paces = [seconds / cost for network, seconds in speeds.items() if (cost := _cost(*network))]
+    per_epoch = {note["dataset"]: note["of"] / note["epochs"] for note in notes}
+
+    def of_a_clip(recipe):
+        network = (recipe.name, recipe.size)
+        cost = None if network in speeds else _cost(*network)
+        return np.mean(paces) * cost if cost and paces else speeds.get(network, np.mean(list(speeds.values())))
+
+    seconds = [_clips(key, recipe, per_epoch) * of_a_clip(recipe) for key, recipe in recipes.items()]
     return float(max(sum(seconds) / jobs, max(seconds, default=0.0)))
 
 
@@ -47,6 +53,17 @@ def _clips(key, recipe, per_epoch):
     usual = np.mean(list(per_epoch.values()))
     listed = None if recipe.held_out else _videos(recipe.dataset, recipe.size, recipe.limit)
     return recipe.epochs * (per_epoch.get(recipe.dataset, usual) if listed is None else listed)
+
+
+@lru_cache(maxsize=256)
+def _cost(name, size):
+    """Return the multiply-accumulates of one clip, to compare networks by; None for one that takes further options."""
+    try:
+        with torch.device("meta"):
+            model = models.create(name, num_classes=1, **({"size": size} if sized(name) else {}))
+        return models.count(model, size).flops
+    except (InputError, RuntimeError):
+        return None
 
 
 @lru_cache(maxsize=256)

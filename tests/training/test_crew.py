@@ -199,6 +199,8 @@ def test_what_is_left_is_told_from_the_clips_seen_so_far(project):
     assert remaining.remaining(todo, 1) == pytest.approx(48.0 + 96.0)
     watch.note(finished=1.0)
     assert remaining.remaining(todo, 1) == pytest.approx(2 * 96.0)  # to be trained anew
+    longer = Recipe("TSN-R18-f16", "synth_kth", size=32, epochs=10, limit=96)  # not met yet; twice the frames
+    assert remaining.remaining({"synth_kth/TSN-R18-f16": longer}, 1) == pytest.approx(2 * 96.0)
     assert [remaining.words(s) for s in (40, 600, 7000)] == ["40 s", "10 min", "1 h 57 min"]
 
 
