@@ -57,19 +57,6 @@ def f1_interval(table, k=1, seed=0):
     return Interval(evaluation.f1_macro(table, k), *np.percentile(values, (2.5, 97.5)))
 
 
-def loss_by_reversing(forward, backward, k=1, seed=0):
-    """Return (share of the macro F1 score that reversing takes away) with its interval over clips, paired.
-
-    NaN where the forward score is zero: there is nothing to lose.
-    """
-    draws = list(_draws(forward, seed))
-    first, second = ([_f1(table, k, rows) for rows in [np.arange(len(table)), *draws]] for table in (forward, backward))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lost = 1 - np.array(second) / np.array(first)
-    lost[~np.isfinite(lost)] = np.nan
-    return Interval(float(lost[0]), *np.nanpercentile(lost[1:] if np.isfinite(lost[0]) else lost[:1], (2.5, 97.5)))
-
-
 def _draws(table, seed):
     """Yield row numbers of resamples in which every class keeps its number of clips."""
     rng = np.random.default_rng(seed)

@@ -9,7 +9,6 @@ from paperlib import masks
 from paperlib.papers import claims, report, statistics
 from paperlib.papers.video_features import architectures, clips, features, findings, performance, study
 from paperlib.storage import paths
-from paperlib.training import evaluation
 
 
 class Videos:
@@ -389,10 +388,3 @@ def test_examples_are_the_first_studied_clip_of_each_class_that_has_masks(run, m
     ((one, other),) = clips.pairs(run, pair, ["moving something up"])
     assert one.scores["OS"] == pair["a"].original[first] and not one.mask.any() and not other.mask.any()
     assert "the score of no clip of 'moving something up'" in capsys.readouterr().out
-
-
-def test_predictions_of_two_directions_share_their_clips():
-    # the paired resamples take the same clips of both tables: no difference, no interval
-    lost = performance.loss_by_reversing(predicted(0.7), predicted(0.7))
-    assert lost.value == 0 and lost.low == lost.high == 0
-    assert evaluation.f1_macro(predicted(0.7)) == pytest.approx(0.7)
