@@ -13,6 +13,7 @@ examples:
 from argparse import BooleanOptionalAction
 
 KINDS = ("html", "npz", "png", "gif")
+OF = {"method": "relevance", "sigma": "relevance", "iterations": "mask", "layer": "cam"}  # option -> what it is of
 
 
 def arguments(parser):
@@ -37,10 +38,8 @@ def arguments(parser):
         metavar="FRAMES",
         help="move a window of frames that lie so far apart over the whole video (default: it spans 2.56 seconds)",
     )
-    parser.add_argument(
-        "--method", choices=("clrp", "lrp"), default="clrp", help="contrastive relevance (default) or LRP"
-    )
-    parser.add_argument("--sigma", type=float, default=0.975, help="share of a row that its ATR holds (default: 0.975)")
+    parser.add_argument("--method", choices=("clrp", "lrp"), help="contrastive relevance (default) or LRP")
+    parser.add_argument("--sigma", type=float, help="share of a row that its ATR holds (default: 0.975)")
     parser.add_argument("--iterations", type=int, help="most steps of learning the mask (default: 300)")
     parser.add_argument("--layer", help="layer of Grad-CAM (default: the last with space and time)")
     parser.add_argument("--no-relevance", dest="relevance", action="store_false", help="leave out the relevance matrix")
@@ -73,8 +72,10 @@ def main(args):
         paths.check_writable(file)
     if not (args.relevance or args.cam is not False or args.mask is not False):
         raise InputError("--no-relevance, --no-cam and --no-mask together leave nothing to look at")
-    if args.iterations is not None and args.mask is False or args.layer is not None and args.cam is False:
-        raise InputError("--iterations is of the mask and --layer of Grad-CAM; give neither with --no-mask or --no-cam")
+    given = {option: getattr(args, option) for option in OF if getattr(args, option) is not None}
+    for option in given:
+        if getattr(args, OF[option]) is False:
+            raise InputError(f"--{option} changes nothing with --no-{OF[option]}; leave one of the two out")
     found = explain(
         args.video,
         args.model,
@@ -85,11 +86,8 @@ def main(args):
         top=args.top,
         clips=args.clips,
         slide=args.slide,
-        sigma=args.sigma,
-        method=args.method,
-        iterations=args.iterations,
-        layer=args.layer,
         progress=not args.quiet,
+        **given,
         **one_video.options(args),
     )
     with ExitStack() as whole:  # all files or none

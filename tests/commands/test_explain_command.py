@@ -86,8 +86,10 @@ def test_against_another_class_and_other_commands_with_a_network_of_ones_own(pre
         (["--html", "x.htm"], "should end with .html"),
         (["--video", ""], "--video '' is no file"),
         (["--no-relevance", "--no-mask", "--no-cam"], "nothing to look at"),
-        (["--no-mask"], "give neither with --no-mask"),  # with --iterations
-        (["--layer", "layer4", "--no-cam"], "give neither with --no-mask or --no-cam"),
+        (["--no-mask"], "--iterations changes nothing with --no-mask"),
+        (["--layer", "layer4", "--no-cam"], "--layer changes nothing with --no-cam"),
+        (["--sigma", "0.9", "--no-relevance"], "--sigma changes nothing with --no-relevance"),
+        (["--method", "lrp", "--no-relevance"], "--method changes nothing with --no-relevance"),
         (["--clips", "2", "--slide"], "give one of them"),
         (["--clips", "0"], "clips must be"),
         (["--layer", "layer9"], "layer9"),
