@@ -1,6 +1,11 @@
 """How long a video file says it is: one that was not copied or downloaded to its end is shorter."""
 
 import os
+import struct
+
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # what wmv and asf files begin with
+FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object of their header that knows the size
+HEADER = 1 << 16  # bytes in which these and an flv file's own description are looked for
 
 
 def cut_short(path):
@@ -10,16 +15,34 @@ def cut_short(path):
 
 
 def announced_size(path):
-    """Return the size in bytes that an avi, mp4 or Matroska file announces in itself; 0 if it does not."""
+    """Return the size in bytes that an avi, mp4, Matroska, wmv or flv file announces in itself; 0 if it does not."""
     with open(path, "rb") as file:
-        start = file.read(12)
+        start = file.read(16)
         if start[:4] == b"RIFF":
             return _riffs_end(file)
         if start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
             return _boxes_end(file, os.path.getsize(path))
         if start[:4] == b"\x1a\x45\xdf\xa3":
             return _segment_end(file)
+        if start == ASF:
+            return _asf_size(file.read(HEADER))
+        if start[:3] == b"FLV":
+            return _flv_size(file.read(HEADER))
     return 0
+
+
+def _asf_size(header):
+    """Return the file size in the header of a wmv file; 0 if it was written to a stream."""
+    properties = header.partition(FILE_PROPERTIES)[2][:76]
+    if len(properties) < 76 or properties[72] & 1:  # live: the size means nothing
+        return 0
+    return int.from_bytes(properties[24:32], "little")
+
+
+def _flv_size(header):
+    """Return the file size in the description of an flv file; 0 if there is none."""
+    number = header.partition(b"\x00\x08filesize\x00")[2][:8]
+    return int(struct.unpack(">d", number)[0]) if len(number) == 8 else 0
 
 
 def _riffs_end(file):

@@ -11,6 +11,8 @@ KINDS = {
     ".avi": "avi",
     ".mpg": "mpeg",
     ".mpeg": "mpeg",
+    ".wmv": "asf",
+    ".flv": "flv",
 }
 
 

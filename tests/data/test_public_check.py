@@ -189,6 +189,8 @@ MPEG4 = {"codec": "mpeg4", "bframes": 0}
         ("a.avi", {**MPEG4, "sound": True}, "read"),
         ("a.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, "read"),
         ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, "either"),
+        ("a.wmv", {"codec": "wmv2", "options": {"b": "4M"}}, "refused"),
+        ("a.flv", {"codec": "flv1", "width": 320, "height": 240}, "refused"),
     ],
 )
 def test_whole_files_have_no_problems_and_cut_ones_do(tmp_path, name, settings, behind):
@@ -218,6 +220,26 @@ def test_an_avi_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:4] + b"\xff" * 4 + content[8:])
     assert video.probe(path).frames == 6 and inspection.problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "before", "live"),  # what stands before the number that such a file lacks, and how it lacks it
+    [
+        ("live.wmv", "wmv2", extent.FILE_PROPERTIES + bytes.fromhex("6800000000000000"), 64),
+        ("live.flv", "flv1", b"\x00\x08filesize", 0),
+    ],
+)
+def test_a_wmv_or_flv_that_was_written_to_a_stream_is_read_to_its_end(tmp_path, name, codec, before, live):
+    path = videos.write(tmp_path / name, n=6, codec=codec, options={"b": "4M"})
+    content = bytearray(path.read_bytes())
+    at = content.index(before) + len(before) + live
+    if live:
+        content[at] |= 1  # the flag of what is sent live, whose size means nothing
+        content[at - 48 : at - 40] = (10**9).to_bytes(8, "little")
+    else:
+        content[at - 1 : at] = b"E"  # another word than filesize
+    path.write_bytes(content)
+    assert extent.announced_size(path) == 0 and video.probe(path).frames == 6
 
 
 def test_a_long_avi_announces_all_its_parts(tmp_path):
