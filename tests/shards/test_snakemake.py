@@ -64,11 +64,11 @@ def test_two_workers_give_the_table_of_one_and_damage_is_repaired(tmp_path, netw
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
-def start(network, out):
+def start(network, out, kind="relevance"):
     """Start a run with one worker; returns (its process, the worker that is in the middle of a shard)."""
     log = open(out.with_suffix(".out"), "w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments(network, out, "--jobs", 1))],
+        [sys.executable, "-m", "paperlib.cli", "dataset", *map(str, arguments(network, out, "--jobs", 1, kind=kind))],
         stdout=log,
         stderr=log,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -112,15 +112,15 @@ def test_kill_9_of_a_worker_in_mid_shard_costs_only_that_shard(tmp_path, network
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_kill_9_of_the_run_ends_its_workers_and_the_next_run_goes_on(tmp_path, network, undisturbed):
     out = tmp_path / "table.parquet"
-    process, worker = start(network, out)
+    process, worker = start(network, out, CHEAP)
     process.kill()
     process.wait()
     psutil.wait_procs([worker], timeout=300)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     before = finished(out)
-    done = runs.command(*arguments(network, out, "--jobs", 1))
+    done = runs.command(*arguments(network, out, "--jobs", 1, kind=CHEAP))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert out.read_bytes() == undisturbed["relevance"]
+    assert out.read_bytes() == undisturbed[CHEAP]
     assert {name: when for name, when in finished(out).items() if name in before} == before
 
 
