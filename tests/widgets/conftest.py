@@ -77,7 +77,7 @@ def server(tmp_path_factory):
     finally:
         process.terminate()  # the server ends its kernels
         try:
-            process.wait(60)
+            process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
 
