@@ -1,4 +1,4 @@
-"""List and train the models that the notebooks use (data/zoo.yaml).
+"""List and train the models that the notebooks use (data/zoo.yaml, zoo_people.yaml).
 
 examples:
   paperlib zoo status                 every model: is it trained, by which recipe, how good over how many runs

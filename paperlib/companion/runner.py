@@ -126,7 +126,7 @@ def train_again(names, options):
     """Train anew every checkpoint that the given notebooks use; one is replaced only by a better one."""
     keys = sorted({key for name in names for key in stale.checkpoints(name, options)} & stale.recipes().keys())
     if not keys:
-        print("the chosen notebooks use no checkpoint of data/zoo.yaml; nothing to train", flush=True)
+        print("the chosen notebooks use no checkpoint that is trained here; nothing to train", flush=True)
         return
     done = subprocess.run(
         [sys.executable, "-m", "paperlib.cli", "zoo", "train", *keys, "--device", options.device],

@@ -61,22 +61,10 @@ def _seen(clip, left, right, empty):
     return seen
 
 
-def how_many(videos, frames):
-    """Return how many videos the setting `videos` asks of a network with that many frames; None means all.
-
-    The setting: None for all, one number for every network, or {frames: number}.
-    """
-    if not isinstance(videos, dict):
-        return videos
-    if frames not in videos:
-        raise ValueError(f"the setting videos says nothing of networks with {frames} frames, only of {sorted(videos)}")
-    return videos[frames]
-
-
 def measure(run, checkpoint):
     """Return what partial uniform sampling does to a checkpoint, as dict of arrays; cached.
 
-    Settings: `videos`, how many validation videos (`how_many`), in the random order of `analysis.explain` and
+    Settings: `videos`, how many validation videos (None: all), in the random order of `analysis.explain` and
     whatever the model makes of them; `widths` of the windows, and those tried with `empty` frames as well. Keys:
     labels [n]; whole [n, K] softmax scores on the full clip; fixed and empty [widths, n, K] with windows of
     fixed width, frames outside duplicated or black; ranged [n, K] with windows sized by each frame's ATR;
@@ -85,7 +73,7 @@ def measure(run, checkpoint):
     settings = run.settings
     model, header, videos = opened(run, checkpoint)
     frames = model.num_frames
-    chosen = analysis.in_turn(np.asarray(videos.labels))[: how_many(settings["videos"], frames)]
+    chosen = analysis.in_turn(np.asarray(videos.labels))[: settings["videos"]]
     widths = [width for width in settings["widths"] if width <= frames]
     key = {
         **analysis.key_of(checkpoint, videos),

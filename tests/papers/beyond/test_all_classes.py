@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from paperlib.data.synthetic.ssv2 import REVERSED
+from paperlib import data
 from paperlib.papers.beyond import all_classes
 
 
 def test_twins_are_mutual():
-    classes = [name for pair in REVERSED for name in pair] + ["neither"]
-    twins = all_classes.reversed_twins(classes)
-    assert twins[-1] == -1 and (twins[twins[:-1]] == np.arange(len(classes) - 1)).all()
+    for name in ("synth_ssv2", "synth_ssv2_hard"):
+        pairs = data.load(name, limit=1).module.REVERSED
+        classes = [name for pair in pairs for name in pair] + ["neither"]
+        twins = all_classes.reversed_twins(classes, pairs)
+        assert twins[-1] == -1 and (twins[twins[:-1]] == np.arange(len(classes) - 1)).all()
 
 
 def test_comparisons_of_known_profiles():
-    forward, backward = REVERSED[0]
     profiles = np.zeros((1, 3, 4))
     profiles[0, 0, 1] = profiles[0, 1, 3] = profiles[0, 2, 1] = 2
-    found = dict(
-        profiles=profiles, logits=np.array([[5.0, 1.0, 3.0]]), labels=[0], classes=[forward, backward, "third"]
-    )
+    classes = ["up", "down", "third"]
+    found = dict(profiles=profiles, logits=np.array([[5.0, 1.0, 3.0]]), labels=[0], classes=classes)
+    found["reversed"] = [("up", "down")]
     row = all_classes.comparisons(found).iloc[0]
     assert row.rival == "third" and row.with_rival == 1 and not row.other_peak
     assert row.with_twin == 0 and row.with_others == 0.5

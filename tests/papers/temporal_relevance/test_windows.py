@@ -107,10 +107,3 @@ def test_accuracy_between_two_measured_widths_is_linear():
     assert partial.between(found, 2).tolist() == [100, 0]
     assert partial.between(found, 3).tolist() == [100, 50]
     assert partial.between(found, 7.5).tolist() == [100, 100]
-
-
-def test_how_many_videos_a_setting_asks_for():
-    assert windows.how_many(None, 8) is None and windows.how_many(5, 8) == 5
-    assert windows.how_many({8: 2, 16: 1}, 16) == 1
-    with pytest.raises(ValueError, match=r"nothing of networks with 32 frames, only of \[8, 16\]"):
-        windows.how_many({8: 2, 16: 1}, 32)
