@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from paperlib import models, relevance
+from paperlib.models.factory import sized
 from paperlib.papers import analysis
 from paperlib.relevance.engine import Pass
 
@@ -68,6 +69,27 @@ def test_cost_in_forward_passes(benchmark, name):
     )
     print(f"{name}: {matrix / one:.1f} forward passes, {half / one:.1f} in bfloat16, {whole / one:.1f} without windows")
     assert matrix <= 1.05 * whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ViT-joint-f8", "ViT-divided-f8", "Swin3D-f8", "MViT-f8"])
+def test_cost_of_transformers(benchmark, name):
+    """The zoo's own, on frames as large as it was trained on; every row is a row of tokens taken apart."""
+    torch.manual_seed(0)
+    model = models.create(name, num_classes=10, width=8, **({"size": 64} if sized(name) else {})).eval()
+    clip = torch.rand(1, 3, 8, 64, 64) * 4 - 2
+    rows = relevance.rows_of(model, clip, [1]).steps
+
+    def one_gradient():
+        torch.autograd.grad(model(clip.clone().requires_grad_())[0, 1], list(model.parameters()), allow_unused=True)
+
+    one, gradient, matrix = in_turns(
+        lambda: forward(model, clip), one_gradient, lambda: relevance.relevance_matrix(model, clip, 1)
+    )
+    benchmark.pedantic(lambda: relevance.relevance_matrix(model, clip, 1), rounds=1)
+    benchmark.extra_info.update(model=name, rows=rows, forward_passes=matrix / one, gradients=matrix / gradient)
+    print(f"{name}: {matrix / one:.1f} forward passes, {matrix / gradient:.1f} gradients for {rows} rows")
+    assert matrix < 3 * rows * gradient
 
 
 def gradients(model, clips):
