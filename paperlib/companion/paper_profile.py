@@ -250,9 +250,10 @@ batch, a killed run goes on from its last epoch), by
 speed, with {speed:.0f} TFLOP/s *assumed* as the effective speed of one GPU in mixed precision; decoding is left out.
 For I3D-R50-f8 with {macs:.1f} G per clip, an epoch of {videos:,} videos is 2 x {macs:.1f} G x {training} (forward and
 backward) x {videos:,} / {speed:.0f} T, and {epochs} epochs are {hours:.1f} hours. A row of a relevance matrix counts
-as {relevance} forward passes (there are f rows for a clip of f frames), a temporal mask as {masks}. On an H100 in bfloat16 a
-forward pass of I3D-R50-f16 ran at 83 TFLOP/s and a row took 1.5 to 3.2 of them ([docs/scale.md](scale.md#on-a-gpu)), so
-that the notebooks take less than is said here; how fast such networks train was not measured.
+as {relevance} forward passes (there are f rows for a clip of f frames), a temporal mask as {masks}. On an H100 in
+bfloat16 a forward pass of I3D-R50-f16 ran at 83 TFLOP/s and a row took 1.5 to 3.2 of them
+([docs/scale.md](scale.md#on-a-gpu)), so that the notebooks take less than is said here; how fast such networks
+train was not measured.
 
 All in all: {total} GPU hours to train {models} checkpoints, {inference} to run the notebooks. "Public checkpoints" are
 those of the notebook's models that are published; "to be trained" counts the others and what they start from, shared

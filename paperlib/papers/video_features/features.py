@@ -180,10 +180,18 @@ def as_printed(table):
     return shown.set_index(["measure", "model"])
 
 
-def draw_means(table, measures):
+# column of `study.starts` -> mark and name of a start's mean length
+STARTS = {
+    "window_length": ("s", "windows that some of them start from"),
+    "released_length": ("v", "the same clips' masks from the released start"),
+}
+
+
+def draw_means(table, measures, starts=None):
     """Draw means of measures per model and data set: ours with 95 % intervals, the paper's means as diamonds.
 
     Lengths, sizes and distances are shares of the clip's frames or the frame's side; drop ratios are on a log axis.
+    starts: table of `study.starts`, whose mean lengths are drawn beside those of the masks.
     """
     lines = 1 if len(measures) < 5 else 2
     columns = -(-len(measures) // lines)
@@ -201,6 +209,12 @@ def draw_means(table, measures):
                 plotting.published_mark(
                     axis, x + 0.08, row.paper / row.scale_paper, label="paper" if first and not x > 0 else None
                 )
+            if measure == "mask_length" and starts is not None:
+                own = starts[(starts.model == row.model) & (starts.dataset == row.dataset)]
+                for column, (marker, label) in STARTS.items():
+                    look = {"color": COLOURS[row.model], "mfc": "none", "ls": "none", "ms": 4}
+                    label = label if first and not x > 0 else None
+                    axis.plot(x - 0.13, own[column].mean() / row.scale, marker, label=label, **look)
         axis.set_xticks(range(len(datasets)), [f"{d}\n({paper_name(d)})" for d in datasets], fontsize=7)
         axis.set_title(SHARES.get(measure, MEASURES[measure]), fontsize=8)
         axis.set_xlim(-0.6, len(datasets) - 0.4)
