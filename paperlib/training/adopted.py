@@ -63,7 +63,7 @@ def adopt(source, key, out=None, size=224, about=None, **options):
     if recipe.kernel_size != 3:
         extra["kernel_size"] = recipe.kernel_size
     model = models.create(recipe.name, num_classes=classes, width=width, **extra)
-    checkpoints.check_place(out, model.config, recipe.dataset, recipe.seed)
+    checkpoints.check_place(out, model.config, recipe)
     models.load_published(model, state, origin)
     names = class_names(key.partition("/")[0], classes)
     header = {

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from .. import models
 from ..errors import InputError, some
 from ..models.base import VideoModel
 from ..storage import paths, zoo_lists
+from . import recipes
 
-BITS = (32, 16, 8)  # with which weights can be stored
 FEW = 4096  # numbers: smaller tensors, stems and temporal kernels among them, are not worth rounding to 8 bits
 SCALE = ":scale"  # after a tensor's name: its scales [out]
 # What is asked for a checkpoint that is not there: functions from its name to a file, or None where they have none.
@@ -63,8 +64,10 @@ def save(file: str | Path, model: VideoModel, meta: dict, bits: int = 16) -> Non
 
 def check_bits(bits):
     """Return `bits`; InputError where weights cannot be stored with so many."""
-    if bits not in BITS:
-        raise InputError(f"bits {bits!r} is none of {', '.join(map(str, BITS))}, with which weights can be stored")
+    if bits not in recipes.BITS:
+        raise InputError(
+            f"bits {bits!r} is none of {', '.join(map(str, recipes.BITS))}, with which weights can be stored"
+        )
     return bits
 
 
@@ -132,7 +135,8 @@ def load(file: str | Path, device: str | torch.device = "cpu") -> tuple[VideoMod
     """
     file = find(file)
     header = meta(file)
-    _check_name(file, header)
+    if wrong := _misnamed(file, header):
+        raise InputError(f"{file} holds {wrong} as its name says; fetch or train that one again")
     try:
         model = models.create(**header["config"])
     except (TypeError, InputError) as error:
@@ -200,32 +204,37 @@ def digest(file):
     return hashlib.sha256(find(file).read_bytes()).hexdigest()
 
 
-def check_place(file, config, dataset, seed):
+def check_place(file, config, recipe):
     """Raise InputError where a checkpoint that is still to be written could not be opened under its name in the zoo."""
-    try:
-        _check_name(file, {"config": config, "dataset": dataset, "seed": seed})
-    except InputError:
-        right = path(f"{dataset}/{zoo_lists.with_seed(config['name'], seed)}")
+    header = {"config": config, "dataset": recipe.dataset, "seed": recipe.seed, "recipe": asdict(recipe)}
+    if wrong := _misnamed(Path(file), header):
+        right = path(f"{recipe.dataset}/{zoo_lists.with_seed(config['name'], recipe.seed)}")
         raise InputError(
-            f"{file} could not be opened once written: by its name it is not {config['name']} of {dataset} with seed "
-            f"{seed}; name it {right}"
-        ) from None
-
-
-def _check_name(file, header):
-    """Raise InputError if a file of the zoo does not hold the network and the data set that its path names."""
-    name, dataset = header["config"].get("name", ""), header.get("dataset", file.parent.name)
-    named = dataset == file.parent.name and f"{file.stem}-".startswith(f"{name}-")
-    if file.parent.parent != paths.CHECKPOINTS:
-        return
-    seed, of = header.get("seed", 0), zoo_lists.without_seed(file.stem)[1]
-    if named and of and seed != of:
-        raise InputError(f"{file} was trained with seed {seed}, not {of} as its name says; fetch or train it again")
-    if not named:
-        raise InputError(
-            f"{file} holds {name} trained on {dataset}, which is not what its name says; it should be "
-            f"{file.parent.name}/{file.stem}: fetch or train that one again"
+            f"{file} could not be opened once written: it would hold {wrong} as its name says; name it {right}"
         )
+
+
+def _misnamed(file, header):
+    """Return in words what a file of the zoo holds in place of the network that its path names, "" where it is that."""
+    place = _in_the_zoo(file)
+    if place is None:
+        return ""
+    name, dataset = header["config"].get("name", ""), header.get("dataset", place.parent.name)
+    pooled = f"{place.stem}-".startswith(f"{name}-tp-")  # temporal pooling makes it another network
+    if dataset != place.parent.name or pooled or not f"{place.stem}-".startswith(f"{name}-"):
+        return f"{name} trained on {dataset}, not {place.parent.name}/{place.stem}"
+    recipe = header.get("recipe", {})
+    found = {**recipe, **(recipe.get("options") or {}), **header["config"], "seed": header.get("seed", 0)}
+    for field, value in recipes.named(f"{dataset}/{place.stem}").items():
+        if found.get(field, value) != value:
+            return f"{name} trained with {field} {found[field]}, not {value}"
+    return ""
+
+
+def _in_the_zoo(file):
+    """Return a path of the file that is a name in the zoo, None if there is none: links may lead there, or on."""
+    zoo = paths.CHECKPOINTS.resolve()
+    return next((place for place in (file.absolute(), file.resolve()) if place.parent.parent.resolve() == zoo), None)
 
 
 def _open(file):

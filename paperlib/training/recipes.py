@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..errors import InputError, whole
 from ..models.factory import backbone_of
 from ..storage import zoo_lists
-from .checkpoints import BITS
 
+BITS = (32, 16, 8)  # with which weights can be stored
 SUFFIX = re.compile(r"-(dense|transfer|top|bottom|uniform|[kes]\d+)$")
 FIELD = {"k": "kernel_size", "e": "ensemble", "s": "seed"}  # suffix with a number -> field of the recipe
 PROGRESSIVE = {16: 8, 32: 16, 64: 32}  # frames -> frames of the model it starts from (CVPR 2021, section 5)
@@ -201,6 +201,14 @@ def _from(suffixes):
         elif suffix[0] in FIELD and suffix[1:].isdigit():
             found |= {FIELD[suffix[0]]: int(suffix[1:])}
     return found
+
+
+def named(key):
+    """Return {field: value} of network and recipe that a checkpoint's name states; a stride is none of them."""
+    found = _from(parts(key)[2])
+    found.pop("stride", None)  # of dense sampling: the papers' of 2 and any other have the same name
+    options = found.pop("options", {})
+    return found | options
 
 
 def command(key, gpus=GPUS):

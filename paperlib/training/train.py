@@ -148,7 +148,7 @@ def _run(recipe, ranks, resume, progress, out, key):
     classes = list(videos[0].classes)  # [K]
     model = parallel.synchronise(ranks.share(lambda: build(recipe, len(classes))), ranks).to(ranks.device)
     in_the_zoo = checkpoints.path(key) if out.is_relative_to(runs.file(key, "pt").parent) else out.absolute()
-    checkpoints.check_place(in_the_zoo, model.config, recipe.dataset, recipe.seed)
+    checkpoints.check_place(in_the_zoo, model.config, recipe)
     if ranks.device.type == "cpu":  # a step takes about a fifth less time than with the channels first
         model = model.to(memory_format=torch.channels_last_3d)
     _check_clip(model, recipe, ranks.device)

@@ -205,18 +205,77 @@ def test_weights_of_another_network_are_named(tmp_path, model):
 
 def test_a_file_under_the_name_of_another_network_or_data_set_is_named(tmp_path, monkeypatch, model):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    for key in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5", "set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
+    right = ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-own", "set/TAM2D-R18-f8-k3")
+    wrong = ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "set/TAM2D-R18-f8-tp", "set/TAM2D-R18-f8-tp-own", "b/TAM2D-R18-f8")
+    for key in right + wrong:
         checkpoints.save(checkpoints.path(key), model, {"dataset": "set"})
-    for right in ("set/TAM2D-R18-f8", "set/TAM2D-R18-f8-k5"):
-        checkpoints.load(right)
-    for wrong in ("set/I3D-R18-f8", "set/TAM2D-R18-f80", "other/TAM2D-R18-f8"):
-        with pytest.raises(InputError, match=f"{wrong}.safetensors holds TAM2D-R18-f8 trained on set.*be {wrong}"):
-            checkpoints.load(wrong)
-    for name, seed in (("TAM2D-R18-f8-s2", 2), ("TAM2D-R18-f8-k5-s3", 2)):
+    for key in right:
+        checkpoints.load(key)
+    for key in wrong:
+        with pytest.raises(InputError, match=f"{key}.safetensors holds TAM2D-R18-f8 trained on set, not {key} as"):
+            checkpoints.load(key)
+    for name, seed in (("TAM2D-R18-f8-s2", 2), ("TAM2D-R18-f8-k3-s3", 2)):
         checkpoints.save(checkpoints.path(f"set/{name}"), model, {"dataset": "set", "seed": seed})
     checkpoints.load("set/TAM2D-R18-f8-s2")
-    with pytest.raises(InputError, match="k5-s3.safetensors was trained with seed 2, not 3 as its name says"):
-        checkpoints.load("set/TAM2D-R18-f8-k5-s3")
+    with pytest.raises(InputError, match="k3-s3.safetensors holds TAM2D-R18-f8 trained with seed 2, not 3 as its name"):
+        checkpoints.load("set/TAM2D-R18-f8-k3-s3")
+
+
+@pytest.mark.parametrize(
+    "recipe, right, wrong, said",
+    [
+        ({"kernel_size": 5}, "k5", "k7", "kernel_size 5, not 7"),
+        ({"options": {"placement": "top"}}, "top", "bottom", "placement top, not bottom"),
+        ({"options": {"placement": "Uniform half"}}, "uniform", "top-own-top", "placement uniform, not top"),
+        ({"sampling": "dense", "stride": 4}, "dense", "e2-dense", "ensemble 0, not 2"),
+        ({"ensemble": 4}, "k3-e4", "dense-e4", "sampling uniform, not dense"),
+    ],
+)
+def test_a_name_of_the_zoo_states_how_the_network_was_made_and_trained(
+    tmp_path, monkeypatch, recipe, right, wrong, said
+):
+    """A network of kernels over 5 frames that was renamed to -k7 was opened and shown as one of 7."""
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    recipe = Recipe("TAM2D-R18-f8", "set", width=4, **recipe)
+    made = {"kernel_size": recipe.kernel_size, **(recipe.options or {})}
+    model = models.create(recipe.name, num_classes=3, width=4, **made)
+    for ending in (right, wrong):
+        file = checkpoints.path(f"set/TAM2D-R18-f8-{ending}")
+        checkpoints.save(file, model, {"dataset": "set", "recipe": vars(recipe)})
+        if ending == right:
+            checkpoints.load(file)
+            checkpoints.check_place(file, model.config, recipe)
+    with pytest.raises(InputError, match=f"-{wrong}.safetensors holds TAM2D-R18-f8 trained with {said} as its name"):
+        checkpoints.load(file)
+    with pytest.raises(InputError, match=f"-{wrong}.safetensors could not be opened once written.* with {said} as"):
+        checkpoints.check_place(file, model.config, recipe)
+
+
+def test_a_name_of_the_zoo_is_one_however_its_path_is_written(tmp_path, monkeypatch, model):
+    zoo_folder, elsewhere = tmp_path / "zoo", tmp_path / "elsewhere"
+    monkeypatch.setattr(paths, "CHECKPOINTS", zoo_folder)
+    file = checkpoints.path("set/I3D-R18-f8")
+    checkpoints.save(file, model, {"dataset": "set"})
+    (elsewhere / "linked").mkdir(parents=True)
+    (zoo_folder / "linked").symlink_to(elsewhere / "linked")  # a data set's checkpoints on another disk
+    checkpoints.save(zoo_folder / "linked" / "I3D-R18-f8.safetensors", model, {"dataset": "linked"})
+    (tmp_path / "link").symlink_to(zoo_folder)
+    (tmp_path / "mine.safetensors").symlink_to(file)
+    monkeypatch.chdir(zoo_folder / "set")
+    same = (
+        file,
+        file.name,
+        Path("../set", file.name),
+        tmp_path / "link/set" / file.name,
+        tmp_path / "mine.safetensors",
+    )
+    for written in (*same, zoo_folder / "linked" / file.name):
+        with pytest.raises(
+            InputError, match="holds TAM2D-R18-f8 trained on (set|linked), not .*/I3D-R18-f8 as its name"
+        ):
+            checkpoints.load(written)
+    checkpoints.save(tmp_path / "set" / file.name, model, {"dataset": "other"})  # nobody's name but its owner's
+    checkpoints.load(tmp_path / "set" / file.name)
 
 
 @pytest.mark.parametrize(
@@ -226,12 +285,12 @@ def test_a_place_where_a_checkpoint_could_not_be_opened_is_refused_before_it_is_
     tmp_path, monkeypatch, place, seed
 ):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    config = {"name": "TAM2D-R18-f8"}
+    config, recipe = {"name": "TAM2D-R18-f8"}, Recipe("TAM2D-R18-f8", "d", seed=seed)
     right = tmp_path / "d" / ("TAM2D-R18-f8-s1" if seed else "TAM2D-R18-f8")
     with pytest.raises(InputError, match=f"could not be opened once written.*; name it {right}.safetensors"):
-        checkpoints.check_place(tmp_path / f"{place}.safetensors", config, "d", seed)
+        checkpoints.check_place(tmp_path / f"{place}.safetensors", config, recipe)
     for fine in (f"{right}.safetensors", f"{right}-own.safetensors", tmp_path / "deeper" / f"{place}.safetensors"):
-        checkpoints.check_place(Path(fine), config, "d", seed)
+        checkpoints.check_place(Path(fine), config, recipe)
 
 
 def test_foreign_safetensors_are_refused(tmp_path):
