@@ -109,9 +109,10 @@ def main(args):
         raise InputError("give either --paper KEY, or --model and --dataset")
     paths.use_data_root(args.data_root)
     if args.paper:
-        recipe = replace(recipes.recipe(args.paper, size=given.get("size", 224)), **given)
+        plain, seed = zoo_lists.without_seed(args.paper)
+        key = zoo_lists.with_seed(plain, given.get("seed", seed))  # what it starts from is of that seed, too
+        recipe = replace(recipes.recipe(key, size=given.get("size", 224)), **given)
         recipe = replace(recipe, options={**(recipe.options or {}), **options} or None)
-        key = zoo_lists.with_seed(zoo_lists.without_seed(args.paper)[0], recipe.seed)
     else:
         recipe = train.Recipe(name=args.model, dataset=args.dataset, options=options or None, **given)
         key = f"{args.dataset}/{zoo_lists.with_seed(args.model, recipe.seed)}"

@@ -137,6 +137,35 @@ def test_a_checkpoint_of_another_recipe_is_not_replaced_without_a_word(tmp_path,
     assert begun == [place, tmp_path / "own.safetensors", place]
 
 
+@pytest.mark.parametrize(
+    "paper, seed, trained, start",
+    [
+        ("ssv2/I3D-R50-f16", [], "ssv2/I3D-R50-f16", "ssv2/I3D-R50-f8"),
+        ("ssv2/I3D-R50-f16", ["--seed", "1"], "ssv2/I3D-R50-f16-s1", "ssv2/I3D-R50-f8-s1"),
+        ("ssv2/I3D-R50-f16-k5-s1", ["--seed", "2"], "ssv2/I3D-R50-f16-k5-s2", "ssv2/I3D-R50-f8-k5-s2"),
+        ("ssv2/I3D-R50-f16-s1", [], "ssv2/I3D-R50-f16-s1", "ssv2/I3D-R50-f8-s1"),
+        ("ssv2/I3D-R50-f16-s1", ["--seed", "0"], "ssv2/I3D-R50-f16", "ssv2/I3D-R50-f8"),
+        (
+            "mit/TAM2D-R50-f16-transfer",
+            ["--seed", "2"],
+            "mit/TAM2D-R50-f16-transfer-s2",
+            "mini_kinetics/TAM2D-R50-f16-s2",
+        ),
+    ],
+)
+def test_a_seed_given_to_a_recipe_of_the_papers_is_that_of_the_model_it_starts_from(
+    tmp_path, monkeypatch, paper, seed, trained, start
+):
+    """--seed 1 started from the model of seed 0 and was stored as if it were of seed 1 all through."""
+    toy.project(tmp_path, monkeypatch)
+    begun = []
+    monkeypatch.setattr(
+        train, "run", lambda recipe, *_, out, **__: begun.append((recipe, out)) or {"accuracy": 0.5, "seconds": 1}
+    )
+    assert cli.main(["train", "--paper", paper, *seed]) == 0
+    assert begun[0][0].init_from == start and begun[0][1] == checkpoints.path(trained)
+
+
 def test_without_momentum_the_optimiser_is_plain_descent():
     from torch import nn
 
