@@ -48,7 +48,8 @@ class Crew:
     failed: dict = field(default_factory=dict)  # checkpoint: one sentence
 
     def __post_init__(self):
-        self.waiting, self.begun, self.said = list(self.chosen), time.time(), time.monotonic()
+        self.waiting, self.said = list(self.chosen), time.monotonic()
+        self.finished = {key: _finished(key) for key in self.chosen}  # when each was last trained; clocks may be set
         self.paused = None  # since when
 
     def work(self):
@@ -102,7 +103,7 @@ class Crew:
         """Whether another call has trained a model since this one began."""
         if self.missing:
             return zoo.state(key, self.chosen[key]) == "trained"
-        return progress.read(key).get("finished", 0) > self.begun
+        return _finished(key) not in (None, self.finished[key])
 
     def trainer(self, key):
         """Start the process that trains a model; what it prints goes to its log."""
@@ -217,6 +218,11 @@ def train(chosen, device="auto", jobs=None, missing=False):
     if chosen:
         crew.work()
     return crew.failed
+
+
+def _finished(key):
+    """Return what the latest training of a checkpoint noted as its end, None where it has not ended."""
+    return progress.read(key).get("finished")
 
 
 def _reason(key, code):

@@ -178,6 +178,20 @@ def test_what_is_told_of_a_training_is_its_own_not_that_of_a_better_one_that_sta
         assert capsys.readouterr().out.endswith(said)
 
 
+def test_what_was_trained_before_is_trained_again_whatever_the_clock_said_then(project, monkeypatch):
+    """A note from a clock that ran ahead had `zoo train` report a training by another call, and train nothing."""
+    key, before = "toy_bars/TSN-R18-f4", time.time() + 3600
+    begun = []
+    monkeypatch.setattr(crew.Crew, "trainer", lambda self, key: begun.append(key))
+    progress.Watch(key, {}, total=96).note(finished=before)
+    first, second = (crew.Crew({key: Recipe("TSN-R18-f4", "toy_bars")}, "cpu", 1) for _ in range(2))
+    first.start()
+    assert begun == [key] and first.done == []
+    progress.Watch(key, {}, total=96).note(finished=before - 7200)  # trained meanwhile, the clock put right
+    second.start()
+    assert begun == [key] and second.done == [key] and second.waiting == []
+
+
 def test_one_process_at_a_time_trains_a_model(project):
     with progress.alone("a/b"):
         assert progress.busy("a/b") and progress.running() == ["a/b"]
