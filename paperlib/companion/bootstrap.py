@@ -9,6 +9,7 @@ Why not `uv sync` or pip-tools: they do the same but would have to be installed 
 pip is all a newcomer needs. Hence the standard library only, and nothing of paperlib.
 """
 
+import errno
 import json
 import os
 import re
@@ -198,6 +199,9 @@ def only_one(file):
             fcntl.flock(opened, fcntl.LOCK_EX)
         except ImportError:  # not a Unix: nothing waits
             pass
+        except OSError as error:  # nor does it on a file system without locks
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP):
+                raise
         yield
 
 

@@ -1,6 +1,7 @@
 """Files that one process at a time may hold; without effect where files cannot be locked."""
 
 import contextlib
+import errno
 import os
 import random
 
@@ -9,13 +10,14 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+UNLOCKED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # what file systems without locks answer
+
 
 @contextlib.contextmanager
 def only_one(file):
     """Wait until no other process holds `file`, and hold it."""
     with _opened(file) as opened:
-        if fcntl is not None:
-            fcntl.flock(opened, fcntl.LOCK_EX)
+        _lock(opened)
         yield
 
 
@@ -40,18 +42,26 @@ def divided(items, file_of):
 def if_free(file):
     """Hold `file` unless another process does; yields the opened file, or None where another one holds it."""
     with _opened(file) as opened:
-        try:
-            if fcntl is not None:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            opened = None
-        yield opened
+        yield opened if _lock(opened, wait=False) else None
 
 
 def busy(file):
     """Whether another process holds `file` now."""
     with if_free(file) as held:
         return held is None
+
+
+def _lock(opened, wait=True):
+    """Lock an opened file, where files can be; returns whether no other process holds it."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNLOCKED:
+            raise
+    return True
 
 
 def _opened(file):

@@ -1,11 +1,14 @@
 """Locks between processes."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from paperlib.companion import bootstrap
 from paperlib.storage import locks
 
 HOLD = """
@@ -57,3 +60,27 @@ def test_items_that_nobody_is_at_come_first_each_held(holder, tmp_path):
             holder.kill()  # until it ends, its item is waited for
     assert seen in (["b", "c", "a"], ["c", "b", "a"])
     assert not any(locks.busy(Path(file_of(item))) for item in "abc")
+
+
+@pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_holds_nothing_up(code, tmp_path, monkeypatch):
+    """A cluster's file system, mounted without locks, ended every locked step in a traceback."""
+
+    def refused(opened, how):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    file = tmp_path / "a.lock"
+    with locks.only_one(file), locks.only_one(file), bootstrap.only_one(file), locks.if_free(file) as opened:
+        assert opened is not None and not locks.busy(file)
+    assert sorted(locks.divided("abc", lambda item: tmp_path / item)) == ["a", "b", "c"]
+
+
+def test_what_goes_wrong_with_a_lock_is_not_hidden(tmp_path, monkeypatch):
+    def broken(opened, how):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("fcntl.flock", broken)
+    for hold in (locks.only_one, locks.if_free, bootstrap.only_one):
+        with pytest.raises(OSError, match="Input/output error"), hold(tmp_path / "a.lock"):
+            pass
