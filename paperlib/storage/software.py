@@ -3,6 +3,7 @@
 import subprocess
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 from . import paths
 
@@ -10,14 +11,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "c
 
 
 def revision():
-    """Return the git revision of the checkout, with `+` where files differ from it, or `unknown` outside git."""
+    """Return the git revision of the code that runs, with `+` where files differ from it.
+
+    `unknown` where that is no checkout, even if a folder above it is one of something else.
+    """
 
     def git(*arguments):
         return subprocess.run(
-            ["git", "-C", str(paths.ROOT), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(paths.CHECKOUT), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != paths.CHECKOUT:
+            return "unknown"
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "paperlib", "notebooks", "data")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
