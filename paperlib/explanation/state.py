@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from . import examples
+from . import examples, plotting
 from .record import Record
 
 FRONT = Path(__file__).parent / "front"
@@ -59,6 +59,7 @@ def relevance(found: Record) -> dict:
         "matrix": matrix.astype("<f4").tobytes(),
         "rows": matrix.shape[0],
         "columns": matrix.shape[1],
+        "signed": plotting.signed(matrix),
         "logits": np.asarray(found.row_values, float).tolist(),
         "parts": info.get("rows") == "split",
         **ranges(arrays["atr"], arrays["segments"], info["avg_atr"], info["max_atr"]),

@@ -6,7 +6,7 @@ import torch
 
 from paperlib import masks, widgets
 from paperlib.data import clips
-from paperlib.explanation import examples
+from paperlib.explanation import examples, plotting
 
 from .alone import clip, drawn, keys
 
@@ -57,6 +57,31 @@ def test_matrix_cells_have_the_colour_of_their_value(show):
             [...context.getImageData(14 + (j + 0.5) * size, 3.6 * size, 1, 1).data].slice(0, 3)); }""")
     expected = [[round(255 * c) for c in matplotlib.colormaps["viridis"](v / 63)[:3]] for v in matrix[3]]
     assert np.abs(np.array(row) - expected).max() <= 6
+
+
+@pytest.mark.parametrize("least", [-1e-7, -1], ids=["rounding", "signed"])
+def test_matrix_and_outline_have_the_colours_of_the_librarys_pictures(show, least):
+    """Rounding below 0 turned the page's matrix purple and orange; on its white zeros the outline was white."""
+    import matplotlib
+
+    matrix = np.zeros((8, 8), np.float32)
+    matrix[3, [1, 3]], matrix[7, 7] = 1, least  # row 3 has an ATR of 3 frames, 0 in their middle
+    axis = matplotlib.figure.Figure().subplots()
+    cell = 255 * plotting.heatmap(axis, matrix).to_rgba(matrix)[3, 2, :3]
+    plotting.brackets(axis, matrix, [[1, 3]], lw=1)
+    outline = 255 * np.array(axis.patches[0].get_edgecolor()[:3])
+    assert np.abs(cell - (247 if least == -1 else [68, 1, 84])).max() < 2
+    page = show(widgets.scrub_relevance(clip(matrix=matrix)))
+    go(page, 0)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    column = page.locator(".pl-matrix").evaluate("""(canvas) => {
+        const size = canvas.height / 8, context = canvas.getContext('2d');
+        const tall = [...Array(Math.round(size)).keys()].map((y) => Math.round(2.5 * size) + y);
+        return tall.map((y) => [...context.getImageData(14 + 2.5 * size, y, 1, 1).data].slice(0, 3)); }""")
+    column = np.array(column) / 0.7  # from the middle of row 2 to that of row 3, both of which step back
+    assert np.abs(column[[0, -1]] - cell).max() <= 6
+    towards = (column - cell) @ (outline - cell) / ((outline - cell) @ (outline - cell))
+    assert 0.3 < towards.max() < 1 and towards.min() > -0.05
 
 
 def test_edges_and_runs_follow_the_pointer_again_and_again(show):

@@ -68,7 +68,7 @@ function fill(canvas, [width, height], image) {
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-// Colour of a relevance value: viridis from 0 to the largest; where some are negative, purple to orange around 0.
+// Colour of a relevance value: viridis from 0 to the largest; of a signed matrix, purple to orange around 0.
 function colour(value, largest, signed) {
   const share = largest > 0 ? value / largest : 0;
   const table = signed ? PUOR : VIRIDIS;

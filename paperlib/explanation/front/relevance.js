@@ -16,7 +16,7 @@ function unpackFound(found) {
   const bytes = found.matrix.buffer ? found.matrix : new DataView(found.matrix);
   const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
   const largest = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-  const ready = { ...found, values, largest, signed: values.some((v) => v < 0) };
+  const ready = { ...found, values, largest };
   return { ...ready, picture: matrixPicture(ready) };
 }
 
@@ -41,7 +41,7 @@ function drawMatrix(panel, ink) {
     row = panel.row,
     y = row * h;
   context.lineWidth = 1;
-  context.strokeStyle = "rgba(255,255,255,0.75)";
+  context.strokeStyle = found.signed ? "rgba(0,0,0,0.75)" : "rgba(255,255,255,0.75)"; // 0 is white between two signs
   found.segments.forEach(([first, last], i) => {
     if (first >= 0 && h >= 5) context.strokeRect(left + first * w + 1, i * h + 1, (last - first + 1) * w - 2, h - 2);
   });
