@@ -6,7 +6,6 @@ The public ones of `models/weights.yaml` that have a `key` are fetched when that
 
 import re
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 from .. import data, models
@@ -33,7 +32,9 @@ def provide(key):
     if entry is None:
         return None
     file = converted(key)
-    if not file.is_file():
+    if file.is_file():
+        _name_classes(file)
+    else:
         same = tuple(entry.mean) == MEAN and tuple(entry.std) == STD
         extra = {} if same else {"mean": list(entry.mean), "std": list(entry.std)}
         about = {
@@ -99,11 +100,22 @@ def _width(state, name, origin):
     return 2 * first[0] if name.startswith("C-LSTM") else max(first)
 
 
-@lru_cache(maxsize=16)
+def _name_classes(file):
+    """Put the data set's class names into a converted checkpoint that has numbers, once its lists are there."""
+    header = checkpoints.meta(file)
+    numbers = _numbers(header["config"]["num_classes"])
+    if header.get("classes") == numbers != (names := class_names(header["dataset"], len(numbers))):
+        checkpoints.save(file, checkpoints.load(file)[0], {**header, "classes": names}, bits=32)
+
+
+def _numbers(count):
+    return [f"class {k}" for k in range(count)]
+
+
 def class_names(dataset, count):
     """Return the data set's class names where its lists are there, else numbers."""
     try:
         names = list(data.load(dataset, "val", size=32).classes)
     except InputError:
         names = list(weights.find("K400-r3d_18").class_names()) if dataset == "kinetics400" else []
-    return names if len(names) == count else [f"class {k}" for k in range(count)]
+    return names if len(names) == count else _numbers(count)

@@ -1,5 +1,7 @@
 """Public checkpoints as the project's own: the same network, found by name, refused where they do not fit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,6 @@ def project(tmp_path, monkeypatch):
     toy.project(tmp_path, monkeypatch)
     monkeypatch.delenv("PAPERLIB_DATA", raising=False)
     needs._why.cache_clear()
-    adopted.class_names.cache_clear()
     return tmp_path
 
 
@@ -70,6 +71,24 @@ def test_a_public_checkpoint_is_found_by_the_notebooks_name(project, monkeypatch
     assert header["accuracy"] == pytest.approx(0.6284)
     assert model.config["width"] == 4 and header["recipe"]["size"] == 224
     assert not paths.CHECKPOINTS.exists()
+
+
+def test_classes_have_their_names_once_the_lists_are_there(project, monkeypatch):
+    """A public checkpoint that was first opened without its data set had classes by number for ever."""
+    file = write(network("I3D-R50-f32", 174), project / "theirs.pth.tar")
+    monkeypatch.setattr(weights, "get", lambda name, progress: file)
+    before, header = checkpoints.load("ssv2/I3D-R50-f32")
+    assert header["classes"][:2] == ["class 0", "class 1"]
+    file.unlink()  # what is there is not fetched again
+    lists = SimpleNamespace(classes=[f"Doing {k}" for k in range(173)])
+    monkeypatch.setattr(adopted.data, "load", lambda *_, **__: lists)
+    assert checkpoints.load("ssv2/I3D-R50-f32")[1] == header  # those of another data set
+    lists.classes.append("Doing 173")
+    after, named = checkpoints.load("ssv2/I3D-R50-f32")
+    assert named == {**header, "classes": lists.classes}
+    assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
+    lists.classes[0] = "Doing 0 otherwise"
+    assert checkpoints.load("ssv2/I3D-R50-f32")[1] == named
 
 
 def test_slowfast_takes_our_clips_and_sees_its_own_normalisation():
