@@ -1,6 +1,8 @@
 """Train one model by one recipe: cosine schedule, seeds, mixed precision, several GPUs, resume after a kill."""
 
+import hashlib
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -161,7 +163,7 @@ def _run(recipe, ranks, resume, progress, out, key):
     train, val = (clips_of(part, model.num_frames, recipe.sampling, progress, ranks) for part in videos)
     optimiser = _optimiser(model, recipe)
     predict = parallel.distribute(Scores(model, recipe.ensemble), ranks)
-    state_file, start, history = runs.file(key, "pt"), 0, []
+    state_file, start, history = _state_file(key, in_the_zoo), 0, []
     if resume:
         start, history = interrupted.resumed(state_file, recipe, prints, model, optimiser, ranks)
     watch = _watch(key, recipe, steps, history, ranks)
@@ -204,6 +206,13 @@ def _videos_there(recipe, epoch):
             f"training {recipe.name} on {recipe.dataset} stopped in epoch {epoch + 1}: {str(error).rstrip('.')}; when "
             f"it is there again as it was, training goes on after {epoch} whole epochs"
         ) from error
+
+
+def _state_file(key, out):
+    """Return where the half-way state of a training lies; those that end outside of the zoo are told apart by `out`."""
+    out = out.resolve()
+    own = "" if out == checkpoints.path(key).resolve() else "-" + hashlib.sha256(os.fsencode(out)).hexdigest()[:12]
+    return runs.file(key + own, "pt")
 
 
 def _steps_per_epoch(videos, recipe):

@@ -63,7 +63,7 @@ def test_resumed_run_equals_undisturbed_run(folder, monkeypatch, capsys, older):
         run(RECIPE, "parts")
     assert not Path("parts.safetensors").exists()
     if older:
-        file = progress.file("toy_bars/parts", "pt")
+        (file,) = (folder / "data" / "runs").glob("toy_bars-parts-*.pt")
         state = torch.load(file, weights_only=True)
         del state["videos"]
         torch.save(state, file)
@@ -71,6 +71,20 @@ def test_resumed_run_equals_undisturbed_run(folder, monkeypatch, capsys, older):
     assert [row["epoch"] for row in meta["history"]] == [1, 2] and "starts over" not in capsys.readouterr().out
     assert same(weights("whole"), weights("parts"))
     assert not list((folder / "data" / "runs").glob("*.pt"))
+
+
+def test_a_training_of_the_same_name_that_ends_elsewhere_leaves_the_state_alone(folder, monkeypatch, capsys):
+    """It said that it starts over, and overwrote what the other one was to go on from."""
+    killed(monkeypatch, before=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(RECIPE, "parts")
+    run(replace(RECIPE, epochs=1, lr=0.01), "elsewhere/parts")
+    meta = run(RECIPE, folder / "parts")  # the same file, as another path
+    assert [row["epoch"] for row in meta["history"]] == [1, 2] and "starts over" not in capsys.readouterr().out
+    states = [
+        train._state_file("toy_bars/a", path) for path in (checkpoints.path("toy_bars/a"), folder / "a.safetensors")
+    ]
+    assert states[0] == progress.file("toy_bars/a", "pt") != states[1]  # the zoo's have their plain names
 
 
 def own_videos(folder, monkeypatch):
