@@ -126,16 +126,18 @@ def explain(
     device="cpu",
     batch=8,
     root=None,
+    seed=0,
 ):
     """Return the `Explained` of a checkpoint on a data set.
 
     As in the paper (section 4), only clips with a correct prediction and a softmax score above `min_score`
-    are explained: the first `clips` of them in one random order in which every class comes in turn. The order is the
-    same for all checkpoints, so that models which are compared explain the same videos as far as both get them right.
+    are explained: the first `clips` of them in one random order, drawn from `seed`, in which every class comes in turn.
+    The order is the same for all checkpoints, so that models which are compared explain the same videos as far as both
+    get them right.
     """
     model, header, videos = opened(checkpoint, dataset, split, limit, device, root)
     scored = predictions(checkpoint, dataset, split, limit, device, root=root)
-    labels, chosen = scored["labels"], explainable(scored, clips, min_score)
+    labels, chosen = scored["labels"], explainable(scored, clips, min_score, seed)
     if len(chosen) == 0:
         raise InputError(
             f"{checkpoint} gets no clip of {videos.name} right with a score above {min_score}; "
@@ -158,14 +160,15 @@ def explain(
     )
 
 
-def explainable(scored, clips, min_score):
+def explainable(scored, clips, min_score, seed):
     """Return the first `clips` videos of `predictions` that are classified right with a score above `min_score`.
 
-    They come in one random order, the same for all checkpoints, in which every class comes in turn.
+    They come in one random order, drawn from `seed` and the same for all checkpoints, in which every class comes in
+    turn.
     """
     labels = scored["labels"]
     passing = scored["correct"] & (scored["scores"][np.arange(len(labels)), labels] > min_score)
-    wanted = in_turn(labels)
+    wanted = in_turn(labels, seed)
     return wanted[passing[wanted]][:clips]
 
 

@@ -59,6 +59,7 @@ def measure(run, checkpoint):
         min_score=settings["min_score"],
         root=run.data_root,
         limit=settings.get("scored"),
+        seed=run.seed,
     )
     model, header, videos = opened(run, checkpoint)
     key = {
@@ -100,7 +101,7 @@ def measure(run, checkpoint):
     return found, {name: per_frame[name] for name in INSTRUMENTS}, field
 
 
-def agreement(per_frame):
+def agreement(per_frame, seed=0):
     """Return Spearman's correlation over frames for every pair of instruments: mean over clips with its
     interval.
 
@@ -114,7 +115,7 @@ def agreement(per_frame):
                 for x, y in zip(per_frame[a], per_frame[b], strict=True)
                 if np.ptp(x) > 0 and np.ptp(y) > 0
             ]
-            found = bootstrap_interval(each) if each else Interval(np.nan, np.nan, np.nan)
+            found = bootstrap_interval(each, seed=seed) if each else Interval(np.nan, np.nan, np.nan)
             rows.append({"a": a, "b": b, "clips": len(each), "rho": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 
@@ -163,13 +164,13 @@ def ranks(x, y, seed=0, resamples=2000):
     return Interval(float(found[0]), *(float(end) for end in np.percentile(found[1:], [2.5, 97.5])))
 
 
-def range_agreement(found_lengths):
+def range_agreement(found_lengths, seed=0):
     """Return Spearman's correlation over clips of every instrument's length with the avg-ATR, with its
     interval."""
     rows = []
     for name in INSTRUMENTS[1:]:
         x, y = found_lengths["CLRP"], found_lengths[name]
-        rho = ranks(x, y)
+        rho = ranks(x, y, seed)
         rows.append(
             {
                 "a": "CLRP",
@@ -185,14 +186,14 @@ def range_agreement(found_lengths):
     return pd.DataFrame(rows)
 
 
-def tables(measured, sigma):
+def tables(measured, sigma, seed=0):
     """Return one table of all models: question (`frames` or `length`), pair of instruments, rho with
     interval."""
     parts = []
     for checkpoint, (found, per_frame, field) in measured.items():
-        parts.append(agreement(per_frame).assign(model=checkpoint, question="which frames"))
+        parts.append(agreement(per_frame, seed).assign(model=checkpoint, question="which frames"))
         parts.append(
-            range_agreement(lengths(found, per_frame, field, sigma)).assign(
+            range_agreement(lengths(found, per_frame, field, sigma), seed).assign(
                 model=checkpoint, question="how many frames"
             )
         )

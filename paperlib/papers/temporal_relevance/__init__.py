@@ -84,6 +84,6 @@ def explain_all(run, at_least=None, models=None, **options):
             else {}
         )
         found[checkpoint] = analysis.explain(
-            checkpoint, device=run.device, root=run.data_root, **{**common, **few, **options}
+            checkpoint, device=run.device, root=run.data_root, seed=run.seed, **{**common, **few, **options}
         )
     return {checkpoint: found[checkpoint] for checkpoint in there}

@@ -73,7 +73,7 @@ def measure(run, checkpoint):
     settings = run.settings
     model, header, videos = opened(run, checkpoint)
     frames = model.num_frames
-    chosen = analysis.in_turn(np.asarray(videos.labels))[: settings["videos"]]
+    chosen = analysis.in_turn(np.asarray(videos.labels), run.seed)[: settings["videos"]]
     widths = [width for width in settings["widths"] if width <= frames]
     key = {
         **analysis.key_of(checkpoint, videos),

@@ -1,5 +1,7 @@
 """The truth notebooks: tables of a small network, curves from games, spoken words on a written corpus."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +110,25 @@ def test_built_networks_tell_right_instruments_from_those_that_know_nothing():
     assert ((blind.low - 1e-9 <= blind.chance) & (blind.chance <= blind.high + 1e-9)).all()
     runs = table.loc[["ATR's ranges", "mask, reverse"]].set_index("oracle").precision  # of frames, with no gap in them
     assert runs["one event"].to_numpy() == pytest.approx(1) and (runs["two events"] < 1).all()
+
+
+def test_clips_of_built_networks_and_training_clips_of_a_control_are_drawn_from_the_seed(monkeypatch):
+    random, means = truth.CONTROLS["random"], []
+    monkeypatch.setattr(built, "lineup", lambda settings: {"random": random})
+    for seed in (0, 4):
+        means.append(built.oracles({}, seed=seed).precision.tolist())
+        for events, mean in zip(built.EVENTS.values(), means[-1], strict=True):
+            net, known = truth.oracle(events, clips=60, seed=seed)
+            each = truth.scores(random(net, known.clips, known.targets), known.inside).precision
+            assert mean == pytest.approx(each.mean())
+    assert means[0] != means[1]
+
+    asked, network, videos = [], SimpleNamespace(num_frames=40), SimpleNamespace(size=32)
+    monkeypatch.setattr(spoken, "opened", lambda run, checkpoint: (network, videos, None))
+    monkeypatch.setattr(spoken.data, "load", lambda *given, **more: "training clips")
+    monkeypatch.setattr(truth, "spoken", lambda *given: asked.append(given) or {})
+    assert spoken._priors(SimpleNamespace(data_root="", seed=7), "grid/any") == {}
+    assert asked == [("training clips", 40, 100, 7)]
 
 
 def corpus(folder, sentences=6):

@@ -9,7 +9,8 @@ import torch
 
 from paperlib.data import sampling
 from paperlib.papers import analysis
-from paperlib.papers.temporal_relevance import slowfast
+from paperlib.papers.beyond import agreement, transformers
+from paperlib.papers.temporal_relevance import explain_all, slowfast, windows
 from paperlib.training import checkpoints, train
 
 from ... import toy
@@ -82,9 +83,30 @@ def test_slowfast_is_reduced_to_its_slow_frames(zoo):
         settings={"models": [key], "clips": 2, "sigma": 0.975, "min_score": 0.0},
         device="cpu",
         data_root="",
+        seed=0,
         skip=lambda reason: pytest.fail(reason),
     )
     found = slowfast.explain_reduced(run)[key]
     assert found.matrix.shape == (2, 2, 2) and ((found.avg >= 1) & (found.max <= 2)).all()
     shares = slowfast.pathway_shares(run, key, found)
     assert shares.shape == (2,) and ((shares > 0) & (shares < 1)).all()
+
+
+def test_the_seed_of_a_notebook_draws_the_clips_of_everything_that_explains_some(zoo):
+    key, drawn = zoo("TAM2D-R18-f8"), []
+    more = {"videos": 2, "widths": [8], "empty": [8], "iterations": 1, "steps": 1, "samples": 1}
+    for seed in (0, 5):
+        settings = {"models": [key], "clips": 2, "sigma": 0.975, "min_score": 0.0, **more}
+        run = SimpleNamespace(settings=settings, device="cpu", data_root="", seed=seed)
+        order = np.random.default_rng(seed).permutation(32).tolist()  # of the videos, of which the even ones are right
+        drawn.append(sorted([i for i in order if i % 2 == 0][:2]))
+        for found in (
+            explain_all(run)[key],
+            agreement.measure(run, key)[0],
+            transformers.reach(run, key, ("attnlrp",))["attnlrp"],
+        ):
+            assert found.videos.tolist() == drawn[-1]
+        either = sorted((next(i for i in order if i % 2 == label) for label in (0, 1)), key=order.index)
+        whole = windows.measure(run, key)["whole"]
+        assert whole == pytest.approx(analysis.predictions(key)["scores"][either], abs=1e-5)
+    assert drawn[0] != drawn[1]

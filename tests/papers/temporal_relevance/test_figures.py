@@ -9,6 +9,7 @@ from scipy import stats
 from paperlib import models
 from paperlib.papers import published, report
 from paperlib.papers.beyond import agreement
+from paperlib.papers.statistics import bootstrap_interval
 from paperlib.papers.temporal_relevance import (
     architectures,
     class_statistics,
@@ -223,6 +224,19 @@ def test_instruments_that_give_the_same_ranks_agree():
     per_frame["Shapley sampling"] = np.ones((6, 8))  # tells no frame from another
     row = agreement.agreement(per_frame).set_index(["a", "b"]).loc[("CLRP", "Shapley sampling")]
     assert row.clips == 0 and np.isnan(row.rho)
+
+
+def test_what_is_resampled_follows_the_seed():
+    rng = np.random.default_rng(0)
+    per_frame = {name: rng.random((9, 8)) for name in agreement.INSTRUMENTS}
+    measured, ends = {"a/x": (flat(9, 4.0), per_frame, rng.random((9, 8, 8)))}, []
+    for seed in (0, 3):
+        table = agreement.tables(measured, 0.9, seed)
+        first = table.iloc[0]
+        rho = [stats.spearmanr(x, y).statistic for x, y in zip(per_frame[first.a], per_frame[first.b], strict=True)]
+        assert (first.low, first.high) == pytest.approx(bootstrap_interval(rho, seed=seed)[1:])
+        ends.append(table.groupby("question").low.sum().tolist())
+    assert all(a != b for a, b in zip(*ends, strict=True))  # of both questions
 
 
 def test_correlation_over_clips_is_that_of_scipy_with_an_interval_around_it():

@@ -64,7 +64,7 @@ def reach(run, checkpoint, composites=COMPOSITES):
     settings = run.settings
     scored = analysis.predictions(checkpoint, limit=settings.get("scored"), device=run.device, root=run.data_root)
     labels, correct = scored["labels"], scored["correct"]
-    chosen = np.sort(analysis.explainable(scored, settings["clips"], settings["min_score"]))
+    chosen = np.sort(analysis.explainable(scored, settings["clips"], settings["min_score"], run.seed))
     names = [*composites, *([ROLLOUT] if attends(checkpoint) else [])]
     code = cache.code("relevance", "papers/beyond/transformers/__init__")
     key = {**analysis.key_of(checkpoint, videos), "videos of it": chosen.tolist(), "rules": names, "engine": code}

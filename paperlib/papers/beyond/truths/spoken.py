@@ -226,5 +226,6 @@ def profiles(run, checkpoint):
 def _priors(run, checkpoint):
     """Return {question: control that knows where its words lie in training clips}."""
     model, dataset, _ = opened(run, checkpoint)
-    before = truth.spoken(data.load("grid", "train", dataset.size, root=run.data_root or None), model.num_frames, 100)
+    read = data.load("grid", "train", dataset.size, root=run.data_root or None)
+    before = truth.spoken(read, model.num_frames, 100, run.seed)
     return {question: truth.position_prior(one) for question, one in before.items()}
