@@ -1,6 +1,7 @@
 """Verdicts from criteria and intervals; the ledger: a row follows from itself, a statement is decided once."""
 
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -113,6 +114,15 @@ def test_every_verdict_in_the_ledger_follows_from_its_own_row():
         assert row.verdict == verdicts.verdict(row.criterion, (value, low, high)), row
         assert row.rests_on and row.dataset, row
         assert not (value < low or value > high), row  # NaN ends are no ends
+
+
+def test_what_is_decided_says_on_how_many_clips_and_persons_it_rests_or_why_on_none():
+    ledger = committed()
+    for row in ledger[ledger.ours != ""].itertuples():
+        counted = re.search(r"\d (clip|video)s?\b", row.rests_on)
+        assert counted or (", no videos: " in row.rests_on and "published" in row.dataset), (row.id, row.rests_on)
+        people = {"nagoya_fir", "weizmann", "synth_kth"} & set(row.dataset.split(", "))
+        assert not people or re.search(r"\d persons\b", row.rests_on), (row.id, row.rests_on)
 
 
 def test_where_networks_have_several_runs_these_are_said_to_be_resampled():

@@ -96,5 +96,5 @@ def of_relevance(points, table):
     row = table.set_index("measure").loc["Spearman"]
     dataset = ", ".join(dict.fromkeys(points.dataset))
     interval = (row["value"], row.low, row.high)
-    runs = f"{points.runs.max()} run{'s' if points.runs.max() > 1 else ''} at most"
-    return [Finding("beyond.atr-psi", interval, f"{int(row.models)} networks, {runs} each", dataset)]
+    runs, clips = pooled.counted(points.runs, "run"), pooled.counted(points.explained, "clip")
+    return [Finding("beyond.atr-psi", interval, f"{runs} each of {int(row.models)} networks, {clips} each", dataset)]

@@ -25,6 +25,7 @@ from . import (
 __all__ = ["Check", "Finding", "declare"]
 SOURCE = "288 published models"
 CHAIN = ["dataset", "module", "backbone"]
+AS_PRINTED = "1 run each, no videos: printed numbers"
 
 
 def over_chains(id, values, levels, among=1):
@@ -33,7 +34,7 @@ def over_chains(id, values, levels, among=1):
     among: of how many such series this was chosen by its value; the interval then covers all of them at once.
     """
     units = values.groupby(level=levels).mean()
-    seen = of_several(f"{len(units)} chains of models, 1 run each", among)
+    seen = of_several(f"{len(units)} chains of models, {AS_PRINTED}", among)
     return Finding(id, statistics.mean_interval(units, statistics.at_once(among)), seen, SOURCE)
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from .. import published, statistics
 from ..findings import Check, Finding, of_several
-from .findings import SOURCE
+from .findings import AS_PRINTED, SOURCE
 
 PRINTED = "published numbers"
 
@@ -199,7 +199,7 @@ def of_i3d_variants(models):
 
     def finding(id, values):
         return Finding(
-            id, statistics.mean_interval(values), f"{len(values)} frame counts of one chain, 1 run each", SOURCE
+            id, statistics.mean_interval(values), f"{len(values)} frame counts of one chain, {AS_PRINTED}", SOURCE
         )
 
     backbone, pooling = "InceptionV1 to ResNet50", "temporal pooling removed"

@@ -114,8 +114,9 @@ def of_backbones(explained, ours):
         if not enough:
             return Finding(id, None, "fewer than 4 networks of two data sets are trained here")
         count = len(set.intersection(*map(set, sets.values())))
-        each = pooled.counted(ours.runs, "run")
-        return Finding(id, interval(), f"{count} architectures, {each} each, on 2 data sets", ", ".join(sets))
+        runs, clips = (pooled.counted(ours[f"{what}s"], what) for what in ("run", "clip"))
+        seen = f"{count} architectures, {runs} each, on 2 data sets, {clips} each"
+        return Finding(id, interval(), seen, ", ".join(sets))
 
     def ahead(mean):
         others = {name: mean(name) for name in figure if not split(name)[1].startswith("I3D-Inc")}

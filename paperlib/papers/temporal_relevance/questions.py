@@ -59,7 +59,8 @@ def of_correlation(ours):
         return [Finding("tr.fig7.correlation", None, "fewer than 4 networks of a data set are trained here")]
     accuracy, relevance = (lambda part: part.accuracy), (lambda part: part.avg_atr)
     interval = architectures.over_networks(ours, relevance, accuracy, ranks=False)
-    seen = f"{pooled.counted(ours.runs, 'run')} each of {' and '.join(map(str, sets))} networks"
+    runs, clips = (pooled.counted(ours[f"{what}s"], what) for what in ("run", "clip"))
+    seen = f"{runs} each of {' and '.join(map(str, sets))} networks, {clips} each"
     return [Finding("tr.fig7.correlation", interval, seen, ", ".join(sets.index))]
 
 

@@ -110,16 +110,14 @@ def of_classes(predicted, table):
         labels, answers = (one.astype(int) for one in blocks[0])
         return np.mean([times_chance(labels[0], run) for run in answers])
 
-    seen, each = int((labels == worst).sum()), " and ".join(dict.fromkeys(map(_counted, forward.values())))
+    each = " and ".join(dict.fromkeys(map(_counted, forward.values())))
     apart = (table[I3D] - table[CLSTM]).dropna()
+    of_worst = f"{_counted(runs)}, {(labels == worst).sum()} clips of the class {names[worst]!r} ({model})"
+    of_all = f"{each} each, {len(apart)} classes, {np.isin(labels, eleven).sum()} clips"
+    interval = crossed_interval(mean_times_chance, [[labels, answers]], level=at_once(len(every)))
     return [
-        Finding(
-            "vf.table2.above-chance",
-            crossed_interval(mean_times_chance, [[labels, answers]], level=at_once(len(every))),
-            of_several(f"{_counted(runs)}, {seen} clips of the class {names[worst]!r} ({model})", len(every)),
-            dataset,
-        ),
-        Finding("vf.table2.similar", mean_interval(apart), f"{each} each, {len(apart)} classes", dataset),
+        Finding("vf.table2.above-chance", interval, of_several(of_worst, len(every)), dataset),
+        Finding("vf.table2.similar", mean_interval(apart), of_all, dataset),
     ]
 
 

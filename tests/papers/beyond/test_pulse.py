@@ -226,7 +226,7 @@ def test_what_is_decided_is_in_the_table_and_rests_on_beats_or_networks():
         assert values[f"pulse.when-{rules}"] == pytest.approx(alone)
         assert values[f"pulse.3d-{rules}"].value == pytest.approx(farther)
         (one,) = (one for one in found if one.id == f"pulse.when-{rules}")
-        seen = f"5 beats of 1 face, {networks} networks trained once; covers {networks} comparisons at once"
+        seen = f"5 beats in 1 video of 1 face, {networks} networks trained once; covers {networks} comparisons at once"
         assert one.rests_on == seen
     assert values["pulse.mask"].value == pytest.approx(0.4) and values["pulse.follows"].value == pytest.approx(0.05)
     parts = [np.var([1.5, 1.5, 2], ddof=1) / 3, np.var([1, 7 / 3], ddof=1) / 2]  # of networks' and instruments' means

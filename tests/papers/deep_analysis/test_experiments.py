@@ -294,6 +294,8 @@ def test_relevance_points_and_correlations(zoo, monkeypatch):
     assert (points.atr_low < points.atr).all() and (points.atr < points.atr_high).all()
     table = relevance_link.correlations(points)
     assert len(table) == 3 and ((table.low <= table.value) & (table.value <= table.high)).all()
+    (found,) = relevance_link.of_relevance(points, table)
+    assert found.rests_on == f"1 run each of {len(points)} networks, 9 clips each"
     near = points.iloc[:4].assign(dataset="a", model=list("abcd"), psi=0.3, psi_low=0.2, psi_high=0.4)
     for column, by in (("atr", 0), ("atr_low", -0.03), ("atr_high", 0.03)):  # the bars of two lie in each other's marks
         near[column] = np.array([0.74, 0.764, 0.45, 0.95]) + by

@@ -53,7 +53,7 @@ def test_tsn_is_held_against_the_one_module_that_suffers_the_least(table):
     apart = change.loc["TSN"] - change.loc[best]
     half = stats.t.ppf(1 - 0.025 / 3, 2) * apart.std() / np.sqrt(3)
     assert found.interval == pytest.approx((apart.mean(), apart.mean() - half, apart.mean() + half))
-    assert found.rests_on == "3 chains of models, 1 run each; covers 3 comparisons at once"
+    assert found.rests_on == "3 chains of models, 1 run each, no videos: printed numbers; covers 3 comparisons at once"
 
 
 def test_contribution_verdicts_turn_around_with_the_datasets(table):
@@ -78,7 +78,7 @@ def test_the_extreme_of_several_comparisons_covers_all_of_them(table):
     assert (of_six.interval.high - 60) / (alone.interval.high - 60) == pytest.approx(z / 1.959963984540054)
     (alike,) = [one for one in findings.of_table07(table) if one.id == "da.table7.alike"]
     half = alike.interval.high - alike.interval.value
-    assert alike.rests_on == "9 chains of models, 1 run each; covers 3 comparisons at once"
+    assert alike.rests_on == "9 chains of models, 1 run each, no videos: printed numbers; covers 3 comparisons at once"
     value = deep_analysis.contributions(table).query("metric == 'phi'").groupby(["dataset", "backbone", "module"]).value
     phi = value.mean().unstack()
     apart = phi[phi.mean().idxmax()] - phi[phi.mean().idxmin()]

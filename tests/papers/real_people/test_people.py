@@ -159,9 +159,11 @@ def test_intervals_are_over_people_not_over_videos():
     found = real_people.over_people(values, who)
     assert found.value == pytest.approx(0.5) and found.low < 0.4 < 0.6 < found.high
     table = pd.DataFrame({"person": ["a", "a", "b"], "x": [1.0, 3.0, 4.0]})
-    decided = claims.finding("id", claims.means(table, "x"), "toy", 2)
-    assert decided.interval == pytest.approx(statistics.mean_interval([2.0, 4.0])) and "2 persons" in decided.rests_on
-    assert claims.finding("id", claims.means(table[:2], "x"), "toy", 2).interval is None
+    rows = pd.DataFrame({"person": list("aabcab"), "model": ["I3D"] * 4 + ["TSN"] * 2})
+    decided = claims.finding("id", claims.means(table, "x"), "toy", rows)
+    assert decided.interval == pytest.approx(statistics.mean_interval([2.0, 4.0]))
+    assert decided.rests_on == "2 persons, 2 networks trained once per fold, 2 to 3 clips each"  # c has no value
+    assert claims.finding("id", claims.means(table[:2], "x"), "toy", rows).interval is None
     pooled = claims.pooled([pd.Series({"a": 1.0, "b": 3.0}), pd.Series({"b": 1.0, "a": 5.0})])
     assert pooled.to_dict() == {"a": 3, "b": 2}
 
@@ -176,7 +178,9 @@ def test_two_models_are_compared_on_the_clips_that_are_explained_for_both():
     table = pd.DataFrame(rows, columns=["model", "person", "id", "mask_length"]).sample(frac=1, random_state=0)
     found = claims.paired("id", table, "mask_length", claims.BOTH, "toy")
     assert found.interval == pytest.approx(statistics.mean_interval([2.0, 2.0, 2.0]))  # (1 + 3) / 2, the same, 3 - 1
-    assert found.rests_on == "3 persons, 2 networks, 5 clips explained for both (1 left out: no value for one of them)"
+    assert found.rests_on == (
+        "3 persons, 2 networks trained once per fold, 5 clips explained for both (1 left out: no value for one of them)"
+    )
     of_both = claims.paired("id", table, "mask_length", claims.BOTH, "toy", lambda i3d, lstm: (i3d + lstm) / 2)
     assert of_both.interval == pytest.approx(statistics.mean_interval([5.0, 5.0, 2.0]))
     assert claims.paired("id", table[table["model"] != "I3D"], "mask_length", claims.BOTH, "toy").interval is None
@@ -207,9 +211,25 @@ def test_networks_that_single_frames_suffice_do_not_say_how_wide_a_window_must_b
         for person in "abc"
     ]
     (found,) = claims.windows("nagoya", pd.DataFrame(rows), 4, "toy")
-    assert found.interval.value == -50 and "2 networks" in found.rests_on  # of patient and quick
+    assert found.interval.value == -50  # of patient and quick
+    assert found.rests_on == "3 persons, 2 networks trained once per fold, 3 clips each"
     (found,) = claims.windows("nagoya", pd.DataFrame(rows[:9]), 4, "toy")
     assert found.interval is None  # nothing is left
+
+
+def test_where_the_action_is_rests_on_the_clips_of_the_two_networks_that_are_asked():
+    rows = [
+        {"person": who, "model": model, "instrument": name, "pointing": at + (who == "b"), "chance_pointing": 0.5}
+        for model, clips in (("I3D", 1), ("TAM2D", 2), ("S3D", 9))
+        for name, at in (("relevance", 1), ("mask", 2), ("occlusion", 3))
+        for who in "ab" * clips
+    ]
+    found = {one.id: one for one in claims.when("nagoya", pd.DataFrame(rows), "toy")}
+    assert {one.rests_on for one in found.values()} == {
+        "2 persons, 2 networks trained once per fold, 2 to 4 clips each"
+    }
+    assert found["nagoya.when-relevance"].interval == pytest.approx(statistics.mean_interval([0.5, 1.5]))
+    assert [found[f"nagoya.{name}-occlusion"].interval.value for name in ("relevance", "mask")] == [-2, -1]
 
 
 def test_reversal_takes_f1_from_classes_that_swap_only():
@@ -226,6 +246,7 @@ def test_reversal_takes_f1_from_classes_that_swap_only():
     both = pd.concat([part.assign(model=model) for model in ("I3D", "C-LSTM")])
     critical, rest = claims.reversing("nagoya", both, ["sit", "stand", "lie"], "toy", critical=["sit", "stand"])
     assert critical.interval.value == 1 and rest.interval.value == 0
+    assert rest.rests_on == "3 persons, 2 networks trained once per fold, 12 clips each"
     assert critical.interval.low < 1  # three people who agree are not everybody
     (periodic,) = claims.reversing("weizmann", both, ["sit", "stand", "lie"], "toy")
     assert periodic.interval.value == pytest.approx(1 - 1 / 3)

@@ -119,7 +119,7 @@ def test_the_least_relevant_frame_rests_on_clips_and_runs_not_on_their_product()
 
 def described(values, **columns):
     """A table as `architectures.described` gives it."""
-    table = pd.DataFrame({"dataset": "synth_ssv2", "runs": 1, "avg_atr": values, **columns})
+    table = pd.DataFrame({"dataset": "synth_ssv2", "runs": 1, "clips": 10, "avg_atr": values, **columns})
     return table.assign(avg_atr_low=table.avg_atr - 0.1, avg_atr_high=table.avg_atr + 0.1)
 
 
@@ -143,6 +143,8 @@ def test_backbones():
     by_id = {one.id: one for one in findings.of_backbones(found, ours)}
     assert by_id["tr.fig4a.inception-largest"].interval.value == pytest.approx(1.0)
     assert by_id["tr.fig4a.inception-r50"].interval.value == pytest.approx(1.5)
+    seen = "5 architectures, 1 run each, on 2 data sets, 10 clips each"
+    assert {by_id[f"tr.fig4a.{name}"].rests_on for name in ("similar-order", "strength", "convolutions")} == {seen}
     table = verdicts(by_id.values())
     assert table["tr.fig4a.inception-largest"] == table["tr.fig4a.inception-accuracy"] == "holds"
     few = verdicts(findings.of_backbones(found, ours[ours.dataset == "synth_ssv2"]))
@@ -231,6 +233,7 @@ def test_correlations_over_networks():
     apart = described(rng.normal(size=40), model=names, accuracy=rng.normal(size=40))
     (finding,) = questions.of_correlation(apart)
     assert finding.interval.value == pytest.approx(np.corrcoef(apart.avg_atr, apart.accuracy)[0, 1])
+    assert finding.rests_on == "1 run each of 40 networks, 10 clips each"
     (along,) = questions.of_correlation(apart.assign(accuracy=apart.avg_atr + 0.3 * rng.normal(size=40)))
     assert verdicts([along]) == {"tr.fig7.correlation": "contradicted"}
     both = pd.concat([apart, apart.assign(dataset="synth_kinetics", avg_atr=apart.avg_atr + 5)])

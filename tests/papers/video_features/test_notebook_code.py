@@ -197,7 +197,7 @@ def test_table_2_is_the_mean_over_runs():
     assert table["I3D"].tolist() == pytest.approx([0.8] * 12) and table["C-LSTM"].tolist() == pytest.approx([0.65] * 12)
     above, similar = findings.of_classes(tables, table)
     assert above.interval.value == pytest.approx(0.65 * 12) and above.rests_on.startswith("2 runs, 20 clips")
-    assert similar.interval.value == pytest.approx(0.15) and similar.rests_on == "2 runs each, 12 classes"
+    assert similar.interval.value == pytest.approx(0.15) and similar.rests_on == "2 runs each, 12 classes, 240 clips"
 
 
 def test_the_lowest_class_is_held_against_chance():

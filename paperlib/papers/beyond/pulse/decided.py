@@ -15,14 +15,17 @@ def findings(rows, placed, masked, when):
     rows: of `in_time`; placed: of `in_place`; masked: of `found_by`, a row per network; when: (first, behind the last)
     frame of the pulse that the masks look for.
     """
-    asked = f"{len(placed)} maps of {placed.network.nunique()} networks, 1 face"
+    asked = f"{len(placed)} maps of {placed.network.nunique()} networks, 1 video of 1 face"
     chance = (when[1] - when[0]) / planted.FRAMES
     return [
         *(finding for rules in measure.TITLES for finding in _in_time(rules, rows[rows.rules == rules])),
         Finding("pulse.skin", over_maps(placed, "skin"), asked, FACE),
         Finding("pulse.follows", over_maps(placed, "follows"), asked, FACE),
         Finding(
-            "pulse.mask", mean_interval(masked["inside"].to_numpy() - chance), f"{len(masked)} networks, 1 face", FACE
+            "pulse.mask",
+            mean_interval(masked["inside"].to_numpy() - chance),
+            f"{len(masked)} networks, 1 video of 1 face",
+            FACE,
         ),
     ]
 
@@ -30,7 +33,7 @@ def findings(rows, placed, masked, when):
 def _in_time(rules, rows):
     """Return what the matrices of one composite of rules decide: whether they are right, and who looks farther."""
     networks = dict(list(rows.groupby("network", sort=False)))
-    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats of 1 face"
+    beats = f"{round(planted.FRAMES / measure.PERIOD)} beats in 1 video of 1 face"
     right, farther = least(networks.values()), difference(networks["PhysNet"], networks["TS-CAN"])
     rests = of_several(f"{beats}, {len(networks)} networks trained once", len(networks))
     return [

@@ -12,6 +12,7 @@ from ....training import evaluation
 from ...findings import Finding
 from ...statistics import crossed_interval, mean_interval
 from ...temporal_relevance.partial import LOSS
+from ...temporal_relevance.pooled import counted
 from . import by_person
 
 BOTH = ("I3D", "C-LSTM")
@@ -19,12 +20,25 @@ LOCATED = ("I3D", "TAM2D")
 MEASURES = ("blob_count", "blob_size", "center_distance", "mask_length", "drop_ratio", "drop_difference")
 
 
-def finding(id, per_person, dataset, networks):
-    """Return the finding of the people's values (a Series indexed by person); not testable for fewer than two."""
+def finding(id, per_person, dataset, rows, seen="{} each"):
+    """Return the finding of the people's values (a Series indexed by person); not testable for fewer than two.
+
+    rows, seen: what they are means of, as in `rests_on`.
+    """
     values = None if per_person is None else per_person.dropna()
     if values is None or len(values) < 2:
         return Finding(id, None, "fewer than two people have a value", dataset)
-    return Finding(id, mean_interval(values), f"{len(values)} persons, {networks} networks", dataset)
+    return Finding(id, mean_interval(values), rests_on(rows[rows["person"].isin(values.index)], seen), dataset)
+
+
+def rests_on(rows, seen="{} each"):
+    """Return in words how many persons, networks and clips there are in rows of a table, one per network and clip.
+
+    seen: what to say of `40 to 42 clips`, those of a network.
+    """
+    each = rows["model"].value_counts()
+    clips = seen.format(counted(each, "clip"))
+    return f"{rows['person'].nunique()} persons, {len(each)} networks trained once per fold, {clips}"
 
 
 def means(table, column):
@@ -49,11 +63,9 @@ def paired(id, table, column, models, dataset, of_two=np.subtract):
     right = wide.unstack("model").reindex(clips.index[clips == 2], columns=models)
     kept = right.dropna()
     values = of_two(*(kept[model] for model in models)).groupby(level="person").mean()
-    found = finding(id, values, dataset, 2)
-    if found.interval is None:
-        return found
     left_out = f" ({len(right) - len(kept)} left out: no value for one of them)" if len(kept) < len(right) else ""
-    return found._replace(rests_on=f"{found.rests_on}, {len(kept)} clips explained for both{left_out}")
+    rows = kept.reset_index().melt(["person", "id"], var_name="model")
+    return finding(id, values, dataset, rows, f"{{}} explained for both{left_out}")
 
 
 def reversing(set_name, predicted, classes, dataset, critical=()):
@@ -81,7 +93,7 @@ def reversing(set_name, predicted, classes, dataset, critical=()):
 
         return crossed_interval(statistic, [block], [people], span=1.0)
 
-    rests = f"{len(set(people))} persons, {len(there)} networks"
+    rests = rests_on(pd.concat(parts))
     return [Finding(f"{set_name}.reversed-{kind}", lost(labels), rests, dataset) for kind, labels in groups]
 
 
@@ -99,7 +111,7 @@ def modules(set_name, predicted, dataset):
 
     differ = right["motion"].nunique() > 1
     values = pooled(gain(m, True) - gain(m, False) if differ else gain(m) for m in models)
-    return [finding(f"{set_name}.time-matters", values, dataset, len(models) + 1)]
+    return [finding(f"{set_name}.time-matters", values, dataset, right)]
 
 
 def ranges(set_name, found, dataset):
@@ -107,10 +119,10 @@ def ranges(set_name, found, dataset):
     table = found.table
     decided = []
     if table["motion"].nunique() > 1:
-        models = [m for m in dict.fromkeys(table["model"]) if m != "TSN"]
-        parts = [table[table["model"] == model] for model in models]
+        own = table[table["model"] != "TSN"]
+        parts = [part for _, part in own.groupby("model", sort=False)]
         values = pooled(means(p[p["motion"]], "avg_atr") - means(p[~p["motion"]], "avg_atr") for p in parts)
-        decided = [finding(f"{set_name}.{name}", values, dataset, len(models)) for name in ("atr-motion", "scattered")]
+        decided = [finding(f"{set_name}.{name}", values, dataset, own) for name in ("atr-motion", "scattered")]
     return [*decided, paired(f"{set_name}.i3d-tam", table, "avg_atr", LOCATED, dataset)]
 
 
@@ -126,9 +138,10 @@ def windows(set_name, table, width, dataset):
     def change(part, to):
         return means(part[part["width"] == to], "points") - means(part[part["width"] == whole], "points")
 
-    parts = [part for _, part in table.groupby("model", sort=False)]
-    parts = [part for part in parts if mean_interval(change(part, narrowest)).high < -LOSS]
-    return [finding(f"{set_name}.saturated", pooled(change(part, width) for part in parts), dataset, len(parts))]
+    parts = dict(list(table.groupby("model", sort=False)))
+    parts = {model: part for model, part in parts.items() if mean_interval(change(part, narrowest)).high < -LOSS}
+    seen = table[(table["width"] == whole) & table["model"].isin(list(parts))]
+    return [finding(f"{set_name}.saturated", pooled(change(part, width) for part in parts.values()), dataset, seen)]
 
 
 def features(set_name, found, dataset):
@@ -146,18 +159,15 @@ def cycles(set_name, found, dataset):
 
 def when(set_name, table, dataset):
     """Decide whether relevance, masks and occlusion point at the annotated part of the clip, and which does better."""
-    table = table.assign(above=table["pointing"] - table["chance_pointing"])
+    table = table[table["model"].isin(LOCATED)].assign(above=table["pointing"] - table["chance_pointing"])
+    rows = {name: table[table["instrument"] == name] for name in ("relevance", "mask", "occlusion")}
 
     def values(instrument, column):
-        parts = [table[(table["model"] == m) & (table["instrument"] == instrument)] for m in LOCATED]
-        return pooled(means(part, column) for part in parts if len(part))
+        return pooled(means(part, column) for _, part in rows[instrument].groupby("model"))
 
-    decided = [
-        finding(f"{set_name}.when-{name}", values(name, "above"), dataset, 2)
-        for name in ("relevance", "mask", "occlusion")
-    ]
+    decided = [finding(f"{set_name}.when-{name}", values(name, "above"), dataset, rows[name]) for name in rows]
     against = values("occlusion", "pointing")
     return decided + [
-        finding(f"{set_name}.{name}-occlusion", values(name, "pointing") - against, dataset, 2)
+        finding(f"{set_name}.{name}-occlusion", values(name, "pointing") - against, dataset, rows[name])
         for name in ("relevance", "mask")
     ]

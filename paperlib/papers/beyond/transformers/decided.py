@@ -64,7 +64,8 @@ def farther(id, found, quantity, composites):
 
     ours, others = ([len({split(without_seed(pair[side])[0])[1] for pair in pairs})] for side in (0, 1))
     sides = f"{pooled.counted(ours, 'transformer')} and {pooled.counted(others, 'CNN')}"
-    rests_on = f"{pooled.counted([len(pairs)], 'pair')} of runs, of {sides}"
+    clips = pooled.counted([len(found[composites[0]][key].videos) for pair in pairs for key in pair], "clip")
+    rests_on = f"{pooled.counted([len(pairs)], 'pair')} of runs, of {sides}, {clips} each"
     return Finding(id, pooled.pool(values, of), rests_on, ", ".join(datasets))
 
 
@@ -97,5 +98,7 @@ def correlation(id, explained):
     rows = rows[rows.groupby("dataset").model.transform("size") >= FEW] if len(rows) else rows
     if len(rows):
         r = architectures.over_networks(rows, lambda part: part.avg_atr, lambda part: part.accuracy, ranks=False)
-        return Finding(id, r, f"{len(rows)} networks", ", ".join(rows.dataset.unique()))
+        clips = [len(one.videos) for key, one in explained.items() if split(key)[0] in set(rows.dataset)]
+        seen = f"{pooled.counted(rows.runs, 'run')} each of {len(rows)} networks, {pooled.counted(clips, 'clip')} each"
+        return Finding(id, r, seen, ", ".join(rows.dataset.unique()))
     return Finding(id, None, f"fewer than {FEW} transformers are trained on one data set")
