@@ -55,6 +55,19 @@ def test_every_notebook_is_in_the_readme_and_counts_add_up():
     assert sum(int(n) for row in counts for n in row) == len(committed_claims())
 
 
+def test_the_readme_says_why_statements_are_not_decided():
+    ledger, found = committed_claims(), readme.parts(committed_claims())["results"]
+    reasons = re.findall(r"\*([^*]+)\* \((\d+)\)", found.splitlines()[-1])
+    untested = ledger[ledger.verdict == "not testable here"].groupby("rests_on").size()
+    assert {reason: int(count) for reason, count in reasons} == untested.to_dict()
+    row = {"id": readme.FINDINGS[0], "paper": "temporal_relevance", "statement": "more", "quantity": "gain"}
+    row |= {"criterion": "within ±2", "published": "1", "ours": "1.5", "low": "0.9", "high": "2.4"}
+    row |= {"verdict": "undecided", "rests_on": "3 runs, 32 clips", "dataset": "synth_ssv2"}
+    alone = readme.results(pd.DataFrame([row])).splitlines()
+    why = "? undecided: the interval reaches across 2, an end of what is allowed"
+    assert alone[-1] == f"| more: gain, within ±2 | 1 | 1.5 [0.9, 2.4], 3 runs, 32 clips, synth_ssv2 | {why} |"
+
+
 def test_readme_is_rewritten_between_its_marks_only(tmp_path):
     file = tmp_path / "README.md"
     marks = [f"<!-- {name}: made -->\nout-of-date\n<!-- end of {name} -->\n" for name in readme.parts()]

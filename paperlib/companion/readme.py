@@ -5,12 +5,13 @@ would save is `put`, eight lines; what the parts say is ours.
 """
 
 import re
+from collections import Counter
 
 import pandas as pd
 
 from ..errors import InputError
 from ..papers import claims
-from ..papers.verdicts import CONTRADICTED, HOLDS, UNDECIDED, UNTESTABLE
+from ..papers.verdicts import CONTRADICTED, HOLDS, UNDECIDED, UNTESTABLE, undecided_because
 from ..storage import paths
 from . import gallery, stale
 
@@ -83,7 +84,7 @@ def put(text, name, content, file="README.md"):
 
 
 def results(ledger):
-    """Return how many claims have which verdict, how far chance goes, and a few findings in numbers."""
+    """Return how many claims have which verdict, how far chance goes, a few findings in numbers, what is not tested."""
     ours = ~ledger.dataset.str.contains("published|papers")
     lines = [f"| {', '.join(SIGNS.values())} | {OURS} | {PRINTED} |", "| --- | --- | --- |"]
     for paper in [paper for paper in gallery.PAPERS if (ledger.paper == paper).any()]:
@@ -105,7 +106,14 @@ def results(ledger):
             value += f" [{low}, {high}]" if low and high else ""
             decides = f"{row.quantity.partition(';')[0]}{f', {row.criterion}' if row.criterion else ''}"
             rests = "".join(f", {said}" for said in (row.rests_on, row.dataset) if said)
-            lines.append(f"| {row.statement}: {decides} | {row.published} | {value}{rests} | {SIGNS[row.verdict]} |")
+            found = SIGNS[row.verdict]
+            if row.verdict == UNDECIDED:
+                found += f": {undecided_because(row.criterion, tuple(map(float, (row.ours, row.low, row.high))))}"
+            lines.append(f"| {row.statement}: {decides} | {row.published} | {value}{rests} | {found} |")
+    reasons = Counter(ledger.rests_on[ledger.verdict == UNTESTABLE])
+    if reasons:
+        why = ", ".join(f"*{reason}* ({count})" for reason, count in reasons.most_common())
+        lines += ["", f"Why {reasons.total()} statements are not testable here: {why}."]
     return "\n".join(lines) + "\n"
 
 

@@ -58,6 +58,20 @@ def verdict(text: str, interval: tuple[float, float, float]) -> str:
     return HOLDS if inside else CONTRADICTED if outside else UNDECIDED
 
 
+def undecided_because(text: str, interval: tuple[float, float, float]) -> str:
+    """Return in half a sentence why an interval (value, low, high) leaves a criterion undecided."""
+    allowed, (_, low, high) = criterion(text), interval
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "the interval has no ends"
+    if low == high:
+        return "the interval has no width"
+    outer = (low <= allowed.low, high >= allowed.high) if allowed.open else (low < allowed.low, high > allowed.high)
+    crossed = [bound for bound, beyond in zip((allowed.low, allowed.high), outer, strict=True) if beyond]
+    allows = "" if allowed.open else f", {'both ends' if len(crossed) == 2 else 'an end'} of what is allowed"
+    across = "across " if all(low < bound < high for bound in crossed) else ""
+    return f"the interval reaches {across}{' and '.join(f'{bound:g}' for bound in crossed)}{allows}"
+
+
 def p_value(text: str, interval: tuple[float, float, float]) -> float:
     """Return how likely a verdict as clear as this one is by chance, if the true value lay on the criterion's border.
 

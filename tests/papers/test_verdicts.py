@@ -36,6 +36,26 @@ def test_verdict_follows_from_the_criterion_and_the_interval(criterion, low, hig
     assert verdicts.verdict(criterion, ((low + high) / 2, low, high)) == expected
 
 
+@pytest.mark.parametrize(
+    ("criterion", "low", "high", "why"),
+    [
+        ("> 0", -0.1, 2, "reaches across 0"),
+        ("> 0.43", 0.43, 2, "reaches 0.43"),
+        ("< 0", -1, 0, "reaches 0"),
+        ("within ±0.03", 0.004, 0.0303, "reaches across 0.03, an end of what is allowed"),
+        ("within ±0.5", -0.6, 0.5, "reaches across -0.5, an end of what is allowed"),
+        ("in [4, 8]", 8, 9, "reaches 8, an end of what is allowed"),
+        ("in [4, 8]", 3.9, 8.1, "reaches across 4 and 8, both ends of what is allowed"),
+        ("> 0", 1, 1, "has no width"),
+        ("> 0", math.nan, math.nan, "has no ends"),
+    ],
+)
+def test_why_nothing_is_decided(criterion, low, high, why):
+    interval = ((low + high) / 2, low, high)
+    assert verdicts.verdict(criterion, interval) == verdicts.UNDECIDED
+    assert verdicts.undecided_because(criterion, interval) == f"the interval {why}"
+
+
 @pytest.mark.parametrize("text", ["", "0", "larger", "> zero", "within 0.3", "in [8, 4]", "in (4, 8)", ">0"])
 def test_what_is_no_criterion_is_refused(text):
     with pytest.raises(InputError, match="criterion"):
