@@ -79,7 +79,7 @@ def relevance(
         targets = [found.target] * len(clip)
         blocks.append(propagation.relevance_matrix(net, clip, targets, method=method, **options).float().cpu())
         kept = {key: options[key] for key in ("rows", "split", "rules") if key in options}
-        about = propagation.rows_of(net, clip, targets, **kept)
+        about = propagation.rows_of(net, clip, targets, **kept, input_bounds=options.get("input_bounds"))
         values.append(about.values.float().cpu())
         if watch:
             watch("relevance", len(clip))

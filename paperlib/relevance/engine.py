@@ -15,6 +15,7 @@ class Pass:
     """The forward pass of one batch of clips and the shares of every operation in it.
 
     logits: frame logits [B, T', K].
+    bounds: (low, high) of the clips' pixels, None where no step has z-beta.
     precision: numbers in which convolutions take relevance down, None for the network's own.
     """
 
@@ -25,7 +26,8 @@ class Pass:
         self.precision = precision
         self.contrast = contrast  # None, "difference" (CLRP) or "dual"
         by_node = {step.node: step for step in steps}
-        limits = {graph.clip: bounds}  # (low, high) of everything in front of the first layers, laid out as its values
+        # (low, high) of everything in front of the first layers, laid out as its values
+        limits = {} if bounds is None else {graph.clip: bounds}
         with evaluating(model), torch.no_grad():
             for node, values in walk(model, graph, clips, {graph.output}):
                 step = by_node.get(node)

@@ -74,7 +74,7 @@ def relevance_matrix(
         weights from negated ones: the last layer has ZPlus then, in every composite, and a rule given for it that does
         not is refused.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after
-        ImageNet normalisation.
+        ImageNet normalisation. Only z-beta asks for them.
     memory: bytes that relevance may occupy, or "auto" for half of what is free; targets are processed in
         portions that fit.
     clip_at: where max(0, .) of CLRP is taken: "pixel" (each input element, then summed per frame) or "frame"
@@ -160,7 +160,8 @@ def begin(model, clips, plan, input_bounds=None, method="lrp", contrast=2, preci
         )
     kind = {"lrp": None, "clrp": "difference", "dual": "dual"}[method] if contrast == 2 else None
     state = random_state(clips.device)
-    found = Pass(model, plan.graph, plan.steps, clips, pixel_bounds(clips, input_bounds), kind, precision)
+    bounds = pixel_bounds(clips, input_bounds) if any(step.bounded for step in plan.steps) else None
+    found = Pass(model, plan.graph, plan.steps, clips, bounds, kind, precision)
     if not torch.equal(state, random_state(clips.device)):
         with evaluating(model):
             class_logits(model, clips)  # refuses a network that is another one at every run

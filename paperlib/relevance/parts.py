@@ -285,7 +285,7 @@ def weighted(step, values, bounds, contrast, precision=None):
     w = linear.weight
     if contrast and not step.given:
         rule = R.ZPlus()  # the epsilon rule's shares are the same for negated weights
-    if step.first and (step.beta or isinstance(rule, R.ZBeta)):
+    if step.bounded:
         rule = R.ZBeta().between(*bounds)
     bias = rule.bias_part(linear.bias) if rule.bias and linear.bias is not None else None
     if contrast:

@@ -1,6 +1,5 @@
 """`rows_of`: what the rows of a network's relevance matrix are, in words and numbers."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +37,7 @@ def rows_of(
     rows: str = "auto",
     split: str | None = None,
     rules: Mapping | str | None = None,
+    input_bounds: tuple | None = None,
 ) -> Rows:
     """Return what the rows of `relevance_matrix` with the same arguments explain: `Rows`.
 
@@ -56,9 +56,7 @@ def rows_of(
             logits = run(model, plan.graph, clip_part, {output})[output]
             values.append(logits[torch.arange(len(logits)), :, target_part])
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of pixels out of bounds, which do not matter here
-            sweep = begin(model, clip_part, plan)
+        sweep = begin(model, clip_part, plan, input_bounds)
         values.append(origin(sweep, plan, target_part, "lrp").values())
     steps = plan.cut.steps if plan.cut else plan.count
     return Rows(plan.kind, plan.where, steps, tuple(plan.names), torch.cat(values))

@@ -41,6 +41,11 @@ class Step:
     last: bool = False  # gives the logits: here CLRP negates the weights
     head: bool = False  # stands between the last layer and the logits
 
+    @property
+    def bounded(self):
+        """Whether its rule is z-beta, which needs the lowest and highest value of its inputs."""
+        return self.first and self.beta or isinstance(self.rule, R.ZBeta)
+
 
 def plan(model, graph, rules=None):
     """Return the Steps of `graph`, first to last, that relevance from the logits can reach.
@@ -271,7 +276,7 @@ def _unsupported(model, graph, node, why):
 def role(model, step):
     """Return (module path, its type, operation, rule, role) of a Step, for people."""
     path = module_path(step.node)
-    rule = R.ZBeta() if step.first and step.beta else step.rule
+    rule = R.ZBeta() if step.bounded else step.rule
     place = "input layer" if step.first else "last layer" if step.last else ""
     contrasted = "" if not step.last or step.given or isinstance(rule, (R.ZPlus, R.ZBeta)) else "; ZPlus() under CLRP"
     return path, type(owner(model, step.node)).__name__, opname(step.node), f"{rule!r}{contrasted}", place

@@ -25,7 +25,8 @@ def clrp(model, clips, targets, **options):
     options: those of `relevance.relevance_matrix`.
     """
     rows = relevance.relevance_matrix(model, clips, targets, **options)
-    same = {key: options[key] for key in ("rows", "split", "rules") if key in options}  # what rows start from
+    asked = ("rows", "split", "rules", "input_bounds")  # what rows start from
+    same = {key: options[key] for key in asked if key in options}
     return (rows * (relevance.rows_of(model, clips, targets, **same).values > 0)[..., None]).sum(1)
 
 
