@@ -19,7 +19,7 @@ from ..tracing.probing import evaluating
 from . import matrix
 from .gates import attention_gate, factors
 from .graph import run
-from .starts import origin
+from .starts import origin, ranges
 
 
 def attention_rollout(
@@ -58,7 +58,7 @@ def gradient_attention(
     1, so rows are not normalised. Arguments as in `relevance_matrix`. Raises InputError for a network that has none.
     """
     found = []
-    for clip_part, target_part, _, plan in matrix.prepared(model, clips, targets, memory, "rollout", rows, split):
+    for clip_part, target_part, width, plan in matrix.prepared(model, clips, targets, memory, "rollout", rows, split):
         sweep = matrix.begin(model, clip_part, plan)
         weighing = _attentions(sweep, model)
         logits, gates = _with_gradients(sweep, model, clip_part)
@@ -70,7 +70,8 @@ def gradient_attention(
             for shares, gate, slope in zip(weighing, gates, slopes, strict=True):
                 shares.gate = torch.zeros_like(gate) if slope is None else (gate.detach() * slope).clamp(min=0)
             starts = origin(sweep, plan, target_part, "lrp", normalise=True)
-            parts.append(starts.down(range(starts.count) if plan.cut else [i]).sum((2, 4, 5)))
+            for wanted in ranges(starts.count, width) if plan.cut else [[i]]:
+                parts.append(starts.down(wanted, lambda r: r.sum((2, 4, 5))))
         found.append(torch.cat(parts).transpose(0, 1))
     return torch.cat(found)
 

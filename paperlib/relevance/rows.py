@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..tracing.inputs import check_clips, class_logits, network
-from ..tracing.probing import classes, evaluating
+from ..tracing.inputs import class_logits, network
+from ..tracing.probing import evaluating
 from .graph import run
 from .matrix import begin, in_float32, prepared
 from .starts import origin
@@ -45,12 +45,12 @@ def rows_of(
     For `atr`, the matrix's rows and the values that belong to time steps: A[:, :found.steps], found.values[:,
     :found.steps].
     """
-    model = network(model)
-    clips = check_clips(model, clips)
-    with evaluating(model), torch.no_grad():
-        targets = classes(class_logits(model, clips), targets)
-    values = []
-    for clip_part, target_part, _, plan in prepared(model, clips, targets, "auto", rules, rows, split):
+    model, values = network(model), []
+    asked = 0 if targets is None else targets
+    for clip_part, target_part, _, plan in prepared(model, clips, asked, "auto", rules, rows, split):
+        if targets is None:
+            with evaluating(model), torch.no_grad():
+                target_part = class_logits(model, clip_part).argmax(1)
         if plan.cut is None:  # then running the network is enough
             output = plan.graph.output
             logits = run(model, plan.graph, clip_part, {output})[output]

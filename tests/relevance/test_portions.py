@@ -42,6 +42,18 @@ def test_one_clip_has_the_rows_that_it_has_among_others(rows):
         assert torch.allclose(A, torch.diag_embed(expected[part]), atol=1e-6)  # a row sees its own frame only
 
 
+@pytest.mark.parametrize("targets", [None, [2, 0, 1, 1, 0]])
+def test_rows_run_no_more_clips_at_once_than_the_matrix_does(targets):
+    net, x, seen = FramesFirst().eval(), clip(32, size=4, batch=5), []
+    net.conv.register_forward_pre_hook(lambda _, given: seen.append(len(given[0]) // 32))
+    found = relevance.rows_of(net, x, targets)
+    assert max(seen) == 2  # as many as CPU_FRAMES allows
+    logits = net.by_hand(x).detach()
+    wanted = logits.mean(1).argmax(1).tolist() if targets is None else targets
+    expected = torch.stack([clip_logits[:, k] for clip_logits, k in zip(logits, wanted, strict=True)])
+    assert torch.allclose(found.values, expected, atol=1e-6)
+
+
 def test_rows_that_are_something_else_in_the_last_portion_are_refused():
     class Alone(nn.Module):
         def __init__(self):

@@ -6,9 +6,11 @@ from torch import nn
 
 from paperlib import models, relevance
 from paperlib.errors import InputError
+from paperlib.relevance.cut import Parts
 
 from .attending import Encoder, Fused, Plain, Whole, causal, unsettle
 from .networks import clip, plain
+from .test_rows import Tokens
 from .test_transformers import swin
 
 pytestmark = pytest.mark.numerics
@@ -101,6 +103,19 @@ def test_a_class_tokens_attention_is_split_over_the_steps():
     assert torch.allclose(relevance.attention_rollout(whole, x)[0, 0], rolled.sum(0), atol=1e-6)
     ours, expected = (relevance.gradient_attention(model, x, 1)[0].sum(0) for model in (net, whole))
     assert torch.allclose(ours, expected, rtol=1e-4) and (ours > 0).all()
+
+
+def test_rows_that_do_not_fit_go_down_one_after_the_other(monkeypatch):
+    net, x, taken, down = Tokens().eval(), clip(6, size=8), [], Parts.down
+
+    def watched(self, wanted, *rest):
+        taken.append(list(wanted))
+        return down(self, wanted, *rest)
+
+    monkeypatch.setattr(Parts, "down", watched)
+    together, alone = (relevance.gradient_attention(net, x, 1, memory=memory) for memory in ("auto", 1))
+    assert taken == [[0, 1, 2, 3], [0], [1], [2], [3]]
+    assert torch.allclose(together, alone, atol=1e-6 * float(together.max())) and float(together.max()) > 0
 
 
 def test_a_network_without_attention_has_nothing_to_roll_out():
