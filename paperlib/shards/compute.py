@@ -3,6 +3,7 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -92,8 +93,13 @@ def plan(
     if kind == "mask":
         masks.resolve(options["preset"], options["iterations"], {"perturbation": options["perturbation"]})
     key = key_of(settings, videos)
-    blocks = -(-len(videos) // batch)
-    return {**settings, "key": key, "shards": min(blocks, shards or -(-len(videos) // 500))}
+    blocks, folder = -(-len(videos) // batch), getattr(videos, "folder", None)
+    return {
+        **settings,
+        "key": key,
+        "folder": folder and str(Path(folder).resolve()),
+        "shards": min(blocks, shards or -(-len(videos) // 500)),
+    }
 
 
 def opened(settings, device):
@@ -119,6 +125,7 @@ def key_of(settings, videos):
     return {
         **analysis.key_of(settings["checkpoint"], videos),
         **settings["asked"],
+        "split": settings["split"],  # of videos in files the fingerprint alone would tell
         "limit": settings["limit"],
         "ids": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
         "engine": cache.code(*CODE[kind], "papers/analysis", "tracing/probing", "shards"),
@@ -132,7 +139,7 @@ def compute(settings, number, file):
     model, header, videos = opened(settings, devices.device(settings["device"]))
     _refuse_what_changed(settings, videos)
     first, last = shard_files.span(key, number, settings["shards"])
-    with shard_files.writer(file, key, first, last) as out:
+    with shard_files.writer(file, settings, first, last) as out:
         for block in blocks(videos, header, first, last, key["batch"]):
             out.write_table(explained(model, header, videos, key, block))
             print(f"{block[-1][0] + 1 - first} of {last - first} clips", flush=True)

@@ -79,10 +79,11 @@ def column(values, kind, rows):
 
 
 @contextlib.contextmanager
-def writer(file, key, first, last, schema=None):
+def writer(file, settings, first, last, schema=None):
     """Yield a ParquetWriter; the file appears under its name when the block ends without an error."""
+    key, folder = settings["key"], settings["folder"]
     schema = schema or pa.schema({**EVERY, **COLUMNS[key["kind"]]})
-    about = json.dumps({"key": key, "first": first, "last": last}, sort_keys=True)
+    about = json.dumps({"key": key, "folder": folder, "first": first, "last": last}, sort_keys=True)
     with (
         paths.atomic(file) as temporary,
         pq.ParquetWriter(
@@ -93,7 +94,7 @@ def writer(file, key, first, last, schema=None):
 
 
 def about(file):
-    """Return what a file says of itself, dict(key, first, last); raises one of UNREADABLE."""
+    """Return what a file says of itself, dict(key, folder of its videos, first, last); raises one of UNREADABLE."""
     return json.loads(pq.read_schema(file).metadata[b"paperlib"])
 
 
@@ -133,10 +134,13 @@ def refuse_others(settings):
     out = Path(settings["out"])
     for file in [out, *sorted(folder(out).glob("[0-9]*.parquet"))]:
         try:
-            theirs = about(file)["key"]
+            theirs = about(file)
+            changed = _differing(settings["key"], theirs["key"])
         except UNREADABLE:
             continue
-        differ = [what for what in _differing(settings["key"], theirs) if what not in STATE]
+        differ = [what for what in changed if what not in STATE]
+        if changed and theirs.get("folder") != settings["folder"]:  # the same videos may have moved
+            differ.append("data folder")
         if differ:
             raise InputError(
                 f"{file} is of a run with another {', '.join(differ)}; give another --out, or remove {out} and "
@@ -163,7 +167,7 @@ def gather(settings, out, shards):
         if why:
             raise InputError(f"{file} {why}; remove it and start the run again")
     schema = pq.read_schema(shards[0])
-    with writer(out, key, 0, key["videos"], schema) as opened:
+    with writer(out, settings, 0, key["videos"], schema) as opened:
         for table in regrouped(shards):
             opened.write_table(table.replace_schema_metadata(opened.schema.metadata))
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -314,6 +315,26 @@ def test_results_of_another_run_are_not_replaced(tmp_path, network, whole):
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
     state = dict.fromkeys(("code", "engine", "torch", "data", "ids"), "another")
     shard_files.refuse_others({**made, "key": {**made["key"], **state, "videos": 11}})  # of the same run, computed anew
+
+
+def test_a_table_of_videos_from_another_split_or_folder_is_not_replaced(tmp_path):
+    """Of videos in files the two differ in what also differs where a file of the same run was replaced."""
+    for k in range(4):
+        place = tmp_path / "data" / ("train", "val")[k // 2] / "ab"[k % 2]
+        videos.write(place / f"{k}.mp4", n=8, width=32, height=32)
+    network = runs.checkpoint(tmp_path, dataset="folder", classes=["a", "b"])
+    of_files = {"dataset": "folder", "data_root": str(tmp_path / "data"), "batch": 1}
+    made = runs.finish(runs.planned(tmp_path, network, split="train", **of_files))
+    before = (tmp_path / "table.parquet").read_bytes()
+    assert shards.load(made["out"]).attrs["split"] == "train"
+    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copy2)
+    moved = {**of_files, "data_root": str(tmp_path / "copy"), "split": "train"}
+    assert run.run(runs.planned(tmp_path, network, **moved)) == 0  # the same videos elsewhere: up to date
+    videos.write(tmp_path / "copy/train/a/0.mp4", n=8, width=32, height=32, colour=(9, 9, 99))
+    for differ, options in (("split", {**of_files, "split": "val"}), ("data folder", moved)):
+        with pytest.raises(InputError, match=f"parquet is of a run with another {differ}; give another --out"):
+            run.run(runs.planned(tmp_path, network, **options))
+    assert (tmp_path / "table.parquet").read_bytes() == before
 
 
 def test_the_usual_name_of_a_table_tells_runs_apart():
