@@ -15,6 +15,7 @@ from ..models import devices, known
 from ..relevance.atr import check_sigma
 from ..tracing.inputs import network
 from ..tracing.readout import difference
+from ..training import folds
 from . import artifact, measured, networks
 from .explanation import Explanation
 from .record import class_index
@@ -234,11 +235,17 @@ def _scored(video, net, header, target, title, clips, slide, scores, watch):
 def _otherwise(header, video):
     """Return sentences about what is not here, or not known to be, as where the network's accuracy was measured."""
     said, dataset, ensemble = [], header["dataset"], header["recipe"].get("ensemble")
+    held_out = header["recipe"].get("held_out")
     decoded = isinstance(video, str | Path)
     if decoded and not header["size"]:
         said.append(f"Squares of {artifact.SIZE} pixels were cut out (assumed; size= says another size).")
     if decoded and dataset in public.SHOWN_OTHERWISE and not artifact.numbered(video):
         said.append(f"Videos of {dataset} are cut in a way of their own, and this file is not; give {dataset}/NUMBER.")
+    if held_out and artifact.numbered(video) and folds.same_people(str(video).partition("/")[0], dataset):
+        said.append(
+            f"The network was trained on everybody but {held_out}; a video given by its number may be of people whom "
+            "it was trained on."
+        )
     if ensemble:
         said.append(
             f"The accuracy is that of {ensemble} evenly spread frame logits; here all are averaged and explained."

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import data, relevance
+from .. import relevance
 from ..data import clips as clip
 from ..data import fingerprint, loading, sampling
 from ..data.loading import in_turn
@@ -17,7 +17,7 @@ from ..relevance.graph import share_recordings
 from ..storage import cache
 from ..storage.locks import own_order
 from ..tracing.probing import at_once
-from ..training import checkpoints, evaluation
+from ..training import checkpoints, evaluation, folds
 
 _recordings = weakref.WeakValueDictionary()  # of training runs of one network, which are often asked together
 
@@ -224,14 +224,14 @@ def ranges(matrix, frame_logits, header, sigma=0.975):
 
 
 def opened(checkpoint, dataset, split, limit, device, root):
-    """Return (model, header, videos) of a checkpoint on a data set, by default its own.
+    """Return (model, header, videos) of a checkpoint on a data set, by default its own, as `folds.of` splits it.
 
     A model opened again is the same object, so that its operations are recorded once: copy it before changing it.
     """
     model, header = _loaded(checkpoint, checkpoints.digest(checkpoint), device)
     recipe, name = checkpoints.recipe(checkpoint, header), dataset or header.get("dataset", "")
     header = {**header, "num_frames": model.num_frames, "recipe": recipe}
-    videos = data.load(name, split=split, size=recipe["size"], limit=limit, root=root or None)
+    videos = folds.of(recipe, name, split, recipe["size"], limit, root or None)
     how = ("dense", recipe["stride"]) if recipe["sampling"] == "dense" else ("uniform", 1)
     now = _Now(fingerprint.fingerprint(videos), getattr(videos, "folder", None), videos)
     return model, header, _readable(now, model.num_frames, *how)

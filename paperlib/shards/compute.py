@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import data, gradcam, masks
+from .. import gradcam, masks
 from ..data.video import VideoError
 from ..errors import InputError, needs, number, whole
 from ..gradcam import blobs
@@ -16,7 +16,7 @@ from ..models import devices
 from ..papers import analysis
 from ..relevance.atr import check_sigma
 from ..storage import cache, paths
-from ..training import checkpoints
+from ..training import checkpoints, folds
 from . import shard_files
 
 with needs("pyarrow", to="write the table of a whole data set"):
@@ -103,10 +103,11 @@ def plan(
 
 
 def opened(settings, device):
-    """Return (model, header, videos) of a run."""
+    """Return (model, header, videos) of a run, these as `folds.of` splits them."""
     model, header = checkpoints.load(settings["checkpoint"], device)
     header |= {"num_frames": model.num_frames, "recipe": checkpoints.recipe(settings["checkpoint"], header)}
-    videos = data.load(
+    videos = folds.of(
+        header["recipe"],
         settings["dataset"],
         settings["split"],
         header["recipe"]["size"],

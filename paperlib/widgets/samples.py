@@ -5,20 +5,23 @@ from pathlib import Path
 import av
 import numpy as np
 
-from .. import data
 from ..errors import InputError
 from ..storage import paths
-from ..training import checkpoints
+from ..training import checkpoints, folds
 
 
 def validation_video(checkpoint, number=0, root=None):
-    """Return (all frames uint8 [T, H, W, 3], name, class) of a video of the data set a checkpoint was trained on."""
+    """Return (all frames uint8 [T, H, W, 3], name, class) of a video of the data set a checkpoint was trained on.
+
+    A checkpoint that held people out is given a video of theirs. The class of a video with the answers to several
+    questions is all of them.
+    """
     header = checkpoints.meta(checkpoints.find(checkpoint))
-    videos = data.load(header["dataset"], "val", size=header["recipe"]["size"], root=root or None)
+    videos = folds.of(header["recipe"], header["dataset"], "val", header["recipe"]["size"], root=root or None)
     if not 0 <= number < len(videos):
         raise InputError(f"{header['dataset']} has the validation videos 0 to {len(videos) - 1}, not {number}")
     frames = videos.frames(number, range(videos.num_frames(number)))
-    return frames, videos.ids[number], videos.classes[videos.labels[number]]
+    return frames, videos.ids[number], " ".join(videos.classes[k] for k in np.atleast_1d(videos.labels[number]))
 
 
 def write_video(file, frames, rate=12):

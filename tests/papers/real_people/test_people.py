@@ -8,12 +8,14 @@ import pytest
 import scipy.io
 import torch
 
-from paperlib import models
+import paperlib
+from paperlib import models, widgets
 from paperlib.errors import InputError
-from paperlib.papers import published, report, statistics
+from paperlib.papers import analysis, published, report, statistics
 from paperlib.papers.beyond import real_people
 from paperlib.papers.beyond.real_people import claims, draw, explain, scores, when
 from paperlib.papers.findings import declare
+from paperlib.shards import compute
 from paperlib.storage import paths, zoo_lists
 from paperlib.training import checkpoints, folds, train, zoo
 
@@ -88,6 +90,34 @@ def test_no_fold_is_asked_about_people_it_was_trained_on(prepared):
         folds.split("kinetics400", "ann", 16)
     with pytest.raises(InputError, match="no person zoe"):
         folds.split("weizmann", "zoe", 16)
+
+
+def test_who_is_asked_about_the_validation_videos_of_a_fold_sees_those_held_out(prepared, capsys, tmp_path):
+    recipe = {"held_out": "ann", "dataset": "weizmann"}
+    folds._tell.cache_clear()
+    for person in PEOPLE:
+        checkpoint = f"weizmann/I3D-R18-f4-{person}"
+        _, _, videos = analysis.opened(checkpoint, None, "val", None, "cpu", None)
+        settings = compute.plan("gradcam", "weizmann", checkpoint, tmp_path / "t.parquet", device="cpu", limit=2)
+        planned = compute.opened(settings, "cpu")[2]
+        assert set(videos.people) == set(planned.people) == {person} and (len(videos), len(planned)) == (4, 2)
+        assert widgets.validation_video(checkpoint, 1)[1] == videos.ids[1]
+        trained = analysis.opened(checkpoint, None, "train", None, "cpu", None)[2]
+        assert set(trained.people) == set(PEOPLE) - {person}
+        assert capsys.readouterr().out.count(f"trained on everybody but {person} is validated on them") == 1
+    assert folds.of(recipe, "synth_kth", "val", 16).split == "val"
+    assert folds.same_people("nagoya_fir_context", "nagoya_fir") and not folds.same_people("weizmann", "nagoya_fir")
+    with pytest.raises(InputError, match="limit must be a whole number"):
+        folds.of(recipe, "weizmann", "val", 16, limit=-1)
+    with pytest.raises(InputError, match="a split is 'train' or 'val'"):
+        folds.of(recipe, "weizmann", "test", 16)
+
+
+def test_a_fold_asked_about_a_numbered_video_says_whom_it_held_out(prepared, monkeypatch):
+    monkeypatch.setattr(folds.weizmann, "VALIDATION", ("eve",))
+    for person in ("bob", "eve"):
+        found = paperlib.explain("weizmann/0", f"weizmann/I3D-R18-f4-{person}", device="cpu", mask=False, cam=False)
+        assert [f"everybody but {person};" in note for note in found.notes].count(True) == 1
 
 
 def test_lists_spell_out_folds(tmp_path):
