@@ -12,7 +12,7 @@ May import: storage, errors.
 
 import importlib
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from .public import ADAPTERS
 
 __all__ = ["LOADERS", "batches", "clips", "load", "sampling", "truth"]
@@ -38,12 +38,14 @@ def load(name, split="train", size=64, limit=None, root=None):
         videos.classes[videos.labels[7]], videos.frames(7, [0, 10])  # its name, uint8 [2, 64, 64, 3]
 
     `limit` keeps that many videos, balanced over the classes; `root` is the folder of a public dataset's
-    files (procedural ones need none). Raises InputError for an unknown name or split, and for files that are not there.
+    files (procedural ones need none). Raises InputError for an unknown name or split, a limit that is no number of videos,
+    and for files that are not there.
     """
     if name not in LOADERS:
         raise InputError(f"there is no dataset called {name!r}; known are {', '.join(sorted(LOADERS))}.")
     if split not in ("train", "val"):
         raise InputError(f"a split is 'train' or 'val', not {split!r}.")
+    limit = None if limit is None else whole("limit", limit)
     module, function = LOADERS[name]
     return getattr(importlib.import_module(module), function)(name, split, size=size, limit=limit, root=root)
 

@@ -137,6 +137,17 @@ def test_frames_are_the_listed_ones(root, name, split, i, length, first):
     assert (got[1] == got[2]).all() and (got[0] != got[1]).any()
 
 
+@pytest.mark.parametrize("name, length", [("kth", 5), ("frames", 12)])
+def test_frames_beside_the_listed_part_are_refused(root, name, length):
+    """Also where the file goes on after it."""
+    dataset = data.load(name, "train", size=16, root=root)
+    for index in (-1, length):
+        with pytest.raises(InputError, match=rf" has {length} frames, not \[0, {index}\]"):
+            dataset.frames(0, [0, index])
+    with pytest.raises(InputError, match=f" has {length} frames"):
+        dataset.views(0, [length], 3)
+
+
 def test_the_centre_is_cut_out_after_scaling(root):
     """size / 0.875, then the centre square: what the papers do with 224 and 256."""
     dataset = data.load("kinetics400", "val", size=28, root=root)
@@ -351,6 +362,9 @@ def test_a_limit_keeps_the_classes_balanced(root):
     dataset = data.load("kth", "train", size=16, limit=4, root=root)
     assert np.bincount(dataset.labels, minlength=6).tolist() == [2, 0, 0, 0, 0, 2]
     assert dataset.frames(3, [0]).shape == (1, 16, 16, 3)
+    for name, limit in (("kth", -1), ("kth", 0), ("synth_kth", -1), ("synth_kth", 0.5)):
+        with pytest.raises(InputError, match=f"limit must be a whole number of at least 1, not {limit}"):
+            data.load(name, "train", size=16, limit=limit, root=root)
 
 
 @pytest.mark.parametrize("name", public.ADAPTERS)

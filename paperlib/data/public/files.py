@@ -85,6 +85,9 @@ class VideoFiles:
 
         Three crops take the whole shorter side, as in the papers' multi-crop evaluation.
         """
+        indices, n = np.asarray(indices), self.num_frames(i)
+        if indices.size and not 0 <= indices.min() <= indices.max() < n:  # else of what the file has around its part
+            raise InputError(f"{self.ids[i]} has {n} frames, not {indices.tolist()}.")
         short = self.size if crops > 1 else short_side(self.size)
         return video.crops(self._decode(i, indices, short), self.size, crops)
 
