@@ -127,7 +127,7 @@ def crops(frames, size, count=1):
 
 
 def existing(path):
-    path = Path(os.path.abspath(path))
+    path = Path(path).absolute()  # with its `..`, which follow links
     if os.path.isdir(path):
         raise VideoError(f"{path} is a folder; a video file is needed.")
     if not os.path.isfile(path):  # as where Path.is_file raises: a name may be too long, a folder not be looked into

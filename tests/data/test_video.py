@@ -76,6 +76,17 @@ def test_any_frames_equal_sequential_decoding(folder, name):
         assert hashes(got) == hashes([reference[i] for i in indices])
 
 
+def test_the_folder_above_a_link_is_the_one_above_its_target(tmp_path, monkeypatch):
+    """As `cat` has it: not the one that the link lies in."""
+    for place, n in (("other/v.mp4", 7), ("v.mp4", 12), ("other/inner/unused.mp4", 1)):
+        videos.write(tmp_path / place, n=n)
+    (tmp_path / "link").symlink_to("other/inner")
+    monkeypatch.chdir(tmp_path)
+    for path in ("link/../v.mp4", tmp_path / "link" / ".." / "v.mp4"):
+        assert video.probe(path).frames == len(video.decode(path)) == 7
+    assert video.probe("v.mp4").frames == 12
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_probe_counts_what_decoding_gives(folder, name):
     info = video.probe(folder / name)
