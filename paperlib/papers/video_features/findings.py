@@ -14,6 +14,7 @@ from . import COLOURS, features, paper_name, performance, short, shown, study
 I3D, CLSTM = COLOURS
 LOW = 0.1  # section 5.3: the score is "brought close to, or below, 0.1"; one that starts there cannot be
 MAP_SIDE = 4  # pixels that a Grad-CAM map needs at least: of 2 x 2, a blob is a corner
+SYMMETRICAL = ("boxing", "handclapping", "handwaving")  # one cycle of these looks the same backwards, no step does
 NO_TRUTH = "nothing says when in these videos the action starts, and where hands, objects and people are"
 DIRECTION = {"blob_count": -1, "blob_size": 1, "center_distance": -1, "drop_ratio": 1, "drop_difference": 1}
 
@@ -129,12 +130,13 @@ def grouped(studied):
     return {dataset: models for dataset, models in found.items() if set(models) == set(COLOURS)}
 
 
-def compared(id, groups, which, datasets, statistic=None, keep=None, among=1):
+def compared(id, groups, which, datasets, statistic=None, keep=None, among=1, of=None):
     """Return the finding of a measure of both models on the same clips, pooled over data sets.
 
     which: Studied -> [n], NaN where a clip has no value. statistic: (values of I3D, of C-LSTM) -> number, by default
-    the difference of their means. keep: Studied -> bool [n]; only clips that every run keeps are compared. among: of
-    how many measures this is the extreme one, all of which the interval then covers at once.
+    the difference of their means. of: Studied -> bool [n], the clips that the statement is about, by default all. keep:
+    Studied -> bool [n]; of those only clips that every run keeps are compared. among: of how many measures this is the
+    extreme one, all of which the interval then covers at once.
     """
     statistic = statistic or difference_of_means
     blocks, units, said = [], [], []
@@ -143,13 +145,15 @@ def compared(id, groups, which, datasets, statistic=None, keep=None, among=1):
     for dataset in datasets:
         models = groups[dataset]
         everything = [each for runs in models.values() for each in runs]
-        kept = np.all([keep(each) for each in everything], axis=0) if keep else np.ones(len(everything[0].videos), bool)
+        about = of(everything[0]) if of else np.ones(len(everything[0].videos), bool)
+        kept = about & np.all([keep(each) for each in everything], axis=0) if keep else about
         block = [np.stack([np.asarray(which(each), float)[kept] for each in models[model]]) for model in COLOURS]
         if min(int(np.isfinite(values).all(0).sum()) for values in block) < 3:
             return Finding(id, None, "fewer than three clips have a value", dataset)
         blocks.append(block)
         units.append(everything[0].units[kept])
-        left_out = f" ({int((~kept).sum())} left out: no freezing lowers their score)" if not kept.all() else ""
+        lost = int((about & ~kept).sum())
+        left_out = f" ({lost} left out: no freezing lowers their score)" if lost else ""
         said.append(_rests_on(models[I3D], int(kept.sum()), units[-1]) + left_out)
     interval = crossed_interval(
         lambda found: np.mean([statistic(*block) for block in found]), blocks, units, at_once(among)
@@ -350,14 +354,18 @@ def early_distance(each):
 
 
 def of_cycles(run, studied):
-    """Return the findings of section 5.2 on KTH: masks cover a cycle, reversing it costs little."""
+    """Return the findings of section 5.2 on KTH: of actions whose cycle is `SYMMETRICAL` in time, masks cover a cycle
+    and reversing costs little; of running, masks show the runner."""
     groups = grouped(studied)
     sets = named(groups, "KTH")
 
     def mean_of_both(a, b):
         return (np.nanmean(a) + np.nanmean(b)) / 2
 
-    lowered = {"statistic": mean_of_both, "keep": lambda each: each.lowered}
+    def symmetrical(each):
+        return np.isin(np.array(each.classes)[each.labels], SYMMETRICAL)
+
+    lowered = {"statistic": mean_of_both, "keep": lambda each: each.lowered, "of": symmetrical}
     timed = {}
     for dataset in sets:
         videos = data.load(dataset, split="val", size=64, root=run.data_root or None)
@@ -365,7 +373,7 @@ def of_cycles(run, studied):
             timed[dataset] = videos
     covers = Finding("vf.sec5.cycle", None, "the length of a cycle is unknown", ", ".join(sets))
     if sets and set(timed) == set(sets):
-        covers = compared("vf.sec5.cycle", groups, lambda each: cycles(each, timed[each.dataset]), sets, **lowered)
+        covers = compared("vf.sec5.cycle", groups, lambda one: shown.cycles(one, timed[one.dataset]), sets, **lowered)
     return [
         covers,
         compared("vf.sec5.reverse-little", groups, lambda each: each.original - each.whole, sets, **lowered),
@@ -384,15 +392,6 @@ def _of_runners(truths, groups, datasets, statistic):
     def quantity(each):
         return shown.masked_frames_with_person(each, truths[each.dataset], each.classes.index("running"))
 
-    return compared(id, groups, quantity, datasets, statistic)
-
-
-def cycles(each, videos):
-    """Return how many cycles of the action the longest run of masked frames lasts, per clip [n]."""
-    found = []
-    for on, video in zip(each.mask > 0.1, each.videos, strict=True):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], on, [0]])))
-        longest = max((edges[1::2] - edges[::2]).tolist(), default=0)
-        seconds = longest / len(on) * videos.num_frames(int(video)) / videos.fps
-        found.append(seconds / videos.cycle(int(video)))
-    return np.array(found)
+    return compared(
+        id, groups, quantity, datasets, statistic, of=lambda each: each.labels == each.classes.index("running")
+    )

@@ -104,3 +104,14 @@ def masked_frames_with_person(each, known, label):
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (on & seen).sum(1) / on.sum(1)
     return np.where(tells, share - seen.mean(1), np.nan)
+
+
+def cycles(each, videos):
+    """Return how many cycles of the action the longest run of masked frames lasts, per clip [n]."""
+    found = []
+    for on, video in zip(each.mask > 0.1, each.videos, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], on, [0]])))
+        longest = max((edges[1::2] - edges[::2]).tolist(), default=0)
+        seconds = longest / len(on) * videos.num_frames(int(video)) / videos.fps
+        found.append(seconds / videos.cycle(int(video)))
+    return np.array(found)

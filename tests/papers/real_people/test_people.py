@@ -1,6 +1,7 @@
 """Real people: folds that keep people apart, instruments on people never seen, notebooks without data."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,21 @@ def test_two_models_are_compared_on_the_clips_that_are_explained_for_both():
     assert of_both.interval == pytest.approx(statistics.mean_interval([5.0, 5.0, 2.0]))
     assert claims.paired("id", table[table["model"] != "I3D"], "mask_length", claims.BOTH, "toy").interval is None
     assert claims.paired("id", table, "drop_ratio", claims.BOTH, "toy").interval is None
+
+
+def test_reversing_is_asked_of_actions_that_look_the_same_backwards_only():
+    drops = {"bend": 0.01, "wave1": 0.03, "walk": 0.5, "jump": 0.4}  # the last two get somewhere
+    rows = [
+        {"person": person, "id": f"{person}-{name}", "model": model, "class": name, "reverse_drop": drop}
+        for person in "ab"
+        for name, drop in drops.items()
+        for model in claims.BOTH
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["person"] == "b", "reverse_drop"] += 0.01
+    (found,) = claims.cycles("weizmann", SimpleNamespace(table=table), "toy")
+    assert found.interval.value == pytest.approx(np.mean([0.02, 0.03]))
+    assert found.rests_on == "2 persons, 2 networks, 4 clips explained for both"
 
 
 def test_an_empty_mask_has_no_length_and_no_drop():

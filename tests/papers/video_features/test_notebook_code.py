@@ -338,25 +338,6 @@ def test_the_footnotes_threshold_is_the_means_change():
     assert found.value == pytest.approx(np.mean(change))
 
 
-def test_cycles_are_counted_on_the_longest_run_of_masked_frames():
-    each = studied("I3D-original", "synth_kth", frames=32, length=8)
-    each.mask[:] = 0
-    each.mask[0, 4:12], each.mask[0, 20:22] = 1, 1  # 8 of 32 frames of 2 seconds: half a second, one cycle
-    each.mask[1, 0:4] = 1
-    assert findings.cycles(each, Videos())[:3].tolist() == [1, 0.5, 0]
-
-
-def test_masks_cover_a_cycle_where_they_last_longer_on_average(run, monkeypatch):
-    monkeypatch.setattr(findings.data, "load", lambda *a, **k: Videos())
-    for length, expected in ((14, "holds"), (4, "contradicted")):  # of 32 frames of 2 seconds; a cycle lasts 8 of them
-        models = (studied(name, "synth_kth", 32, seed, length) for seed, name in enumerate(("I3D-original", "C-LSTM")))
-        pair = {each.checkpoint: each for each in models}
-        found = {one.id: one for one in findings.of_cycles(run, pair)}["vf.sec5.cycle"]
-        mean = np.mean([findings.cycles(each, Videos()).mean() for each in pair.values()])
-        assert found.interval.value == pytest.approx(mean)
-        assert decided([found]) == {"vf.sec5.cycle": expected}
-
-
 def test_examples_are_the_first_studied_clip_of_each_class_that_has_masks(run, monkeypatch, capsys):
     pair = {"a": studied("I3D-original"), "b": studied("C-LSTM", seed=1)}
     for each in pair.values():

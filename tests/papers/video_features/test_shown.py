@@ -10,7 +10,7 @@ from paperlib import data
 from paperlib.papers import claims
 from paperlib.papers.video_features import findings, shown
 
-from .test_notebook_code import studied
+from .test_notebook_code import Videos, decided, studied
 
 SIDE, FRAMES = 32, 16
 RUN = SimpleNamespace(data_root="")
@@ -104,3 +104,47 @@ def test_masks_are_held_against_the_frames_with_the_runner():
     assert found[[0, 5, 10]] == pytest.approx(1 - 10 / 16)
     each.labels[3] = 0
     assert np.isnan(shown.masked_frames_with_person(each, known, label=0)[3])
+
+
+def test_cycles_are_counted_on_the_longest_run_of_masked_frames():
+    each = studied("I3D-original", "synth_kth", frames=32, length=8)
+    each.mask[:] = 0
+    each.mask[0, 4:12], each.mask[0, 20:22] = 1, 1  # 8 of 32 frames of 2 seconds: half a second, one cycle
+    each.mask[1, 0:4] = 1
+    assert shown.cycles(each, Videos())[:3].tolist() == [1, 0.5, 0]
+
+
+ACTIONS = ["boxing", "handclapping", "handwaving", "running", "walking"]  # of the clips of `studied`, in turn
+
+
+def on_kth(length=6):
+    """Return both models' studies of 12 clips of KTH, of which 3, 3, 2, 2 and 2 show the actions."""
+    names = enumerate(("I3D-original", "C-LSTM"))
+    pair = [replace(studied(name, "synth_kth", 32, seed, length), classes=ACTIONS) for seed, name in names]
+    return {each.checkpoint: each for each in pair}
+
+
+def test_masks_cover_a_cycle_where_they_last_longer_on_average(monkeypatch):
+    monkeypatch.setattr(findings.data, "load", lambda *a, **k: Videos())
+    for length, expected in ((14, "holds"), (4, "contradicted")):  # of 32 frames of 2 seconds; a cycle lasts 8 of them
+        pair = on_kth(length)
+        found = {one.id: one for one in findings.of_cycles(RUN, pair)}["vf.sec5.cycle"]
+        mean = np.mean([each.length[each.labels < 3].mean() / 8 for each in pair.values()])
+        assert found.interval.value == pytest.approx(mean)
+        assert decided([found]) == {"vf.sec5.cycle": expected}
+
+
+def test_only_actions_whose_cycle_is_symmetrical_say_what_reversing_a_cycle_costs(monkeypatch):
+    monkeypatch.setattr(findings.data, "load", lambda *a, **k: Videos())
+    pair = on_kth()
+    for each in pair.values():
+        each.whole[:] = each.original - np.array([0.01, 0.02, 0.03, 0.5, 0.9])[each.labels]  # walking loses most
+    next(iter(pair.values())).mask[0] = 0  # a clip of boxing whose score no freezing lowers
+    little = {one.id: one for one in findings.of_cycles(RUN, pair)}["vf.sec5.reverse-little"]
+    assert little.interval.value == pytest.approx((2 * 0.01 + 3 * 0.02 + 2 * 0.03) / 7)
+    assert "7 clips" in little.rests_on and "(1 left out" in little.rests_on
+    assert decided([little]) == {"vf.sec5.reverse-little": "holds"}
+    for each in pair.values():
+        each.labels[[1, 2, 5, 6, 7]] = 4  # now two are left
+    few = {one.id: one for one in findings.of_cycles(RUN, pair)}
+    assert few["vf.sec5.reverse-little"].interval is None and few["vf.sec5.cycle"].interval is None
