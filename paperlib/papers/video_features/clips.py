@@ -47,7 +47,7 @@ def example(each, row, videos):
     """Return row `row` of a `Studied` as an `examples.Example`."""
     clip = evaluation.load_clips(videos, [each.videos[row]], each.mask.shape[1])
     frozen = masks.freeze(clip, torch.from_numpy(each.mask[row]))
-    scores = {"OS": each.original[row], "FS": each.freeze[row], "RS": each.reverse[row]}
+    scores = {"OS": each.original[row], "FS": each.freeze[row], "RS": each.whole[row]}
     if np.isfinite(each.truth[row]):
         scores["CS"] = each.truth[row]
     return examples.Example(

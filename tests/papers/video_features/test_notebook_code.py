@@ -343,6 +343,7 @@ def test_examples_are_the_first_studied_clip_of_each_class_that_has_masks(run, m
     for each in pair.values():
         each.targets[2] = 0  # the second example is misclassified
         each.truth[2] = 0.25
+        each.whole = each.reverse - 0.05  # whole frames reversed, as in the tables
     monkeypatch.setattr(clips.data, "load", lambda *a, **k: None)
     monkeypatch.setattr(
         clips.evaluation, "load_clips", lambda videos, rows, frames: clips.torch.zeros(1, 3, frames, 32, 32)
@@ -355,6 +356,7 @@ def test_examples_are_the_first_studied_clip_of_each_class_that_has_masks(run, m
     table = clips.table(found)
     assert table.CS.tolist()[2:] == [0.25, 0.25] and table.CS.isna().tolist()[:2] == [True, True]
     assert table["mask"][0].count("1") == pair["a"].length[0]
+    assert table.RS.tolist() == pytest.approx([pair[model].reverse[row] - 0.05 for row in (0, 2) for model in "ab"])
     assert all(file.is_file() for file in clips.animate(run, found))
     assert not capsys.readouterr().out
     first, later = np.flatnonzero(pair["a"].labels == 0)[:2]
