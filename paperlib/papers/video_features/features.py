@@ -36,6 +36,7 @@ SHARES = {
     "one_grid_size": "blob size / side, maps on one grid",
     "one_grid_distance": "distance to the centre / side, one grid",
 }
+SIDES = {"SSV2": 224}  # pixels of the paper's frames; of KTH it has the videos' 160 x 120, not what its networks see
 PRINTED = {
     "blob_count": ("table03", "blob count"),
     "blob_size": ("table03", "blob size"),
@@ -66,8 +67,9 @@ def table03(studied, detector=None, seed=0):
 
     Mean and standard deviation as in the paper (over frames for the count, over blobs for the others), the
     interval of the mean with whole clips drawn, and the paper's values. Sizes are in pixels of our frames; `scale` and
-    `scale_paper` are the frames' sides, by which the figure divides both. `one_grid` is measured once the maps of both
-    models of a data set have the pixels of the coarser ones: what is left of a difference then is not the grid's.
+    `scale_paper` are the frames' sides, by which the figure divides both (NaN where the paper has none). `one_grid` is
+    measured once the maps of both models of a data set have the pixels of the coarser ones: what is left of a
+    difference then is not the grid's.
     """
     rows = []
     for name, same in on_one_grid(studied).items():
@@ -83,7 +85,7 @@ def table03(studied, detector=None, seed=0):
             for measure, values, units in zip(measures, columns, clips, strict=True):
                 rows.append(_row(each, measure, values, units, seed) | {"map_side": own.side, "grid": same.side})
                 if measure != measures[0]:
-                    rows[-1] |= {"scale": cams.shape[-1], "scale_paper": 224}
+                    rows[-1] |= {"scale": cams.shape[-1], "scale_paper": SIDES.get(paper_name(each.dataset), np.nan)}
     return pd.DataFrame(rows)
 
 
@@ -205,7 +207,7 @@ def draw_means(table, measures, starts=None):
             plotting.interval_bar(
                 axis, x - 0.05, mean, low, high, COLOURS[row.model], f"{row.model}, ours" if first else None
             )
-            if np.isfinite(row.paper):
+            if np.isfinite(row.paper / row.scale_paper):
                 plotting.published_mark(
                     axis, x + 0.08, row.paper / row.scale_paper, label="paper" if first and not x > 0 else None
                 )

@@ -242,6 +242,20 @@ def test_tables_3_and_4_stand_beside_the_papers():
     assert 0 < low < np.nanmin(drawn) and np.nanmax(drawn) < high
 
 
+def test_sizes_are_held_against_the_papers_only_where_it_says_of_how_many_pixels():
+    """It gives 224 x 224 for Something-Something; for KTH 160 x 120, which is what the videos have."""
+    pair = {name: studied("I3D-original", name) for name in ("synth_kth", "synth_ssv2")}
+    table = features.table03(pair)
+    sizes = table[table.measure == "blob_size"].set_index("dataset")
+    assert sizes.paper.to_dict() == {"synth_kth": 44.0, "synth_ssv2": 33.7}
+    assert np.isnan(sizes.scale_paper["synth_kth"]) and sizes.scale_paper["synth_ssv2"] == 224
+    marks = {}
+    for measure in ("blob_count", "blob_size"):
+        (axis,) = features.draw_means(table, [measure]).axes
+        marks[measure] = [y for line in axis.lines if line.get_marker() == "D" for y in line.get_ydata()]
+    assert marks["blob_count"] == [1.1, 1.6] and marks["blob_size"] == pytest.approx([33.7 / 224])
+
+
 def test_maps_on_one_grid_lose_what_the_grid_gave():
     y, x = np.mgrid[:32, :32]
     cams = np.zeros((1, 1, 32, 32), np.float32)
