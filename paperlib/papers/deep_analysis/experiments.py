@@ -9,8 +9,7 @@ from ... import models
 from ...training import checkpoints
 from .. import published
 from . import own
-
-SIZE = ("dataset", "backbone", "num_frames")  # in which networks agree that are compared in something else
+from .own import SIZE
 
 
 def printed(name, panel, x, series):
@@ -47,6 +46,7 @@ def of_placement(scored):
     ssv2, kinetics = (
         [s for s in placed if own.STANDS_FOR.get(s.row["dataset"]) == role] for role in ("mini-SSV2", "mini-Kinetics")
     )
+    ssv2 = own.complete(ssv2, "placement")
     at = {place: [s for s in ssv2 if s.row["placement"] == place] for place in ("top", "all", "bottom", "uniform")}
     top = at.pop("top")
     pairs, among = farthest(kinetics, "placement")
@@ -58,7 +58,10 @@ def of_placement(scored):
 
 def farthest(chosen, entry):
     """Return the pairs of the two values of a description's entry (module, placement) whose networks, matched by data
-    set and backbone, lie farthest apart in mean accuracy, the better one first; and among how many pairs of values."""
+    set and backbone, lie farthest apart in mean accuracy, the better one first; and among how many pairs of values.
+
+    Only of sizes in which all values are there."""
+    chosen = own.complete(chosen, entry)
     values = dict.fromkeys(s.row[entry] for s in chosen)
 
     def pairs(a, b):
@@ -74,21 +77,20 @@ def farthest(chosen, entry):
 
 
 def of_aggregation(scored):
-    """Return the findings of Table 5 for our own networks of 8 frames without temporal pooling."""
-    scored = own.trained(scored)
-    of = {}
-    for one in own.plain(scored, temporal_pooling=0, num_frames=8):
-        of.setdefault(one.row["module"], []).append(one)
+    """Return the findings of Table 5 for our own networks of 8 frames without temporal pooling: each of the data sets
+    and backbones with which all modules that it compares are trained."""
+    plain = own.plain(own.trained(scored), temporal_pooling=0, num_frames=8)
 
-    def pairs(better, worse, role=None):
-        found = own.matched(
-            [s for m in better for s in of.get(m, [])], [s for m in worse for s in of.get(m, [])], "dataset", "backbone"
-        )
+    def pairs(better, worse, role=None, besides=()):
+        there = own.complete(plain, "module", [*better, *worse, *besides])
+        sides = ([s for s in there if s.row["module"] in modules] for modules in (better, worse))
+        found = own.matched(*sides, *SIZE)
         return [pair for pair in found if role in (None, own.STANDS_FOR.get(pair[0].row["dataset"]))]
 
+    light, heavy = ["TAM", "TSM"], ["I3D", "Conv1D", "NLN"]
     return [
         own.finding("da.table5.needed.own", pairs(["I3D", "Conv1D", "TAM"], ["TSN"], "mini-Kinetics")),
-        own.smallest("da.table5.light.own", [pairs(["TAM", "TSM"], [rival]) for rival in ("I3D", "Conv1D", "NLN")]),
+        own.smallest("da.table5.light.own", [pairs(light, [rival], besides=heavy) for rival in heavy]),
         own.finding("da.table5.nln.own", pairs(["NLN"], ["I3D"], "mini-SSV2")),
     ]
 

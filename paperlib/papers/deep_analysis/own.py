@@ -29,6 +29,7 @@ BACKBONE = {"Inc": "InceptionV1", **{f"R{depth}": f"ResNet{depth}" for depth in 
 NAME = re.compile(r"(?P<module>\w+)-(?P<backbone>R\d+|Inc)-f(?P<frames>\d+)(?P<pooled>-tp)?")
 
 
+SIZE = ("dataset", "backbone", "num_frames")  # in which networks agree that are compared in something else
 EARLY = "training of its networks was stopped early, or they are not trained here"
 SIMILAR = 2.0  # points of top-1: "very similar performance (difference of less than 2%)", section 6.2
 
@@ -268,6 +269,22 @@ def plain(scored, **wanted):
 def matched(a, b, *same):
     """Return the pairs of two lists of scored networks that agree in these entries of their descriptions."""
     return [(x, y) for x in a for y in b if x.key != y.key and all(x.row[name] == y.row[name] for name in same)]
+
+
+def size(one):
+    """Return data set, backbone and length of a scored network."""
+    return tuple(one.row[name] for name in SIZE)
+
+
+def complete(networks, entry, values=None):
+    """Return the networks of those sizes in which each of these values of an entry (module, placement) has one.
+
+    values: by default those that occur. The best, or the farthest apart, of means over different sizes would be chosen
+    by the sizes.
+    """
+    values = values or set(s.row[entry] for s in networks)
+    sizes = [{size(s) for s in networks if s.row[entry] == value} for value in values]
+    return [s for s in networks if s.row[entry] in values and all(size(s) in own for own in sizes)]
 
 
 def find(scored, **wanted):

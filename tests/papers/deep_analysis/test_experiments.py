@@ -99,22 +99,52 @@ def test_placement_and_aggregation_findings(zoo):
     pairs, among = experiments.farthest(placed, "placement")
     alone, all_at_once = own.pooled(pairs), own.pooled(pairs, among=among)
     assert among == 6 and all_at_once.low < alone.low < alone.high < all_at_once.high
-    found = experiments.of_aggregation(zoo)
-    assert value(found, "da.table5.needed.own") == pytest.approx(np.mean([85, 90]) - 80)
-    assert value(found, "da.table5.light.own") == pytest.approx(5)
-    assert value(found, "da.table5.nln.own") is None  # not trained
+    assert all(one.interval is None for one in experiments.of_aggregation(zoo))  # Conv1D, TSM and NLN are not trained
+    found = experiments.of_aggregation(zoo | aggregating(Conv1D=0.5, TSM=0.8, NLN=0.2))
+    assert value(found, "da.table5.needed.own") == pytest.approx(np.mean([85, 90, 50]) - 80)
+    assert value(found, "da.table5.light.own") == pytest.approx((90 + 80) / 2 - 85)
+    assert value(found, "da.table5.nln.own") == pytest.approx(20 - 85)
+
+
+def aggregating(backbone="R18", **shares):
+    """Return networks of 8 frames of both data sets: {module: share of the videos that it gets right}."""
+    names = {"R18": "ResNet18", "Inc": "InceptionV1"}
+    found = {}
+    for dataset in ("synth_ssv2", "synth_kinetics"):
+        for module, share in shares.items():
+            found |= scored(f"{dataset}/{module}-{backbone}-f8", share, backbone=names[backbone])
+    return found
+
+
+def test_modules_are_compared_where_all_of_them_are_trained(zoo):
+    """A backbone with which some are trained changes nothing, however good or bad they are with it."""
+    full = zoo | aggregating(Conv1D=0.5, TSM=0.8, NLN=0.2, S3D=0.7)
+    partly = full | aggregating("Inc", I3D=0.1, TAM2D=0.99, TSN=0.1)
+    found, again = experiments.of_aggregation(full), experiments.of_aggregation(partly)
+    assert [one.interval for one in again] == [one.interval for one in found]
+    full, partly = (experiments.of_own_contributions(networks) for networks in (full, partly))
+    phi = [value(found, "da.table7.alike.own") for found in (full, partly)]
+    assert phi == pytest.approx([40 / 70 - 40 / 90] * 2)
+    partly = zoo | aggregating(Conv1D=0.5, TSM=0.8, NLN=0.2) | aggregating("Inc", I3D=0.1, TAM2D=0.99, TSN=0.1)
+    partly |= aggregating("Inc", NLN=0.3)
+    assert value(experiments.of_aggregation(partly), "da.table5.nln.own") == pytest.approx((20 - 85 + 30 - 10) / 2)
+    assert value(experiments.of_aggregation(partly), "da.table5.light.own") == pytest.approx(0)
+    placed = zoo | scored("synth_ssv2/TAM2D-Inc-f8-top", 0.1, placement="top", backbone="InceptionV1")
+    placed |= scored("synth_ssv2/TAM2D-Inc-f8", 0.9, backbone="InceptionV1")  # against which the top loses most
+    assert value(experiments.of_placement(placed), "da.table6.top-half.own") == pytest.approx(0)
 
 
 def test_better_than_several_is_better_than_the_best_of_them(zoo):
-    poor = {}  # far behind all others: a mean over rivals would hide that TAM is behind Conv.
+    poor = {}  # far behind all others: a mean over rivals would hide that TAM and TSM are behind Conv.
     for dataset, share in (("synth_ssv2", 0.92), ("synth_kinetics", 0.94)):
         poor |= scored(f"{dataset}/NLN-R18-f8", 0.2) | scored(f"{dataset}/Conv1D-R18-f8", share)
+        poor |= scored(f"{dataset}/TSM-R18-f8", 0.9)
     (light,) = [one for one in experiments.of_aggregation(zoo | poor) if one.id == "da.table5.light.own"]
     assert light.interval.value == pytest.approx(90 - (92 + 94) / 2)
     pairs = own.matched(
         *(
-            [s for s in (zoo | poor).values() if s.row["module"] == m and s.row["placement"] == "all"]
-            for m in ("TAM", "Conv1D")
+            [s for s in (zoo | poor).values() if s.row["module"] in m and s.row["placement"] == "all"]
+            for m in (("TAM", "TSM"), ("Conv1D",))
         ),
         "dataset",
     )
