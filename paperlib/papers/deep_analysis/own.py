@@ -224,11 +224,14 @@ def finding(id, pairs, why=EARLY, among=1, family=(), **how):
     return Finding(id, pooled(pairs, among=among, family=family, **how), seen, datasets_of(models.values()))
 
 
-def smallest(id, rivals):
-    """Return the `Finding` of the rival that the other networks are the least better than; rivals: pairs of each."""
+def smallest(id, rivals, **how):
+    """Return the `Finding` of the rival that the other networks are the least better than; rivals: pairs of each.
+
+    how: weights and what else there is, as in `pooled`, the same of all rivals.
+    """
     there = [pairs for pairs in rivals if pairs]
-    closest = min(there, key=lambda pairs: pooled(pairs).value, default=[])
-    return finding(id, closest, among=len(there), family=networks_of(there))
+    closest = min(there, key=lambda pairs: pooled(pairs, **how).value, default=[])
+    return finding(id, closest, among=len(there), family=networks_of(there), **how)
 
 
 def networks_of(comparisons):

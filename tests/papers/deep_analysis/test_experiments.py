@@ -180,6 +180,30 @@ def test_pooling_findings_say_the_right_direction(zoo):
     assert value(found, "da.fig6.tsn-ssv2.own") is None
 
 
+def test_tsn_is_held_against_the_module_that_pooling_hurts_least():
+    found, change = {}, {"TSN": 5, "I3D": -25, "TAM2D": -4, "S3D": -10}
+    for module, points in change.items():
+        for suffix, pooling in (("", 0), ("-tp", 1)):
+            key = f"synth_kinetics/{module}-R18-f8{suffix}"
+            found |= scored(key, 0.6 + points * pooling / 100, temporal_pooling=pooling)
+    least = [one for one in experiments.of_own_pooling(found) if one.id == "da.fig6.tsn-least.own"][0]
+    assert least.interval.value == pytest.approx(5 - -4)
+    assert least.rests_on == "1 run each of 4 networks, 100 videos; covers 3 comparisons at once"
+    for suffix, pooling, share in (("", 0, 0.1), ("-tp", 1, 0.9)):  # with another backbone there is no TSN
+        found |= scored(f"synth_kinetics/I3D-Inc-f8{suffix}", share, temporal_pooling=pooling, backbone="InceptionV1")
+    assert value(experiments.of_own_pooling(found), "da.fig6.tsn-least.own") == pytest.approx(9)
+
+
+def test_psi_of_tam_and_of_3d_convolutions_and_with_pooling_where_tsn_leaves_room(zoo):
+    found = experiments.of_own_contributions(zoo | aggregating(S3D=0.7))
+    psi = {module: (share - 40) / 60 for module, share in (("TAM", 90), ("I3D", 85), ("S3D", 70))}
+    assert value(found, "da.table7.2d-3d.own") == pytest.approx(psi["TAM"] - (psi["I3D"] + psi["S3D"]) / 2)
+    assert value(found, "da.table7.negative.own") is None  # TSN leaves 20 % wrong
+    found = experiments.of_own_contributions(zoo | scored("synth_kinetics/TSN-R18-f8", 0.7))
+    assert value(found, "da.table7.negative.own") == pytest.approx((60 - 70) / 30)
+    assert value(found, "da.table7.2d-3d.own") is None  # S3D is not trained
+
+
 def test_backbones_and_input_length(zoo):
     more = scored("synth_ssv2/I3D-R50-f8", 0.95, backbone="ResNet50") | scored(
         "synth_ssv2/I3D-R18-f16", 0.88, num_frames=16
@@ -187,6 +211,9 @@ def test_backbones_and_input_length(zoo):
     found = experiments.of_backbones(zoo | more)
     assert value(found, "da.fig4.r50-r18.own") == pytest.approx(10)
     assert value(found, "da.fig4.longer.own") == pytest.approx(3)
+    assert value(found, "da.fig4.r50-inception.own") is None
+    more |= scored("synth_ssv2/I3D-Inc-f8", 0.75, backbone="InceptionV1")
+    assert value(experiments.of_backbones(zoo | more), "da.fig4.r50-inception.own") == pytest.approx(20)
 
 
 def test_transfer_that_was_stopped_early_decides_nothing():
