@@ -291,6 +291,18 @@ def test_slowfast_the_mixed_data_set_and_dense_clips():
     assert sampling["tr.table7.avg"] == "holds" and sampling["tr.table7.max"] == "contradicted"
 
 
+def test_the_middle_is_held_against_the_other_sampling_not_against_half_of_the_frames():
+    """Both samplings have more than half in the middle, dense clips more still: then the contrast is the other way."""
+    rng, found = np.random.default_rng(0), {}
+    for suffix, middle in (("", 3.0), ("-dense", 5.0)):
+        matrix = 1 + 0.01 * rng.random((12, 16, 16))
+        matrix[:, :, 4:12] *= middle
+        found[f"synth_kinetics/I3D-R50-f16{suffix}"] = explained(matrix)
+    (one,) = appendix.of_dense_heatmaps(found)
+    assert one.interval.value == pytest.approx(3 / 4 - 5 / 6, abs=0.001)
+    assert verdicts([one]) == {"tr.fig13.middle": "contradicted"}
+
+
 def test_lrp_is_compared_with_clrp_on_the_same_clips():
     name, noise = "synth_ssv2/I3D-R50-f16", 0.01 * np.random.default_rng(0).normal(size=8)
     contrastive = flat(8, 6.0, 16, 1)
