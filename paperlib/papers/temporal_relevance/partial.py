@@ -70,6 +70,11 @@ def sized(found, _):
     return right(found["ranged"], found) - between(found, found["width"].mean())
 
 
+def narrowed(found, _):
+    """Return the points that windows sized by ATR gain over the whole clip, per clip [n]."""
+    return right(found["ranged"], found) - right(found["whole"], found)
+
+
 def emptied(found, _):
     """Return the points that empty frames outside the window gain over repeated ones per clip [n], mean over widths."""
     same = np.isin(found["widths"], found["empty_widths"])

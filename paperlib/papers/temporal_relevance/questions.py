@@ -20,7 +20,11 @@ def of_windows(measured, figure):
             return Finding(f"tr.{figure}.{name}", None, why, datasets_of(measured))
         return _of_videos(f"tr.{figure}.{name}", values)
 
-    found = [finding("saturated", needing, partial.change), finding("sized", needing, partial.sized)]
+    found = [
+        finding("saturated", needing, partial.change),
+        finding("sized", needing, partial.sized),
+        finding("partial", needing, partial.narrowed),
+    ]
     return found + ([finding("empty", measured, partial.emptied)] if figure == "fig6" else [])
 
 

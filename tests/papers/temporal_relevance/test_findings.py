@@ -194,11 +194,24 @@ def test_windows_say_something_only_where_single_frames_do_not_suffice():
     assert table["tr.fig6.empty"] == "holds" and table["tr.fig6.sized"] == "undecided"
     assert table["tr.fig6.saturated"] == "undecided"  # no clip is lost, which 40 clips cannot tell from a few in 100
     only = verdicts(questions.of_windows(enough, "fig14"))
-    assert only == {"tr.fig14.saturated": "not testable here", "tr.fig14.sized": "not testable here"}
+    assert only == {f"tr.fig14.{name}": "not testable here" for name in ("saturated", "sized", "partial")}
     measured = {**needing, "synth_ssv2/I3D-R50-f16": windows(16, 5, 8)}
     by_id = {one.id: one for one in questions.of_few_frames(measured)}
     assert by_id["tr.fig16.ssv2-more"].interval.value == pytest.approx(100 * (30 - 8) / 40)
     assert set(verdicts(by_id.values()).values()) == {"holds"}
+
+
+def test_windows_sized_by_atr_are_held_against_the_whole_clip_and_against_fixed_ones_as_wide():
+    """Of 400 clips the whole one and windows of 8 frames get 399 right, those of 2 frames 200, ATR-sized ones 239."""
+    measured = windows(16, 100, 200, n=400)
+    measured |= {"ranged": windows(16, 239, 200, n=400)["fixed"][0], "width": np.full(400, 2.0)}
+    by_id = {one.id: one for one in questions.of_windows({"synth_kinetics/TAM2D-R50-f16": measured}, "fig14")}
+    assert by_id["tr.fig14.sized"].interval.value == pytest.approx(100 * (239 - 200) / 400)
+    assert by_id["tr.fig14.partial"].interval.value == pytest.approx(100 * (239 - 399) / 400)
+    assert verdicts(by_id.values())["tr.fig14.partial"] == "contradicted"
+    measured["ranged"] = windows(16, 398, 200, n=400)["fixed"][0]  # one clip of 400 is lost
+    by_id = {one.id: one for one in questions.of_windows({"synth_kinetics/TAM2D-R50-f16": measured}, "fig14")}
+    assert verdicts(by_id.values())["tr.fig14.partial"] == "holds"
 
 
 def test_an_ensemble_is_compared_on_the_same_rows():
