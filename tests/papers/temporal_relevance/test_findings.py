@@ -281,6 +281,9 @@ def test_classes_and_flags():
         "tr.fig8.avg": "holds",
         "tr.fig8.max": "holds",
     }
+    of8, of15 = (questions.of_classes({"synth_ssv2/x": apart}, figure)[1].interval for figure in ("fig8", "fig15"))
+    drawn = np.random.default_rng(1).normal(size=(2000, 174))
+    assert of8[0] == pytest.approx(np.ptp(drawn, axis=1).mean() * of15[0], rel=0.02)  # 174, not our 24
     assert verdicts(questions.of_classes({"synth_ssv2/x": apart}, "fig15"))["tr.fig15.avg"] == "contradicted"
     assert verdicts(questions.of_overlap({"synth_mit/x": apart}))["tr.table3.disagree"] == "contradicted"
     assert verdicts(questions.of_sorted({"synth_mit/x": apart}))["tr.fig9.scattered"] == "contradicted"
