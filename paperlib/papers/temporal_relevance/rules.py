@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from ... import relevance
 from ...explanation import plotting
@@ -19,10 +20,13 @@ METRICS = {"avg-ATR": "avg", "max-ATR": "max"}
 # How an addition may share relevance. Captum hands all of it to both branches where the addition is no module of its
 # own; every path through a residual network crosses the same additions, so that equal halves give the same shares.
 ADDITIONS = {
-    "in proportion": relevance.Proportional(),
-    "addends of the sum's sign": relevance.Proportional(signed=False),
-    "equally (captum's plain +)": relevance.EqualShares(),
+    "in proportion": lambda epsilon: relevance.Proportional(epsilon),
+    "addends of the sum's sign": lambda epsilon: relevance.Proportional(epsilon, signed=False),
+    "equally (captum's plain +)": lambda epsilon: relevance.EqualShares(),
 }
+# Added to the size of every denominator of z+ and of additions; captum adds the second. It changes no share that is to
+# be seen, but an output that no input contributes to then loses its relevance, which is shared by size of weights else.
+EPSILONS = (0.0, 1e-9)
 
 
 def changes(explained, metric):
@@ -85,23 +89,34 @@ def draw(ours):
 def variants(run, explained):
     """Return avg-ATR by LRP and CLRP on a few explained clips of every network under each variant of the method.
 
-    One row per network, rule for additions (`ADDITIONS`), place where CLRP is clipped at 0, and kind of contrast (2 as
-    in the paper: the dual negates the target's weights; 1: it starts from all other logits). The setting
-    `variant_clips` says how many clips.
+    One row per network, rule for additions (`ADDITIONS`), epsilon in the denominators (`EPSILONS`), place where CLRP is
+    clipped at 0, and kind of contrast (2 as in the paper: the dual negates the target's weights; 1: it starts from all
+    other logits). The setting `variant_clips` says how many clips.
     """
     rows = []
     for network, found in pooled.first(explained).items():
-        for addition in ADDITIONS:
-            plain = _avg_atr(run, network, found, addition, method="lrp")
+        for addition, epsilon in itertools.product(ADDITIONS, EPSILONS):
+            plain = _avg_atr(run, network, found, addition, epsilon, method="lrp")
             for clip_at, contrast in itertools.product(("pixel", "frame"), (2, 1)):
-                contrastive = _avg_atr(run, network, found, addition, clip_at=clip_at, contrast=contrast)
-                row = {"model": network, "additions": addition, "clip_at": clip_at, "contrast": contrast}
-                row |= {"clips": len(plain), "lrp": plain.mean(), "clrp": contrastive.mean()}
+                contrastive = _avg_atr(run, network, found, addition, epsilon, clip_at=clip_at, contrast=contrast)
+                row = {"model": network, "additions": addition, "epsilon": epsilon}
+                row |= {"clip_at": clip_at, "contrast": contrast, "clips": len(plain)}
+                row |= {"lrp": plain.mean(), "clrp": contrastive.mean()}
                 rows.append({**row, "lrp_minus_clrp": (plain - contrastive).mean()})
     return pd.DataFrame(rows)
 
 
-def _avg_atr(run, network, found, addition, **how):
+def with_epsilon(addition, epsilon):
+    """Return the `rules` of a variant: those of the paper, with a rule for additions and epsilon in denominators.
+
+    Z-beta, in the layer that sees the clip, keeps its own: its denominators are never near 0.
+    """
+    weighted = relevance.ZPlus()
+    weighted.epsilon = epsilon
+    return {"add": ADDITIONS[addition](epsilon), **dict.fromkeys((nn.Conv2d, nn.Conv3d, nn.Linear), weighted)}
+
+
+def _avg_atr(run, network, found, addition, epsilon, **how):
     """Return the avg-ATR [n] of a network's first few explained clips under one variant, cached."""
     model, header, videos = opened(run, network)
     some = slice(0, run.settings["variant_clips"])
@@ -114,10 +129,10 @@ def _avg_atr(run, network, found, addition, **how):
 
     def compute():
         clips = analysis.clips_of(videos, chosen, header).to(run.device)
-        rules = {"add": ADDITIONS[addition]}
+        rules = with_epsilon(addition, epsilon)
         matrix = relevance.relevance_matrix(model, clips, torch.as_tensor(targets), rules=rules, **how)
         logits = torch.from_numpy(found.frame_logits[some])
         return {"avg": relevance.atr(matrix.cpu(), logits, sigma=run.settings["sigma"]).avg.numpy()}
 
-    key = {**about, "addition": addition, "sigma": run.settings["sigma"], **how}
+    key = {**about, "addition": addition, "epsilon": epsilon, "sigma": run.settings["sigma"], **how}
     return cache.fetch("variants", key, compute)["avg"]
