@@ -19,6 +19,13 @@ PAPERS = ("temporal_relevance", "video_features", "deep_analysis")
 NAMES = [f"{f.parent.name}/{f.stem}" for f in NOTEBOOKS]
 LINES = 15
 UNSAFE = ("read_pickle", "unsafe_load", "full_load", "system", "popen", "exec", "load_module")
+INSTRUMENTS = {  # what shows one, by the call that a reader sees; behind it, the modules that hold them
+    *("relevance.relevance_matrix", "relevance.pixel_relevance", "relevance.frame_provenance", "relevance.atr"),
+    *("masks.learn", "masks.learn_from_window", "gradcam.raw_maps", "gradcam.video_gradcam"),
+    *("sampling.partial_uniform", "truth.shapley.exact"),
+}
+BEHIND = ("relevance/matrix.py", "masks/learn.py", "gradcam/maps.py")
+SHOWING = [name for name in NAMES if name.startswith(("temporal_relevance/", "video_features/", "beyond/"))]
 PARAMETERS = {"profile": "mini", "data_root": "", "device": "auto", "seed": 0}
 
 
@@ -52,6 +59,16 @@ def test_notebook_shows_its_figure_and_settings_and_ends_with_something_to_try(f
     assert shown and all((file.parent / link).resolve().is_relative_to(ROOT / "figures") for link in shown)
     assert any("settings_table()" in cell.source for cell in cells)
     assert cells[-2].source.startswith("## Try it") and cells[-1].cell_type == "code"
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_notebook_that_shows_an_instrument_calls_it_in_sight(name):
+    trees = [ast.parse(source) for kind, source, _ in stale.cells(name) if kind == "code"]
+    reached = stale.library(set().union(*(stale.imports(ast.unparse(tree)) for tree in trees)))
+    if not {stale.PACKAGE / file for file in BEHIND} & set(reached):
+        return  # architectures, printed tables or headers only: nothing it imports asks a network about a clip
+    called = {ast.unparse(n.func) for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    assert called & INSTRUMENTS
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=NAMES)
