@@ -151,8 +151,13 @@ def begin(model, clips, plan, input_bounds=None, method="lrp", contrast=2, preci
 
     plan: of the network for clips of this shape, see `settle`.
     """
+    choose("contrast", contrast, (1, 2))
     keep_freed()
     model = network(model)
+    if contrast == 1 and method != "lrp" and plan.graph.output.meta["val"].shape[-1] == 1:
+        raise InputError(
+            f"{type(model).__name__} has one logit, so there are no others for contrast=1 to start from; use contrast=2"
+        )
     if method != "lrp" and not any(step.last for step in plan.steps):
         raise InputError(
             f"{type(model).__name__} has no layer with weights in front of its logits, so there "

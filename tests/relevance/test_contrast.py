@@ -48,3 +48,26 @@ def test_a_rule_that_tells_them_apart_serves_even_where_classes_mirror_each_othe
     net.fc.weight.data[1] = -net.fc.weight.data[0]
     A = relevance.relevance_matrix(net, clip(), 0, rules={"fc": rule})
     assert A.max() > 0 and torch.isfinite(A).all()
+
+
+@pytest.mark.parametrize("contrast", [0, 3, "2", None])
+def test_a_type_of_contrast_that_there_is_not_is_refused(network, contrast):
+    for function in (relevance.relevance_matrix, relevance.pixel_relevance):
+        with pytest.raises(InputError, match="contrast must be one of 1, 2, not"):
+            function(network, clip(), 0, contrast=contrast)
+    with pytest.raises(InputError, match="contrast must be one of 1, 2, not"):
+        relevance.frame_provenance(network, clip(), contrast=contrast)
+
+
+def test_one_logit_has_no_others_for_type_one_to_start_from():
+    net = plain()
+    net.fc = nn.Linear(8, 1)
+    net.eval()
+    for method in ("clrp", "dual"):
+        for normalise in (False, True):
+            with pytest.raises(InputError, match="has one logit, so there are no others for contrast=1"):
+                relevance.relevance_matrix(net, clip(), 0, method, contrast=1, normalise=normalise)
+        with pytest.raises(InputError, match="has one logit"):
+            relevance.frame_provenance(net, clip(), method, contrast=1)
+    own = relevance.relevance_matrix(net, clip(), 0, "lrp", contrast=1)  # which compares with nothing
+    assert torch.equal(own, relevance.relevance_matrix(net, clip(), 0, "lrp"))
