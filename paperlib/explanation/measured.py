@@ -104,7 +104,9 @@ def relevance(
 def ranges(found: Record, sigma: float = 0.975) -> None:
     """Put the ATR of the record's matrix at `sigma` into it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # rows without relevance: whoever shows the ATR says so
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # rows without relevance, or of both signs: whoever shows the ATR says so
         result = measured(found, sigma)
     found.arrays.update(atr=result.frames, segments=result.segments)
     found.info.update(sigma=float(sigma), avg_atr=result.avg, max_atr=result.max)

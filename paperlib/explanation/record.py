@@ -12,7 +12,7 @@ import torch
 
 from ..data import clips
 from ..errors import InputError
-from ..relevance.atr import ANYWHERE
+from ..relevance.atr import ANYWHERE, mixed, of_both_signs
 
 OF_CLIP = ("scores", "logits", "frame_logits", "window_scores")  # arrays about every class; the others are about one
 OF_CLASS = ("method", "sigma", "avg_atr", "max_atr", "rows", "rows_from", "layer", "normalise", "softmax")
@@ -127,7 +127,7 @@ class Record:
     @property
     def notes(self) -> list[str]:
         """What a reader should know, a sentence each."""
-        return self.info.get("notes", []) + _of_one_row(self) + doubts(self)
+        return self.info.get("notes", []) + _of_one_row(self) + _of_both_signs(self) + doubts(self)
 
 
 def _of_one_row(found):
@@ -136,6 +136,14 @@ def _of_one_row(found):
         return []
     windows = found.info.get("windows") or {"steps": len(found.matrix)}
     return [f"The ATR is {ANYWHERE}."] if windows.get("steps") == 1 else []
+
+
+def _of_both_signs(found):
+    """Return a sentence about rows of a matrix that hold relevance of both signs, of which the ATR means little."""
+    if found.matrix is None:
+        return []
+    both = of_both_signs(torch.tensor(found.matrix))
+    return [f"{mixed(int(both.sum()), len(both))}."] if both.any() else []
 
 
 def doubts(found: Record) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 
 from ..errors import InputError, number, whole
 
+MIXED = 1e-3  # share of a row's relevance, taken without signs, above which what has the rarer sign is no rounding
 ANYWHERE = "the shortest window anywhere in the clip, since a single row stands for all of its frames"
 
 
@@ -40,7 +41,9 @@ def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.
     frames i*N/T' to (i+1)*N/T' - 1 and the segment need only touch them; a single row (T' = 1) then has the shortest
     segment anywhere, which `about` of the result says. avg weighs the rows by their
     positive logits, max is the largest. A row without relevance is NaN and left out of avg and max, with a
-    warning; avg is NaN where no remaining row has a positive logit, max where no row remains.
+    warning; avg is NaN where no remaining row has a positive logit, max where no row remains. Of a row of both signs,
+    as plain LRP of a transformer has, few frames can hold more than the whole: a warning says that its range means
+    little.
     """
     A = torch.as_tensor(A)
     logits = torch.as_tensor(frame_logits_of_target).to(A.device)
@@ -56,6 +59,9 @@ def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.
             f"left out of the clip's average",
             stacklevel=2,
         )
+    both = of_both_signs(A)
+    if both.any():
+        warnings.warn(mixed(int(both.sum()), both.numel()), stacklevel=2)
 
     sums = torch.nn.functional.pad(A.cumsum(2), (1, 0))  # sums[..., k]: frames before k
     left = torch.arange(frames, device=A.device)
@@ -80,6 +86,20 @@ def atr(A: torch.Tensor, frame_logits_of_target: torch.Tensor, sigma: float = 0.
     return ATR(ranges.to(kind), avg.to(kind), largest.to(kind), segments)
 
 
+def of_both_signs(A):
+    """Return which rows of A [..., N] hold relevance of the rarer sign beyond rounding, bool [...]."""
+    size = A.abs().sum(-1)
+    return (size - A.sum(-1).abs()) / 2 > MIXED * size
+
+
+def mixed(count, rows):
+    """Return the sentence about `count` of `rows` rows of both signs."""
+    return (
+        f"{count} of {rows} rows hold relevance of both signs, so that few frames can hold more than the row's sum: "
+        "their ATR means little; ask for method='clrp'"
+    )
+
+
 def _check(A, logits, sigma):
     """Raise InputError unless the arguments of `atr` fit each other."""
     if A.dim() != 3 or 0 in A.shape:
@@ -88,9 +108,16 @@ def _check(A, logits, sigma):
         raise InputError(
             f"frame_logits_of_target must be [B, T'] = {tuple(A.shape[:2])} like A, not {tuple(logits.shape)}"
         )
+    if A.shape[1] > A.shape[2]:
+        raise InputError(
+            f"A has {A.shape[1]} rows for {A.shape[2]} frames; give those of output steps alone, "
+            "A[:, :relevance.rows_of(model, clips, targets).steps]"
+        )
     check_sigma(sigma)
     if not torch.isfinite(A).all():
         raise InputError("A has NaN or infinite entries; relevance must be finite")
+    if not torch.isfinite(logits).all():
+        raise InputError("frame_logits_of_target has NaN or infinite entries; logits must be finite")
 
 
 def check_sigma(sigma):

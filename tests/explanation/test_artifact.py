@@ -1,6 +1,7 @@
 """One clip's artifact and the `paperlib relevance` command, on videos encoded here."""
 
 import csv
+import warnings
 
 import av
 import matplotlib
@@ -10,7 +11,7 @@ import pytest
 
 from paperlib import cli, data, models
 from paperlib.errors import InputError
-from paperlib.explanation import artifact, pictures, plotting
+from paperlib.explanation import artifact, measured, pictures, plotting
 from paperlib.training import checkpoints
 
 CLASSES = ["Moving up", "Moving down", "Turning around"]
@@ -244,6 +245,18 @@ def test_classes_that_score_or_are_called_alike_are_told_apart():
     assert artifact.Artifact(frames, info, scores).summary()[0].endswith("explained: push (class 1)")
     against = artifact.Artifact(frames, {**info, "target": 0, "against": 2}, scores)
     assert against.summary()[0].endswith("explained: push rather than pull")
+
+
+def test_a_note_says_which_rows_hold_relevance_of_both_signs():
+    frames, scores = np.zeros((3, 4, 4, 3), np.uint8), np.array([0.9, 0.1], np.float32)
+    for rows, said in (([[3, -2.9, 0.1], [1, 1, 1]], 1), ([[3, 2, 1], [-1, -1, -1]], 0)):
+        arrays = {"scores": scores, "matrix": np.array(rows, np.float32), "frame_logits": np.ones((2, 2), np.float32)}
+        info = {"classes": ["left", "right"], "target": 0, "predicted": 0, "scores": "softmax"}
+        found = artifact.Artifact(frames, info, arrays)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            measured.ranges(found)
+        assert [note.startswith("1 of 2 rows hold relevance of both signs") for note in found.notes] == [True] * said
 
 
 def test_a_name_goes_before_a_number():

@@ -119,6 +119,19 @@ def test_relevance_of_negative_logits_has_a_range_too():
         assert relevance.atr(-torch.eye(3)[None], torch.ones(1, 3)).frames.tolist() == [[1, 1, 1]]
 
 
+def test_rows_of_both_signs_are_reported():
+    """A single entry holds more than the sum of such a row; rounding, and rows of opposite signs, are no such thing."""
+    A = torch.tensor([[[3.0, -2.9, 0.1], [1, 2, 3], [-1, -2, -3]]])
+    assert A[0, 0, 0] > 0.975 * A[0, 0].sum()
+    with pytest.warns(UserWarning, match="1 of 3 rows hold relevance of both signs.*ATR means little"):
+        found = relevance.atr(A, torch.ones(1, 3))
+    assert found.frames[0, 0] == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        relevance.atr(torch.tensor([[[1, 2, -1e-6], [-1, 1e-6, -2]]]), torch.ones(1, 2))
+        relevance.atr(torch.rand(2, 4, 8), torch.ones(2, 4))
+
+
 def test_output_steps_of_a_pooled_network_stand_for_several_frames():
     A = torch.zeros(1, 2, 8)
     A[0, 0, 1], A[0, 1, 0] = 1, 1
@@ -151,7 +164,9 @@ def test_keeps_the_kind_of_its_input():
         (torch.ones(1, 2, 2), torch.ones(1, 3), 0.9, r"\[B, T'\] = \(1, 2\)"),
         (torch.ones(1, 2, 2), torch.ones(1, 2), 0, "sigma"),
         (torch.ones(1, 2, 2), torch.ones(1, 2), 1.5, "sigma"),
-        (torch.full((1, 2, 2), float("nan")), torch.ones(1, 2), 0.9, "NaN"),
+        (torch.full((1, 2, 2), float("nan")), torch.ones(1, 2), 0.9, "A has NaN"),
+        (torch.ones(1, 2, 2), torch.tensor([[1, float("nan")]]), 0.9, "frame_logits_of_target has NaN"),
+        (torch.ones(1, 9, 8), torch.ones(1, 9), 0.9, r"9 rows for 8 frames; .*\.steps"),
     ],
 )
 def test_bad_input_is_named(A, logits, sigma, message):
