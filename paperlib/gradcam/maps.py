@@ -17,7 +17,7 @@ from ..models.slowfast import SlowFast
 from ..models.torchvision_video import TorchvisionVideo
 from ..tracing.architecture import kept
 from ..tracing.inputs import check_clips, class_logits, network
-from ..tracing.probing import classes, evaluating, probabilities, rows, scale
+from ..tracing.probing import classes, evaluating, in_float32, probabilities, rows, scale
 from . import candidates
 
 NORMALISATIONS = ("frame", "clip", None)
@@ -81,7 +81,7 @@ def _check(normalise):
         raise InputError(f"normalise is {normalise!r}; it must be 'frame', 'clip' or None.")
 
 
-@torch.inference_mode(False)
+@in_float32
 def raw_maps(
     model: nn.Module,
     clips: torch.Tensor,
@@ -108,8 +108,9 @@ def raw_maps(
     that says it instead (as `reshape_transform` of pytorch-grad-cam does). A layer that runs several times in one
     forward pass counts as its last run, but one that runs once for every frame, in order, has their maps; where it runs
     as often without doing so, a warning says it. A clip whose score does not depend on the layer's places gets maps of
-    zeros and a warning. Raises InputError for unusable clips and for a layer that does not exist, does not run, has no
-    maps, or does not reach the score.
+    zeros and a warning. A network in half precision is held in float32 meanwhile, and so are the maps. Raises
+    InputError for unusable clips and for a layer that does not exist, does not run, has no maps, or does not reach the
+    score.
     """
     model, batch_size = network(model), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
@@ -141,7 +142,7 @@ def raw_maps(
             f"the score's gradient at layer {layer} is zero for clip(s) {which}, so their maps are empty: the score "
             "does not depend on the layer's places there (behind the last attention "
             "only a class token counts); an earlier layer may say more",
-            stacklevel=4,
+            stacklevel=6,
         )
     return found
 
@@ -284,7 +285,7 @@ def _runs(seen, model, clips, layer):
             warnings.warn(
                 f"layer {layer} runs {len(runs)} times, as often as the clip has frames, but not once for each in "
                 "order: its map is that of the last run",
-                stacklevel=6,
+                stacklevel=8,
             )
             return runs[-1:]
     return runs

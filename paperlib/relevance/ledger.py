@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..tracing.inputs import network
+from ..tracing.probing import in_float32
 from ..tracing.slices import opname
 from . import matrix
 from .composites import chosen
@@ -19,7 +20,7 @@ from .table import role
 LOSSES = ("bias", "dead", "excluded", "leak")
 
 
-@matrix.in_float32
+@in_float32
 def ledger(
     model: nn.Module,
     clips: torch.Tensor,

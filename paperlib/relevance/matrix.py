@@ -1,6 +1,5 @@
 """`relevance_matrix`: which input frames each frame's logit rests on (section 3 of the paper)."""
 
-import functools
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -8,34 +7,15 @@ import torch
 from torch import nn
 
 from ..convolution.allocator import keep_freed
-from ..convolution.half import NUMBERS, number, uncast, widened
+from ..convolution.half import NUMBERS
 from ..errors import InputError
 from ..tracing.inputs import are_probabilities, check_clips, check_logits, class_logits, network, random_state
-from ..tracing.probing import check_count, evaluating, indices
+from ..tracing.probing import check_count, evaluating, in_float32, indices
 from .engine import Pass
 from .memory import largest_portion, portions
 from .starts import origin, ranges, settle
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def in_float32(function):
-    """Decorate function(model, clips, ...): a network in half precision is explained by its weights in float32.
-
-    Half precision has neither the range for quotients (float16) nor the digits for differences of sums; so the caller's
-    autocast has no effect either.
-    """
-
-    @functools.wraps(function)
-    @torch.inference_mode(False)
-    @uncast()
-    def wrapped(model, clips, *arguments, **keywords):
-        if not isinstance(clips, torch.Tensor) or clips.dtype not in NUMBERS or clips.dtype != number(model):
-            return function(model, clips, *arguments, **keywords)
-        with widened(model):
-            return function(model, clips.float(), *arguments, **keywords)
-
-    return wrapped
 
 
 @in_float32

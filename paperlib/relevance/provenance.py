@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from ..tracing.probing import in_float32
 from . import matrix
 
 
-@matrix.in_float32
+@in_float32
 def frame_provenance(
     model: nn.Module,
     clips: torch.Tensor,

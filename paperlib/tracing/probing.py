@@ -1,6 +1,7 @@
 """What every explanation does with a model first: hold it still and settle which classes are asked about."""
 
 import contextlib
+import functools
 import sys
 import threading
 from typing import Any
@@ -9,10 +10,29 @@ import torch
 from torch.nn.parameter import is_lazy
 from torch.utils import checkpoint
 
-from ..convolution.half import checked, number, uncast
+from ..convolution.half import NUMBERS, checked, number, uncast, widened
 from ..errors import InputError
 
 SCORES = ("auto", "softmax", "sigmoid")
+
+
+def in_float32(function):
+    """Decorate function(model, clips, ...): a network in half precision is explained by its weights in float32.
+
+    Half precision has neither the range for quotients and for gradients of means (float16) nor the digits for
+    differences of sums; so the caller's autocast has no effect either.
+    """
+
+    @functools.wraps(function)
+    @torch.inference_mode(False)
+    @uncast()
+    def wrapped(model, clips, *arguments, **keywords):
+        if not isinstance(clips, torch.Tensor) or clips.dtype not in NUMBERS or clips.dtype != number(model):
+            return function(model, clips, *arguments, **keywords)
+        with widened(model):
+            return function(model, clips.float(), *arguments, **keywords)
+
+    return wrapped
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from captum import attr
 from .. import gradcam, masks, relevance
 from ..errors import number, whole
 from ..tracing.inputs import check_clips, network
-from ..tracing.probing import check_count, classes, evaluating, indices
+from ..tracing.probing import check_count, classes, evaluating, in_float32, indices
 from . import players
 from . import shapley as exact
 
@@ -122,18 +122,21 @@ def freeze_occlusion(model, clips, targets):
     return torch.stack(drops, 1)
 
 
+@in_float32
 @still
 def gradient(model, clips, targets):
     """Return the size of the class logit's gradient (captum's Saliency), summed over the pixels of a frame."""
     return attr.Saliency(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
 
 
+@in_float32
 @still
 def gradient_x_input(model, clips, targets):
     """Return gradient times input (captum's InputXGradient), summed over the pixels of a frame."""
     return attr.InputXGradient(model).attribute(clips.clone().requires_grad_(), target=targets).sum((1, 3, 4))
 
 
+@in_float32
 @still
 def integrated_gradients(model, clips, targets, steps=16):
     """Return integrated gradients from the mean colour, summed per frame; a frame may speak against."""
@@ -143,6 +146,7 @@ def integrated_gradients(model, clips, targets, steps=16):
     return found.sum((1, 3, 4))
 
 
+@in_float32
 @still
 def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
     """Return the gradient's size, averaged over clips with noise (captum's NoiseTunnel), summed over a frame's pixels.
@@ -151,9 +155,7 @@ def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
     explained one by one, so that neither range nor noise of one depends on what it comes with.
     """
     number("noise", noise, "of at least 0", lambda share: share >= 0)
-    given = clips.dtype  # captum's noise is float32 at least, the network is given clips of its own numbers
-    clips = clips.to(torch.promote_types(given, torch.float32))
-    tunnel = attr.NoiseTunnel(attr.Saliency(lambda shown: model(shown.to(given))))
+    tunnel = attr.NoiseTunnel(attr.Saliency(model))
     found = []
     for clip, target in zip(clips.split(1), targets.split(1), strict=True):
         with _seeded(seed, clips.device):

@@ -333,3 +333,33 @@ def test_a_map_that_is_the_same_everywhere_is_not_blown_up(value):
     assert gradcam.over_frames(uneven, (1, 8, 8)).amax() == 1
     with pytest.raises(InputError, match="normalise"):
         gradcam.over_frames(uneven, (1, 8, 8), normalise="Clip")
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_maps_in_half_precision_are_those_of_the_rounded_weights_in_float32(softmax):
+    """A place's gradient is divided by their number and, where the class is sure, by thousands more: below float16."""
+
+    class Means(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.fc = nn.Conv3d(3, 4, 1), nn.Linear(4, 3)
+            self.fc.bias.data[0] += 10
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x)).mean((2, 3, 4)))
+
+    net, clips = Means().eval().half(), torch.rand(1, 3, 8, 56, 56, generator=torch.Generator().manual_seed(0)).half()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        maps = gradcam.raw_maps(net, clips, [0], "conv", softmax=softmax)
+    assert maps.dtype == torch.float32 and net.fc.weight.dtype == torch.float16
+    net, clips = net.float(), clips.float()
+    weights = net.fc.weight[0] / (8 * 56 * 56)  # equation 2 by hand: through the mean, and the softmax's derivative
+    if softmax:
+        p = net(clips).softmax(1)[0]
+        weights = p[0] * (net.fc.weight[0] - p @ net.fc.weight) / (8 * 56 * 56)
+    features = net.conv(clips)
+    on = (features > 0).float().mean((3, 4), keepdim=True)
+    expected = (weights.view(1, 4, 1, 1, 1) * on * features).sum(1)
+    assert torch.allclose(maps, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
