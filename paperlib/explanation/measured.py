@@ -13,7 +13,7 @@ from .. import gradcam, masks
 from .. import relevance as propagation
 from ..data.clips import to_clip
 from ..errors import InputError
-from ..tracing.inputs import check_frame_logits, class_logits
+from ..tracing.inputs import check_frame_logits, class_logits, scale_of
 from ..tracing.probing import evaluating, probabilities, scale
 from . import sliding
 from .record import GIVEN, Record
@@ -25,8 +25,8 @@ TRIES = 40  # masks besides the learned one whose scores are kept, so that a pag
 def score(found: Record, net: nn.Module, scores: str = "auto", watch: Callable | None = None) -> None:
     """Put the scores and logits of every class into the record, and the predicted class.
 
-    Of a video of several clips both are the mean over them. scores: "auto" is softmax, or sigmoid
-    for a single logit.
+    Of a video of several clips both are the mean over them. scores: "auto" is what the network carries as
+    `scores`, else softmax, or sigmoid for a single logit.
     Raises InputError for another number of logits than there are names of classes.
     """
     classes = found.info.get("classes")
@@ -52,6 +52,7 @@ def score(found: Record, net: nn.Module, scores: str = "auto", watch: Callable |
             f"{type(net).__name__} has logits of {whole.shape[1]} classes, but there are {len(classes)} names of "
             "classes; give one for each, in the network's order"
         )
+    scores = scale_of(net, scores)
     values = probabilities(whole, scores)
     found.arrays.update(scores=values.mean(0).numpy(), logits=whole.mean(0).numpy())
     if len(whole) > 1:

@@ -16,7 +16,7 @@ from ..models.clstm import CLSTM
 from ..models.slowfast import SlowFast
 from ..models.torchvision_video import TorchvisionVideo
 from ..tracing.architecture import kept
-from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.inputs import check_clips, class_logits, network, scale_of
 from ..tracing.probing import classes, evaluating, in_float32, probabilities, rows, scale
 from . import candidates
 
@@ -98,7 +98,7 @@ def raw_maps(
     w[k, t] is the mean over the pixels i, j of the gradient of the target's score with respect to A[k, t, i,
     j]. By default that is the class's logit (as in the paper's TensorFlow code); softmax=True takes the score (softmax
     or sigmoid, see scores) instead of the logit, as its PyTorch code does. scores: "softmax", "sigmoid" or "auto":
-    softmax, or sigmoid for a single logit.
+    what the network carries as `scores`, else softmax, or sigmoid for a single logit.
     per_step=False averages the weights over time too, as the PyTorch code does; a network that treats frames alike
     then gives every frame the same weights.
 
@@ -114,6 +114,7 @@ def raw_maps(
     """
     model, batch_size = network(model), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
+    scores = scale_of(model, scores)
     scale(2, scores)  # an unknown name is an error before anything runs
     layer = default_layer(model, clips[:1]) if layer is None else layer
     module, layer = at(model, layer)

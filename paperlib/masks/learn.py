@@ -11,7 +11,7 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
 from ..errors import InputError, number, whole
-from ..tracing.inputs import check_clips, class_logits, gradients_pass, network
+from ..tracing.inputs import check_clips, class_logits, gradients_pass, network, scale_of
 from ..tracing.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, of_clips, perturb, prepare, reverse
 from .presets import NUMBERS, Settings, resolve
@@ -186,7 +186,7 @@ def central_mask(model, clips, targets, perturbation="freeze", coverage=0.9, rel
     """
     number("coverage", coverage, *NUMBERS["coverage"])
     model = network(model, scripted=True)
-    clips = with_time(check_clips(model, clips))
+    clips, scores = with_time(check_clips(model, clips)), scale_of(model, scores)
     frames = clips.shape[2]
     apply = prepare(clips, perturbation, **_soft(perturbation))
     centred = torch.ones((frames + 1) // 2, frames, device=clips.device)
@@ -215,7 +215,7 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
     """Learn the masks of one batch."""
     with torch.no_grad():
         logits = class_logits(model, clips)
-    settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
+    settings = replace(settings, scores=scale(logits.shape[1], scale_of(model, settings.scores)))
     targets = classes(logits, targets)
     scores = probabilities(logits, settings.scores)
     labels = None if labels is None else classes(logits, labels, "label")

@@ -45,8 +45,8 @@ class Settings:
     double_inner: count inner edges twice in the variation; soft_reverse: blend when reversing; both as the released
     code does.
     perturbation: what the mask is learned with, a name of PERTURBATIONS.
-    logit: lower the class's logit instead of its score. scores: "softmax", "sigmoid" or "auto": softmax, or sigmoid for
-    a single logit; a result says which it was.
+    logit: lower the class's logit instead of its score. scores: "softmax", "sigmoid" or "auto": what the network
+    carries as `scores`, else softmax, or sigmoid for a single logit; a result says which it was.
     keep: "last", or "best": the mask of the lowest loss on the way, where steps can leave an optimum for good.
     """
 

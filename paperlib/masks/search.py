@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.inputs import check_clips, class_logits, network, scale_of
 from ..tracing.probing import at_once, classes, evaluating, probabilities, scale
 from .learn import MaskResult, learn, total_variation, with_time
 from .perturb import prepare
@@ -76,7 +76,7 @@ def search(
     best_of = torch.argmax if criterion == "crop" else torch.argmin
     with evaluating(model):
         logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
-        settings = replace(settings, scores=scale(logits.shape[1], settings.scores))
+        settings = replace(settings, scores=scale(logits.shape[1], scale_of(model, settings.scores)))
         chosen = classes(logits, targets)
 
         def tried(at, edges):

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import InputError
 from .architecture import architecture, kept
-from .probing import evaluating
+from .probing import SCORES, evaluating
 
 PASSED_ON = {"Clone", "Mean", "Select", "Slice", "Squeeze", "ToCopy", "Transpose", "Unsqueeze", "UnsafeView", "View"}
 LOOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # rounding that a mean over frames may show; else 1e-3
@@ -50,6 +50,12 @@ def _wrapped(model):
         return model.module
     compiler = sys.modules.get("torch._dynamo")  # not imported: nothing is compiled
     return model._orig_mod if compiler and isinstance(model, compiler.OptimizedModule) else None
+
+
+def scale_of(model, scores="auto"):
+    """Return `scores`, for "auto" those that the network carries as `scores` (see `readout.versus`), or "auto"."""
+    said = getattr(network(model, scripted=True), "scores", None)  # a layer may have that name
+    return said if scores == "auto" and isinstance(said, str) and said in SCORES else scores
 
 
 def check_clips(model, clips):

@@ -55,8 +55,7 @@ def learned_mask(model, clips, targets, **options):
     window is near an optimum of equation 1, so a few steps suffice, from logits that these can turn.
     """
     few = {"iterations": 20, "start": 2.5, "learning_rate": 0.25, "keep": "best"}
-    options = {**few, "scores": players.scale_of(model), **options}
-    found, _ = masks.learn_from_window(model, clips, targets, **options)
+    found, _ = masks.learn_from_window(model, clips, targets, **{**few, **options})
     return torch.where(found.active, found.mask, 0.0)
 
 

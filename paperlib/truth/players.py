@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.inputs import check_clips, class_logits, network, scale_of
 from ..tracing.probing import classes, evaluating, indices, probabilities
 
 ABSENT, VALUES = ("freeze", "mean"), ("logit", "score")
@@ -71,12 +71,6 @@ def values(
     if value not in VALUES:
         raise InputError(f"a set of frames is worth a {' or a '.join(VALUES)}, not {value!r}.")
     return worth(model, logits(model, clips, coalitions, absent), targets, value)
-
-
-def scale_of(model):
-    """Return the network's `scores`, "softmax" or "sigmoid", "auto" where it says nothing."""
-    said = getattr(model, "scores", None)
-    return said if isinstance(said, str) else "auto"  # a layer may have that name
 
 
 def worth(model, given, targets, value="logit"):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import models, truth
+from paperlib import gradcam, masks, models, truth
 from paperlib.errors import InputError
-from paperlib.tracing import readout
+from paperlib.tracing import inputs, readout
 
 pytestmark = pytest.mark.numerics
 
@@ -36,6 +36,27 @@ def test_a_difference_of_classes_and_a_question_are_networks_of_the_same_feature
     assert against(clips).shape == (3, 2) and model.fc.out_features == 5 and against.scores == "sigmoid"
     own = {id(weight) for weight in model.parameters()}
     assert len([weight for weight in part.parameters() if id(weight) not in own]) == 2  # the last layer's
+
+
+def test_the_scores_that_a_network_carries_are_those_of_masks_and_maps():
+    torch.manual_seed(0)
+    clips = torch.randn(2, 3, 4, 16, 16)
+    against, pairs = truth.versus(Convolutional(), [1, 2], [0, 3], clips)
+    for net in (against, nn.DataParallel(against)):
+        assert inputs.scale_of(net) == "sigmoid" and inputs.scale_of(net, "softmax") == "softmax"
+        learned = masks.learn(net, clips, pairs, iterations=1)
+        assert learned.settings.scores == "sigmoid"
+        own = against(clips).sigmoid().gather(1, pairs[:, None])[:, 0]
+        assert torch.allclose(learned.original, own)
+        assert masks.search(net, clips, pairs).scores == "sigmoid"
+        (found, window), start = masks.learn_from_window(net, clips, pairs, 1), masks.central_mask(net, clips, pairs)
+        assert found.settings.scores == window.scores == "sigmoid"
+        assert torch.equal(start, masks.central_mask(net, clips, pairs, scores="sigmoid"))
+        maps = gradcam.raw_maps(net, clips, pairs, "layers.0", softmax=True)
+        slope = (own * (1 - own)).view(2, 1, 1, 1)  # of the sigmoid
+        assert torch.allclose(maps, slope * gradcam.raw_maps(net, clips, pairs, "layers.0"), atol=1e-6)
+    against.scores = "cosine"  # a network's own word for something else
+    assert inputs.scale_of(against) == "auto" == inputs.scale_of(nn.Linear(1, 1))
 
 
 class Convolutional(nn.Module):
