@@ -177,13 +177,19 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Return how the three measures change with each parameter alone, the others as in `detector`.
 
-    vary: {parameter: values}, by default VARIED. One row per setting: parameter, value, ours (the detector's
+    vary: {parameter: values}, by default those of VARIED that fit the detector's other values. One row per setting: parameter, value, ours (the detector's
     own value), count (mean per frame), size and center_distance (means over all blobs, pixels).
     """
     cams, detector, rows = _checked(cams), _detector(detector, {}), []
     for name, values in (vary or VARIED).items():
         for value in values:
-            found = detect(cams, _detector(detector, {name: value}))
+            try:
+                varied = _detector(detector, {name: value})
+            except InputError:
+                if vary:
+                    raise
+                continue
+            found = detect(cams, varied)
             rows.append(
                 {
                     "parameter": name,

@@ -11,7 +11,7 @@ from torch import nn
 from ..convolution.allocator import keep_freed
 from ..convolution.transposes import fast_gradients
 from ..errors import InputError, number, whole
-from ..tracing.inputs import check_clips, class_logits, gradients_pass, network, scale_of
+from ..tracing.inputs import check_clips, check_finite, class_logits, gradients_pass, network, scale_of
 from ..tracing.probing import classes, evaluating, probabilities, rows, scale, score
 from .perturb import THRESHOLD, freeze, of_clips, perturb, prepare, reverse
 from .presets import NUMBERS, Settings, resolve
@@ -234,7 +234,7 @@ def _learn(model, clips, targets, labels, initial, settings, watch=None):
         truth = torch.where(labels == targets, truth, scores.gather(1, labels[:, None])[:, 0])
     with torch.no_grad():
         logits = model(perturb(clips, mask, settings.perturbation, **_soft(settings.perturbation))).float()
-    perturbed, value = _scored(logits, mask, targets, settings)
+    perturbed, value = _scored(check_finite(model, logits), mask, targets, settings)
     return MaskResult(
         mask=mask,
         initial=began.sigmoid(),
@@ -279,7 +279,7 @@ def _descend(model, clips, targets, began, settings, watch=None):
     for step in range(settings.iterations):
         with fast_gradients(), gradients_pass(model):
             mask = logits[running].sigmoid()
-            _, loss = _scored(model(apply(mask)).float(), mask, targets[running], settings)
+            _, loss = _scored(check_finite(model, model(apply(mask)).float()), mask, targets[running], settings)
         (gradient,) = torch.autograd.grad(lift * loss.sum(), logits)
         logits.grad = gradient / lift
         losses[step:, running] = loss.detach()  # a stopped clip keeps its last loss

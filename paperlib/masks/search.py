@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, whole
-from ..tracing.inputs import check_clips, class_logits, network, scale_of
+from ..tracing.inputs import check_clips, check_finite, class_logits, network, scale_of
 from ..tracing.probing import at_once, classes, evaluating, probabilities, scale
 from .learn import MaskResult, learn, total_variation, with_time
 from .perturb import prepare
@@ -111,6 +111,8 @@ def learn_from_window(
     A mask stays near where it starts: one from the middle says as much about its start as about the network. Arguments
     are `learn`'s; options: fields of `masks.Settings` except `initial`.
     """
+    if "initial" in options:
+        raise InputError("learn_from_window starts from a window that it looks for; give initial= to masks.learn")
     settings, _ = resolve(preset, iterations, dict(options))
     alike = {key: getattr(settings, key) for key in DECISIVE}
     window = search(model, clips, targets, step=max(1, clips.shape[2] // COARSE), refine=True, **alike)
@@ -140,7 +142,7 @@ def _values(model, clip, target, windows, criterion, batch_size, settings):
             seen = clip[:, _crop(edges, clip.shape[1])].transpose(0, 1)
         else:
             seen = prepare(clip.expand(len(part), *clip.shape), settings.perturbation)(part)
-        logits = model(seen).float()
+        logits = check_finite(model, model(seen).float())
         own = (logits if settings.logit else probabilities(logits, settings.scores))[:, target]
         if criterion == "loss":
             own = (

@@ -18,6 +18,7 @@ LAYOUTS = ("B C T H W", "B T C H W", "(B T) C H W", "B (T C) H W", "pathways")
 ALPHAS = (4, 8, 2)  # of published two-pathway networks, the usual first
 
 
+@torch.inference_mode(False)
 def adapt(
     model: nn.Module,
     clip: torch.Tensor | None = None,
@@ -45,14 +46,20 @@ def adapt(
     processor: what prepares this network's clips elsewhere, to read size, mean and std from: an image or video
         processor of transformers, or weights or their transforms of torchvision.
 
-    torch.compile and wrappers for several GPUs come off. Raises InputError for TorchScript, and where no layout runs,
+    torch.compile and wrappers for several GPUs come off; of a network that is adapted already, what is not told stays as
+    it was. Raises InputError for TorchScript, and where no layout runs,
     where the output holds no class logits, or where frames, size, mean, std or classes do not fit.
     """
-    if isinstance(model, Adapted):
-        model = model.net
+    before = model if isinstance(model, Adapted) else None
+    if before:
+        model, classes = before.net, before.classes if classes is None else classes
+        layout, alpha = (layout, alpha) if layout or alpha else (before.layout, before.alpha)
     net = network(model)
     said = [] if net is model else [f"the wrapper {type(model).__name__} around it is taken off"]
-    facts = known(net, processor).given(frames=frames, size=size, mean=mean, std=std, classes=classes)
+    facts = known(net, processor)
+    if before and processor is None:
+        facts = Known().learn("how it was adapted before", mean=before.mean, std=before.std).learn_from(facts)
+    facts = facts.given(frames=frames, size=size, mean=mean, std=std, classes=classes)
     clip, given = _checked(net, clip, facts), clip is not None
     if isinstance(net, VideoModel) and clip.shape[2] != net.num_frames:
         raise InputError(f"{_name(net)} takes {net.num_frames} frames, not {clip.shape[2]}")

@@ -54,7 +54,7 @@ def load_published(model: nn.Module, source: str | Path | dict, origin: str = ""
 
 def settle(model, theirs):
     """Set what a public checkpoint implies but does not store: the last pool of the released I3D-Inc."""
-    config = getattr(model, "config", {})
+    config = _config(model)
     if config.get("name", "").startswith("I3D-Inc-") and any(key.startswith("conv1.conv") for key in theirs):
         model.maxpool4.kernel_size, model.maxpool4.padding = 3, 1
         config["last_pool"] = 3
@@ -62,15 +62,23 @@ def settle(model, theirs):
 
 def describe(model):
     """Name a model in an error."""
-    config = getattr(model, "config", {})
-    if "name" not in config:
+    config = _config(model)
+    if not {"name", "num_classes"} <= config.keys():
         return type(model).__name__
     return f"{config['name']} with {config['num_classes']} classes"
+
+
+def _config(model):
+    """Return the settings of a network that `models.create` made; {} for any other, whatever its `config` is."""
+    config = getattr(model, "config", None)
+    return config if isinstance(config, dict) else {}
 
 
 def read(source):
     """Return (flat state dict without wrappers and prefixes, what to call it in an error)."""
     origin = "the state dict"
+    if isinstance(source, nn.Module):
+        source = source.state_dict()
     if isinstance(source, (str, Path)):
         origin = str(source)
         source = _read_file(Path(source))

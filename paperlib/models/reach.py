@@ -9,7 +9,7 @@ from torch import fx, nn
 from torch.nn.modules import activation, batchnorm, dropout
 
 from ..errors import InputError
-from ..tracing.inputs import first_line
+from ..tracing.inputs import first_line, network
 from ..tracing.probing import evaluating
 from . import base, original_i3d, slowfast
 from .adapt import Adapted
@@ -67,16 +67,15 @@ def temporal_receptive_field(model: nn.Module) -> float:
     takes the largest field where branches meet; a mean over time at the end is not part of a step. Frames beyond the
     clip's ends count, so the field can exceed the clip; it is math.inf for networks with global exchange (non-local,
     recurrent layers, attention, squeeze and excitation over all frames). Of an adapted network it is that of the
-    network inside, 1 where that is given frame by frame. Raises InputError where its Python code cannot be followed
+    network inside, whose batch may hold the frames. Raises InputError where its Python code cannot be followed
     without a clip, and for operations of which the code does not tell whether they look across time.
     """
-    clip = Reach()
+    clip, model = Reach(), network(model)
     if isinstance(model, Adapted):
-        if model.layout == "(B T) C H W":
-            return 1
         if model.layout == "B (T C) H W":
             return math.inf
-        clip = Reach(axes=tuple("BTCHW")) if model.layout == "B T C H W" else clip
+        axes = {"B T C H W": tuple("BTCHW"), "(B T) C H W": ("BT", "C", "H", "W")}
+        clip = Reach(axes=axes.get(model.layout, clip.axes))
         model = model.net
     if getattr(model, "attends", False):
         return math.inf

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from ..tracing.inputs import check_clips, network
-from ..tracing.probing import evaluating
+from ..tracing.probing import evaluating, in_float32
 from .composites import chosen
 from .starts import settle
 from .table import role
 
 
-@torch.inference_mode(False)
+@in_float32
 def coverage(
     model: nn.Module,
     clips: torch.Tensor,

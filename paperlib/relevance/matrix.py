@@ -74,7 +74,7 @@ def relevance_matrix(
     """
     choose("method", method, ("clrp", "lrp", "dual"))
     choose("clip_at", clip_at, ("pixel", "frame"))
-    choose("precision", precision, (None, "bfloat16"))
+    choose("precision", precision, (None, "bfloat16", torch.bfloat16))
     low = torch.bfloat16 if precision else None
     clamps = method == "clrp" and clip_at == "pixel"
 
@@ -113,7 +113,8 @@ def pixel_relevance(
     choose("method", method, ("clrp", "lrp", "dual"))
     maps = []
     for clip_part, target_part, width, plan in prepared(model, clips, targets, memory, rules, rows, split):
-        wanted = list(range(plan.count) if steps is None else steps)
+        wanted = range(plan.count) if steps is None else steps
+        wanted = indices(wanted, "cpu", "step").flatten().tolist() if len(wanted) else []
         if any(not 0 <= step < plan.count for step in wanted):
             raise InputError(f"steps must lie between 0 and {plan.count - 1}, not {wanted}")
         sweep = begin(model, clip_part, plan, input_bounds, method, contrast)

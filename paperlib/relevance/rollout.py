@@ -22,6 +22,7 @@ from .graph import run
 from .starts import origin, ranges
 
 
+@matrix.in_float32
 def attention_rollout(
     model: nn.Module,
     clips: torch.Tensor,

@@ -215,13 +215,19 @@ def random_state(device):
     return torch.cuda.get_rng_state(device) if torch.device(device).type == "cuda" else torch.get_rng_state()
 
 
-def check_logits(model, logits):
-    """Return logits [B, K] detached, or raise InputError for some that are not finite or are probabilities."""
-    name, logits = type(model).__name__, logits.detach()
+def check_finite(model, logits):
+    """Return logits as they are, or raise InputError for some that are not finite."""
     if not torch.isfinite(logits).all():
         state = [pair for pair in model.state_dict().items() if pair[1].is_floating_point()]
         bad = next((f"{path} holds such values" for path, value in state if not torch.isfinite(value).all()), None)
-        raise InputError(f"{name} gives NaN or infinite logits; {bad or 'all its weights and the clips are finite'}")
+        whole = "all its weights and the clips, as they are or with frames put in place of others, are finite"
+        raise InputError(f"{type(model).__name__} gives NaN or infinite logits; {bad or whole}")
+    return logits
+
+
+def check_logits(model, logits):
+    """Return logits [B, K] detached, or raise InputError for some that are not finite or are probabilities."""
+    name, logits = type(model).__name__, check_finite(model, logits.detach())
     if are_probabilities(logits):
         raise InputError(
             f"forward of {name} returns probabilities that sum to one, not logits; let it return what its softmax is "

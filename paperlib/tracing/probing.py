@@ -112,7 +112,6 @@ def classes(logits, targets, what="target"):
     if targets is None:
         return logits.argmax(1)
     targets = indices(targets, logits.device, what).long()
-    targets = targets.clone() if targets.is_inference() else targets  # else no gradient passes it
     targets = targets.expand(len(logits)) if targets.ndim == 0 else targets
     check_count(targets, len(logits), what)
     outside = targets[(targets < 0) | (targets >= logits.shape[1])]
@@ -133,7 +132,7 @@ def indices(targets, device, what="target"):
         raise InputError(
             f"{what}s must be class indices, one per clip, not {found.dtype} of shape {tuple(found.shape)}"
         )
-    return found
+    return found.clone() if found.is_inference() else found  # else no gradient passes it
 
 
 def at_once(frames, device="cpu"):

@@ -14,6 +14,7 @@ KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CLOSE = 1e-3  # of the largest logit, in which the copy's logits may differ; 20 times that in half precision
 
 
+@torch.inference_mode(False)
 def recombined(model: nn.Module, mix: torch.Tensor, clips: torch.Tensor) -> nn.Module:
     """Return a copy of the network whose logits [B, J] are `mix` [J, K] times the logits [B, K] of the original.
 

@@ -15,6 +15,7 @@ from ..tracing.probing import indices
 from .scoring import per_frame, ranks
 
 
+@torch.inference_mode(False)
 def cascade(model: nn.Module, seed: int = 0):
     """Yield (name, network) with the weights of one more layer drawn anew, from the classifier down (Adebayo 2018).
 
@@ -27,6 +28,7 @@ def cascade(model: nn.Module, seed: int = 0):
         yield name, copy.deepcopy(shuffled)
 
 
+@torch.inference_mode(False)
 def _cascade(model, seed):
     """Yield (name, network) as `cascade` does, but one network in which one more layer is shuffled every time."""
     model = copy.deepcopy(network(model))
