@@ -114,6 +114,8 @@ def main(args):
     out = args.out or usual_name(args)
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} should end in .parquet")
+    if "{" in out.name:
+        raise InputError(f"--out {out} should have a name without braces, which Snakemake takes for a pattern")
     paths.check_writable(out)
     settings = plan(
         args.kind,

@@ -45,7 +45,8 @@ def arguments(network, out, *more, kind="relevance"):
 @pytest.mark.slow
 def test_two_workers_give_the_table_of_one_and_damage_is_repaired(tmp_path, network, undisturbed):
     """One worker's table is compared where workers are killed."""
-    out = tmp_path / "a tablé.parquet"
+    out = tmp_path / "run {1} it's" / "a tablé.parquet"
+    out.parent.mkdir()
     done = runs.command(*arguments(network, out, "--jobs", 2, kind=CHEAP), HOME="/dev/null/home")  # none is needed
     assert done.returncode == 0, done.stdout + done.stderr
     assert out.read_bytes() == undisturbed[CHEAP]
