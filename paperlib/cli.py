@@ -4,7 +4,6 @@ import argparse
 import ast
 import errno
 import importlib
-import io
 import os
 import sys
 from pathlib import Path
@@ -62,11 +61,10 @@ def main(argv=None):
 
 def _run(argv):
     """Parse a command line and do what it says; returns the exit code, None for 0."""
-    from .storage import paths
+    from .storage import paths, processes
 
     os.environ.update(paths.caches())
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be text: written out, as on standard error
-        sys.stdout.reconfigure(errors="backslashreplace")
+    processes.print_any_name()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="paperlib", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")

@@ -200,6 +200,7 @@ def main(argv=None):
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
+    processes.print_any_name()
     if os.environ.get("PAPERLIB_RUNNER"):
         processes.watch(int(os.environ["PAPERLIB_RUNNER"]))
     options = stale.Options(args.profile, paths.use_data_root(args.data_root), args.device)

@@ -28,7 +28,7 @@ class Explanation(Record):
             raise InputError(f"{file} should end with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
         if kind == ".html":
             with paths.atomic(file) as temporary:
-                temporary.write_text(page.html(self), encoding="utf-8")
+                temporary.write_text(page.html(self), encoding="utf-8", errors="backslashreplace")  # of a class's name
         elif kind == ".png":
             with paths.atomic(file) as temporary:
                 self.figure().savefig(temporary, format="png", dpi=150, bbox_inches="tight")

@@ -199,7 +199,10 @@ def explained(model, header, videos, key, block):
         arguments = clips[chosen], found["target"][chosen], logits[chosen], own, key
         results = EXPLAIN[key["kind"]](model, header, *arguments)
     ids = getattr(videos, "ids", None)
-    everything = {"video": indices, "label": labels, "note": notes, "id": [ids[i] if ids else str(i) for i in indices]}
+    texts = {"note": notes, "id": [ids[i] if ids else str(i) for i in indices]}
+    for column, values in texts.items():  # the name of a file need not be text, and parquet takes nothing else
+        texts[column] = [value.encode(errors="backslashreplace").decode() for value in values]
+    everything = {"video": indices, "label": labels, **texts}
     read = {k: row for row, k in enumerate(readable)}
     taken = {readable[k]: row for row, k in enumerate(chosen)}
     return table_of(key["kind"], everything, (found, read), (results, taken), len(block))

@@ -1,6 +1,7 @@
 """Processes that end with whoever started them, and how many of them there is room for."""
 
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,12 @@ import time
 def cores():
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def print_any_name():
+    """Let standard output, as standard error does, write out what is no text in the name of a file."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def die_with_parent():

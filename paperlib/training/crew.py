@@ -247,6 +247,7 @@ def main(argv=None):
     parser.add_argument("--device", default="auto")
     parser.add_argument("--missing", action="store_true")
     args = parser.parse_args(argv)
+    processes.print_any_name()
     try:
         recipe = Recipe(**json.loads(args.recipe))
         made = zoo.train_one(args.key, recipe, args.device, args.missing, progress_bar=False)

@@ -1,5 +1,6 @@
 """One notebook executed by papermill on a kernel of our own."""
 
+import io
 import json
 import os
 import re
@@ -205,6 +206,14 @@ def test_trainings_look_for_videos_under_the_data_root(project, tmp_path, monkey
     monkeypatch.setattr(execute, "train", lambda key, device: ("trained", os.environ["PAPERLIB_DATA"]))
     assert execute.main(["weizmann/I3D-R18-f16", "--train", "--data-root", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split("\t")[5] == str(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(project, monkeypatch):
+    monkeypatch.setattr(execute, "train", lambda key, device: ("trained", "caf\udce9"))
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert execute.main(["weizmann/I3D-R18-f16", "--train"]) == 0
+        assert rb"caf\udce9" in out.buffer.getvalue()
 
 
 def test_a_figures_folder_that_cannot_be_written_is_a_failure_in_words(project, capsys):

@@ -284,3 +284,9 @@ def test_frames_that_stand_in_several_clips_are_told(network, frames):
     found = paperlib.explain(frames[:9], network, classes=NAMES, clips=4, mask=False, relevance=False, cam=False)
     assert len(set(found.info["indices"])) < len(found.info["indices"])
     assert any("some stand in clips more than once" in note for note in found.notes)
+
+
+def test_a_page_spells_out_a_class_whose_name_is_no_text(tmp_path, network, frames):
+    found = paperlib.explain(frames, network, classes=["a", "caf\udce9", "c"], mask=False, cam=False)
+    found.save(tmp_path / "found.html")
+    assert r"caf\udce9" in (tmp_path / "found.html").read_text(encoding="utf-8")

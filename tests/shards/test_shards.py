@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -216,6 +217,21 @@ def test_unreadable_videos_are_rows_with_a_note(tmp_path):
     assert table.drop(columns=["matrix", "atr", "frame_logits"]).equals(
         found[1].drop(columns=["matrix", "atr", "frame_logits"])
     )
+
+
+def test_names_that_are_no_text_are_written_out(tmp_path):
+    for k in range(2):
+        videos.write(tmp_path / "data/train" / "ab"[k] / f"{k}.mp4", n=8, width=32, height=32)
+    named = os.fsdecode(b"caf\xe9.mp4")
+    (tmp_path / "data/train/a/0.mp4").rename(tmp_path / "data/train/a" / named)
+    (tmp_path / "data/train/b" / named).write_bytes(b"no video")
+    network = runs.checkpoint(tmp_path, dataset="folder", classes=["a", "b"])
+    settings = runs.planned(
+        tmp_path, network, "gradcam", dataset="folder", split="train", data_root=str(tmp_path / "data")
+    )
+    table = shards.load(runs.finish(settings)["out"])
+    assert table["id"].tolist() == ["a/caf\\udce9.mp4", "b/1.mp4", "b/caf\\udce9.mp4"]
+    assert [r"b/caf\udce9.mp4 is" in note for note in table["note"]] == [False, False, True]
 
 
 def test_min_score_explains_only_what_is_clearly_right(tmp_path, network):

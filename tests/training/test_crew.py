@@ -1,5 +1,6 @@
 """Many trainings at once, in real processes: order, failures, kills, interruption, pauses, two calls."""
 
+import io
 import os
 import signal
 import subprocess
@@ -216,6 +217,14 @@ def test_what_is_left_is_told_from_the_clips_seen_so_far(project):
     longer = Recipe("TSN-R18-f16", "synth_kth", size=32, epochs=10, limit=96)  # not met yet; twice the frames
     assert remaining.remaining({"synth_kth/TSN-R18-f16": longer}, 1) == pytest.approx(2 * 96.0)
     assert [remaining.words(s) for s in (40, 600, 7000)] == ["40 s", "10 min", "1 h 57 min"]
+
+
+def test_a_name_that_is_no_text_does_not_end_a_training(project, monkeypatch):
+    monkeypatch.setattr(zoo, "train_one", lambda *_, **__: print("caf\udce9 is left out", flush=True) is None)
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert crew.main(["synth_kth/TSN-R18-f8", '{"name": "TSN-R18-f8", "dataset": "synth_kth"}']) == crew.MADE
+        assert out.buffer.getvalue() == b"caf\\udce9 is left out\n"
 
 
 def test_impossible_calls_are_refused(project):
