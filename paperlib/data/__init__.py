@@ -38,8 +38,8 @@ def load(name, split="train", size=64, limit=None, root=None):
         videos.classes[videos.labels[7]], videos.frames(7, [0, 10])  # its name, uint8 [2, 64, 64, 3]
 
     `limit` keeps that many videos, balanced over the classes; `root` is the folder of a public dataset's
-    files (procedural ones need none). Raises InputError for an unknown name or split, a limit that is no number of videos,
-    and for files that are not there.
+    files (procedural ones need none). Raises InputError for an unknown name or split, for a limit that is no number of
+    videos, and for files that are not there.
     """
     if name not in LOADERS:
         raise InputError(f"there is no dataset called {name!r}; known are {', '.join(sorted(LOADERS))}.")

@@ -24,7 +24,7 @@ FAILURES = (av.FFmpegError, OSError, ValueError, MemoryError)
 
 
 class VideoError(InputError):
-    """One video cannot be read. Evaluation skips the video, counts it and lists it."""
+    """One video cannot be read. `batches`, `readable` and a run in shards leave it out and list it."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def decode(path, indices=None, short_side=None, backend="pyav"):
     installed and the frames are shown as they are stored: faster, pixels may differ by rounding.
 
     Returns uint8 [n, H, W, 3], RGB. Raises VideoError for a missing, empty, damaged or pictureless file, for a frame
-    beyond the end, where the size of the frames changes before the last one asked for, and for an mp4, mov, avi, mkv or
-    webm file that ends before it says and lacks frames; others that are cut short are read as far as they go.
+    beyond the end, where the size of the frames changes before the last one asked for, and for an mp4, mov, avi, mkv,
+    webm, wmv or flv file that ends before it says and lacks frames; others cut short are read as far as they go.
     """
     path = existing(path)
     if indices is not None:
