@@ -177,8 +177,9 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Return how the three measures change with each parameter alone, the others as in `detector`.
 
-    vary: {parameter: values}, by default those of VARIED that fit the detector's other values. One row per setting: parameter, value, ours (the detector's
-    own value), count (mean per frame), size and center_distance (means over all blobs, pixels).
+    vary: {parameter: values}, by default those of VARIED that go with the detector's other values. One row per setting:
+    parameter, value, ours (the detector's own value), count (mean per frame), size and center_distance (means over all
+    blobs, pixels).
     """
     cams, detector, rows = _checked(cams), _detector(detector, {}), []
     for name, values in (vary or VARIED).items():

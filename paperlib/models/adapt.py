@@ -46,9 +46,9 @@ def adapt(
     processor: what prepares this network's clips elsewhere, to read size, mean and std from: an image or video
         processor of transformers, or weights or their transforms of torchvision.
 
-    torch.compile and wrappers for several GPUs come off; of a network that is adapted already, what is not told stays as
-    it was. Raises InputError for TorchScript, and where no layout runs,
-    where the output holds no class logits, or where frames, size, mean, std or classes do not fit.
+    torch.compile and wrappers for several GPUs come off; what is not told of a network that was adapted before stays as
+    it is. Raises InputError for TorchScript, and where no layout runs, where the output holds no class logits, or where
+    frames, size, mean, std or classes do not fit.
     """
     before = model if isinstance(model, Adapted) else None
     if before:
