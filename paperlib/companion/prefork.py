@@ -77,6 +77,9 @@ def become(connection, files, path, module, arguments, folder, environment):
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    # what Python knows of the server's own files, such as that it can go back in them, need not be true of these
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks of loaded
 
 REPORTS = """
 import json, os, sys
+sys.stdout.reconfigure(errors="backslashreplace")  # as for names that are no text; a pipe, where the server's is a file
 print(json.dumps({"argv": sys.argv[1:], "name": __name__, "folder": os.getcwd(), "path": sys.path[0],
                   "word": os.environ.get("WORD"), "read": sys.stdin.read(), "parent": os.getppid(),
                   "torch": "torch" in sys.modules, "paperlib": "paperlib" in sys.modules}))
@@ -29,7 +30,8 @@ WAITS = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid(
 def server(tmp_path_factory):
     """A process that serves; returns (process, environment of those who ask it)."""
     address = str(tmp_path_factory.mktemp("s") / "a")
-    process = subprocess.Popen(prefork.command("serve", address))
+    with open(f"{address}.log", "w") as log:
+        process = subprocess.Popen(prefork.command("serve", address), stdout=log)
     until(lambda: os.path.exists(address))
     yield process, {**os.environ, prefork.ADDRESS: address}
     process.kill()
@@ -136,7 +138,8 @@ def test_forks_run_side_by_side_and_leave_no_zombies(server, modules):
 
 def test_a_server_that_dies_is_noticed_and_done_without(tmp_path, modules):
     address = str(tmp_path / "a")
-    process = subprocess.Popen(prefork.command("serve", address))
+    with open(f"{address}.log", "w") as log:
+        process = subprocess.Popen(prefork.command("serve", address), stdout=log)
     until(lambda: os.path.exists(address))
     env = {**os.environ, prefork.ADDRESS: address}
     asker = subprocess.Popen(
