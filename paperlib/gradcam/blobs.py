@@ -186,6 +186,7 @@ def sensitivity(
         for value in values:
             try:
                 varied = _detector(detector, {name: value})
+                varied.check()
             except InputError:
                 if vary:
                     raise

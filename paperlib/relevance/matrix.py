@@ -113,9 +113,8 @@ def pixel_relevance(
     choose("method", method, ("clrp", "lrp", "dual"))
     maps = []
     for clip_part, target_part, width, plan in prepared(model, clips, targets, memory, rules, rows, split):
-        wanted = range(plan.count) if steps is None else steps
-        wanted = indices(wanted, "cpu", "step").flatten().tolist() if len(wanted) else []
-        if any(not 0 <= step < plan.count for step in wanted):
+        wanted = list(range(plan.count)) if steps is None else indices(steps, "cpu", "step").flatten().tolist()
+        if not wanted or any(not 0 <= step < plan.count for step in wanted):
             raise InputError(f"steps must lie between 0 and {plan.count - 1}, not {wanted}")
         sweep = begin(model, clip_part, plan, input_bounds, method, contrast)
         starts = origin(sweep, plan, target_part, method, contrast, normalise)

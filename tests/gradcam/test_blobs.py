@@ -177,3 +177,11 @@ def test_thresholds_that_are_fewer_than_a_blob_needs_are_refused():
             blobs.measure(cams, **options)
     for options in (dict(step=0.7, repeatability=1), dict(step=0.35), dict(repeatability=14), dict(min_area=0)):
         assert blobs.measure(cams, **options)["count"].tolist() == [1]
+
+
+def test_sensitivity_leaves_out_values_that_do_not_go_with_the_detectors_own():
+    cams = np.stack([discs(64, 64, (20, 20, 6))])[None]
+    table = blobs.sensitivity(cams, blobs.Detector(high=0.6))
+    assert table[table.parameter == "low"].value.max() == 0.5
+    with pytest.raises(InputError, match="below its high"):
+        blobs.sensitivity(cams, blobs.Detector(high=0.6), vary={"low": [0.65]})

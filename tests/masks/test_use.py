@@ -116,3 +116,23 @@ def test_the_central_mask_leaves_a_training_network_as_it_was():
     model = torch.nn.Sequential(torch.nn.BatchNorm3d(3), SmallVideoNet()).train()
     masks.central_mask(model, torch.rand(2, 3, 4, 16, 16) + 2, torch.tensor([0, 1]))
     assert model.training and model[0].num_batches_tracked == 0 and (model[0].running_mean == 0).all()
+
+
+class OfChanges(torch.nn.Module):
+    """Divides changes between frames by how much they vary, as networks for pulses do: NaN where nothing changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+
+    def forward(self, x):
+        changes = x.diff(dim=2).mean((1, 3, 4))
+        return (changes / changes.std(1, keepdim=True)).square().mean(1, keepdim=True) * self.weight
+
+
+def test_a_frozen_clip_without_finite_logits_is_named():
+    clips = torch.randn(1, 3, 4, 8, 8)
+    with pytest.raises(InputError, match="OfChanges gives NaN or infinite logits; all its weights and the clips, as"):
+        masks.search(OfChanges(), clips, 0)
+    with pytest.raises(InputError, match="starts from a window that it looks for"):
+        masks.learn_from_window(SmallVideoNet(), torch.randn(1, 3, 4, 8, 8), 0, initial="full")

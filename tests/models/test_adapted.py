@@ -83,3 +83,20 @@ def test_values_of_frames_are_not_taken_for_classes_without_a_word():
     )
     named = models.adapt(Values(), clip(6, 16), classes=list("abcdef"))
     assert not any("read as classes" in x for x in named.said)
+
+
+def test_adapted_again_it_keeps_what_is_not_told():
+    x, half = clip(5, 8), [0.5] * 3
+    once = models.adapt(Tiny(), x, mean=half, std=half, classes=["a", "b", "c"], layout="B C T H W")
+    again = models.adapt(once, x)
+    assert again.classes == ["a", "b", "c"] and again.mean == once.mean and again.layout == once.layout
+    assert torch.equal(again(x), once(x))
+    told = models.adapt(once, x, mean=[0.4] * 3, std=half, classes=["x", "y", "z"])
+    assert told.classes == ["x", "y", "z"] and told.mean == (0.4, 0.4, 0.4)
+
+
+def test_a_network_is_adapted_and_read_under_inference_mode():
+    net, x, half = Tiny(), clip(5, 8), [0.5] * 3
+    with torch.inference_mode():
+        found = relevance.relevance_matrix(models.adapt(net, x, mean=half, std=half), x, [1])
+    assert torch.equal(found, relevance.relevance_matrix(models.adapt(net, x, mean=half, std=half), x, [1]))

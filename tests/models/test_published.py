@@ -237,3 +237,14 @@ def test_torchvision_video_networks_load_their_own_layout():
     source = models.create("r3d_18", num_classes=3)
     target = models.create("r3d_18", num_classes=3)
     assert same(models.load_published(target, source.net.state_dict()), source)
+
+
+def test_networks_whose_config_is_no_mapping_are_named_by_their_class():
+    class Own(torch.nn.Linear):
+        config = object()
+
+    weights = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    assert models.load_published(Own(3, 2), weights).weight.eq(1).all()
+    with pytest.raises(InputError, match="the state dict does not fit Own: 1 missing: bias"):
+        models.load_published(Own(3, 2), {"weight": torch.ones(2, 3)})
+    assert models.inflate(Own(3, 2), Own(3, 2)) == []

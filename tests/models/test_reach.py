@@ -236,7 +236,22 @@ def test_networks_of_one_frame_see_one():
         def forward(self, x):
             return self.fc(F.relu(self.conv(x)).mean((2, 3)))
 
-    assert models.temporal_receptive_field(models.adapt(Frame(), clip(5, 8))) == 1
+    adapted = models.adapt(Frame(), clip(5, 8))
+    assert models.temporal_receptive_field(adapted) == models.temporal_receptive_field(nn.DataParallel(adapted)) == 1
+
+    class Segments(Frame):
+        """Takes frames as its batch, and unfolds time in it."""
+
+        def __init__(self):
+            super().__init__()
+            self.time = nn.Conv1d(6, 6, 3, padding=1)
+
+        def forward(self, x):
+            x = F.relu(self.conv(x)).mean((2, 3))
+            return self.fc(self.time(x.view(-1, 5, 6).transpose(1, 2)).transpose(1, 2).reshape(-1, 6))
+
+    with pytest.raises(InputError, match="does not tell whether view looks across time"):
+        models.temporal_receptive_field(models.adapt(Segments(), clip(5, 8), layout="(B T) C H W"))
 
 
 def test_counting_leaves_a_network_in_its_mode():

@@ -323,8 +323,14 @@ def test_a_single_clip_gets_the_relevance_it_has_in_float64(options):
 
 
 def test_an_unknown_precision_is_named():
+    net, x = settle(plain()), clip()
     with pytest.raises(InputError, match="precision must be one of None, bfloat16"):
-        relevance.relevance_matrix(settle(plain()), clip(), 0, precision="half")
+        relevance.relevance_matrix(net, x, 0, precision="half")
+    named, number = (relevance.relevance_matrix(net, x, 0, precision=p) for p in ("bfloat16", torch.bfloat16))
+    assert torch.equal(named, number)
+    for steps in ([0.5], [True], 99):
+        with pytest.raises(InputError, match="step"):
+            relevance.pixel_relevance(net, x, 0, steps=steps)
 
 
 def test_networks_that_share_recordings_are_recorded_once(monkeypatch):

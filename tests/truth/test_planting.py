@@ -194,3 +194,14 @@ def test_a_frame_shown_twice_and_a_clip_shifted():
     for call, name in ((sanity.duplicated, "frame"), (lambda f, m, x, t, by: sanity.shifted(f, m, x, x, t, by), "by")):
         with pytest.raises(InputError, match=f"{name} must be a whole number"):
             call(brightness, None, clips, None, 2.5)
+
+
+def test_networks_made_under_inference_mode_can_be_explained():
+    net, known = truth.oracle([(5, 9)], clips=2)
+    gradient = truth.INSTRUMENTS["gradient"]
+    with torch.inference_mode():
+        against, pairs = truth.versus(net, known.targets, known.others, known.clips)
+        found = gradient(against, known.clips, pairs)
+        copies = [copy for _, copy in sanity.cascade(net)]
+    assert torch.equal(found, gradient(against, known.clips, pairs.clone()))
+    assert gradient(copies[0], known.clips, known.targets).shape == found.shape
