@@ -17,7 +17,9 @@ LATER = 2  # frames by which the second clip begins later
 
 
 def checks(run, checkpoint, settings=None):
-    """Return a row per instrument with four numbers, medians over clips that the network gets right. Cached.
+    """Return a row per instrument and check: the median over clips that the network gets right. Cached.
+
+    Columns instrument, check, value, low, high (the range over the clips), clips (that have a value).
 
     half, all: rank correlation of importance before and after the weights of half of the layers, or of all, were
     shuffled (0 is right). other: rank correlation of the importance for the class with that for another one. twice:
@@ -47,7 +49,10 @@ def checks(run, checkpoint, settings=None):
         }
         work = functools.partial(_check, instrument, model, early, late, targets, len(dataset.classes), run.seed)
         found = cache.fetch("truth", key, work)
-        rows.append({"instrument": name, **{what: pd.Series(found[what]).median() for what in found}})
+        for check, values in found.items():
+            told = pd.Series(values).dropna()
+            ends = {"value": told.median(), "low": told.min(), "high": told.max(), "clips": len(told)}
+            rows.append({"instrument": name, "check": check, **ends})
     return pd.DataFrame(rows)
 
 
