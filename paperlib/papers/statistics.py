@@ -112,14 +112,17 @@ def mean_interval(values, level=0.95):
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
-def mean_of_independent(intervals):
+def mean_of_independent(intervals, together=None):
     """Return the mean of independent estimates, each (value, low, high), with its interval, as `Interval`.
 
-    The distances to the ends add as errors do: the root of their sum of squares, over how many there are.
+    The distances to the ends add as errors do: the root of their sum of squares, over how many there are. together: a
+    label for each estimate; those of one label (of the same clips, say) may err together, so theirs are summed first.
     """
     values, low, high = np.array(list(intervals), float).T
     mean, n = values.mean(), len(values)
-    below, above = (np.sqrt((distance**2).sum()) / n for distance in (values - low, high - values))
+    groups = np.arange(n) if together is None else np.asarray(together)
+    one = groups == np.unique(groups)[:, None]  # [groups, n]
+    below, above = (np.sqrt(((one @ distance) ** 2).sum()) / n for distance in (values - low, high - values))
     return Interval(float(mean), float(mean - below), float(mean + above))
 
 

@@ -164,6 +164,20 @@ def difference(blocks):
     return float(np.mean([a.mean() - b.mean() for a, b in blocks]))
 
 
+def test_estimates_that_err_together_are_no_surer_for_being_several():
+    one, other = np.random.default_rng(0).normal(0, (0.1, 0.2), (100000, 2)).T
+    ends = [(0.5, 0.5 - 0.196, 0.5 + 0.196)] * 2 + [(0.8, 0.8 - 0.392, 0.8 + 0.392)]
+    for labels, drawn in (
+        (None, (one + np.roll(one, 1) + other) / 3),
+        (["a", "a", "b"], (one + one + other) / 3),
+        (["a", "a", "a"], (one + one + 2 * one) / 3),
+    ):
+        found = statistics.mean_of_independent(ends, labels)
+        assert found == pytest.approx((0.6, *(0.6 + np.quantile(drawn, (0.025, 0.975)))), abs=0.004)
+    single = statistics.mean_of_independent([(0.5, 0.1, 0.6)] * 4, list("aaaa"))
+    assert single == pytest.approx((0.5, 0.1, 0.6))
+
+
 def test_one_run_each_gives_the_paired_t_interval_over_clips():
     a, b = np.random.default_rng(0).normal(size=(2, 40))
     found = statistics.crossed_interval(difference, [(a, b)])

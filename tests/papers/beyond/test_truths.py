@@ -1,12 +1,12 @@
 """The truth notebooks: tables of a small network, curves from games, spoken words on a written corpus."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.transforms import Bbox
 
 from paperlib import models, relevance, truth
 from paperlib.data.public import grid
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.numerics
 
 SETTINGS = {"clips": 2, "candidates": 16, "iterations": 2, "steps": 2, "samples": 2, "checked": 2}
 KEY = "synth_kinetics/TAM2D-R18-f8"
+EXACT = "model absent instrument rho rho_low rho_high margin margin_low margin_high clips".split()
 FEW = ("occlusion", "LRP", "constant", "frame difference")  # instruments where all would take long
 
 
@@ -46,9 +47,10 @@ def test_planted_truth_of_a_trained_network_in_a_table(run, monkeypatch):
     own = rows[(rows.instrument == "occlusion") & (rows.asked == "class")]
     assert one.value == pytest.approx(own.mass.mean()) and one.chance == pytest.approx(own.chance_mass.mean())
     assert one.low <= one.value <= one.high
-    gain = advice.over_chance(table[table.score == "mass"])
-    shown = table[(table.score == "mass") & (table.instrument == "LRP")]
-    assert gain["LRP"] == pytest.approx(((shown.value - shown.chance) / (1 - shown.chance)).mean())
+    gains = advice.each(table, pd.DataFrame(columns=EXACT, dtype=float)).query("score == 'gain' and asked == 'class'")
+    shown = table[(table.score == "precision") & (table.instrument == "LRP") & (table.asked == "class")].iloc[0]
+    found = gains.set_index("instrument").loc["LRP"]
+    assert found.value == pytest.approx((shown.value - shown.chance) / (1 - shown.chance))
     assert len(draw.scores(table, [(planting.FOREIGN, KEY)]).axes) == 1
 
 
@@ -80,9 +82,10 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
     assert rows.margin.between(-1.001, 1.001).all()
     summed = exact.exact_summary(rows)
     assert set(summed.columns) >= {"rho", "rho_low", "margin_high", "clips"}
-    table = advice.together(truths.summary(planted), summed, [advice.costs(run, KEY, SETTINGS)]).set_index("instrument")
+    pooled = advice.pooled(advice.each(truths.summary(planted), summed))
+    table = advice.together(pooled, [advice.costs(run, KEY, SETTINGS)]).set_index("instrument")
     assert table.cost[["occlusion", "constant"]].tolist() == [9, 0] and table.cost["LRP"] > 9
-    assert len(draw.cost(table.reset_index(), {"static": "photos", "planted": "all"}).axes) == 2
+    assert len(draw.cost(table.reset_index(), pooled, {"static": "photos", "planted": "all"}).axes) == 2
     checked = sanity.checks(run, KEY, SETTINGS)
     pairs = checked[checked.clips == 2]  # whose median lies in the middle of their range
     assert len(pairs) > 10 and (pairs.low < pairs.high).any()
@@ -92,18 +95,54 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
     assert medians.loc["occlusion", "all"] < 0.9 and medians.loc["constant", "twice"] == pytest.approx(2)
 
 
-def test_names_of_instruments_stand_beside_the_line_of_the_best():
-    gains = [0.1, 0.3, 0.5, 0.6, 0.2]
-    names = [f"instrument {k}" for k in range(5)]
-    table = pd.DataFrame({"instrument": names, "cost": [0, 1, 2, 10, 12], "gain": gains})
-    figure = draw.cost(table, {"gain": "all"})
+def test_all_truths_are_one_table_and_what_saw_the_same_clips_is_pooled_as_one():
+    networks = ["synth_kinetics_hard/A", "synth_kinetics_hard/B", "synth_ssv2_hard/A"]
+    ends = pd.DataFrame({"score": ["precision", "mass"], "value": [0.75, 0.6], "low": [0.65, 0.5], "high": [0.8, 0.7]})
+    planted = pd.concat(
+        ends.assign(model=model, truth="foreign frames", asked=asked, instrument="CLRP", chance=0.5, clips=8)
+        for model in networks
+        for asked in ("class", "difference")
+    )
+    exact = pd.DataFrame([[networks[0], "freeze", "CLRP", 0.5, 0.3, 0.6, 0.2, 0.1, 0.3, 8]], columns=EXACT)
+    words = pd.concat(ends.assign(model="grid/A", question=q, instrument="CLRP", chance=0.2, clips=7) for q in "ab")
+    rows = advice.each(planted, exact, words)
+    assert len(rows) == 3 * 2 * 3 + 2 + 2 * 3 and not rows.drop(columns="asked").isna().any(axis=None)
+    pooled = advice.pooled(rows).set_index("truth")
+    both = np.sqrt(2**2 + 1) / 3  # two that err together, and another
+    expected = {
+        "static": (0.5, 0.3, 0.6, 16, 2),
+        "temporal": (0.5, 0.3, 0.6, 8, 1),
+        "planted": (0.5, 0.5 - 0.2 * both, 0.5 + 0.1 * both, 24, 3),
+        "Shapley, freeze": (0.5, 0.3, 0.6, 8, 1),
+        "words": (0.55 / 0.8, 0.45 / 0.8, 0.6 / 0.8, 14, 1),
+    }
+    assert list(pooled.index) == list(expected)
+    for name, row in expected.items():
+        assert pooled.loc[name, ["value", "low", "high", "clips", "runs"]].tolist() == pytest.approx(row), name
+    wide = advice.together(pooled.reset_index(), [{"CLRP": 13.0}, {"CLRP": 15.0}])
+    assert wide.columns.tolist() == ["instrument", *expected, "cost"] and wide.cost.tolist() == [14]
+
+
+def test_names_of_instruments_do_not_cover_each_other_and_marks_stay_near_their_cost():
+    costs = np.array([0, 0, 0, 0, 1, 2, 2, 9, 9, 13, 15, 15, 16, 32, 65, 72, 84, 87])
+    table = pd.DataFrame({"instrument": [f"instrument {k:02}" for k in range(len(costs))], "cost": costs})
+    gains = np.random.default_rng(0).uniform(0, 0.6, len(costs))
+    pooled = table.assign(truth="all", value=gains, low=gains - 0.2, high=gains + 0.3).drop(columns="cost")
+    figure = draw.cost(table, pooled, {"all": "all"})
+    figure.draw_without_rendering()
     (axis,) = figure.axes
-    chance, best = axis.lines
-    corners = best.get_transform().transform(best.get_xydata())
-    for text in axis.texts:
-        box = text.get_window_extent()
-        for a, b in zip(corners[:-1], corners[1:], strict=True):
-            assert not Bbox([a, b]).padded(1).overlaps(box), text.get_text()
+    names = axis.child_axes[0].get_xticklabels()
+    boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.x0)
+    assert len(boxes) == len(costs) and not any(a.overlaps(b) for a, b in pairwise(boxes))
+    places = {text.get_text(): text.get_position()[0] for text in names}
+    for name, cost in zip(table.instrument, costs, strict=True):
+        assert places[name] == pytest.approx(cost, rel=0.25) if cost else places[name] < 1
+    assert places["instrument 04"] == pytest.approx(1) and places["instrument 13"] == pytest.approx(32)
+    assert places["instrument 05"] * places["instrument 06"] == pytest.approx(4)  # beside their cost, evenly
+    bars = [line for c in axis.collections for line in c.get_segments() if len(line) == 2 and line[0][0] == line[1][0]]
+    shown = {tuple(np.round([x, a, b], 6)) for (x, a), (_, b) in bars}
+    for row in pooled.itertuples():
+        assert tuple(np.round([places[row.instrument], row.low, row.high], 6)) in shown
 
 
 def test_built_networks_tell_right_instruments_from_those_that_know_nothing():

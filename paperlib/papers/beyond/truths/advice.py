@@ -9,8 +9,11 @@ from .... import truth
 from ....storage import cache
 from ... import analysis, needs
 from ...settings import settings
+from ...statistics import mean_of_independent
 from . import key_of, lineup, planting, summary
 from .exact import exact, exact_summary
+
+COLUMNS = "instrument network truth asked score value low high chance clips runs".split()
 
 
 def measured(run):
@@ -48,26 +51,65 @@ def costs(run, checkpoint, settings=None):
     return {name: float(found[name]["cost"]) for name in chosen}
 
 
-def together(planted, exact, costs, spoken=None):
-    """Return one row per instrument, means over networks.
+def each(planted, exact, spoken=None):
+    """Return the summaries that `measured` returns as one table: a row per instrument, network, truth, asked and score.
 
-    Columns: static, temporal (average precision over chance, of the difference of classes, on networks of static and of
-    temporal data sets), planted (both), freeze and mean (rank correlation with exact Shapley values), words (as the
-    first ones, on spoken words), cost in forward passes. costs: a dict of `costs` per network.
+    Columns: `COLUMNS`; value, low and high over the clips. `gain` is the average precision on a scale where 0 is chance
+    and 1 perfect, chance as it is on these clips; `rho` and `margin` are those of `exact`.
     """
-    found = pd.DataFrame(index=pd.Index(planted.instrument.unique(), name="instrument"))
-    part = planted[(planted.score == "precision") & (planted.asked == "difference")]
-    static = part.model.str.contains("kinetics")
-    for name, rows in (("static", part[static]), ("temporal", part[~static]), ("planted", part)):
-        found[name] = over_chance(rows)
-    for absent in ("freeze", "mean"):
-        found[f"Shapley, {absent}"] = exact[exact.absent == absent].groupby("instrument").rho.mean()
+    parts = [planted]
+    for score, part in (("rho", exact), ("margin", exact[exact.absent == "freeze"])):  # margins are of freeze curves
+        part = part.rename(columns={"absent": "asked", score: "value", f"{score}_low": "low", f"{score}_high": "high"})
+        parts.append(part.assign(truth="exact Shapley", score=score, chance=0.0))
     if spoken is not None:
-        found["words"] = over_chance(spoken[spoken.score == "precision"])
-    found["cost"] = pd.DataFrame(costs).mean()
-    return found.reset_index()
+        parts.append(spoken.rename(columns={"question": "asked"}).assign(truth="spoken words"))
+    rows = pd.concat(parts).rename(columns={"model": "network"}).assign(runs=1)
+    precise = rows[rows.score == "precision"]
+    scaled = {  # rounded, so that what is chance itself is 0 on every machine
+        end: ((precise[end] - precise.chance) / (1 - precise.chance)).round(9) for end in ("value", "low", "high")
+    }
+    return pd.concat([rows, precise.assign(score="gain", chance=0.0, **scaled)], ignore_index=True)[COLUMNS]
 
 
-def over_chance(rows):
-    """Return the mean per instrument of scores put on a scale where 0 is chance and 1 perfect."""
-    return rows.assign(gain=(rows.value - rows.chance) / (1 - rows.chance)).groupby("instrument").gain.mean()
+def pooled(rows):
+    """Return a row per instrument and truth, means over the networks (and questions) of `each`, with `COLUMNS`.
+
+    Truths: static, temporal (gain on planted truth, of the difference of classes, on networks of static and of temporal
+    data sets), planted (both), "Shapley, freeze" and "Shapley, mean" (rho), words (gain on spoken words). Intervals
+    follow from the networks' own, over clips; those of networks or questions that saw the same clips (one data set, one
+    truth) may err together. `clips` are summed, `runs` are the networks.
+    """
+    planted = rows[(rows.asked == "difference") & (rows.score == "gain")]
+    static, exact = planted.network.str.contains("kinetics"), rows[rows.score == "rho"]
+    parts = {"static": planted[static], "temporal": planted[~static], "planted": planted}
+    parts |= {f"Shapley, {absent}": exact[exact.asked == absent] for absent in ("freeze", "mean")}
+    parts["words"] = rows[(rows.truth == "spoken words") & (rows.score == "gain")]
+    found = []
+    for name, part in parts.items():
+        for instrument, own in part.groupby("instrument", sort=False):
+            same = own.network.str.split("/").str[0] + ", " + own.truth
+            found.append(
+                {
+                    "instrument": instrument,
+                    "network": "all",
+                    "truth": name,
+                    "asked": "",
+                    "score": own.score.iloc[0],
+                    **mean_of_independent(own[["value", "low", "high"]].itertuples(index=False), same)._asdict(),
+                    "chance": own.chance.mean(),
+                    "clips": own.clips.sum(),
+                    "runs": own.network.nunique(),
+                }
+            )
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def together(pooled, costs):
+    """Return one row per instrument: the values of `pooled`, a column per truth, and cost in forward passes.
+
+    costs: a dict of `costs` per network.
+    """
+    mean = pd.DataFrame(costs).mean()
+    found = pooled.pivot(index="instrument", columns="truth", values="value")
+    found = found.reindex(index=mean.index, columns=pooled.truth.unique())
+    return found.assign(cost=mean).rename_axis(index="instrument", columns=None).reset_index()

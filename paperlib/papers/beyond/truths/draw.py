@@ -1,12 +1,10 @@
 """Pictures of the truth notebooks: scores of instruments with intervals, beside what chance gives."""
 
-from itertools import pairwise
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib import cbook
-from matplotlib.transforms import Bbox
+from scipy import optimize
 
 from ....explanation import plotting
 
@@ -18,12 +16,7 @@ TITLES = {
 }
 
 FREE = 0.3  # where the axis of costs puts what computes nothing, forward passes
-BESIDES = (  # where a name may stand: (points to the right, up), which end is at its mark
-    ((5, 0), "left"), ((-5, 0), "right"), ((3, 7), "left"), ((3, -7), "left"), ((0, 8), "center"), ((0, -8), "center"),
-    ((-3, 7), "right"), ((-3, -7), "right"), ((9, 18), "left"), ((9, -18), "left"), ((-9, 18), "right"),
-    ((-9, -18), "right"),
-)  # fmt: skip
-NEAR = 10  # points; a line leads to names above or below a mark by more
+APART = 1.19  # marks on that axis, times the cost: a line of text
 FPS = 25  # of GRID
 BESIDE = {
     "CLRP": plotting.BLUE,
@@ -98,57 +91,44 @@ def exact(table, columns):
     return figure
 
 
-def cost(table, columns):
-    """Draw truth against cost, a panel per {column of the table: its title}: gain over chance and forward passes.
+def cost(table, pooled, columns):
+    """Draw truth against cost, a panel per {truth of `pooled`: its title}: gain over chance and forward passes.
 
-    table: as `advice.together` returns it. The line joins the instruments that no cheaper one equals. What computes
-    nothing, the controls, stands in front of one forward pass, in grey.
+    table, pooled: as `advice.together` and `advice.pooled` return them; bars are the 95 % intervals of `pooled`. The
+    line joins the instruments that no cheaper one equals. Marks of about the same cost are set apart, so that each has
+    its name above. What computes nothing, the controls, stands in front of one forward pass, in grey.
     """
-    figure, axes = plt.subplots(1, len(columns), figsize=(1 + 4.1 * len(columns), 5), sharey=True, squeeze=False)
-    free = table.cost < FREE
-    at = table.cost.where(~free, FREE)
-    lowest = float(min(-0.25, table[list(columns)].min(axis=None) - 0.05))
+    figure, axes = plt.subplots(1, len(columns), figsize=(1 + 4.8 * len(columns), 5.6), sharey=True, squeeze=False)
+    shown = pooled[pooled.truth.isin(columns)].merge(table[["instrument", "cost"]])
     for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
+        part = shown[shown.truth == column].sort_values(["cost", "value"], ascending=[True, False], kind="stable")
+        free = part.cost < FREE
+        part = part.assign(at=_apart(part.cost.where(~free, FREE)))
+        top, right = min(1.05, shown.high.max() + 0.05), 1.4 * part["at"].max()
         axis.axvspan(FREE / 2, 2 * FREE, color="0.93", lw=0)
         axis.axhline(0, color="black", ls="--", lw=0.8)
-        best = table.assign(at=at).sort_values(["at", column], ascending=[True, False])
-        best = best[best[column] > best[column].cummax().shift(fill_value=-np.inf)]
-        steps = cbook.pts_to_poststep(best["at"], best[column])
-        axis.plot(*steps, color=plotting.VERMILION, lw=1, alpha=0.6, zorder=1)
-        axis.scatter(at, table[column], s=18, color=np.where(free, "0.5", plotting.BLUE), zorder=2)
-        axis.set(xscale="log", xlabel="cost, forward passes of the clip", xlim=(FREE / 2, 4 * at.max()), title=title)
-        axis.set_ylim(lowest, min(1.05, table[list(columns)].max(axis=None) + 0.1))
+        axis.vlines(part["at"], part.high, top, color="0.8", lw=0.5, zorder=0)  # up to the names
+        best = part[part.value > part.value.cummax().shift(fill_value=-np.inf)]
+        axis.plot(*cbook.pts_to_poststep(best["at"], best.value), color=plotting.VERMILION, lw=1, alpha=0.6, zorder=1)
+        for row, colour in zip(part.itertuples(), np.where(free, "0.5", plotting.BLUE), strict=True):
+            plotting.interval_bar(axis, row.at, row.value, row.low, row.high, colour, ms=4)
+        axis.set(xscale="log", xlabel="cost, forward passes of the clip", xlim=(FREE / 2, right), title=title)
+        axis.set_ylim(min(-0.25, shown.low.min() - 0.05), top)
         ticks = [FREE, 1, 2, 10, 100]
         axis.set_xticks(ticks, ["none", *map(str, ticks[1:])])
         axis.minorticks_off()
+        names = axis.secondary_xaxis("top")
+        names.set_xticks(part["at"], part.instrument, rotation=90, fontsize=7)
+        names.tick_params(which="both", length=0)
+        names.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("average precision: chance 0, perfect 1")
-    figure.draw_without_rendering()  # only then it is known where marks stand
-    for axis, column in zip(axes[0], columns, strict=True):
-        _name(axis, table.instrument, np.column_stack([at, table[column]]), axis.lines)
     return figure
 
 
-def _name(axis, names, places, lines):
-    """Write every name beside its mark, where it covers as little as it can of other marks, lines and names."""
-    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axis.transData.transform(places)]
-    for line in lines:
-        corners = line.get_transform().transform_path(line.get_path()).vertices
-        taken += [Bbox([a, b]).padded(2) for a, b in pairwise(corners)]
-    for name, place in zip(names, places, strict=True):
-        text = axis.annotate(name, place, textcoords="offset points", xytext=(0, 0), fontsize=7, va="center")
-        covered = []
-        for (x, y), side in BESIDES:
-            text.set(position=(x, y), ha=side)
-            here = text.get_window_extent()
-            parts = [Bbox.intersection(here, other) for other in [*taken, axis.bbox]]
-            outside = here.width * here.height - (parts.pop().width * here.height if parts[-1] else 0)
-            covered.append(outside + sum(part.width * part.height for part in parts if part))
-        (x, y), side = BESIDES[int(np.argmin(covered))]
-        text.set(position=(x, y), ha=side)
-        taken.append(text.get_window_extent().padded(3))
-        if abs(y) > NEAR:
-            line = {"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2}
-            axis.annotate("", place, xytext=(x, y), textcoords="offset points", arrowprops=line)
+def _apart(costs):
+    """Return sorted costs moved as little as it takes for each to be `APART` times the one before."""
+    least, steps = np.log(costs.to_numpy()), np.log(APART) * np.arange(len(costs))
+    return np.exp(optimize.isotonic_regression(least - steps).x + steps)
 
 
 def moving(found, table=None, face=False):
