@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
     for name in (SSV2, KINETICS):
         monkeypatch.setitem(data.LOADERS, name, ("tests.toy", "load"))
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
-    own = {"clips": 2, "scored": 6, "min_score": 0.0, "sigma": 0.975, "videos": {8: 2}, "widths": [1, 4], "empty": [4]}
+    own = {"clips": 2, "scored": 6, "min_score": 0.0, "sigma": 0.975, "videos": 2, "widths": [1, 4], "empty": [4]}
     own["models"] = [*TOYS, f"{SSV2}/Swin3D-f8"]  # one is missing
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"notebooks": {"beyond/transformers": own}}))
     return tmp_path

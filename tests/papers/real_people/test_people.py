@@ -230,7 +230,7 @@ def test_reversing_is_asked_of_actions_that_look_the_same_backwards_only():
     table.loc[table["person"] == "b", "reverse_drop"] += 0.01
     (found,) = claims.cycles("weizmann", SimpleNamespace(table=table), "toy")
     assert found.interval.value == pytest.approx(np.mean([0.02, 0.03]))
-    assert found.rests_on == "2 persons, 2 networks, 4 clips explained for both"
+    assert found.rests_on == "2 persons, 2 networks trained once per fold, 4 clips explained for both"
 
 
 def test_an_empty_mask_has_no_length_and_no_drop():
