@@ -15,14 +15,14 @@ from torch.func import vjp, vmap
 
 from ..errors import InputError
 from ..tracing.inputs import network
-from ..tracing.probing import evaluating
+from ..tracing.probing import evaluating, in_float32
 from . import matrix
 from .gates import attention_gate, factors
 from .graph import run
 from .starts import origin, ranges
 
 
-@matrix.in_float32
+@in_float32
 def attention_rollout(
     model: nn.Module,
     clips: torch.Tensor,
@@ -43,7 +43,7 @@ def attention_rollout(
     return matrix.relevance_matrix(model, clips, 0, "lrp", "rollout", **how)
 
 
-@matrix.in_float32
+@in_float32
 def gradient_attention(
     model: nn.Module,
     clips: torch.Tensor,

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from ..tracing.inputs import class_logits, network
-from ..tracing.probing import evaluating
+from ..tracing.probing import evaluating, in_float32
 from .graph import run
-from .matrix import begin, in_float32, prepared
+from .matrix import begin, prepared
 from .starts import origin
 
 
