@@ -6,16 +6,19 @@ import torch
 
 from ... import data, relevance
 from ...data import clips as clip
+from ...data.synthetic.hard import moment_events, motion_events
 from ...training import checkpoints
 from .. import analysis, statistics
 
+# Pairs of classes that play one event forwards and backwards, by name: those of Something-Something are its own.
+REVERSED = [*motion_events.REVERSED, *moment_events.REVERSED]
+
 
 def provenance(checkpoint, clips=24, batch=4, seed=0):
-    """Return dict(profiles [n, K, N], logits [n, K], labels [n], classes, reversed, matrix [T', K, N] of one clip).
+    """Return dict(profiles [n, K, N], logits [n, K], labels [n], classes, matrix [T', K, N] of the first clip).
 
     profiles are contrastive frame relevance of every class (max per frame), summed over the output steps, each
-    step by `frame_provenance`; the clips are validation clips, the same number of every class as far as possible;
-    reversed: the pairs of classes of a procedural data set that play one event forwards and backwards.
+    step by `frame_provenance`; the clips are validation clips, the same number of every class as far as possible.
     """
     model, header = checkpoints.load(checkpoint)
     videos = data.load(header["dataset"], split="val", size=header["recipe"]["size"])
@@ -39,15 +42,14 @@ def provenance(checkpoint, clips=24, batch=4, seed=0):
         logits=torch.cat(logits).numpy(),
         labels=labels[chosen],
         classes=list(videos.classes),
-        reversed=videos.module.REVERSED,
         matrix=whole[0].numpy(),
     )
 
 
-def reversed_twins(classes, pairs):
-    """Return, for every class, the index of the class that plays it backwards, by pairs of names, or -1."""
+def reversed_twins(classes):
+    """Return, for every class, the index of the class that plays it backwards, by their names, or -1."""
     twin = np.full(len(classes), -1)
-    for forward, backward in pairs:
+    for forward, backward in REVERSED:
         if forward in classes and backward in classes:
             a, b = classes.index(forward), classes.index(backward)
             twin[a], twin[b] = b, a
@@ -61,7 +63,7 @@ def comparisons(found):
     target with the rival's, the reversed twin's (NaN without one) and the mean of all others; whether target and
     rival have their peak in different frames; how far apart, in frames.
     """
-    rows, twins = [], reversed_twins(found["classes"], found["reversed"])
+    rows, twins = [], reversed_twins(found["classes"])
     for profiles, logits, target in zip(found["profiles"], found["logits"], found["labels"], strict=True):
         unit = profiles / np.linalg.norm(profiles, axis=1, keepdims=True).clip(1e-12)
         alike = unit @ unit[target]
