@@ -52,9 +52,10 @@ def of_table01(explained):
 
 
 def of_heatmaps(explained):
-    """Return what section 4.2 reads off the heatmaps of Figure 2."""
+    """Return what section 4.2 reads off the heatmaps of Figure 2, and what section 3.2 says of their diagonals."""
     ssv2, kinetics = (of_role(explained, role) for role in ("SSV2", "Kinetics"))
     return [
+        _self_dependence(explained, ssv2 + kinetics),
         level("tr.fig2.local", explained, ssv2 + kinetics, share_of_frames),
         compared("tr.fig2.diagonal", explained, across(explained, "SSV2", "Kinetics"), heatmaps.share("diagonal")),
         level("tr.fig2.middle-ssv2", explained, ssv2, heatmaps.share("middle")),
@@ -62,6 +63,19 @@ def of_heatmaps(explained):
         _all_contribute(explained, kinetics),
         _classes_vary(explained),
     ]
+
+
+def _self_dependence(explained, names):
+    """Return whether frames that rest on themselves have shorter ranges, of networks in which frames differ at all."""
+    id = "tr.sec3.self-dependence"
+    known = [
+        name
+        for name, runs in networks(only(explained, names)).items()
+        if all(np.isfinite(heatmaps.self_dependence(one)).any() for one in runs)
+    ]
+    if names and not known:
+        return Finding(id, None, "in no clip do the frames' ATRs or diagonals differ")
+    return level(id, explained, known, heatmaps.self_dependence)
 
 
 def _all_contribute(explained, names):

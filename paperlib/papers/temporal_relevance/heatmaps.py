@@ -3,11 +3,22 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ...explanation import plotting
 from . import explain_all, split
 
-__all__ = ["draw", "evenness", "explain_all", "frame_shares", "over_even_share", "share", "shares", "table"]
+__all__ = [
+    "draw",
+    "evenness",
+    "explain_all",
+    "frame_shares",
+    "over_even_share",
+    "self_dependence",
+    "share",
+    "shares",
+    "table",
+]
 
 
 def normalised(found):
@@ -41,6 +52,22 @@ def shares(found):
 def share(name):
     """Return the quantity `shares(found)[name]` as a function of an Explained."""
     return lambda found: shares(found)[name].to_numpy()
+
+
+def self_dependence(found):
+    """Return per clip Spearman's correlation, over its frames i, of a_ii's share of row i with the row's ATR.
+
+    NaN where either is the same in all rows; rows without a relevance are left out.
+    """
+    shares = np.diagonal(found.matrix, axis1=1, axis2=2) / found.matrix.sum(2)
+    return np.array([_spearman(*clip) for clip in zip(shares, found.atr, strict=True)])
+
+
+def _spearman(a, b):
+    known = np.isfinite(a) & np.isfinite(b)
+    if min(len(np.unique(a[known])), len(np.unique(b[known]))) < 2:
+        return np.nan
+    return stats.spearmanr(a[known], b[known]).statistic
 
 
 def frame_shares(found):

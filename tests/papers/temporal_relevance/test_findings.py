@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
+from paperlib import relevance
 from paperlib.papers import claims, published, statistics, temporal_relevance
 from paperlib.papers.temporal_relevance import (
     appendix,
     architectures,
     ensembles,
     findings,
+    heatmaps,
     pooled,
     questions,
     rules,
@@ -96,6 +99,35 @@ def test_what_the_heatmaps_show():
     assert table["tr.fig2.middle-ssv2"] == "undecided"
     even[:, :, 0] = 1e-4
     assert verdicts(findings.of_heatmaps(found))["tr.fig2.all-contribute"] == "contradicted"
+
+
+def test_frames_that_rest_on_themselves_have_shorter_ranges():
+    frames = np.arange(16)
+    distance = abs(frames[:, None] - frames)
+    reach = np.array([0.2, 0.5, 1, 2])[:, None, None] * (1 + frames[:, None] / 4)  # grows from row to row
+    found = {"synth_ssv2/I3D-R50-f16": clips_of(np.exp(-distance / reach))}
+    (one,) = [one for one in findings.of_heatmaps(found) if one.id == "tr.sec3.self-dependence"]
+    assert one.interval.value < -0.7 and verdicts([one])[one.id] == "holds"
+
+    def by_hand(matrix, atr):  # Spearman's correlation is Pearson's of the ranks
+        return np.corrcoef(stats.rankdata(np.diagonal(matrix) / matrix.sum(1)), stats.rankdata(atr))[0, 1]
+
+    (clips,) = found.values()
+    assert one.interval.value == pytest.approx(np.mean(list(map(by_hand, clips.matrix, clips.atr))))
+    # later frames hold more on the diagonal, and the rest lies further away: the sign turns
+    away = 0.5 * np.eye(16) * (1 + frames[:, None] / 16) + np.tril(distance == frames[:, None] // 2)
+    assert heatmaps.self_dependence(clips_of(away[None]))[0] > 0.2
+    alike = clips_of(np.eye(16) + 1e-4 * np.random.default_rng(0).random((4, 16, 16)))  # an ATR of 1 everywhere
+    assert np.isnan(heatmaps.self_dependence(alike)).all()
+    (one,) = [x for x in findings.of_heatmaps({"synth_ssv2/I3D-R50-f16": alike}) if x.id == "tr.sec3.self-dependence"]
+    assert one.interval is None and "differ" in one.rests_on
+
+
+def clips_of(matrix):
+    """Explained with the ATR of the matrices themselves."""
+    found = explained(matrix)
+    found.atr = relevance.atr(torch.tensor(matrix), torch.ones(matrix.shape[:2])).frames.numpy()
+    return found
 
 
 def test_the_least_relevant_frame_rests_on_clips_and_runs_not_on_their_product():
