@@ -263,6 +263,33 @@ def test_torchs_own_encoder_equals_gradients_times_input(first):
     assert largest(ours - expected) < 1e-8 * largest(expected)
 
 
+@pytest.mark.parametrize("kind", ["causal", "window"])
+@pytest.mark.parametrize("numbers", [bool, float])
+def test_torchs_own_encoder_takes_a_mask_without_a_word_on_whether_it_is_causal(kind, numbers):
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(12, 3, 20, batch_first=True)
+
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside, self.hint = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), {}
+
+        def forward(self, x):
+            hidden = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+            if kind == "window":
+                hidden = hidden | hidden.roll(3, 1)
+                hidden.fill_diagonal_(False)
+            mask = hidden if numbers is bool else torch.zeros(hidden.shape).to(x).masked_fill(hidden, -torch.inf)
+            return self.inside(x, mask=mask, **self.hint)
+
+    net, x = unsettle(Tokens(Masked()).double()), clip(4, size=4, dtype=torch.float64)
+    ours = relevance.pixel_relevance(net, x, 1, "lrp")[0]
+    net.mix.hint = {"is_causal": False}  # said to be any mask, so that torch need not look
+    assert torch.equal(relevance.pixel_relevance(net, x, 1, "lrp")[0], ours) and largest(ours) > 0
+    net.mix.inside.forward, masked = (lambda x, mask, **_: type(net.mix.inside).forward(net.mix.inside, x)), ours
+    assert largest(relevance.pixel_relevance(net, x, 1, "lrp")[0] - masked) > 1e-3 * largest(masked)
+
+
 def attended(module, x, *_, **__):
     """Return what nn.MultiheadAttention does, written out."""
     q, k, v = F.linear(x, module.in_proj_weight, module.in_proj_bias).unflatten(-1, (3, 3, 4)).permute(2, 0, 3, 1, 4)
