@@ -3,11 +3,14 @@
 Fused attention is taken apart into matmul, softmax and matmul.
 """
 
+import math
+
 import torch
+from torch import fx
 
 from ..errors import InputError
 from ..tracing.recording import quiet
-from ..tracing.slices import bound
+from ..tracing.slices import bound, opname
 
 aten = torch.ops.aten
 VARIANTS = set(
@@ -27,6 +30,7 @@ def apart(program):
     which more than the result is used.
     """
     table = {}
+    _name_softmaxes(program.graph)
     for node in program.graph.nodes:
         name = node.target.overloadpacket.__name__ if isinstance(node.target, torch._ops.OpOverload) else ""
         if name in SIMPLER:
@@ -43,6 +47,38 @@ def apart(program):
             node.target = aten.reshape.default
     with quiet():
         return program.run_decompositions(table)
+
+
+def _name_softmaxes(graph):
+    """Put a softmax where the network writes out exp(x) / sum(exp(x)), with or without the maximum taken off first."""
+    for node in graph.find_nodes(op="call_function", target=aten.div.Tensor):
+        exp, total = node.args
+        if not _calls(exp, "exp") or not _calls(total, "sum") or not _calls(total.args[0], "exp"):
+            continue
+        if total.args[0].args != exp.args or len(total.args) < 3 or not total.args[2] or len(total.args[1]) != 1:
+            continue
+        scores, dim = exp.args[0], total.args[1][0]
+        if _calls(scores, "sub") and _largest(scores.args[1], scores.args[0], dim):
+            scores = scores.args[0]
+        with graph.inserting_before(node):
+            named = graph.call_function(aten.softmax.int, (scores, dim))
+        named.meta = dict(node.meta)
+        node.replace_all_uses_with(named)
+    graph.eliminate_dead_code()
+
+
+def _calls(node, name):
+    return isinstance(node, fx.Node) and opname(node) == name
+
+
+def _largest(node, x, dim):
+    """Whether a node is the largest value of x along an axis, kept as an axis of one."""
+    if not isinstance(node, fx.Node):
+        return False
+    if opname(node) in ("getitem", "detach", "alias", "clone"):
+        return _largest(node.args[0], x, dim)
+    over = node.args[1:2] if opname(node) == "max" else node.args[1] if opname(node) == "amax" else ()
+    return bool(over) and list(over) == [dim] and node.args[0] is x and node.args[2:] == (True,)
 
 
 def _more_than_result(node):
@@ -132,5 +168,47 @@ def _tensordot(one, two, dims, others):
     return (one.flatten(-n) @ two.reshape(one.flatten(-n).shape[-1], -1)).reshape(shape)
 
 
-SIMPLER = {"glu": _glu, "diff": _diff, "lerp": _lerp, "addcmul": _addcmul, "tensordot": _tensordot}
+def _nan_to_num(x, nan=None, posinf=None, neginf=None):
+    """Return x with numbers in place of NaN and infinities."""
+    limits = torch.finfo(x.dtype)
+    x = torch.where(x.isnan(), 0.0 if nan is None else nan, x)
+    x = torch.where(x == math.inf, limits.max if posinf is None else posinf, x)
+    return torch.where(x == -math.inf, limits.min if neginf is None else neginf, x)
+
+
+def _inner(one, two):
+    """Return the products of two tensors' last axes, summed."""
+    return one @ two.mT if one.dim() > 1 and two.dim() == 2 else _tensordot(one, two, [-1], [-1])
+
+
+SIMPLER = {
+    "glu": _glu,
+    "diff": _diff,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "tensordot": _tensordot,
+    "inner": _inner,
+    "nan_to_num": _nan_to_num,
+    "tile": lambda x, dims: x.repeat([1] * (x.dim() - len(dims)) + list(dims)),
+    "take_along_dim": lambda x, indices, dim=None: x.gather(dim, indices),
+    # torch's second names
+    "ravel": lambda x: x.reshape(-1),
+    "swapdims": torch.transpose,
+    "moveaxis": torch.movedim,
+    "concat": torch.cat,
+    "concatenate": torch.cat,
+    "hstack": lambda parts: torch.cat(parts, 1),
+    "column_stack": lambda parts: torch.cat(parts, 1),
+    "vstack": lambda parts: torch.cat(parts, 0),
+    "dstack": lambda parts: torch.cat(parts, 2),
+    "multiply": torch.mul,
+    "subtract": torch.sub,
+    "negative": torch.neg,
+    "absolute": torch.abs,
+    "divide": torch.div,
+    "true_divide": torch.div,
+    "clip": torch.clamp,
+    "special_expit": torch.sigmoid,
+    "special_softmax": torch.softmax,
+}
 OTHERS = {"rot90", "im2col"}  # in the form that torch has of them

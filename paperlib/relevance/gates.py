@@ -10,6 +10,7 @@ GATES = SOFTMAXES | {"sigmoid", "hardsigmoid"}
 UNITS = {"gelu", "silu"}  # of gated feed-forward parts, silu(a x) * (b x)
 GATE_SUMS = {"add", "sub", "rsub", "neg", "mean", "sum"}  # 1 - sigmoid and a mean of sigmoids are gates as well
 TOKEN_NORMS = {"layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm", "rsqrt"}
+BATCH_NORMS = {name for name in NORMS if "batch_norm" in name}
 
 
 def sources(node, varies):
@@ -59,14 +60,16 @@ def activated(node, varies):
 
 
 def holds_attention(graph):
-    """Whether a product of two signals has a softmax as one factor, in a network that normalises tokens.
+    """Whether a matrix product has two factors that depend on the clip, in a network that is no CNN.
 
-    A network with batch norms only, such as one with non-local blocks, is a CNN: the paper's rules are made for it.
+    A network that normalises by batch norms only, such as one with non-local blocks, is a CNN: the paper's rules are
+    made for it.
     """
     names = {opname(node) for node in graph.operations}
-    if names & NORMS and not names & TOKEN_NORMS:
+    if names & BATCH_NORMS and not names & (NORMS | TOKEN_NORMS) - BATCH_NORMS:
         return False
-    return any(attention_gate(node, graph.varies) is not None for node in graph.operations)
+    products = [node for node in graph.operations if opname(node) in PRODUCTS and node in graph.varies]
+    return any(sum(factor in graph.varies for factor in factors(node)) > 1 for node in products)
 
 
 def attention_gate(node, varies):

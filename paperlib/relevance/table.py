@@ -140,6 +140,8 @@ def _sharing(model, graph, node, rule, receivers, table):
     adds = (
         name == "index_put" and node.args[3:] == (True,) or name == "scatter" and "reduce" in node.target._overloadname
     )
+    if name == "as_strided" and not receivers[0].meta["val"].is_contiguous():  # places in memory, not in the tensor
+        raise _unsupported(model, graph, node, "reads memory in another order than the tensor's")
     if name in ROUTES and not adds:  # else several values make up one
         return Step(node, R.Route(), receivers, everything, "route")
     raise _unsupported(model, graph, node, "adds up what it puts in one place" if adds else f"cannot use {rule!r}")
@@ -269,8 +271,11 @@ def _unsupported(model, graph, node, why):
         *(["SignalTakesAll(0 or 1) picks a factor"] if opname(node) in SCALINGS | PRODUCTS else []),
         "Exclude() drops the branch",
     ]
+    instead = "take rules='attnlrp', where each has half of the relevance, or " if why is NO_GATE else ""
     rules = ", ".join(advice[:-1]) + " and " + advice[-1] if len(advice) > 1 else advice[0]
-    return InputError(f"{describe(model, node)} {why}; register one with rules={{'{key}': rule}}, where {rules}")
+    return InputError(
+        f"{describe(model, node)} {why}; {instead}register one with rules={{'{key}': rule}}, where {rules}"
+    )
 
 
 def role(model, step):

@@ -144,8 +144,13 @@ def swept(axis, first, last, step, count):
 
 
 def joined(lengths, axes):
-    """Return the axis of several, one after the other; None among them is padding. Unnamed where they do not follow."""
+    """Return the axis of several, one after the other; None among them is padding. Unnamed where they do not follow.
+
+    Several times all clips, as with views of each, are clips on an axis that is none of theirs.
+    """
     total, at, start = sum(lengths), 0, None
+    if len(axes) > 1 and axes[0] and len(set(axes)) == 1 and axes[0] == (Atom("B", lengths[0]),):
+        return (Atom("", len(axes)), *axes[0])
     if {atom.label for axis in axes for atom in flat(axis or ())} - {""} == {"C"}:
         return (Atom("C", total),)
     for length, axis in zip(lengths, axes, strict=True):

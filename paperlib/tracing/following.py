@@ -131,7 +131,14 @@ def _rearranged(node, kind, first, before, shape, tracked):
         return tuple(first.axes[i] for i in _order(node, len(before)))
     if kind in ("roll", "flip"):
         return _turned(node, kind, first.axes)
-    if kind in ("expand", "repeat", "expand_as"):
+    if kind == "as_strided":  # anywhere, in any order
+        return None
+    if kind == "repeat":
+        axes = (None,) * (len(shape) - len(before)) + first.axes
+        return _fitting(
+            [axis and (*_times(n // size(axis)), *axis) for axis, n in zip(axes, shape, strict=True)], shape
+        )
+    if kind in ("expand", "expand_as"):
         return _fitting((None,) * (len(shape) - len(before)) + first.axes, shape)
     if kind in PICKS:
         axes, dim = list(_fitting(first.axes, shape)), bound(node)["dim"]
@@ -142,6 +149,11 @@ def _rearranged(node, kind, first, before, shape, tracked):
     if kind in RESIZES and len(shape) == len(before):
         return tuple(map(stretched, first.axes, shape))
     return _elementwise(tracked, shape)
+
+
+def _times(count):
+    """Return the atoms of a repetition in front of what is repeated."""
+    return (Atom("", count),) if count > 1 else ()
 
 
 def _order(node, dims):

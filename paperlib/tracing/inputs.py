@@ -71,6 +71,8 @@ def check_clips(model, clips):
             f"clips must be a normalised float tensor [B, 3, T, H, W], not {kind}; "
             f"paperlib.data.clips.to_clip turns uint8 frames into one"
         )
+    if clips.dim() == 5 and not len(clips):
+        raise InputError(f"there is no clip: clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
     if clips.dim() != 5 or 0 in clips.shape:
         raise InputError(f"clips must be [B, 3, T, H, W], not of shape {tuple(clips.shape)}")
     _check_layout(model, clips)
@@ -240,7 +242,8 @@ def are_probabilities(logits):
     """Whether rows [B, K] of more than one class are not negative and sum to one."""
     close = 1e-2 if logits.dtype in LOOSE else 1e-4
     logits = logits.float()
-    return logits.shape[1] > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < close).all())
+    told = len(logits) > 0 and logits.shape[1] > 1
+    return told and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < close).all())
 
 
 def needs_frame_logits(model):

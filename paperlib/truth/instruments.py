@@ -89,10 +89,10 @@ def still(function):
 
 
 @contextlib.contextmanager
-def _seeded(seed, device):
-    """Draw by a seed; afterwards random numbers go on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(whole("seed", seed, 0))
+def _seeded(seed, clip):
+    """Draw by a seed and a clip [1, 3, N, H, W]; afterwards random numbers go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[clip.device] if clip.device.type == "cuda" else []):
+        torch.manual_seed(players.generator_for(clip[0], seed).initial_seed())
         yield
 
 
@@ -157,7 +157,7 @@ def smooth_grad(model, clips, targets, samples=8, noise=0.15, seed=0):
     tunnel = attr.NoiseTunnel(attr.Saliency(model))
     found = []
     for clip, target in zip(clips.split(1), targets.split(1), strict=True):
-        with _seeded(seed, clips.device):
+        with _seeded(seed, clip):
             found.append(
                 tunnel.attribute(
                     clip.clone().requires_grad_(),
@@ -181,14 +181,19 @@ def shapley(model, clips, targets, samples=8, seed=0):
     def switched(on, clips):
         return model(clips * on[:, None, :, None, None])
 
-    with torch.no_grad(), _seeded(seed, clips.device):
-        return attr.ShapleyValueSampling(switched).attribute(
-            clips.new_ones(len(clips), clips.shape[2]),
-            baselines=0,
-            target=targets,
-            additional_forward_args=clips,
-            n_samples=whole("samples", samples),
-        )
+    found = []
+    for clip, target in zip(clips.split(1), targets.split(1), strict=True):  # each with orders of its own
+        with torch.no_grad(), _seeded(seed, clip):
+            found.append(
+                attr.ShapleyValueSampling(switched).attribute(
+                    clips.new_ones(1, clips.shape[2]),
+                    baselines=0,
+                    target=target,
+                    additional_forward_args=clip,
+                    n_samples=whole("samples", samples),
+                )
+            )
+    return torch.cat(found)
 
 
 @torch.inference_mode(False)

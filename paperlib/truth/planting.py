@@ -9,8 +9,8 @@ from ..data import sampling
 from ..data.clips import to_clip
 from ..data.loading import in_turn
 from ..errors import InputError, whole
-from ..tracing.inputs import class_logits
-from ..tracing.probing import evaluating
+from ..tracing.inputs import check_clips, class_logits, network
+from ..tracing.probing import classes, evaluating
 from .oracles import Known
 
 SHORTEST, LONGEST = 0.2, 0.45  # of what is put into a clip, as a share of its frames
@@ -88,10 +88,12 @@ def told_apart(model: nn.Module, known: Known, batch_size: int = 16) -> torch.Te
         raise InputError("these clips have no twins to be told from; truth.planted and truth.spliced give some.")
     rows, right = torch.arange(len(known)), []
     whole("batch_size", batch_size)
+    model = network(model, scripted=True)
     with evaluating(model):
         for clips, sign in ((known.clips, 1), (known.twins, -1)):
-            logits = torch.cat([class_logits(model, part) for part in clips.split(batch_size)])
-            right.append(sign * (logits[rows, known.targets] - logits[rows, known.others]) > 0)
+            logits = torch.cat([class_logits(model, part) for part in check_clips(model, clips).split(batch_size)])
+            own, other = classes(logits, known.targets), classes(logits, known.others, "other")
+            right.append(sign * (logits[rows, own] - logits[rows, other]) > 0)
     return right[0] & right[1]
 
 

@@ -74,9 +74,10 @@ def randomised(instrument, model, clips, targets, depths=(0.0, 0.25, 0.5, 1.0), 
 def duplicated(instrument, model, clips, targets, frame: int, before=None):
     """Return what frame `frame`, shown twice in a row, gets together, over what it gets once, [B].
 
-    Each is what the frame gets over what all others get: 1 where importance is shared between the two, 2 where it is
-    doubled. The clip keeps its length: its last frame makes room, and is left out. NaN where the frame, or all that is
-    not the frame, has no importance.
+    Each is what the frame gets over what all others get: 1 where importance is shared between the two, 2 where both
+    have what the one had. Of a network that looks for a frame the first is right, of one that averages frames the
+    second: exact Shapley values of absent frames in the mean colour give 1 and 2 there. The clip keeps its length: its
+    last frame makes room, and is left out. NaN where the frame, or all that is not the frame, has no importance.
     """
     frames = clips.shape[2]
     if whole("frame", frame, 0) >= frames - 2:

@@ -63,20 +63,30 @@ def scores(importance, inside) -> pd.DataFrame:
     )
 
 
-def chance(inside) -> pd.DataFrame:
+def chance(inside, importance=None) -> pd.DataFrame:
     """Return what a random order of the frames scores on average, a row per clip `inside` bool [B, N].
 
-    Raises InputError as `scores` does.
+    importance: [B, N], whose equal values stay together as in `scores`, where IoU has fewer thresholds to choose from;
+    by default no two are equal. The other scores share ties, which changes nothing on average. Raises InputError as
+    `scores` does.
     """
     inside = per_frame(inside, bool, "inside")
     _told(inside)
-    rows = [_chance(int(np.sum(row)), len(row)) for row in inside]
+    ends = [tuple(range(1, inside.shape[1] + 1))] * len(inside)
+    if importance is not None:
+        importance = per_frame(importance, float, "importance")
+        _same(importance.shape, inside.shape, "importance and inside")
+        ends = [tuple(np.cumsum(np.unique(-row, return_counts=True)[1]).tolist()) for row in importance]
+    rows = [_chance(int(np.sum(row)), len(row), own) for row, own in zip(inside, ends, strict=True)]
     return pd.DataFrame(rows, columns=SCORES)
 
 
 @functools.lru_cache(maxsize=4096)
-def _chance(right, frames):
-    """Return the mean scores of a random order with `right` of `frames` frames inside, over all orders."""
+def _chance(right, frames, ends):
+    """Return the mean scores of a random order with `right` of `frames` frames inside, over all orders.
+
+    ends: the numbers of frames that a threshold can let in.
+    """
     places = np.arange(1, frames + 1)
     more = (right - 1) / (frames - 1) if frames > 1 else 0
     expected = ((1 + (places - 1) * more) / places).mean()
@@ -85,10 +95,13 @@ def _chance(right, frames):
     best = np.unique(ious)
     reached = np.zeros((right + 1, len(best)))  # how probable it is to have so many hits, and that best IoU so far
     reached[0, 0] = 1
-    for row, left in zip(ious, frames - places + 1, strict=True):
+    for place, row in zip(places, ious, strict=True):
+        left = frames - place + 1
         hit = np.clip((right - hits) / left, 0, 1)[:, None] * reached
         reached = reached - hit
         reached[1:] += hit[:-1]
+        if place not in ends:
+            continue
         for k, found in enumerate(np.searchsorted(best, row)):
             reached[k, found] += reached[k, :found].sum()
             reached[k, :found] = 0
@@ -139,16 +152,18 @@ def ranks(importance, exact) -> np.ndarray:
     return np.array([stats.spearmanr(a, b).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs])
 
 
-def per_frame(values, kind, what):
+def per_frame(values, kind, what, first=0):
     """Return values as an array [B, N] of a kind, float or bool.
 
-    InputError for another shape, for a clip's that are not finite, and for truth values other than 0 and 1.
+    InputError for another shape, for a clip's that are not finite, and for truth values other than 0 and 1. first: the
+    number of the first of the clips, to name one by.
     """
     try:
         if isinstance(values, torch.Tensor):
             values = values.detach().cpu()
             values = values.double() if values.is_floating_point() else values  # NumPy has no bfloat16
-        found = np.asarray(values, None if kind is bool else kind)
+        found = np.asarray(values)
+        found = None if found.dtype.kind == "c" else found if kind is bool else found.astype(kind)
     except (TypeError, ValueError):
         found = None
     if found is None or found.ndim != 2:
@@ -160,7 +175,7 @@ def per_frame(values, kind, what):
     found = found.astype(kind)
     bad = (~np.isfinite(found)).any(1)
     if bad.any():
-        raise InputError(f"{what} of clip {int(bad.argmax())} is not finite.")
+        raise InputError(f"{what} of clip {first + int(bad.argmax())} is not finite.")
     return found
 
 
@@ -190,9 +205,13 @@ def score(
     those that the network predicts. Returns a row per clip: pointing (does the most important frame lie inside), mass
     (share of the positive importance inside), precision (average precision of the frames), iou (at the best threshold),
     each with its chance level `chance_...`. attrs: `importance`, the instrument's, as a list of B lists of N numbers.
+    What an instrument writes into the clips it is given is not seen by the next one.
     """
     model, batch_size = network(model, scripted=True), whole("batch_size", batch_size)
     clips = check_clips(model, clips)
+    inside = per_frame(inside, bool, "inside")
+    _same(inside.shape, (len(clips), clips.shape[2]), "inside and the clips' frames")
+    _told(inside)
     with evaluating(model), torch.no_grad():
         portions = -(-len(clips) // batch_size)  # even: networks are recorded anew for every number of clips
         logits = torch.cat([class_logits(model, part) for part in clips.tensor_split(portions)])
@@ -200,10 +219,13 @@ def score(
         raise InputError(
             f"an instrument is a function(model, clips, targets) of truth.INSTRUMENTS, not {instrument!r}."
         )
-    parts = zip(clips.tensor_split(portions), classes(logits, targets).tensor_split(portions), strict=True)
+    targets, importance = classes(logits, targets), np.empty(inside.shape)
     with evaluating(model):
-        found = [per_frame(instrument(model, *part), float, "importance that the instrument returns") for part in parts]
-    importance = np.concatenate(found)
-    table = pd.concat([scores(importance, inside), chance(inside).add_prefix("chance_")], axis=1)
+        for part in np.array_split(np.arange(len(clips)), portions):
+            found = instrument(model, clips[part].clone(), targets[part].clone())
+            found = per_frame(found, float, "importance that the instrument returns", first=part[0])
+            _same(found.shape, inside[part].shape, "importance that the instrument returns and its clips' frames")
+            importance[part] = found
+    table = pd.concat([scores(importance, inside), chance(inside, importance).add_prefix("chance_")], axis=1)
     table.attrs["importance"] = importance.tolist()  # pandas compares attrs when it joins, and saves them as text
     return table

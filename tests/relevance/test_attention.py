@@ -280,6 +280,40 @@ def test_composites_are_chosen_by_name_and_said():
         relevance.coverage(net, x, {"head": relevance.ZBeta()})
 
 
+SOFTMAXES = {
+    "exp": lambda x: x.exp() / x.exp().sum(-1, keepdim=True),
+    "amax": lambda x: Shares.of((x - x.amax(-1, keepdim=True)).exp()),
+    "max": lambda x: Shares.of((x - x.max(-1, keepdim=True).values.detach()).exp()),
+}
+
+
+class Shares(Plain):
+    @staticmethod
+    def of(x):
+        return x / torch.sum(x, x.dim() - 1, keepdim=True)
+
+
+@pytest.mark.parametrize("form", SOFTMAXES)
+@pytest.mark.parametrize("rules", ["auto", "paper", "cp-lrp"])
+def test_a_softmax_written_out_is_a_softmax(form, rules):
+    written = encoder()
+    written.ops = type("Written", (Plain,), {"softmax": staticmethod(SOFTMAXES[form])})
+    found, expected = (relevance.relevance_matrix(net, pixels(), 1, "lrp", rules) for net in (written, encoder()))
+    assert largest(found - expected) < 1e-9 * largest(expected)
+
+
+def test_products_of_two_signals_are_attention_but_in_cnns():
+    linear, groups = encoder(), encoder()
+    linear.ops = type("Relu", (Plain,), {"softmax": staticmethod(F.relu)})
+    for name, module in list(groups.named_modules()):
+        if isinstance(module, nn.LayerNorm):
+            groups.set_submodule(name, nn.GroupNorm(1, 12, dtype=torch.float64))
+    for net in (linear, groups):
+        assert relevance.coverage(net, pixels()).attrs["composite"] == "attnlrp"
+    with pytest.raises(InputError, match="neither of them a sigmoid or softmax gate; take rules='attnlrp', where each"):
+        relevance.relevance_matrix(linear, pixels(), 1, rules="paper")
+
+
 def test_non_local_blocks_of_a_cnn_keep_the_papers_rules():
     net = models.create("NLN-R18-f2", num_classes=3, width=4).eval()
     assert relevance.coverage(net, clip(2, size=32)).attrs["composite"] == "paper"

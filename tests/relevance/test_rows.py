@@ -255,6 +255,26 @@ def test_what_rows_start_from_is_that_of_each_clip_wherever_the_batch_axis_is(ki
     assert torch.allclose(together, alone, atol=1e-6) and not torch.allclose(together[0], together[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("views", ["cat", "stack", "repeat"])
+def test_views_of_a_clip_in_the_batch_are_views_of_it(views):
+    class Averaging(Sequence):
+        def forward(self, x):
+            if views == "cat":
+                return super().forward(torch.cat([x, x.flip(-1)])).view(2, len(x), 3).mean(0)
+            if views == "stack":
+                return super().forward(torch.stack([x, x.flip(-1)], 1).flatten(0, 1)).view(len(x), 2, 3).mean(1)
+            return super().forward(x.repeat(2, 1, 1, 1, 1)).view(2, len(x), 3).mean(0)
+
+    net, x = Averaging("encoder").eval(), clip(4, 8, batch=3)
+    together = relevance.rows_of(net, x, [0, 1, 2])
+    alone = torch.cat([relevance.rows_of(net, x[k : k + 1], [k]).values for k in range(3)])
+    assert together.steps == 4 and torch.allclose(together.values, alone, atol=1e-6)
+    assert not torch.allclose(alone[0], alone[1], atol=1e-3)
+    if views == "repeat":  # twice the same
+        once = relevance.rows_of(Sequence("encoder").eval(), x, [0, 1, 2]).values
+        assert torch.allclose(together.values, once, atol=1e-6)
+
+
 def test_a_class_token_beside_one_token_per_frame_is_no_time_step():
     net, x = Sequence("encoder", token=True).eval(), clip(5, 8, batch=2)
     rows = relevance.rows_of(net, x, [0, 1])

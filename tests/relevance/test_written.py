@@ -100,6 +100,33 @@ OTHERWISE = {  # an operation, and what it is made of
     "square": (torch.square, lambda x: x**2),
     "rot90": (lambda x: x.rot90(1, (3, 4)), lambda x: x.flip(4).transpose(3, 4)),
     "unfold": (lambda x: x.unfold(2, 2, 1).sum(-1), lambda x: x[:, :, 1:] + x[:, :, :-1]),
+    "inner": (lambda x: torch.inner(x, torch.eye(8) + 1), lambda x: x @ (torch.eye(8) + 1)),
+    "inner of three axes": (
+        lambda x: torch.inner(x, torch.ones(2, 3, 8)).flatten(-2)[:, :, :, :, :1],
+        lambda x: x.sum(-1, keepdim=True),
+    ),
+    "tile": (lambda x: x.tile(1, 1, 2), lambda x: x.repeat(1, 1, 1, 1, 2)),
+    "take_along_dim": (lambda x: x.take_along_dim(x.argsort(3), 3), lambda x: x.gather(3, x.argsort(3))),
+    "nan_to_num": (
+        lambda x: x.masked_fill(torch.arange(8) < 2, torch.nan).nan_to_num(0.5),
+        lambda x: x.masked_fill(torch.arange(8) < 2, 0.5),
+    ),
+    "other names of products": (
+        lambda x: torch.divide(torch.multiply(torch.special.expit(x), x), 2).true_divide(3),
+        lambda x: x.sigmoid() * x / 2 / 3,
+    ),
+    "other names of sums": (
+        lambda x: torch.subtract(x, torch.negative(x.absolute()), alpha=0.5).clip(0.1, 2),
+        lambda x: torch.sub(x, -x.abs(), alpha=0.5).clamp(0.1, 2),
+    ),
+    "other names of views": (
+        lambda x: torch.moveaxis(x.swapdims(1, 2).ravel().view(-1, 4, 8, 8, 8), (1, 3), (2, 4)),
+        lambda x: x.transpose(3, 4),
+    ),
+    "other names of cat": (
+        lambda x: torch.dstack([torch.hstack([x, -x])[:, :8], torch.concat([x, x], 1)[:, 8:]]),
+        lambda x: torch.cat([x, x], 2),
+    ),
 }
 
 
@@ -128,6 +155,10 @@ def test_an_operation_gives_what_those_give_that_it_is_made_of(name):
             "adds up what it puts in one place",
         ),
         (lambda x, at: torch.clamp(x, min=x.flip(2)), "has no relevance rule in this form"),
+        (
+            lambda x, at: x.mT.as_strided(x.shape, x.mT.stride()).clone(),
+            "reads memory in another order than the tensor's",
+        ),
     ],
 )
 def test_what_several_values_make_up_together_is_refused(put, message):

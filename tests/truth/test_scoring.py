@@ -1,5 +1,6 @@
 """Scores against scikit-learn and Quantus where these have them, against all orders of the frames, and by hand."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_chance_is_the_mean_over_all_orders():
         every = [truth.scores([order], [inside]) for order in itertools.permutations(range(1, n + 1))]
         mean = np.mean([one.to_numpy()[0] for one in every], 0)
         assert truth.chance([inside]).to_numpy()[0] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("values", [[3, 3, 3, 3, 3], [2, 2, 1, 1, 1], [5, 4, 4, 2, 2], [0, 0, -1, 0, 7]])
+def test_chance_of_importance_with_ties_is_the_mean_over_all_orders_of_its_values(values):
+    for right in (1, 2, 4):
+        inside = np.arange(5) < right
+        every = [truth.scores([order], [inside]) for order in itertools.permutations(values)]
+        mean = np.mean([one.to_numpy()[0] for one in every], 0)
+        assert truth.chance([inside], [values]).to_numpy()[0] == pytest.approx(mean)
+    with pytest.raises(InputError, match="importance and inside must both be"):
+        truth.chance([inside], [[1, 2]])
 
 
 def test_ties_count_as_the_mean_over_their_orders():
@@ -225,6 +237,42 @@ def test_networks_and_clips_that_cannot_be_scored_are_named():
         truth.score("CLRP", net, known.clips, known.inside)
     with pytest.raises(InputError, match="these clips have no twins"):
         truth.told_apart(net, truth.Known(known.clips, known.targets, known.inside))
+    with pytest.raises(InputError, match="other class 9 does not exist; the model has classes 0 to 2"):
+        truth.told_apart(net, dataclasses.replace(known, others=torch.tensor([9, 0])))
+    with pytest.raises(InputError, match="inside and the clips' frames must both be"):
+        truth.score(bright, net, known.clips, known.inside[:, 1:])
+    none = known.subset([False, False])
+    for ask in (lambda: truth.told_apart(net, none), lambda: truth.score(bright, net, none.clips, none.inside)):
+        with pytest.raises(InputError, match="there is no clip"):
+            ask()
+
+
+def test_what_an_instrument_returns_is_checked_for_each_of_its_clips():
+    net, known = truth.oracle([(5, 9)], clips=3)
+
+    def asked(answer):
+        truth.score(answer, net, known.clips, known.inside, known.targets, batch_size=1)
+
+    with pytest.raises(InputError, match="returns of clip 2 is not finite"):
+        asked(lambda model, clips, targets: torch.full((1, 16), 1 / (targets[0] - 2.0)))
+    for shape in ((1, 15), (3, 16)):
+        with pytest.raises(InputError, match=rf"both be \[B, N\], not \[{shape[0]}, {shape[1]}\] and \[1, 16\]"):
+            asked(lambda model, clips, targets, shape=shape: torch.ones(shape))
+    with pytest.raises(InputError, match=r"returns must be numbers \[B, N\]"):
+        asked(lambda model, clips, targets: torch.ones(1, 16, dtype=torch.complex64))
+
+
+def test_what_an_instrument_writes_into_its_clips_is_not_seen_by_the_next():
+    net, known = truth.oracle([(5, 9)], clips=2)
+    before = known.clips.clone(), known.targets.clone()
+
+    def careless(model, clips, targets):
+        importance = truth.INSTRUMENTS["occlusion"](model, clips, targets)
+        clips.zero_(), targets.zero_()
+        return importance
+
+    table = truth.score(careless, net, known.clips, known.inside, known.targets)
+    assert torch.equal(known.clips, before[0]) and torch.equal(known.targets, before[1]) and (table.iou == 1).all()
 
 
 def test_an_instrument_is_asked_in_evaluation_mode():

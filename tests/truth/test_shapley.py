@@ -67,6 +67,23 @@ def test_the_sampled_values_converge_to_the_exact_ones(clips):
         assert many < few / 4 and many < 0.1 * float(exact.abs().mean())  # 64 times as many: an eighth, expected
 
 
+def test_every_clip_is_sampled_by_draws_of_its_own_the_same_whatever_the_batch(clips):
+    class Pairs(torch.nn.Module):  # frames that count together alone: what one gets depends on the order
+        num_frames = 5
+
+        def forward(self, clip):
+            bright = clip.mean((1, 3, 4))
+            return torch.stack([bright.cumprod(1).sum(1), bright.sum(1)], 1)
+
+    shown = torch.rand(1, 3, 5, 2, 2).add(0.5).expand(2, -1, -1, -1, -1).clone()
+    shown[1, 0, 0, 0, 0] += 1e-6  # another clip, which differs by nothing but its draws
+    for sample in (instruments.shapley, instruments.smooth_grad, instruments.freeze_shapley):
+        options = {"permutations": 1} if sample is instruments.freeze_shapley else {"samples": 1}
+        both = sample(Pairs(), shown, torch.tensor([0, 0]), **options)
+        assert not torch.allclose(both[0], both[1], rtol=1e-3)
+        assert torch.allclose(both[1:], sample(Pairs(), shown[1:], torch.tensor([0]), **options), atol=1e-6)
+
+
 def test_the_best_orders_and_windows_are_the_best_of_all():
     values = torch.rand(3, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 

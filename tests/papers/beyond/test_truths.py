@@ -15,6 +15,7 @@ from paperlib.papers.beyond import truths
 from paperlib.papers.beyond.truths import advice, built, draw, exact, planting, sanity, spoken
 from paperlib.storage import paths
 from paperlib.training import checkpoints, train
+from paperlib.truth import scoring
 
 from ...data import videos
 
@@ -47,11 +48,28 @@ def test_planted_truth_of_a_trained_network_in_a_table(run, monkeypatch):
     own = rows[(rows.instrument == "occlusion") & (rows.asked == "class")]
     assert one.value == pytest.approx(own.mass.mean()) and one.chance == pytest.approx(own.chance_mass.mean())
     assert one.low <= one.value <= one.high
-    gains = advice.each(table, pd.DataFrame(columns=EXACT, dtype=float)).query("score == 'gain' and asked == 'class'")
-    shown = table[(table.score == "precision") & (table.instrument == "LRP") & (table.asked == "class")].iloc[0]
-    found = gains.set_index("instrument").loc["LRP"]
-    assert found.value == pytest.approx((shown.value - shown.chance) / (1 - shown.chance))
+    everything = advice.each(table, pd.DataFrame(columns=EXACT, dtype=float)).query("asked == 'class'")
+    shown = everything[everything.instrument == "LRP"].set_index("score")
+    expected = (shown.value.precision - shown.chance.precision) / (1 - shown.chance.precision)
+    assert shown.value.gain == pytest.approx(expected)
     assert len(draw.scores(table, [(planting.FOREIGN, KEY)]).axes) == 1
+
+
+def test_intervals_of_gains_draw_clips_with_their_chance_and_shares_of_clips_are_exact():
+    inside = [2, 3, 5, 6, 2, 4]  # of 8 frames
+    rows = pd.DataFrame([scoring._chance(n, 8, tuple(range(1, 9))) for n in inside], columns=scoring.SCORES)
+    rows = rows.rename(columns=lambda name: f"chance_{name}").assign(instrument="blind", model="A", pointing=1.0)
+    rows = rows.assign(**{name: rows[f"chance_{name}"] for name in ("mass", "precision", "iou")})
+    seeing = rows.assign(instrument="sees", precision=[0.5, 0.6, 0.9, 1.0, 0.4, 0.8])
+    table = truths.summary(pd.concat([rows, seeing]), ["model"]).set_index(["instrument", "score"])
+    assert table.loc[("blind", "gain"), ["value", "low", "high", "chance"]].tolist() == [0, 0, 0, 0]
+    assert table.loc[("blind", "pointing"), ["low", "high"]].tolist() == pytest.approx([0.025 ** (1 / 6), 1])
+    rng = np.random.default_rng(1)
+    drawn = rng.integers(0, 6, (20000, 6))
+    precision, chance = seeing.precision.to_numpy()[drawn].mean(1), seeing.chance_precision.to_numpy()[drawn].mean(1)
+    ends = np.percentile((precision - chance) / (1 - chance), [2.5, 97.5])
+    one = table.loc[("sees", "gain")]
+    assert [one.low, one.high] == pytest.approx(ends, abs=0.08) and one.low < one.value < one.high
 
 
 def test_curves_from_a_game_are_those_of_its_clips(run):
@@ -97,16 +115,16 @@ def test_exact_values_agree_with_themselves_and_checks_know_what_is_blind(run, m
 
 def test_all_truths_are_one_table_and_what_saw_the_same_clips_is_pooled_as_one():
     networks = ["synth_kinetics_hard/A", "synth_kinetics_hard/B", "synth_ssv2_hard/A"]
-    ends = pd.DataFrame({"score": ["precision", "mass"], "value": [0.75, 0.6], "low": [0.65, 0.5], "high": [0.8, 0.7]})
+    ends = pd.DataFrame({"score": ["gain", "mass"], "value": [0.5, 0.6], "low": [0.3, 0.5], "high": [0.6, 0.7]})
     planted = pd.concat(
-        ends.assign(model=model, truth="foreign frames", asked=asked, instrument="CLRP", chance=0.5, clips=8)
+        ends.assign(model=model, truth="foreign frames", asked=asked, instrument="CLRP", chance=0.0, clips=8)
         for model in networks
         for asked in ("class", "difference")
     )
     exact = pd.DataFrame([[networks[0], "freeze", "CLRP", 0.5, 0.3, 0.6, 0.2, 0.1, 0.3, 8]], columns=EXACT)
-    words = pd.concat(ends.assign(model="grid/A", question=q, instrument="CLRP", chance=0.2, clips=7) for q in "ab")
+    words = pd.concat(ends.assign(model="grid/A", question=q, instrument="CLRP", chance=0.0, clips=7) for q in "ab")
     rows = advice.each(planted, exact, words)
-    assert len(rows) == 3 * 2 * 3 + 2 + 2 * 3 and not rows.drop(columns="asked").isna().any(axis=None)
+    assert len(rows) == 3 * 2 * 2 + 2 + 2 * 2 and not rows.drop(columns="asked").isna().any(axis=None)
     pooled = advice.pooled(rows).set_index("truth")
     both = np.sqrt(2**2 + 1) / 3  # two that err together, and another
     expected = {
@@ -114,7 +132,7 @@ def test_all_truths_are_one_table_and_what_saw_the_same_clips_is_pooled_as_one()
         "temporal": (0.5, 0.3, 0.6, 8, 1),
         "planted": (0.5, 0.5 - 0.2 * both, 0.5 + 0.1 * both, 24, 3),
         "Shapley, freeze": (0.5, 0.3, 0.6, 8, 1),
-        "words": (0.55 / 0.8, 0.45 / 0.8, 0.6 / 0.8, 14, 1),
+        "words": (0.5, 0.3, 0.6, 14, 1),
     }
     assert list(pooled.index) == list(expected)
     for name, row in expected.items():

@@ -12,7 +12,7 @@ from ....storage import cache
 from ....training import checkpoints
 from ....truth import instruments as known_instruments
 from ... import analysis
-from ...statistics import bootstrap_interval
+from ...statistics import bootstrap_interval, share_interval
 
 SCORES = ("pointing", "mass", "precision", "iou")
 PRIOR = "position prior"
@@ -81,12 +81,13 @@ def key_of(checkpoint, settings, what, dataset):
 def summary(rows, by=("model", "truth", "asked"), seed=0):
     """Return mean and interval over clips of every score of every instrument, with the chance level, a row each.
 
-    Columns: those of `by`, instrument, score, value, low, high, chance, clips.
+    `gain` is the mean average precision on a scale where 0 is chance, as it is on these clips, and 1 perfect. Columns:
+    those of `by`, instrument, score, value, low, high, chance, clips.
     """
     found = []
     for group, part in rows.groupby([*by, "instrument"], sort=False):
-        for score in SCORES:
-            interval = bootstrap_interval(part[score].to_numpy(), seed=seed)
+        for score in (*SCORES, "gain"):
+            interval = gain(part, seed) if score == "gain" else _mean(part[score].to_numpy(), seed)
             found.append(
                 {
                     **dict(zip([*by, "instrument"], group, strict=True)),
@@ -94,8 +95,30 @@ def summary(rows, by=("model", "truth", "asked"), seed=0):
                     "value": interval.value,
                     "low": interval.low,
                     "high": interval.high,
-                    "chance": part[f"chance_{score}"].mean(),
+                    "chance": 0.0 if score == "gain" else part[f"chance_{score}"].mean(),
                     "clips": len(part),
                 }
             )
     return pd.DataFrame(found)
+
+
+def _mean(values, seed):
+    """Return the mean of a score with its interval over clips, an exact one where clips say yes or no."""
+    if np.isin(values, (0, 1)).all():
+        return share_interval(int(values.sum()), len(values))
+    return bootstrap_interval(values, seed=seed)
+
+
+def gain(rows, seed=0):
+    """Return how far the mean precision of `rows` comes from chance (0) to perfect (1), clips drawn with their chance.
+
+    What is chance itself is 0 on every machine.
+    """
+    precision, chance = rows.precision.to_numpy(), rows.chance_precision.to_numpy()
+
+    def statistic(drawn, axis=-1):
+        drawn = drawn.astype(int)
+        expected = chance[drawn].mean(axis)
+        return ((precision[drawn].mean(axis) - expected) / (1 - expected)).round(9) + 0.0
+
+    return bootstrap_interval(np.arange(len(rows)), statistic, seed=seed)

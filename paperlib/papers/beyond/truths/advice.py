@@ -55,7 +55,7 @@ def each(planted, exact, spoken=None):
     """Return the summaries that `measured` returns as one table: a row per instrument, network, truth, asked and score.
 
     Columns: `COLUMNS`; value, low and high over the clips. `gain` is the average precision on a scale where 0 is chance
-    and 1 perfect, chance as it is on these clips; `rho` and `margin` are those of `exact`.
+    and 1 perfect; `rho` and `margin` are those of `exact`.
     """
     parts = [planted]
     for score, part in (("rho", exact), ("margin", exact[exact.absent == "freeze"])):  # margins are of freeze curves
@@ -63,12 +63,8 @@ def each(planted, exact, spoken=None):
         parts.append(part.assign(truth="exact Shapley", score=score, chance=0.0))
     if spoken is not None:
         parts.append(spoken.rename(columns={"question": "asked"}).assign(truth="spoken words"))
-    rows = pd.concat(parts).rename(columns={"model": "network"}).assign(runs=1)
-    precise = rows[rows.score == "precision"]
-    scaled = {  # rounded, so that what is chance itself is 0 on every machine
-        end: ((precise[end] - precise.chance) / (1 - precise.chance)).round(9) for end in ("value", "low", "high")
-    }
-    return pd.concat([rows, precise.assign(score="gain", chance=0.0, **scaled)], ignore_index=True)[COLUMNS]
+    rows = pd.concat(parts, ignore_index=True).rename(columns={"model": "network"})
+    return rows.assign(runs=1)[COLUMNS]
 
 
 def pooled(rows):
