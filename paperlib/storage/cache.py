@@ -1,5 +1,6 @@
 """Keep computed arrays on disk under the digest of everything that decides them."""
 
+import functools
 import hashlib
 import json
 
@@ -13,6 +14,7 @@ SOURCES = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in s
 BUILT_ON = {"relevance": {"convolution"}, "masks": {"convolution"}}  # whose results depend on more than themselves
 
 
+@functools.cache
 def code(*packages):
     """Return a digest of the source of these subpackages or modules of paperlib: results of old code are not reused.
 

@@ -100,7 +100,7 @@ def sampling(bars, gains=None):
         for x, model in enumerate(order):
             if not (part[part.model == model].sampling == "dense").any():
                 axis.text(x + 0.18, 1, "not trained", rotation=90, ha="center", va="bottom", fontsize=7, color="0.4")
-        axis.set_xticks(range(len(order)), order)
+        axis.set_xticks(range(len(order)), [name.replace("-", "\n") for name in order])
         axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(0, 101))
         axis.set_title(f"own models on {dataset}")
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
