@@ -11,11 +11,12 @@ from .oracles import Known
 from .planting import loaded
 
 
-def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0) -> dict[str, Known]:
+def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int | None = 0) -> dict[str, Known]:
     """Return {question: clips with that word's frames} of GRID: the same clips, as many right answers as questions.
 
     dataset: GRID, by name (its validation videos) or as loaded; frames: of a clip, one after the other, from the middle
-    of the video, or `shift` frames later; clips: how many at most. Targets count from 0 within the question, as the
+    of the video, or `shift` frames later, with None at a random place that holds all words, so that where a word is says
+    less of what is asked; clips: how many at most. Targets count from 0 within the question, as the
     network of `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all
     words are left out. InputError for a data set without words.
     """
@@ -24,9 +25,9 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0)
     whole("clips", clips)
     if not hasattr(dataset, "words"):
         raise InputError(f"{dataset.name} has no words with frames; grid has.")
-    shown, inside, labels, ids = [], [], [], []
-    for i in np.random.default_rng(whole("seed", seed, 0)).permutation(len(dataset)):
-        chosen = np.clip(sampling.dense(dataset.num_frames(i), frames, 1) + shift, 0, dataset.num_frames(i) - 1)
+    shown, inside, labels, ids, rng = [], [], [], [], np.random.default_rng(whole("seed", seed, 0))
+    for i in rng.permutation(len(dataset)):
+        chosen = _cut(dataset, i, frames, shift, rng)
         words = dataset.words(i, chosen)
         if words.any(1).all():
             shown.append(to_clip(dataset.frames(i, chosen)))
@@ -42,6 +43,16 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int = 0)
         question: Known(together, torch.from_numpy(right[:, q] - first), torch.from_numpy(spoken[:, q]), ids=ids)
         for q, (question, (first, _)) in enumerate(dataset.heads.items())
     }
+
+
+def _cut(dataset, i, frames, shift, rng):
+    """Return the frames [frames] of the clip of video i, `shift` frames behind the middle one or (None) drawn."""
+    middle, last = sampling.dense(dataset.num_frames(i), frames, 1), dataset.num_frames(i) - 1
+    if shift is not None:
+        return np.clip(middle + shift, 0, last)
+    every = [first + np.arange(frames) for first in range(last - frames + 2)]
+    whole_ones = [one for one in every if dataset.words(i, one).any(1).all()]
+    return whole_ones[rng.integers(len(whole_ones))] if whole_ones else middle
 
 
 def annotated(dataset, frames: int, clips: int = 32, seed: int = 0) -> Known:

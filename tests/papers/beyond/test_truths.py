@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from paperlib import models, relevance, truth
+from paperlib import data, models, relevance, truth
 from paperlib.data.public import grid
 from paperlib.papers import report
 from paperlib.papers.beyond import truths
@@ -189,7 +189,7 @@ def test_clips_of_built_networks_and_training_clips_of_a_control_are_drawn_from_
     monkeypatch.setattr(spoken.data, "load", lambda *given, **more: "training clips")
     monkeypatch.setattr(truth, "spoken", lambda *given: asked.append(given) or {})
     assert spoken._priors(SimpleNamespace(data_root="", seed=7), "grid/any") == {}
-    assert asked == [("training clips", 40, 100, 7)]
+    assert asked == [("training clips", 40, 100, 7, None)]
 
 
 def corpus(folder, sentences=6):
@@ -218,6 +218,14 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
         assert (one.targets >= 0).all() and (one.targets < len(list(grid.QUESTIONS.values())[q])).all()
     later = truth.spoken(whole, 40, clips=4, shift=2)
     assert torch.equal(later["digit"].inside[:, :-2], known["digit"].inside[:, 2:])
+    drawn, fewer = (truth.spoken(whole, 40, clips=clips, shift=None) for clips in (6, 3))
+    starts = drawn["digit"].inside.int().argmax(1)
+    assert len(set(starts.tolist())) > 2 and torch.equal(drawn["digit"].inside[:3], fewer["digit"].inside)
+    assert all(one.inside.any(1).all() for one in drawn.values())
+    for k, name in enumerate(drawn["digit"].ids):  # pictures and words of the same frames
+        i, first = whole.ids.index(name), 15 + 6 * 4 - whole.span(0)[0] - int(starts[k])
+        shown = data.clips.to_clip(whole.frames(i, first + np.arange(40)))
+        assert torch.equal(drawn["digit"].clips[k], shown)
     prior = truth.position_prior(known["colour"])
     assert prior(None, known["colour"].clips[:2], None).tolist() == [known["colour"].inside[0].float().tolist()] * 2
 
@@ -247,16 +255,18 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
     assert len(draw.moving(found, table).axes) == 4 and len(draw.scores(table, ["digit"], by=["question"]).axes) == 1
     asked = spoken.profiles(run, key)
     centres = spoken.centres({key: asked})
-    assert centres.word.is_monotonic_increasing and (centres.clips == 3).all() and np.allclose(centres.chance, 6 / 40)
-
-    known = truth.spoken(whole, 40, clips=3)
+    known = truth.spoken(whole, 40, 3, 0, None)
+    assert centres.word.is_monotonic_increasing and (centres.clips == 3).all()
+    assert centres.chance.tolist() == pytest.approx([float(one.inside.float().mean()) for one in known.values()])
     profile = relevance.frame_provenance(checkpoints.load(key)[0], known["digit"].clips).sum(1)
     digits = profile[range(3), whole.heads["digit"][0] + known["digit"].targets]
     each = truth.scores(digits, known["digit"].inside).precision
+    usual = truth.position_prior(truth.spoken(whole, 40, 100, 0, None)["digit"])
+    prior = truth.scores(usual(None, known["digit"].clips, None), known["digit"].inside).precision
     some = _answering(asked, {"digit": [1, 1, 0]})
     row = spoken.ranked(run, {key: some, f"{key}-s1": some}).set_index("question").loc[["digit"]].reset_index().iloc[0]
     assert row.precision == pytest.approx(each[:2].mean(), rel=1e-4) and row.runs == 2 and row.low <= row.precision
-    assert row.right == pytest.approx(2 / 3) and row.prior == pytest.approx(1) and row.model == key
+    assert row.right == pytest.approx(2 / 3) and row.prior == pytest.approx(prior[:2].mean()) and row.model == key
     assert len(draw.networks(spoken.ranked(run, {key: some})).axes) == 1
 
 

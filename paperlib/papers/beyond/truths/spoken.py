@@ -1,4 +1,7 @@
-"""Recorded truth: one face, several questions, and the frames of the words that answer them."""
+"""Recorded truth: one face, several questions, and the frames of the words that answer them.
+
+Clips begin at random, with all words in them, so that the position in the clip does not answer by itself.
+"""
 
 import numpy as np
 import pandas as pd
@@ -72,7 +75,7 @@ def asked(run, checkpoint):
     """
     settings = run.settings
     model, dataset, heads = opened(run, checkpoint)
-    known = truth.spoken(dataset, model.num_frames, settings["clips"], run.seed)
+    known = truth.spoken(dataset, model.num_frames, settings["clips"], run.seed, None)
     priors, parts = _priors(run, checkpoint), []
     for question in settings["questions"]:
         one = known[question]
@@ -98,7 +101,7 @@ def moving(run, checkpoint):
     clip is the first one of which the network answers most questions.
     """
     model, dataset, heads = opened(run, checkpoint)
-    known = truth.spoken(dataset, model.num_frames, run.settings["clips"], run.seed)
+    known = truth.spoken(dataset, model.num_frames, run.settings["clips"], run.seed, None)
     questions = list(run.settings["questions"])
     clips = known[questions[0]].clips
     with torch.no_grad():
@@ -204,17 +207,19 @@ def profiles(run, checkpoint):
     gives all questions at once.
     """
     model, dataset, heads = opened(run, checkpoint)
-    known = truth.spoken(dataset, model.num_frames, run.settings["scored"], run.seed)
+    known = truth.spoken(dataset, model.num_frames, run.settings["scored"], run.seed, None)
     clips = next(iter(known.values())).clips
 
     def compute():
-        return {"relevance": torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])}
+        with torch.no_grad():
+            logits = torch.cat([model(part) for part in clips.split(4)])
+        found = torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])
+        return {"relevance": found, "logits": logits}
 
     key = _key(checkpoint, run.settings, "profiles", dataset)
     key |= {"scored": run.settings["scored"], "seed": run.seed}
-    found = np.asarray(cache.fetch("truth", key, compute)["relevance"])  # [n, K, N]
-    shown = [dataset.ids.index(one) for one in next(iter(known.values())).ids]
-    logits = _logits(checkpoint, model, dataset)[shown]
+    computed = cache.fetch("truth", key, compute)
+    found, logits = np.asarray(computed["relevance"]), np.asarray(computed["logits"])  # [n, K, N], [n, K]
     by_question, right = {}, {}
     for question, (first, after) in heads.items():
         answers = known[question].targets.numpy()
@@ -227,5 +232,5 @@ def _priors(run, checkpoint):
     """Return {question: control that knows where its words lie in training clips}."""
     model, dataset, _ = opened(run, checkpoint)
     read = data.load("grid", "train", dataset.size, root=run.data_root or None)
-    before = truth.spoken(read, model.num_frames, 100, run.seed)
+    before = truth.spoken(read, model.num_frames, 100, run.seed, None)
     return {question: truth.position_prior(one) for question, one in before.items()}
