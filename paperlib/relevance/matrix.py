@@ -50,8 +50,8 @@ def relevance_matrix(
     rules: a composite's name, "paper", "attnlrp", "cp-lrp" or "gamma", or {module class, module path or operation
         name: rule} in place of one's rules, which the entry "composite" may name; "auto" and None: "attnlrp" where
         the network holds attention (a matrix product of two tensors that depend on the clip, in a network that has
-        other norms than batch norms, or none), else "paper". See `coverage` and composites.py. In "paper" z-beta takes the
-        place of ZPlus at the layer that sees the clip, unless a rule names it by path. CLRP needs a rule that tells
+        other norms than batch norms, or none), else "paper". See `coverage` and composites.py. In "paper" z-beta takes
+        the place of ZPlus at the layer that sees the clip, unless a rule names it by path. CLRP needs a rule that tells
         weights from negated ones: the last layer has ZPlus then, in every composite, and a rule given for it that does
         not is refused.
     input_bounds: (low, high) of the pixels, numbers or one per channel; by default what [0, 1] becomes after

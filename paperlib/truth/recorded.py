@@ -15,10 +15,10 @@ def spoken(dataset, frames: int, clips: int = 32, seed: int = 0, shift: int | No
     """Return {question: clips with that word's frames} of GRID: the same clips, as many right answers as questions.
 
     dataset: GRID, by name (its validation videos) or as loaded; frames: of a clip, one after the other, from the middle
-    of the video, or `shift` frames later, with None at a random place that holds all words, so that where a word is says
-    less of what is asked; clips: how many at most. Targets count from 0 within the question, as the
-    network of `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all
-    words are left out. InputError for a data set without words.
+    of the video, or `shift` frames later, with None at a random place that holds all words, so that a word's place in
+    the clip says less of which it is; clips: how many at most. Targets count from 0 within the question, as the network
+    of `truth.question(model, *dataset.heads[question], clips)` does. Clips that do not hold a frame of all words are
+    left out. InputError for a data set without words.
     """
     dataset = loaded(dataset)
     whole("frames", frames)
