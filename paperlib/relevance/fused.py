@@ -55,9 +55,10 @@ def _name_softmaxes(graph):
         exp, total = node.args
         if not _calls(exp, "exp") or not _calls(total, "sum") or not _calls(total.args[0], "exp"):
             continue
-        if total.args[0].args != exp.args or len(total.args) < 3 or not total.args[2] or len(total.args[1]) != 1:
+        over, keeps = (*total.args[1:], None, None)[:2]
+        if total.args[0].args != exp.args or not keeps or not over or len(over) != 1:
             continue
-        scores, dim = exp.args[0], total.args[1][0]
+        scores, dim = exp.args[0], over[0]
         if _calls(scores, "sub") and _largest(scores.args[1], scores.args[0], dim):
             scores = scores.args[0]
         with graph.inserting_before(node):
@@ -77,8 +78,10 @@ def _largest(node, x, dim):
         return False
     if opname(node) in ("getitem", "detach", "alias", "clone"):
         return _largest(node.args[0], x, dim)
-    over = node.args[1:2] if opname(node) == "max" else node.args[1] if opname(node) == "amax" else ()
-    return bool(over) and list(over) == [dim] and node.args[0] is x and node.args[2:] == (True,)
+    if opname(node) not in ("max", "amax") or node.args[0] is not x or node.args[2:] != (True,):
+        return False
+    over = [node.args[1]] if isinstance(node.args[1], int) else node.args[1]
+    return [(axis - dim) % x.meta["val"].dim() for axis in over] == [0]
 
 
 def _more_than_result(node):

@@ -134,7 +134,7 @@ def _sharing(model, graph, node, rule, receivers, table):
         rule = rule if isinstance(rule, (R.Proportional, R.Epsilon, R.EqualShares)) else table[name]
         return Step(node, rule, receivers, everything, "sum")
     if name in MAXIMA:
-        if name == "max" and len(node.args) == 1 or len(receivers) > 1:
+        if name in ("max", "amax") and not node.args[1:2] or len(receivers) > 1:
             raise _unsupported(model, graph, node, "has no relevance rule in this form")
         return Step(node, R.MaxTakesAll(), receivers, everything, "max")
     adds = (

@@ -282,7 +282,7 @@ def test_composites_are_chosen_by_name_and_said():
 
 SOFTMAXES = {
     "exp": lambda x: x.exp() / x.exp().sum(-1, keepdim=True),
-    "amax": lambda x: Shares.of((x - x.amax(-1, keepdim=True)).exp()),
+    "amax": lambda x: Shares.of((x - x.amax(-1, keepdim=True)).exp()),  # of the axis that is summed by its number
     "max": lambda x: Shares.of((x - x.max(-1, keepdim=True).values.detach()).exp()),
 }
 
