@@ -16,9 +16,8 @@ def to_clip(frames: np.ndarray) -> torch.Tensor:
         kind = str(pixels.dtype).removeprefix("torch.")
         raise InputError(f"to_clip takes uint8 frames [T, H, W, 3], not {kind} {list(pixels.shape)}.")
     mean, scale = (each.view(3, 1, 1, 1) for each in (torch.tensor(MEAN) * 255, 1 / (torch.tensor(STD) * 255)))
-    return (
-        pixels.permute(3, 0, 1, 2).contiguous().float().sub_(mean).mul_(scale)
-    )  # colour by colour: four times as fast
+    by_colour = pixels.permute(3, 0, 1, 2).contiguous()  # takes half as long as colours last
+    return by_colour.float().sub_(mean).mul_(scale)
 
 
 def to_frames(clip: torch.Tensor) -> np.ndarray:

@@ -65,7 +65,7 @@ def _name_softmaxes(graph):
             named = graph.call_function(aten.softmax.int, (scores, dim))
         named.meta = dict(node.meta)
         node.replace_all_uses_with(named)
-    graph.eliminate_dead_code()
+        graph.erase_node(node)
 
 
 def _calls(node, name):
@@ -184,6 +184,16 @@ def _inner(one, two):
     return one @ two.mT if one.dim() > 1 and two.dim() == 2 else _tensordot(one, two, [-1], [-1])
 
 
+def _take_along_dim(x, indices, dim=None):
+    """Return the values at indices along an axis, of both broadcast along the others; of both flattened without."""
+    if dim is None:
+        return x.flatten().gather(0, indices.flatten())
+    others = ([1 if axis == dim % x.dim() else n for axis, n in enumerate(one.shape)] for one in (x, indices))
+    shape = list(torch.broadcast_shapes(*others))
+    x, indices = (one.expand([*shape[:dim], one.shape[dim], *shape[dim:][1:]]) for one in (x, indices))
+    return x.gather(dim, indices)
+
+
 SIMPLER = {
     "glu": _glu,
     "diff": _diff,
@@ -193,7 +203,7 @@ SIMPLER = {
     "inner": _inner,
     "nan_to_num": _nan_to_num,
     "tile": lambda x, dims: x.repeat([1] * (x.dim() - len(dims)) + list(dims)),
-    "take_along_dim": lambda x, indices, dim=None: x.gather(dim, indices),
+    "take_along_dim": _take_along_dim,
     # torch's second names
     "ravel": lambda x: x.reshape(-1),
     "swapdims": torch.transpose,
@@ -203,7 +213,7 @@ SIMPLER = {
     "hstack": lambda parts: torch.cat(parts, 1),
     "column_stack": lambda parts: torch.cat(parts, 1),
     "vstack": lambda parts: torch.cat(parts, 0),
-    "dstack": lambda parts: torch.cat(parts, 2),
+    "dstack": lambda parts: torch.cat([x[..., None] if x.dim() < 3 else x for x in parts], 2),
     "multiply": torch.mul,
     "subtract": torch.sub,
     "negative": torch.neg,

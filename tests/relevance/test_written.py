@@ -107,6 +107,10 @@ OTHERWISE = {  # an operation, and what it is made of
     ),
     "tile": (lambda x: x.tile(1, 1, 2), lambda x: x.repeat(1, 1, 1, 1, 2)),
     "take_along_dim": (lambda x: x.take_along_dim(x.argsort(3), 3), lambda x: x.gather(3, x.argsort(3))),
+    "take_along_dim, broadcast": (
+        lambda x: x.take_along_dim(torch.tensor([5, 1, 2]).view(1, 1, 1, 3, 1), -2),
+        lambda x: x[:, :, :, [5, 1, 2]],
+    ),
     "nan_to_num": (
         lambda x: x.masked_fill(torch.arange(8) < 2, torch.nan).nan_to_num(0.5),
         lambda x: x.masked_fill(torch.arange(8) < 2, 0.5),
