@@ -221,8 +221,8 @@ def score(
         )
     targets, importance = classes(logits, targets), np.empty(inside.shape)
     with evaluating(model):
-        for part in np.array_split(np.arange(len(clips)), portions):
-            found = instrument(model, clips[part].clone(), targets[part].clone())
+        for part in np.array_split(np.arange(len(clips)), portions):  # numbers of clips, which pick copies
+            found = instrument(model, clips[part], targets[part])
             found = per_frame(found, float, "importance that the instrument returns", first=part[0])
             _same(found.shape, inside[part].shape, "importance that the instrument returns and its clips' frames")
             importance[part] = found
