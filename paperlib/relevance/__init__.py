@@ -13,7 +13,7 @@ from .composites import COMPOSITES
 from .covered import coverage
 from .ledger import ledger
 from .matrix import pixel_relevance, relevance_matrix
-from .provenance import frame_provenance
+from .provenance import clip_relevance, frame_provenance
 from .rollout import attention_rollout, gradient_attention
 from .rows import Rows, rows_of
 from .rules import (
@@ -59,6 +59,7 @@ __all__ = [
     "ZPlus",
     "atr",
     "attention_rollout",
+    "clip_relevance",
     "coverage",
     "frame_provenance",
     "gradient_attention",
