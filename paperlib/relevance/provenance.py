@@ -81,7 +81,8 @@ def clip_relevance(
     def per_frame(r):  # [Q, B, C, N, H, W] -> [Q, B, N]
         return (r.clamp_(min=0) if method == "clrp" else r).sum((2, 4, 5))
 
-    found, done = [], 0
+    found: list[torch.Tensor] = []
+    done = 0
     for clip_part, _, width, plan in matrix.prepared(model, clips, 0, memory, rules):
         if not found:
             columns = _columns(classes, len(clips), plan.graph.output.meta["val"].shape[-1], clips.device)

@@ -30,9 +30,14 @@ def clrp(model, clips, targets, **options):
     return (rows * (relevance.rows_of(model, clips, targets, **same).values > 0)[..., None]).sum(1)
 
 
+def clip_clrp(model, clips, targets, **options):
+    """Return contrastive relevance for the clip's logit, all rows started together: one pass in place of one a row."""
+    return relevance.clip_relevance(model, clips, targets, **options)
+
+
 def lrp(model, clips, targets, **options):
-    """Return relevance by LRP, all rows summed: what every frame adds to the sum of the frame logits."""
-    return relevance.relevance_matrix(model, clips, targets, method="lrp", **options).sum(1)
+    """Return relevance by LRP: what every frame adds to the clip's logit, which is what the rows come to together."""
+    return relevance.clip_relevance(model, clips, targets, method="lrp", **options)
 
 
 def atr_support(model, clips, targets, sigma=0.975):
@@ -229,6 +234,7 @@ def frame_difference(model, clips, targets):
 
 INSTRUMENTS = {
     "CLRP": clrp,
+    "CLRP of the clip": clip_clrp,
     "LRP": lrp,
     "ATR's ranges": atr_support,
     "mask, freeze": learned_mask,

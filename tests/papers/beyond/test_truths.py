@@ -1,5 +1,6 @@
 """The truth notebooks: tables of a small network, curves from games, spoken words on a written corpus."""
 
+import dataclasses
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -253,24 +254,50 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
         0,
     ]  # of colours
     assert len(draw.moving(found, table).axes) == 4 and len(draw.scores(table, ["digit"], by=["question"]).axes) == 1
-    asked = spoken.profiles(run, key)
-    centres = spoken.centres({key: asked})
+    found = spoken.profiles(run, [key])
+    centres = spoken.centres(found)
     known = truth.spoken(whole, 40, 3, 0, None)
     assert centres.word.is_monotonic_increasing and (centres.clips == 3).all()
     assert centres.chance.tolist() == pytest.approx([float(one.inside.float().mean()) for one in known.values()])
-    profile = relevance.frame_provenance(checkpoints.load(key)[0], known["digit"].clips).sum(1)
-    digits = profile[range(3), whole.heads["digit"][0] + known["digit"].targets]
+    digits = relevance.clip_relevance(
+        checkpoints.load(key)[0], known["digit"].clips, whole.heads["digit"][0] + known["digit"].targets
+    )
     each = truth.scores(digits, known["digit"].inside).precision
     usual = truth.position_prior(truth.spoken(whole, 40, 100, 0, None)["digit"])
     prior = truth.scores(usual(None, known["digit"].clips, None), known["digit"].inside).precision
-    some = _answering(asked, {"digit": [1, 1, 0]})
+    some = _answering(found[key], {"digit": [1, 1, 0]})
     row = spoken.ranked(run, {key: some, f"{key}-s1": some}).set_index("question").loc[["digit"]].reset_index().iloc[0]
     assert row.precision == pytest.approx(each[:2].mean(), rel=1e-4) and row.runs == 2 and row.low <= row.precision
     assert row.right == pytest.approx(2 / 3) and row.prior == pytest.approx(prior[:2].mean()) and row.model == key
     assert len(draw.networks(spoken.ranked(run, {key: some})).axes) == 1
 
+    checkpoints.save(checkpoints.path(f"{key}-s1"), model, {**header, "seed": 1})  # a clip is put to one of two runs
+    run.settings["scored"] = None
+    first, second = spoken.profiles(run, [key, f"{key}-s1"]).values()
+    assert first.asked.tolist() == [0, 2, 4] and second.asked.tolist() == [1, 3, 5]
+    assert torch.equal(first.known["digit"].clips[:3], known["digit"].clips)
+    shared = found[key].relevance["digit"]  # of the clips 0, 1, 2
+    assert np.allclose(first.relevance["digit"][:2], shared[[0, 2]]) and np.allclose(
+        second.relevance["digit"][0], shared[1]
+    )
+    row = spoken.ranked(run, {key: _answering(first, {"digit": [1, 1, 0]}), f"{key}-s1": second}).set_index("question")
+    assert row.clips["digit"] == 2 + second.right["digit"].sum() and row.runs["digit"] == 2
+    both = {key: _answering(first, {"digit": [1, 1, 0]}), f"{key}-s1": _answering(second, {"digit": [0, 0, 1]})}
+    table = spoken.over_all_clips(run, both)
+    assert set(table.question) == {"digit"} and (table.clips == 3).all() and (table.runs == 2).all()
+    table = table.set_index(["instrument", "score"]).value
+    last = relevance.clip_relevance(checkpoints.load(key)[0], drawn["digit"].clips[5:], 37 + drawn["digit"].targets[5:])
+    last = truth.scores(last, drawn["digit"].inside[5:]).precision
+    assert table["CLRP of the clip", "precision"] == pytest.approx(np.mean([each[0], each[2], last[0]]), rel=1e-4)
+    inside = drawn["digit"].inside[[0, 2, 5]]
+    assert table["position prior", "mass"] == pytest.approx(
+        truth.scores(usual(None, drawn["digit"].clips[[0, 2, 5]], None), inside).mass.mean()
+    )
+    assert 0 <= table["Grad-CAM", "pointing"] <= 1
+
 
 def _answering(found, right):
-    """Return `spoken.profiles` with these right answers alone."""
-    known, profiles, answers = found
-    return known, profiles, {q: np.array(right.get(q, [0] * len(answers[q])), bool) for q in answers}
+    """Return `spoken.Profiles` with these right answers alone."""
+    return dataclasses.replace(
+        found, right={q: np.array(right.get(q, [0] * len(answers)), bool) for q, answers in found.right.items()}
+    )

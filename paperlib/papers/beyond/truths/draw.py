@@ -19,7 +19,7 @@ FREE = 0.3  # where the axis of costs puts what computes nothing, forward passes
 APART = 1.19  # marks on that axis, times the cost: a line of text
 FPS = 25  # of GRID
 BESIDE = {
-    "CLRP": plotting.BLUE,
+    "CLRP of the clip": plotting.BLUE,
     "Grad-CAM": plotting.VERMILION,
     "mask, freeze": "black",
     "position prior": "0.5",

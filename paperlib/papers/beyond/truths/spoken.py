@@ -3,6 +3,8 @@
 Clips begin at random, with all words in them, so that the position in the clip does not answer by itself.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import torch
@@ -16,6 +18,7 @@ from . import PRIOR, evaluated, key_of, lineup
 
 QUICK = (
     "CLRP",
+    "CLRP of the clip",
     "mask, freeze",
     "Grad-CAM",
     "occlusion",
@@ -96,9 +99,9 @@ def asked(run, checkpoint):
 def moving(run, checkpoint):
     """Return {name: array} of one clip, asked the Q `questions` for the right answers: what the picture shows. Cached.
 
-    profiles [Q, N] (CLRP per frame, its sum 1), cams [Q, N] (Grad-CAM, its largest value 1), masks [Q, N] (frozen
-    frames), words bool [Q, N], frames uint8 [N, H, W, 3], questions and answers (lists of str), right bool [Q]. The
-    clip is the first one of which the network answers most questions.
+    profiles [Q, N] (CLRP of the clip's logit, its sum 1), cams [Q, N] (Grad-CAM, its largest value 1), masks [Q, N]
+    (frozen frames), words bool [Q, N], frames uint8 [N, H, W, 3], questions and answers (lists of str), right bool [Q].
+    The clip is the first one of which the network answers most questions.
     """
     model, dataset, heads = opened(run, checkpoint)
     known = truth.spoken(dataset, model.num_frames, run.settings["clips"], run.seed, None)
@@ -115,7 +118,7 @@ def moving(run, checkpoint):
 
     def compute():
         lined = lineup(run.settings)
-        profiles = relevance.frame_provenance(model, clip)[0].sum(0)[classes]
+        profiles = relevance.clip_relevance(model, clip, [classes])[0]
         cams = torch.cat([lined["Grad-CAM"](model, clip, [k]) for k in classes])
         masks = [
             lined["mask, freeze"](truth.question(model, *heads[q], clip), clip, known[q].targets[best : best + 1])
@@ -139,14 +142,14 @@ def moving(run, checkpoint):
 def centres(found):
     """Return a row per network and question: where the middle of the relevance and of the word lies, means in frames.
 
-    found: {checkpoint: `profiles`}. All its clips count, whatever the network answers. Columns model, question,
-    relevance, word, inside (share of the relevance inside the word), pointing, chance, clips.
+    found: {checkpoint: `profiles`}. All clips that the run was asked about count, whatever it answers. Columns model,
+    question, relevance, word, inside (share of the relevance inside the word), pointing, chance, clips.
     """
     rows = []
-    for checkpoint, (known, by_question, _) in found.items():
-        for question, one in known.items():
-            profile, inside = by_question[question], one.inside.numpy()
-            scores, steps = truth.scores(profile, one.inside), np.arange(profile.shape[1])
+    for checkpoint, own in found.items():
+        for question, one in own.known.items():
+            profile, inside = own.relevance[question], one.inside.numpy()[own.asked]
+            scores, steps = truth.scores(profile, one.inside[own.asked]), np.arange(profile.shape[1])
             centre = (profile * steps).sum(1) / profile.sum(1).clip(1e-12)
             word = (inside * steps).sum(1) / inside.sum(1)
             rows.append(
@@ -167,23 +170,20 @@ def centres(found):
 def ranked(run, found):
     """Return a row per network and question: how well relevance ranks the word's frames first, runs and clips pooled.
 
-    found: {checkpoint: `profiles`}. Of the clips those that a run answers rightly. Columns model, question, precision,
+    found: {checkpoint: `profiles`}. Of a run's clips those that it answers rightly. Columns model, question, precision,
     low, high (over runs and clips), prior (what the position prior reaches on the same clips), chance, right (share of
-    the clips answered rightly), runs. No row where fewer than two clips are answered rightly.
+    the clips answered rightly), runs, clips. No row where fewer than two clips are answered rightly.
     """
-    runs = {}
-    for checkpoint, own in found.items():
-        runs.setdefault(without_seed(checkpoint)[0], []).append(own)
     rows, priors = [], _priors(run, next(iter(found)))
-    for model, same in runs.items():
+    for model, same in _by_network(found).items():
         for question, before in priors.items():
-            one = same[0][0][question]
-            right = np.stack([answers[question] for _, _, answers in same])
-            if right.sum() < 2:
+            one = same[0].known[question]
+            precision = _answered(same, question, [own.relevance[question] for own in same], "precision")
+            counted = np.isfinite(precision)
+            if counted.sum() < 2:
                 continue
-            precision = np.stack([truth.scores(each[question], one.inside).precision for _, each, _ in same])
             prior = truth.scores(before(None, one.clips, None), one.inside).precision.to_numpy()
-            interval = crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[np.where(right, precision, np.nan)]])
+            interval = _over_both(precision)
             rows.append(
                 {
                     "model": model,
@@ -191,41 +191,159 @@ def ranked(run, found):
                     "precision": interval.value,
                     "low": max(0.0, interval.low),
                     "high": min(1.0, interval.high),
-                    "prior": (prior * right).sum() / right.sum(),
-                    "chance": (truth.chance(one.inside).precision.to_numpy() * right).sum() / right.sum(),
-                    "right": right.mean(),
+                    "prior": (prior * counted).sum() / counted.sum(),
+                    "chance": (truth.chance(one.inside).precision.to_numpy() * counted).sum() / counted.sum(),
+                    "right": np.concatenate([own.right[question] for own in same]).mean(),
                     "runs": len(same),
+                    "clips": int(counted.sum()),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def profiles(run, checkpoint):
-    """Return of the held-out clips up to `scored`, for every question: `truth.Known`, relevance, right answers. Cached.
+def over_all_clips(run, found):
+    """Return pointing, mass and precision of relevance and Grad-CAM of the first network over all held-out clips.
 
-    ({question: Known}, {question: [n, N], of the right answer}, {question: bool [n]}); by `frame_provenance`, which
-    gives all questions at once.
+    found: {checkpoint: `profiles`}; those of the first one's network, clips that a run answers rightly. A row per
+    question, instrument (the position prior on the same clips among them) and score, with the columns of
+    `truths.summary` and runs; intervals over runs and clips.
     """
+    rows, priors = [], _priors(run, next(iter(found)))
+    network = without_seed(next(iter(found)))[0]
+    same = {checkpoint: own for checkpoint, own in found.items() if without_seed(checkpoint)[0] == network}
+    cams = [_cams(run, checkpoint, own) for checkpoint, own in same.items()]
+    same = list(same.values())
+    for question in run.settings["questions"]:
+        one = same[0].known[question]
+        before = priors[question](None, one.clips, None).numpy()
+        maps = {
+            "CLRP of the clip": [own.relevance[question] for own in same],
+            "Grad-CAM": [each[question] for each in cams],
+            PRIOR: [before[own.asked] for own in same],
+        }
+        for instrument, shown in maps.items():
+            for score in ("pointing", "mass", "precision"):
+                values = _answered(same, question, shown, score)
+                counted = np.isfinite(values)
+                if counted.sum() < 2:
+                    continue
+                interval = _over_both(values)
+                rows.append(
+                    {
+                        "model": network,
+                        "question": question,
+                        "instrument": instrument,
+                        "score": score,
+                        "value": interval.value,
+                        "low": max(0.0, interval.low),
+                        "high": min(1.0, interval.high),
+                        "chance": (truth.chance(one.inside)[score].to_numpy() * counted).sum() / counted.sum(),
+                        "clips": int(counted.sum()),
+                        "runs": len(same),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _by_network(found):
+    """Return {network: [`Profiles` of each run]} of {checkpoint: `Profiles`}."""
+    runs = {}
+    for checkpoint, own in found.items():
+        runs.setdefault(without_seed(checkpoint)[0], []).append(own)
+    return runs
+
+
+def _answered(same, question, shown, score):
+    """Return a score of what every run's maps [n, N] show of its clips, [runs, clips]; NaN but for right answers."""
+    one = same[0].known[question]
+    values = np.full((len(same), len(one)), np.nan)
+    for row, own, maps in zip(values, same, shown, strict=True):
+        row[own.asked] = np.where(own.right[question], truth.scores(maps, one.inside[own.asked])[score], np.nan)
+    return values
+
+
+def _over_both(values):
+    """Return the mean of what is there of [runs, clips] with its interval over runs and clips."""
+    return crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[values]], span=1.0)
+
+
+@dataclass
+class Profiles:
+    """Relevance of held-out clips for the right answers to every question, by one run of a network.
+
+    known: {question: `truth.Known`} of all clips; asked int [n]: those that this run is asked about; relevance:
+    {question: [n, N]} and right: {question: bool [n]}, whether it answers rightly, of these.
+    """
+
+    known: dict
+    asked: np.ndarray
+    relevance: dict
+    right: dict
+
+
+def profiles(run, models):
+    """Return {checkpoint: `Profiles`} of the held-out clips, `scored` of them (None: all); cached.
+
+    The runs of a network take turns, so that each clip is put to one of them. Relevance is that of the clip's logits
+    (`clip_relevance`): one pass for each answer.
+    """
+    turns = {}
+    for checkpoint in models:
+        turns.setdefault(without_seed(checkpoint)[0], []).append(checkpoint)
+    model, dataset, _ = opened(run, models[0])
+    count = min(run.settings["scored"] or len(dataset), len(dataset))
+    known = truth.spoken(dataset, model.num_frames, count, run.seed, None)
+    held = len(next(iter(known.values())))
+    found = {}
+    for checkpoint in analysis.own_order(models):
+        same = turns[without_seed(checkpoint)[0]]
+        found[checkpoint] = _profile(run, checkpoint, known, np.arange(held)[same.index(checkpoint) :: len(same)])
+    return {checkpoint: found[checkpoint] for checkpoint in models}
+
+
+def _profile(run, checkpoint, known, asked):
+    """Return the `Profiles` of one run, asked about these clips of `known`; cached."""
     model, dataset, heads = opened(run, checkpoint)
-    known = truth.spoken(dataset, model.num_frames, run.settings["scored"], run.seed, None)
     clips = next(iter(known.values())).clips
+    answers = np.stack([known[question].targets.numpy()[asked] for question in heads], 1)  # [n, Q], within the question
+    first = np.array([start for start, _ in heads.values()])
 
     def compute():
         with torch.no_grad():
-            logits = torch.cat([model(part) for part in clips.split(4)])
-        found = torch.cat([relevance.frame_provenance(model, part).sum(1) for part in clips.split(4)])
+            logits = torch.cat([model(clips[i : i + 1]) for i in asked])
+        found = relevance.clip_relevance(model, clips[asked], torch.from_numpy(answers + first))
         return {"relevance": found, "logits": logits}
 
     key = _key(checkpoint, run.settings, "profiles", dataset)
-    key |= {"scored": run.settings["scored"], "seed": run.seed}
+    key |= {"scored": len(clips), "seed": run.seed, "asked": asked.tolist()}
     computed = cache.fetch("truth", key, compute)
-    found, logits = np.asarray(computed["relevance"]), np.asarray(computed["logits"])  # [n, K, N], [n, K]
-    by_question, right = {}, {}
-    for question, (first, after) in heads.items():
-        answers = known[question].targets.numpy()
-        by_question[question] = found[np.arange(len(answers)), first + answers]
-        right[question] = logits[:, first:after].argmax(1) == answers
-    return known, by_question, right
+    found, logits = np.asarray(computed["relevance"]), np.asarray(computed["logits"])  # [n, Q, N], [n, K]
+    by_question = {question: found[:, q] for q, question in enumerate(heads)}
+    right = {
+        question: logits[:, start:after].argmax(1) == answers[:, q]
+        for q, (question, (start, after)) in enumerate(heads.items())
+    }
+    return Profiles(known, asked, by_question, right)
+
+
+def _cams(run, checkpoint, own):
+    """Return {question: Grad-CAM over time [n, N]} for the right answers of the clips that a run is asked; cached."""
+    model, dataset, heads = opened(run, checkpoint)
+    questions, found = run.settings["questions"], lineup(run.settings)["Grad-CAM"]
+    clips = own.known[questions[0]].clips[own.asked]
+
+    def compute():
+        right = {q: heads[q][0] + own.known[q].targets[own.asked] for q in questions}
+        return {q: torch.cat([found(model, *pair) for pair in _pairs(clips, right[q])]) for q in questions}
+
+    key = _key(checkpoint, run.settings, "cams", dataset)
+    key |= {"clips": len(own.known[questions[0]]), "seed": run.seed, "asked": own.asked.tolist()}
+    return cache.fetch("truth", {**key, "questions": list(questions)}, compute)
+
+
+def _pairs(clips, targets, batch=4):
+    """Yield clips and their targets, so many at a time."""
+    return zip(clips.split(batch), targets.split(batch), strict=True)
 
 
 def _priors(run, checkpoint):
