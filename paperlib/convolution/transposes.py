@@ -78,7 +78,7 @@ def falls_back(x):
 
 def mix(x, w):
     """Return the pointwise convolution of stride 1: [B, C, ...] -> [B, C', ...]."""
-    return torch.matmul(w.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
+    return torch.bmm(w.flatten(1).expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def flattened(x, w, b, stride, padding, dilation, flipped, output_padding, groups):

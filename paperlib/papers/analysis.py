@@ -9,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .. import relevance
+from ..convolution.quick import quick
 from ..data import clips as clip
 from ..data import fingerprint, loading, sampling
 from ..data.loading import in_turn
@@ -69,13 +70,13 @@ def predictions(checkpoint, dataset=None, split="val", limit=None, device="cpu",
     key = {**key_of(checkpoint, videos), "batch": batch}
 
     def compute():
-        found = []
+        found, network = [], quick(model)
         for some in tqdm(
             np.array_split(np.arange(len(videos)), -(-len(videos) // batch)),
             leave=False,
             desc=f"scoring {checkpoint}",
         ):
-            logits = frame_logits(model, clips_of(videos, some, header).to(device))
+            logits = frame_logits(network, clips_of(videos, some, header).to(device))
             found.append(scores_of(logits, header).cpu().numpy())
         return {"scores": np.concatenate(found)}
 
@@ -279,7 +280,7 @@ def key_of(checkpoint, videos):
         "videos": len(videos),
         "split": getattr(videos, "split", ""),
         "size": getattr(videos, "size", 0),
-        "code": cache.code("models", "tracing", "data", "training/checkpoints"),
+        "code": cache.code("convolution/quick", "models", "tracing", "data", "training/checkpoints"),
         "torch": torch.__version__,
         **fingerprint.entry(videos),
     }

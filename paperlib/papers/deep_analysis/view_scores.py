@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from ... import data
+from ...convolution.quick import quick
 from ...data import clips as clip_format
 from ...data import fingerprint
 from ...errors import InputError
 from ...storage import cache, locks, paths
 from ...training import checkpoints, evaluation
 
-CODE = ("training/checkpoints", "training/evaluation", "papers/deep_analysis/view_scores")
+CODE = ("convolution/quick", "training/checkpoints", "training/evaluation", "papers/deep_analysis/view_scores")
 TOGETHER = 8  # videos whose frames are held at once, for all networks that are asked about them
 
 
@@ -81,13 +82,13 @@ def _scores(network, videos, some, frames_of, device):
     side = header["recipe"]["size"]
     top = (videos.size - side) // 2
     offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
-    scores = []
+    scores, running = [], quick(model)
     for i in some:
         frames, needed = frames_of(i)
         chosen = frames[np.searchsorted(needed, _steps(model, header, clips, videos.num_frames(i)))]
         batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in chosen for x in offsets]
         with torch.inference_mode():
-            scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
+            scores.append(running(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
     return {"scores": np.stack(scores).reshape(len(some), clips, len(offsets), -1)}
 
 

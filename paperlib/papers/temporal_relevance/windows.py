@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ... import relevance
+from ...convolution.quick import quick
 from ...data import sampling
 from ...data.clips import MEAN, STD, to_clip
 from ...storage import cache
@@ -88,15 +89,16 @@ def measure(run, checkpoint):
         clips = torch.stack(
             [to_clip(videos.frames(i, analysis.indices(videos.num_frames(i), header))) for i in chosen]
         ).to(run.device)
+        network = quick(model)
         with torch.inference_mode():
-            whole = torch.cat([model(part).float().cpu() for part in clips.split(16)])
+            whole = torch.cat([network(part).float().cpu() for part in clips.split(16)])
         predicted = whole.argmax(1).numpy()
         found = analysis.relevance_of(checkpoint, model, header, videos, chosen, predicted)
         ranges = segments(found["matrix"], settings["sigma"])
         ranges[ranges[..., 0] < 0] = 0, frames - 1  # nothing to go by: the whole clip
 
         def scores(windows, empty=False):
-            logits = [frame_logits(model, clip, window, empty) for clip, window in zip(clips, windows, strict=True)]
+            logits = [frame_logits(network, clip, window, empty) for clip, window in zip(clips, windows, strict=True)]
             return torch.stack(logits).mean(1).softmax(1).numpy()
 
         same = {width: [fixed(frames, width)] * len(clips) for width in widths}

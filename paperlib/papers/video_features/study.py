@@ -9,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ... import data, gradcam, masks
+from ...convolution.quick import quick
 from ...data import fingerprint
 from ...gradcam import blobs
 from ...storage import cache, locks, paths
@@ -113,10 +114,11 @@ def study(run, checkpoint):
         """Return the arrays of `Studied` for the videos `some`, the first `compared` of them from both starts."""
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
         options = dict(run.settings.get("mask", {}))
-        found = from_the_best_window(model, clips, videos.labels[some], preset, options)
+        running = quick(model)
+        found = from_the_best_window(running, clips, videos.labels[some], preset, options)
         found |= {"released": np.full_like(found["mask"], np.nan), "released_loss": np.full_like(found["loss"], np.nan)}
         if compared:
-            released = masks.learn(model, clips[:compared], found["targets"][:compared], preset=preset, **options)
+            released = masks.learn(running, clips[:compared], found["targets"][:compared], preset=preset, **options)
             found["released"][:compared] = released.mask.cpu().numpy()
             found["released_loss"][:compared] = released.value.cpu().numpy()
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
@@ -176,7 +178,7 @@ def predictions(run, checkpoint, reverse=False):
         "evaluating": cache.code("training/evaluation", "tracing/probing"),
     }
     scores = cache.fetch(
-        "evaluations", key, lambda: {"scores": evaluation.class_scores(model, videos, reverse=reverse)}
+        "evaluations", key, lambda: {"scores": evaluation.class_scores(quick(model), videos, reverse=reverse)}
     )["scores"]
     return evaluation.predictions(scores, videos, np.arange(len(videos)), reverse)
 
@@ -284,7 +286,7 @@ def _key(checkpoint, videos):
         "dataset": videos.name,
         "videos": len(videos),
         "size": getattr(videos, "size", 0),
-        "code": cache.code("models", "tracing", "data"),
+        "code": cache.code("convolution/quick", "models", "tracing", "data"),
         "torch": torch.__version__,
         **fingerprint.entry(videos),
     }
