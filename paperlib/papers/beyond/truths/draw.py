@@ -161,7 +161,7 @@ def moving(found, table=None, face=False):
     figure.legend(marks.values(), marks, loc="outside upper center", ncols=len(marks), fontsize=8)
     if table is not None:
         axes[int(face), 1].set_title("clips answered rightly; dashed: chance", fontsize=9)
-        axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision of its frames")
+        axes[-1, 1].set(xlim=(0, 1.03), xlabel="average precision of its frames; right: mean, clips")
     return figure
 
 
@@ -215,7 +215,8 @@ def _found(axis, table):
     for y, (name, colour) in enumerate(zip(names, BESIDE.values(), strict=False)):
         row = part.loc[name]
         plotting.interval_bar(axis, y, row.value, row.low, row.high, colour, horizontal=True, ms=4)
-        axis.text(1.05, y, f"{row.value:.2f}", fontsize=7, va="center", transform=axis.get_yaxis_transform())
+        words = f"{row.value:.2f}  {row.clips}"
+        axis.text(1.05, y, words, fontsize=7, va="center", transform=axis.get_yaxis_transform())
     axis.axvline(part.chance.mean(), color="black", ls="--", lw=0.8)
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set_ylim(len(names) - 0.5, -0.5)
