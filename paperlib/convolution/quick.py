@@ -17,8 +17,8 @@ def quick(model: nn.Module) -> nn.Module:
 
     A copy whose batch norms are folded into the convolutions in front of them, whose ReLUs write over what nothing else
     reads, and whose convolutions of one pixel are matrix products. Relevance and Grad-CAM, which look at the layers,
-    take the network itself; masks, which only ask for logits and their gradient, may take this. A network that torch.fx
-    cannot trace, or that is on another device or in training mode, is returned as it is.
+    take the network itself, and so do masks, which rounding sends other ways. A network that torch.fx cannot trace, or
+    that is on another device, in other numbers than float32 or in training mode, is returned as it is.
     """
     first = next(model.parameters(), None)
     if model.training or first is None or first.device.type != "cpu" or first.dtype != torch.float32:

@@ -114,11 +114,10 @@ def study(run, checkpoint):
         """Return the arrays of `Studied` for the videos `some`, the first `compared` of them from both starts."""
         clips = evaluation.load_clips(videos, some, model.num_frames).to(run.device)
         options = dict(run.settings.get("mask", {}))
-        running = quick(model)
-        found = from_the_best_window(running, clips, videos.labels[some], preset, options)
+        found = from_the_best_window(model, clips, videos.labels[some], preset, options)
         found |= {"released": np.full_like(found["mask"], np.nan), "released_loss": np.full_like(found["loss"], np.nan)}
         if compared:
-            released = masks.learn(running, clips[:compared], found["targets"][:compared], preset=preset, **options)
+            released = masks.learn(model, clips[:compared], found["targets"][:compared], preset=preset, **options)
             found["released"][:compared] = released.mask.cpu().numpy()
             found["released_loss"][:compared] = released.value.cpu().numpy()
         maps = gradcam.raw_maps(model, clips, torch.from_numpy(found["targets"]))
