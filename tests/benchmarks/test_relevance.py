@@ -175,6 +175,21 @@ def test_all_classes_for_the_price_of_one_sweep(benchmark):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name, least", [("I3D-R18-f8", 2), ("TAM2D-R18-f16", 3)])
+def test_the_rows_of_a_clip_together_cost_a_few_passes(benchmark, name, least):
+    model, clip = network(name)
+    matrix, together, once = in_turns(
+        lambda: relevance.relevance_matrix(model, clip, 1),
+        lambda: relevance.clip_relevance(model, clip, 1),
+        lambda: forward(model, clip),
+    )
+    benchmark.pedantic(lambda: relevance.clip_relevance(model, clip, 1), rounds=1)
+    benchmark.extra_info.update(matrix_over_clip=matrix / together, forward_passes=together / once)
+    print(f"{name}: all rows together {together / once:.1f} passes, {matrix / together:.1f} x less than the matrix")
+    assert matrix > least * together
+
+
+@pytest.mark.slow
 def test_numbers_that_are_not_normal_cost_nothing(benchmark):
     """A processor told to take them for zero is no faster; it was twice as fast where the engine left them."""
     model, header, videos = analysis.opened(DEEP, None, "val", 32, "cpu", None)
