@@ -19,6 +19,7 @@ from . import PRIOR, evaluated, key_of, lineup
 QUICK = (
     "CLRP",
     "CLRP of the clip",
+    "LRP",
     "mask, freeze",
     "Grad-CAM",
     "occlusion",
