@@ -289,7 +289,10 @@ def test_spoken_words_of_an_untrained_network(run, tmp_path, monkeypatch):
     last = relevance.clip_relevance(checkpoints.load(key)[0], drawn["digit"].clips[5:], 37 + drawn["digit"].targets[5:])
     last = truth.scores(last, drawn["digit"].inside[5:]).precision
     assert table["CLRP of the clip", "precision"] == pytest.approx(np.mean([each[0], each[2], last[0]]), rel=1e-4)
-    inside = drawn["digit"].inside[[0, 2, 5]]
+    net, three = checkpoints.load(key)[0], [0, 2, 5]
+    lrp = relevance.relevance_matrix(net, drawn["digit"].clips[three], 37 + drawn["digit"].targets[three], "lrp").sum(1)
+    inside = drawn["digit"].inside[three]
+    assert table["LRP", "mass"] == pytest.approx(truth.scores(lrp, inside).mass.mean(), rel=1e-4)
     assert table["position prior", "mass"] == pytest.approx(
         truth.scores(usual(None, drawn["digit"].clips[[0, 2, 5]], None), inside).mass.mean()
     )

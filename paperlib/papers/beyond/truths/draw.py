@@ -20,6 +20,7 @@ APART = 1.19  # marks on that axis, times the cost: a line of text
 FPS = 25  # of GRID
 BESIDE = {
     "CLRP of the clip": plotting.BLUE,
+    "LRP": plotting.COLOURS[2],
     "Grad-CAM": plotting.VERMILION,
     "mask, freeze": "black",
     "position prior": "0.5",

@@ -203,7 +203,7 @@ def ranked(run, found):
 
 
 def over_all_clips(run, found):
-    """Return pointing, mass and precision of relevance and Grad-CAM of the first network over all held-out clips.
+    """Return pointing, mass and precision of CLRP, LRP and Grad-CAM of the first network over all held-out clips.
 
     found: {checkpoint: `profiles`}; those of the first one's network, clips that a run answers rightly. A row per
     question, instrument (the position prior on the same clips among them) and score, with the columns of
@@ -212,14 +212,14 @@ def over_all_clips(run, found):
     rows, priors = [], _priors(run, next(iter(found)))
     network = without_seed(next(iter(found)))[0]
     same = {checkpoint: own for checkpoint, own in found.items() if without_seed(checkpoint)[0] == network}
-    cams = [_cams(run, checkpoint, own) for checkpoint, own in same.items()]
+    others = [_others(run, checkpoint, own) for checkpoint, own in same.items()]
     same = list(same.values())
     for question in run.settings["questions"]:
         one = same[0].known[question]
         before = priors[question](None, one.clips, None).numpy()
         maps = {
             "CLRP of the clip": [own.relevance[question] for own in same],
-            "Grad-CAM": [each[question] for each in cams],
+            **{name: [each[f"{name}, {question}"] for each in others] for name in ("LRP", "Grad-CAM")},
             PRIOR: [before[own.asked] for own in same],
         }
         for instrument, shown in maps.items():
@@ -327,19 +327,23 @@ def _profile(run, checkpoint, known, asked):
     return Profiles(known, asked, by_question, right)
 
 
-def _cams(run, checkpoint, own):
-    """Return {question: Grad-CAM over time [n, N]} for the right answers of the clips that a run is asked; cached."""
+def _others(run, checkpoint, own):
+    """Return {"LRP, question" and "Grad-CAM, question": [n, N]} for right answers to what a run is asked; cached."""
     model, dataset, heads = opened(run, checkpoint)
-    questions, found = run.settings["questions"], lineup(run.settings)["Grad-CAM"]
+    questions, cam = list(run.settings["questions"]), lineup(run.settings)["Grad-CAM"]
     clips = own.known[questions[0]].clips[own.asked]
+    right = torch.stack([heads[q][0] + own.known[q].targets[own.asked] for q in questions], 1)  # [n, Q]
 
     def compute():
-        right = {q: heads[q][0] + own.known[q].targets[own.asked] for q in questions}
-        return {q: torch.cat([found(model, *pair) for pair in _pairs(clips, right[q])]) for q in questions}
+        by_relevance = relevance.clip_relevance(model, clips, right, "lrp")
+        found = {f"LRP, {q}": by_relevance[:, k] for k, q in enumerate(questions)}
+        for k, q in enumerate(questions):
+            found[f"Grad-CAM, {q}"] = torch.cat([cam(model, *pair) for pair in _pairs(clips, right[:, k])])
+        return found
 
-    key = _key(checkpoint, run.settings, "cams", dataset)
+    key = _key(checkpoint, run.settings, "others", dataset)
     key |= {"clips": len(own.known[questions[0]]), "seed": run.seed, "asked": own.asked.tolist()}
-    return cache.fetch("truth", {**key, "questions": list(questions)}, compute)
+    return cache.fetch("truth", {**key, "questions": questions}, compute)
 
 
 def _pairs(clips, targets, batch=4):
