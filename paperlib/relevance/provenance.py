@@ -74,7 +74,7 @@ def clip_relevance(
     """
     matrix.choose("method", method, ("clrp", "lrp", "dual"))
     classes = indices(targets, "cpu")
-    if classes.dim() > 2:
+    if classes.dim() > 2 or 0 in classes.shape[1:]:
         raise InputError(f"targets must be class indices [B] or [B, Q], not of shape {tuple(classes.shape)}")
     several = classes.dim() == 2
 

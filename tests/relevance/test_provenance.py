@@ -115,6 +115,7 @@ def test_a_single_class_and_classes_that_there_are_not():
         ([[0, 9], [1, 0]], "class 9 is out of range"),
         ([0, 1, 2], "2 clips"),
         ([[0, 1]], "2 clips"),
+        (torch.zeros(2, 0, dtype=torch.long), r"\[B\] or \[B, Q\]"),
         (torch.zeros(2, 1, 1, dtype=torch.long), r"\[B\] or \[B, Q\]"),
     ):
         with pytest.raises(InputError, match=words):
