@@ -7,6 +7,8 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .transposes import every, mix, pointwise
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FEW = 2  # output channels up to which a 3D convolution takes less time frame by frame
@@ -78,7 +80,7 @@ def _faster(module):
     """Return what computes a convolution faster, None where nothing does."""
     if type(module) not in CONVOLUTIONS or module.padding_mode != "zeros" or isinstance(module.padding, str):
         return None
-    if module.groups == 1 and set(module.kernel_size) == {1} and set(module.padding) == {0}:
+    if pointwise(module.weight, module.padding, module.groups):
         return Pointwise(module)
     steps = zip(module.stride, module.dilation, module.kernel_size, module.padding, strict=True)
     stride, dilation, size, padding = next(steps)
@@ -96,10 +98,7 @@ class Pointwise(nn.Module):
 
     def forward(self, x):
         """[B, C, ...] -> [B, C', ...]."""
-        if max(self.stride) > 1:
-            x = x[(..., *(slice(None, None, step) for step in self.stride))]
-        weight = self.weight.flatten(1).expand(len(x), -1, -1)
-        out = torch.bmm(weight, x.flatten(2)).unflatten(2, x.shape[2:])
+        out = mix(every(x, self.stride), self.weight)
         return out if self.bias is None else out.add_(self.bias.view(-1, *[1] * (x.dim() - 2)))
 
 

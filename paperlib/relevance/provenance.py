@@ -89,10 +89,9 @@ def clip_relevance(
         sweep = matrix.begin(model, clip_part, plan, input_bounds, method, contrast)
         mine = columns[:, done : done + len(clip_part)]
         done += len(clip_part)
-        steps = sweep.logits.shape[1] if plan.cut is None else 1
-        logits = sweep.logits if plan.cut is None else sweep.logits[:, None]
-        r = torch.stack([start(logits, column, range(steps), method, contrast).sum(0) for column in mine]) / steps
-        r = r if plan.cut is None else r[:, :, 0]
+        steps = sweep.logits if plan.cut is None else sweep.logits[:, None]  # [B, T', K]
+        rows = [start(steps, column, range(steps.shape[1]), method, contrast) for column in mine]
+        r = torch.stack([each.mean(0) for each in rows]).view(-1, *sweep.logits.shape)
         found.append(
             torch.cat([sweep.down(r[part.start : part.stop], None, per_frame) for part in ranges(len(r), width)])
         )

@@ -30,11 +30,6 @@ def clrp(model, clips, targets, **options):
     return (rows * (relevance.rows_of(model, clips, targets, **same).values > 0)[..., None]).sum(1)
 
 
-def clip_clrp(model, clips, targets, **options):
-    """Return contrastive relevance for the clip's logit, all rows started together: one pass in place of one a row."""
-    return relevance.clip_relevance(model, clips, targets, **options)
-
-
 def lrp(model, clips, targets, **options):
     """Return relevance by LRP: what every frame adds to the clip's logit, which is what the rows come to together."""
     return relevance.clip_relevance(model, clips, targets, method="lrp", **options)
@@ -234,7 +229,7 @@ def frame_difference(model, clips, targets):
 
 INSTRUMENTS = {
     "CLRP": clrp,
-    "CLRP of the clip": clip_clrp,
+    "CLRP of the clip": relevance.clip_relevance,
     "LRP": lrp,
     "ATR's ranges": atr_support,
     "mask, freeze": learned_mask,

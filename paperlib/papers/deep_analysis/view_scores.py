@@ -25,7 +25,10 @@ def views(keys, clips=10, crops=3, margin=1.125, limit=None, device="cpu", root=
     crops are left, middle and right of frames `margin` times as large as the model's input, as 224 of 256. Frames of a
     video are made once for all networks of its data set, and processes that ask for the same divide the videos.
     """
-    loaded = {key: checkpoints.load(key, device) for key in keys}
+    loaded = {}
+    for key in keys:
+        model, header = checkpoints.load(key, device)
+        loaded[key] = quick(model), header
     alike = defaultdict(list)
     for key, (_, header) in loaded.items():
         alike[header["dataset"], header["recipe"]["size"]].append(key)
@@ -82,13 +85,13 @@ def _scores(network, videos, some, frames_of, device):
     side = header["recipe"]["size"]
     top = (videos.size - side) // 2
     offsets = np.linspace(0, videos.size - side, crops).round().astype(int) if crops > 1 else [top]
-    scores, running = [], quick(model)
+    scores = []
     for i in some:
         frames, needed = frames_of(i)
         chosen = frames[np.searchsorted(needed, _steps(model, header, clips, videos.num_frames(i)))]
         batch = [clip_format.to_clip(clip[:, top : top + side, x : x + side]) for clip in chosen for x in offsets]
         with torch.inference_mode():
-            scores.append(running(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
+            scores.append(model(torch.stack(batch).to(device)).float().softmax(1).cpu().numpy())
     return {"scores": np.stack(scores).reshape(len(some), clips, len(offsets), -1)}
 
 

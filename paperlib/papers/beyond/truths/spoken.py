@@ -176,7 +176,8 @@ def ranked(run, found):
     the clips answered rightly), runs, clips. No row where fewer than two clips are answered rightly.
     """
     rows, priors = [], _priors(run, next(iter(found)))
-    for model, same in _by_network(found).items():
+    for model, keys in _runs(found).items():
+        same = [found[key] for key in keys]
         for question, before in priors.items():
             one = same[0].known[question]
             precision = _answered(same, question, [own.relevance[question] for own in same], "precision")
@@ -190,10 +191,10 @@ def ranked(run, found):
                     "model": model,
                     "question": question,
                     "precision": interval.value,
-                    "low": max(0.0, interval.low),
-                    "high": min(1.0, interval.high),
-                    "prior": (prior * counted).sum() / counted.sum(),
-                    "chance": (truth.chance(one.inside).precision.to_numpy() * counted).sum() / counted.sum(),
+                    "low": interval.low,
+                    "high": interval.high,
+                    "prior": _on(prior, counted),
+                    "chance": _on(truth.chance(one.inside).precision.to_numpy(), counted),
                     "right": np.concatenate([own.right[question] for own in same]).mean(),
                     "runs": len(same),
                     "clips": int(counted.sum()),
@@ -210,10 +211,8 @@ def over_all_clips(run, found):
     `truths.summary` and runs; intervals over runs and clips.
     """
     rows, priors = [], _priors(run, next(iter(found)))
-    network = without_seed(next(iter(found)))[0]
-    same = {checkpoint: own for checkpoint, own in found.items() if without_seed(checkpoint)[0] == network}
-    others = [_others(run, checkpoint, own) for checkpoint, own in same.items()]
-    same = list(same.values())
+    network, keys = next(iter(_runs(found).items()))
+    same, others = [found[key] for key in keys], [_others(run, key, found[key]) for key in keys]
     for question in run.settings["questions"]:
         one = same[0].known[question]
         before = priors[question](None, one.clips, None).numpy()
@@ -236,9 +235,9 @@ def over_all_clips(run, found):
                         "instrument": instrument,
                         "score": score,
                         "value": interval.value,
-                        "low": max(0.0, interval.low),
-                        "high": min(1.0, interval.high),
-                        "chance": (truth.chance(one.inside)[score].to_numpy() * counted).sum() / counted.sum(),
+                        "low": interval.low,
+                        "high": interval.high,
+                        "chance": _on(truth.chance(one.inside)[score].to_numpy(), counted),
                         "clips": int(counted.sum()),
                         "runs": len(same),
                     }
@@ -246,12 +245,17 @@ def over_all_clips(run, found):
     return pd.DataFrame(rows)
 
 
-def _by_network(found):
-    """Return {network: [`Profiles` of each run]} of {checkpoint: `Profiles`}."""
+def _runs(checkpoints):
+    """Return {network: [checkpoint of each of its runs]}, in the order of these checkpoints."""
     runs = {}
-    for checkpoint, own in found.items():
-        runs.setdefault(without_seed(checkpoint)[0], []).append(own)
+    for checkpoint in checkpoints:
+        runs.setdefault(without_seed(checkpoint)[0], []).append(checkpoint)
     return runs
+
+
+def _on(values, counted):
+    """Return the mean of values [clips] over what counts, bool [runs, clips]."""
+    return (values * counted).sum() / counted.sum()
 
 
 def _answered(same, question, shown, score):
@@ -264,8 +268,9 @@ def _answered(same, question, shown, score):
 
 
 def _over_both(values):
-    """Return the mean of what is there of [runs, clips] with its interval over runs and clips."""
-    return crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[values]], span=1.0)
+    """Return the mean of what is there of scores [runs, clips] with its interval over runs and clips, within 0 to 1."""
+    found = crossed_interval(lambda blocks: np.nanmean(blocks[0][0]), [[values]], span=1.0)
+    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 @dataclass
@@ -288,9 +293,7 @@ def profiles(run, models):
     The runs of a network take turns, so that each clip is put to one of them. Relevance is that of the clip's logits
     (`clip_relevance`): one pass for each answer.
     """
-    turns = {}
-    for checkpoint in models:
-        turns.setdefault(without_seed(checkpoint)[0], []).append(checkpoint)
+    turns = _runs(models)
     model, dataset, _ = opened(run, models[0])
     count = min(run.settings["scored"] or len(dataset), len(dataset))
     known = truth.spoken(dataset, model.num_frames, count, run.seed, None)
